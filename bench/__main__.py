@@ -1,0 +1,135 @@
+"""Measure what the README claims, and print each figure beside its bar. `make bench` runs it.
+
+CPU seconds come from the operating system's accounting; medians of several runs, because machines are noisy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+from newsletter import feed, resources
+from newsletter.config import FeedConfig, FetchConfig, IssueConfig
+from newsletter.issue import compose
+from newsletter.model import Publication, RenderedIssue
+from newsletter.render import Renderer
+from newsletter.store import Store
+
+DAY = date(2026, 11, 24)
+PUBLICATION = Publication(
+    title="Daily Papers",
+    sender="Daily Papers <digest@news.example.org>",
+    bounce_address="digest@news.example.org",
+    postal_address="1 Example Street, Example City",
+    list_id="daily-papers.news.example.org",
+    base_url="https://news.example.org",
+)
+
+
+def main() -> None:
+    """Print every figure."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        day = Path(folder) / "day.json"
+        day.write_text(json.dumps(made_up_day(50)), "utf-8")
+        figure("50 papers, file to frozen issue, CPU s after imports", cold(str(day)), "< 0.3")
+        for number, bar in ((20, "<= 30"), (100, "<= 120")):
+            figure(f"{number} papers rendered, CPU ms, warm", 1000 * rendering(number), bar)
+    python, program = starting([sys.executable, "-c", "pass"]), starting([sys.executable, "-m", "newsletter", "--help"])
+    figure("python -c pass, wall ms", python)
+    figure("newsletter --help, wall ms", program, "< 100")
+
+
+def figure(name: str, value: float, bar: str = "") -> None:
+    """Print one line."""
+    print(f"{name:<56}{value:>10.3f}  {bar}")
+
+
+def made_up_day(number: int) -> list[dict[str, object]]:
+    """A Hugging Face answer of `number` papers, as long as real ones: the sample day's papers again and again."""
+    sample = json.loads(resources.find("sample_day.json").read_text("utf-8"))
+    papers = []
+    for n in range(number):
+        entry = json.loads(json.dumps(sample[n % len(sample)]))
+        entry["paper"] |= {
+            "id": f"2611.{n:05d}",
+            "upvotes": 3 * (number - n),
+            "title": f"{n}: {entry['paper']['title']}",
+        }
+        entry["paper"]["summary"] = (entry["paper"]["summary"] + " ") * (1 + 1300 // len(entry["paper"]["summary"]))
+        papers.append(entry)
+    return papers
+
+
+def render(body: bytes) -> RenderedIssue:
+    """From a feed's answer to a rendered issue."""
+    parsed = feed.parse(body, FeedConfig("day.json"))
+    return Renderer(PUBLICATION).issue(compose([parsed], DAY, IssueConfig(max_papers=1000)))
+
+
+def cold(path: str) -> float:
+    """CPU seconds from the feed's file to the frozen issue, each time in a new process, imports not counted."""
+    return statistics.median(
+        float(subprocess.run([sys.executable, "-m", "bench", path], capture_output=True, text=True, check=True).stdout)
+        for _ in range(5)
+    )
+
+
+def freeze_once(path: str) -> None:
+    """The measured process of `cold`: print the CPU seconds it took."""
+    with tempfile.TemporaryDirectory() as folder, Store.open(f"sqlite:///{folder}/bench.db") as store:
+        store.add("reader@example.org")
+        begin = cpu()
+        store.freeze(render(feed.fetch(path, FetchConfig()).body), PUBLICATION, lifetime=timedelta(hours=24))
+        print(cpu() - begin)
+
+
+def rendering(number: int) -> float:
+    """CPU seconds of rendering one composed issue, warm."""
+    parsed = feed.parse(json.dumps(made_up_day(number)).encode(), FeedConfig("day.json"))
+    issue = compose([parsed], DAY, IssueConfig(max_papers=1000))
+    renderer = Renderer(PUBLICATION)
+    return timed(lambda: renderer.issue(issue))
+
+
+def timed(act: Callable[[], object]) -> float:
+    """The median of CPU seconds over ten calls, after two to warm up."""
+    times = []
+    for _ in range(12):
+        begin = cpu()
+        act()
+        times.append(cpu() - begin)
+    return statistics.median(times[2:])
+
+
+def starting(command: list[str]) -> float:
+    """The median of wall milliseconds over fifteen starts, after one to warm the disk's cache."""
+    times = []
+    for _ in range(16):
+        begin = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        times.append(1000 * (time.perf_counter() - begin))
+    return statistics.median(times[1:])
+
+
+def cpu() -> float:
+    """CPU seconds of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        freeze_once(sys.argv[1])
+    else:
+        main()

@@ -1,0 +1,219 @@
+"""The `newsletter` command: arguments in, one call to the module that does the work, lines out.
+
+What a command needs is imported inside it, so that `newsletter --help` does not load the whole program.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from newsletter import __version__
+from newsletter.cli.options import DAY, Clock, resolve_day
+from newsletter.errors import NewsletterError
+
+if TYPE_CHECKING:
+    from newsletter.config import Config
+
+
+class App:
+    """What every command may need: the config's path, read only when a command asks for it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def config(self) -> Config:
+        """The configuration; its warnings go to standard error. Raises ConfigError."""
+        from newsletter.config import load
+
+        config = load(self.path)
+        for warning in config.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        return config
+
+
+class Commands(click.Group):
+    """The commands in the order a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they were added, not by the alphabet."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("config.yaml"),
+    envvar="NEWSLETTER_CONFIG",
+    show_default=True,
+    show_envvar=True,
+    help="The configuration file.",
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, path: Path) -> None:
+    """Send the day's research papers, ranked by upvotes, to everyone who subscribed."""
+    ctx.obj = App(path)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+def init(folder: Path) -> None:
+    """Write a commented config.yaml, and a secret of its own, into FOLDER. Never overwrites."""
+    from newsletter.cli import start
+
+    for line in start.init(folder):
+        click.echo(line)
+
+
+@cli.command()
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
+def demo(output: Path) -> None:
+    """Do the whole job on a sample day: rank, render, and send it over SMTP to a mail server of its own."""
+    from newsletter.cli import start
+
+    sys.exit(start.demo(output))
+
+
+@cli.command()
+@click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("preview"), show_default=True)
+@click.pass_obj
+def preview(app: App, day: Clock | None, output: Path) -> None:
+    """Fetch, rank and render a day; write digest.html and digest.txt. Sends and keeps nothing."""
+    from newsletter.cli import work
+
+    config = app.config()
+    sys.exit(work.preview(config, resolve_day(day, config.timezone), output))
+
+
+@cli.command()
+@click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
+@click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
+@click.pass_obj
+def run(app: App, day: Clock | None, dry_run: bool) -> None:
+    """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
+    from newsletter.cli import work
+
+    config = app.config()
+    sys.exit(work.run(config, resolve_day(day, config.timezone), dry_run=dry_run))
+
+
+@cli.command()
+@click.argument("issue", type=DAY, required=False)
+@click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
+@click.pass_obj
+def send(app: App, issue: Clock | None, retry_uncertain: bool) -> None:
+    """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
+    from newsletter.cli import work
+
+    config = app.config()
+    day = None if issue is None else resolve_day(issue, config.timezone)
+    sys.exit(work.send(config, day, retry_uncertain=retry_uncertain))
+
+
+@cli.command()
+@click.argument("issue", type=DAY, required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def status(app: App, issue: Clock | None, as_json: bool) -> None:
+    """Show how the last runs ended, what became of ISSUE (a date; the latest if none), and who was refused."""
+    from newsletter.cli import work
+
+    config = app.config()
+    day = None if issue is None else resolve_day(issue, config.timezone)
+    work.status(config, day, as_json=as_json)
+
+
+@cli.group(cls=Commands)
+def subscribers() -> None:
+    """Add, remove, list, import and export the readers."""
+
+
+@subscribers.command("add")
+@click.argument("addresses", nargs=-1, required=True)
+@click.pass_obj
+def subscribers_add(app: App, addresses: tuple[str, ...]) -> None:
+    """Subscribe ADDRESSES, also those who had left."""
+    from newsletter.cli import people
+
+    sys.exit(people.add(app.config(), addresses))
+
+
+@subscribers.command("remove")
+@click.argument("addresses", nargs=-1, required=True)
+@click.pass_obj
+def subscribers_remove(app: App, addresses: tuple[str, ...]) -> None:
+    """Unsubscribe ADDRESSES. They are remembered as having left, so that no import brings them back."""
+    from newsletter.cli import people
+
+    sys.exit(people.remove(app.config(), addresses))
+
+
+@subscribers.command("list")
+@click.option("--all", "everyone", is_flag=True, help="Also those who have left.")
+@click.pass_obj
+def subscribers_list(app: App, everyone: bool) -> None:
+    """Print one address per line."""
+    from newsletter.cli import people
+
+    people.show(app.config(), everyone=everyone)
+
+
+@subscribers.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.pass_obj
+def subscribers_import(app: App, file: Any) -> None:
+    """Take subscribers from FILE (- for standard input): CSV with a column `email`, or one address per line.
+
+    A row that is no address is refused with its line number and the others are taken. Nobody who left comes back.
+    """
+    from newsletter.cli import people
+
+    sys.exit(people.take(app.config(), file))
+
+
+@subscribers.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@click.pass_obj
+def subscribers_export(app: App, file: Any) -> None:
+    """Write everyone, with status and dates, to FILE as CSV (- for standard output)."""
+    from newsletter.cli import people
+
+    people.export(app.config(), file)
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["cron", "systemd"]))
+@click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")
+@click.option("--install", is_flag=True, help="Install it for this user instead of printing it.")
+@click.pass_obj
+def schedule(app: App, kind: str, at: str, install: bool) -> None:
+    """Print crontab lines, or systemd units, that run the newsletter daily."""
+    from newsletter.cli import start
+
+    for line in start.schedule(app.path, app.config(), kind, at, install=install):
+        click.echo(line)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with an exit code of the contract; a user's mistake is one line."""
+    try:
+        cli.main(arguments, prog_name="newsletter")
+    except NewsletterError as error:
+        click.echo(f"newsletter: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `newsletter status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"newsletter: {error.filename or ''}: {error.strerror or error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,39 @@
+"""The kinds of argument the commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+import click
+
+# A day as it was asked for: fixed, or counted from today in a time zone that is known only once the config is read.
+Clock = Callable[[date], date]
+
+
+class Day(click.ParamType[Clock]):
+    """YYYY-MM-DD, `today` or `yesterday`."""
+
+    name = "day"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Clock:
+        """Take a day as the user wrote it."""
+        if callable(value):
+            return value
+        if value in ("today", "yesterday"):
+            back = timedelta(days=int(value == "yesterday"))
+            return lambda today: today - back
+        try:
+            day = date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write YYYY-MM-DD, today or yesterday", param, ctx)
+        return lambda today: day
+
+
+DAY = Day()
+
+
+def resolve_day(asked: Clock | None, zone: tzinfo) -> date:
+    """The day that was asked for; today in `zone` when none was."""
+    today = datetime.now(UTC).astimezone(zone).date()
+    return today if asked is None else asked(today)

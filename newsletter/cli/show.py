@@ -1,0 +1,49 @@
+"""What a person at a terminal sees: the progress bar, and the tables of `status`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from newsletter.model import FrozenIssue, Outcome
+from newsletter.pipeline import World
+
+
+@contextmanager
+def watching() -> Iterator[World]:
+    """The world of a run: a progress bar when standard error is a terminal, silence under cron, and SIGTERM drains."""
+    stopped: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        if sys.stderr.isatty():
+            with _bar(stopped) as world:
+                yield world
+        else:
+            yield World(stop=lambda: bool(stopped))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _bar(stopped: list[int]) -> Iterator[World]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        current: list[TaskID] = []
+
+        def announce(issue: FrozenIssue, owed: int) -> None:
+            current[:] = [progress.add_task(f"{issue.rendered.day}", total=owed)]
+
+        def advance(outcome: Outcome) -> None:
+            progress.advance(current[0])
+
+        yield World(stop=lambda: bool(stopped), announce=announce, progress=advance)

@@ -1,0 +1,171 @@
+"""The commands of every day: preview, run, send and status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from newsletter import pipeline
+from newsletter.cli.show import watching
+from newsletter.config import Config
+from newsletter.deliver import RESEND_UNCERTAIN
+from newsletter.errors import NewsletterError
+from newsletter.model import FrozenIssue, Report, Verdict
+from newsletter.store import Store
+
+# Every copy in doubt, however often it was in doubt before.
+_ALWAYS = 1_000_000
+
+
+def preview(config: Config, day: date, output: Path) -> int:
+    """Write the files of a day and say where they are; returns the exit code."""
+    from newsletter import preview as previews
+
+    made = previews.make(config, day, pipeline.World())
+    for problem in made.problems:
+        click.echo(f"warning: {problem}", err=True)
+    if made.rendered is None:
+        click.echo(f"verdict: {Verdict.QUIET_DAY} - the feeds have no papers for {day}")
+        return 0
+    html, text = previews.write(made.rendered, output)
+    size = len(made.rendered.html.encode())
+    click.echo(
+        f"{made.rendered.subject}\n  {html}  ({size / 1024:.1f} KiB of the 102 KB at which Gmail clips)\n  {text}"
+    )
+    return 0
+
+
+def run(config: Config, day: date, *, dry_run: bool) -> int:
+    """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
+    return _reported(config, lambda store, world: pipeline.run(config, day, store, world, dry_run=dry_run), day)
+
+
+def send(config: Config, day: date | None, *, retry_uncertain: bool) -> int:
+    """Go on with what is owed. Silent when nothing is, unless a person watches: cron calls it every 15 minutes."""
+    again = _ALWAYS if retry_uncertain else RESEND_UNCERTAIN
+    return _reported(
+        config,
+        lambda store, world: pipeline.send(config, day, store, world, resend_uncertain=again),
+        day,
+        quiet=not sys.stdout.isatty(),
+    )
+
+
+def _reported(
+    config: Config,
+    act: Callable[[Store, pipeline.World], Report],
+    day: date | None,
+    *,
+    quiet: bool = False,
+) -> int:
+    """Do it, keep its report in the store for `status`, and print the verdict. Errors are verdicts too."""
+    started = datetime.now(UTC)
+    try:
+        with Store.open(config.store) as store:
+            report = _attempt(lambda: _watched(act, store), day)
+            if not (quiet and report.verdict is Verdict.ALREADY_SENT):
+                store.record_run(report, started)
+    except NewsletterError as error:
+        report = _failed(error, day)
+    _print(report, quiet=quiet)
+    return report.exit
+
+
+def _watched(act: Callable[[Store, pipeline.World], Report], store: Store) -> Report:
+    with watching() as world:
+        return act(store, world)
+
+
+def _attempt(act: Callable[[], Report], day: date | None) -> Report:
+    try:
+        return act()
+    except NewsletterError as error:
+        return _failed(error, day)
+
+
+def _failed(error: NewsletterError, day: date | None) -> Report:
+    return Report(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
+
+
+def _print(report: Report, *, quiet: bool) -> None:
+    """The verdict on the last line of standard output; a failure also on standard error, which cron mails."""
+    if quiet and report.verdict in (Verdict.ALREADY_SENT, Verdict.ALREADY_RUNNING):
+        return
+    if report.exit:
+        click.echo(f"newsletter: {report.explanation}", err=True)
+    click.echo(f"verdict: {report.verdict} - {report.explanation}")
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def status(config: Config, day: date | None, *, as_json: bool) -> None:
+    """Print what the store knows of an issue, of the last runs and of the list."""
+    with Store.open(config.store) as store:
+        issue = store.latest_issue() if day is None else store.issue(day)
+        if day is not None and issue is None:
+            raise NewsletterError(f"there is no issue of {day}")
+        known = _known(store, issue)
+    click.echo(json.dumps(known, indent=2, ensure_ascii=False) if as_json else _told(known))
+
+
+def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
+    """The status as plain values: the shape of `status --json`."""
+    return {
+        "issue": None if issue is None else _issue(store, issue),
+        "subscribers": {str(status): number for status, number in store.count_subscribers().items()},
+        "runs": [
+            {
+                "started_at": run.started_at.isoformat(),
+                "ended_at": run.ended_at.isoformat(),
+                "day": run.day and run.day.isoformat(),
+                "verdict": run.verdict,
+                "explanation": run.explanation,
+                "exit_code": run.exit_code,
+            }
+            for run in store.runs(10)
+        ],
+    }
+
+
+def _issue(store: Store, issue: FrozenIssue) -> dict[str, Any]:
+    return {
+        "day": issue.rendered.day.isoformat(),
+        "subject": issue.rendered.subject,
+        "frozen_at": issue.frozen_at.isoformat(),
+        "expires_at": issue.expires_at.isoformat(),
+        "counts": {str(state): number for state, number in store.counts(issue.id).items()},
+        "not_accepted": [
+            {"address": row.address, "state": row.state, "code": row.code, "text": row.text}
+            for row in store.refusals(issue.id)
+        ],
+    }
+
+
+def _told(known: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = []
+    if issue := known["issue"]:
+        lines += [f"Issue of {issue['day']}: {issue['subject']}"]
+        lines += [f"  {state:<10} {number}" for state, number in issue["counts"].items() if number]
+        lines += [f"  {row['state']}: {row['address']} - {_words(row)}" for row in issue["not_accepted"]]
+    else:
+        lines += ["No issue yet."]
+    people = known["subscribers"]
+    lines += ["", "Subscribers: " + ", ".join(f"{number} {status}" for status, number in people.items())]
+    lines += ["", "Last runs:" if known["runs"] else "No run yet."]
+    lines += [
+        f"  {run['started_at'][:16].replace('T', ' ')} UTC  {run['verdict']:<15} {run['explanation']}"
+        for run in known["runs"]
+    ]
+    return "\n".join(lines)
+
+
+def _words(row: dict[str, Any]) -> str:
+    return " ".join(str(part) for part in (row["code"], row["text"]) if part) or "no answer"

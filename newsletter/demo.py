@@ -1,0 +1,125 @@
+"""The whole job on a sample day: a real SMTP conversation with a mail server of our own, for three readers.
+
+Nothing leaves the machine and nothing is kept but the files the reader of this demo asked for.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from asyncio import Server
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from aiosmtpd.controller import Controller
+
+from newsletter import pipeline, resources
+from newsletter.config import Config, FeedConfig, FetchConfig, IssueConfig, Secret, SmtpConfig
+from newsletter.model import Publication, Report
+from newsletter.store import Store
+
+READERS: Final = ("ada@readers.example.com", "emmy@readers.example.com", "kurt@readers.example.com")
+
+_PUBLICATION: Final = Publication(
+    title="Daily Papers",
+    sender="Daily Papers <digest@news.example.org>",
+    bounce_address="digest@news.example.org",
+    postal_address="1 Example Street, Example City",
+    list_id="daily-papers.news.example.org",
+    base_url="https://news.example.org",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo left behind: the report of its run and the files, in the order to look at them."""
+
+    report: Report
+    files: tuple[Path, ...]
+
+
+class LoopbackServer(Controller):
+    """A mail server in a thread, on a free port of 127.0.0.1: `port` holds it once started."""
+
+    def __init__(self, handler: Any) -> None:
+        super().__init__(handler, hostname="127.0.0.1", port=0)
+
+    def _trigger_server(self) -> None:
+        """Learn the port before aiosmtpd makes its first connection, to see that the server answers."""
+        assert isinstance(self.server, Server)
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+class _Mailbox:
+    """An aiosmtpd handler that keeps each message it takes as DIR/<reader>.eml."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: list[Path] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        """Take one message (aiosmtpd's hook)."""
+        path = self.folder / f"{envelope.rcpt_tos[0].partition('@')[0]}.eml"
+        path.write_bytes(envelope.original_content)
+        self.files.append(path)
+        return "250 2.0.0 kept"
+
+
+def run(folder: Path, day: date, world: pipeline.World) -> Demo:
+    """Do it all into `folder`, made if missing. Raises OSError when it cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mailbox = _Mailbox(folder)
+    with tempfile.TemporaryDirectory(prefix="newsletter-demo-") as scratch, _server(mailbox) as port:
+        config = _config(Path(scratch), port)
+        with Store.open(config.store) as store:
+            for reader in READERS:
+                store.add(reader)
+            report = pipeline.run(config, day, store, world)
+    first = mailbox.files[0].read_bytes() if mailbox.files else b""
+    return Demo(report, (*_parts(first, folder), *sorted(mailbox.files)))
+
+
+def _config(scratch: Path, port: int) -> Config:
+    return Config(
+        path=scratch / "config.yaml",
+        publication=_PUBLICATION,
+        timezone=ZoneInfo("UTC"),
+        feeds=(FeedConfig(str(resources.find("sample_day.json"))),),
+        fetch=FetchConfig(),
+        issue=IssueConfig(),
+        templates=None,
+        store=f"sqlite:///{scratch / 'demo.db'}",
+        secret=Secret(secrets.token_hex),
+        smtp=(SmtpConfig(host="127.0.0.1", port=port),),
+    )
+
+
+@contextmanager
+def _server(mailbox: _Mailbox) -> Iterator[int]:
+    server = LoopbackServer(mailbox)
+    server.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
+
+
+def _parts(message: bytes, folder: Path) -> tuple[Path, ...]:
+    """The two parts of a received message as digest.html and digest.txt: what the reader got, not what we meant."""
+    parsed = message_from_bytes(message, EmailMessage, policy=default)
+    html_part, text_part = parsed.get_body(("html",)), parsed.get_body(("plain",))
+    if html_part is None or text_part is None:
+        return ()
+    html, text = folder / "digest.html", folder / "digest.txt"
+    html.write_text(html_part.get_content(), "utf-8")
+    text.write_text(text_part.get_content(), "utf-8")
+    return html, text

@@ -1,0 +1,251 @@
+"""LaTeX in titles and abstracts as text that people can read: ``$O(n^2)$`` becomes O(n²).
+
+A wrong guess is worse than the source, so what is not certainly LaTeX (money, paths, `code`), and any formula with a
+macro we do not know, stays as it is written. tests/data/latex.tsv decides what is right.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from typing import Final
+
+_MARKS: Final = re.compile(r"[\\$~^`]|_\{|--")
+
+# A formula is short; a dollar and another one pages later are money.
+_LONGEST: Final = 300
+_DEEPEST: Final = 12
+
+# Formulas by their delimiters. A dollar opens when no space follows, and closes when none precedes and no digit follows
+# (the rule of Pandoc), so that "$5 and $10" is money.
+_FORMULA: Final = re.compile(
+    rf"\$\$(?P<display>[^$]{{1,{_LONGEST}}})\$\$"
+    rf"|(?<![\\\w$])\$(?=[^\s$])(?P<inline>[^$]{{1,{_LONGEST}}})(?<![\s\\])\$(?!\$)"
+    rf"|\\\((?P<round>.{{1,{_LONGEST}}}?)\\\)|\\\[(?P<square>.{{1,{_LONGEST}}}?)\\\]"
+)
+
+# What makes the words between two dollars a formula: an operator or macro, else hardly more than a letter or a number.
+_MATHS: Final = re.compile(r"[\\^_=<>]|^[\d\s.,+*/()|%-]*[A-Za-z]?[\d\s.,+*/()|%-]*$|^[A-Za-z]'?\([^()]{1,20}\)$")
+
+_TOKEN: Final = re.compile(
+    r"\\(?P<macro>[a-zA-Z]+)|\\(?P<escaped>.)|(?P<special>[{}^_])|(?P<plain>[^\\{}^_]+)", re.DOTALL
+)
+
+# Macros whose argument is what they show; fonts are lost, words are not.
+_SHOW: Final = frozenset(
+    """text textbf textit textrm textsf texttt textsc textnormal emph underline mbox hbox operatorname url
+    mathbf mathrm mathit mathsf mathtt mathcal mathscr mathfrak bm boldsymbol""".split()
+)
+_FUNCTIONS: Final = frozenset(
+    "log ln exp sin cos tan tanh sinh cosh max min sup inf lim arg det dim gcd ker deg Pr argmax argmin".split()
+)
+_NOTHING: Final = frozenset("left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits nolimits".split())
+_ESCAPED: Final = {",": " ", ";": " ", ":": " ", " ": " ", "!": "", "|": "‖"} | {c: c for c in "%&$#_{}"}
+_DOUBLE: Final = dict(zip("CNPQRZEFH", "ℂℕℙℚℝℤ𝔼𝔽ℍ", strict=True))
+
+# Accents, of text and of formulas, as combining characters.
+_ACCENTS: Final = {
+    "'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307",
+    "c": "\u0327", "v": "\u030c", "u": "\u0306", "H": "\u030b", "k": "\u0328", "r": "\u030a",
+    "hat": "\u0302", "widehat": "\u0302", "bar": "\u0304", "overline": "\u0304", "tilde": "\u0303",
+    "widetilde": "\u0303", "dot": "\u0307", "ddot": "\u0308", "vec": "\u20d7", "acute": "\u0301", "check": "\u030c",
+}  # fmt: skip
+
+_SUPER: Final = str.maketrans("0123456789+-=()niTk*′", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᵏ*′")
+_SUB: Final = str.maketrans("0123456789+-=(),aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎,ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
+
+# Text macros outside formulas: with braces around words, or a known symbol on its own.
+_TEXT_MACRO: Final = re.compile(rf"\\({'|'.join(sorted(_SHOW))})\{{([^{{}}]{{0,200}})\}}")
+_LINK: Final = re.compile(r"\\href\{[^{}]{0,500}\}\{([^{}]{0,200})\}")
+_TEXT_ACCENT: Final = re.compile(r"""\\(['`^"~=.])\{?\\?([a-zA-Z])\}?(?![a-zA-Z]*\{)|\\([cvuHkr])\{([a-zA-Z])\}""")
+_ESCAPE: Final = re.compile(r"\\([%&$#_{}])")
+_SYMBOL: Final = re.compile(r"(?<![\w:\\/.])\\([a-zA-Z]{2,})(?![a-zA-Z{\\])")
+_SCRIPT: Final = re.compile(r"(?<=[\w)\]}])(?:\^\{([^{}^_\\]{1,20})\}|_\{([^{}^_\\]{1,20})\}|\^(-?\d{1,3})(?!\w))")
+_DASH: Final = re.compile(r"(?<=[\w.,)])-{2,3}(?=[\w(])|(?<=\s)-{2,3}(?=\s)")
+_TIE: Final = re.compile(r"(?<=[A-Za-z.,)])~(?=[\w\\(\[])")
+
+
+def readable(text: str) -> str:
+    """`text` with its LaTeX as Unicode. Never fails, never loses a word; takes time in proportion to the length."""
+    if not _MARKS.search(text):
+        return text
+    parts: list[str] = []
+    end = 0
+    for match in _FORMULA.finditer(text):
+        source = next(group for group in match.groups() if group is not None)
+        shown = _formula(source) if match.group("inline") is None or _is_maths(match) else None
+        if shown is not None:
+            parts += (_prose(text[end : match.start()]), shown)
+            end = match.end()
+    parts.append(_prose(text[end:]))
+    return "".join(parts)
+
+
+def _is_maths(match: re.Match[str]) -> bool:
+    """Whether two dollars enclose a formula, and not the words between two prices."""
+    source = match.group("inline")
+    price = match.string[match.end() : match.end() + 1].isdigit() and not re.search(r"[\\^_]", source)
+    return not price and _MATHS.search(source) is not None
+
+
+def _prose(text: str) -> str:
+    """LaTeX between formulas: escapes, emphasis, accents, quotes, ties, dashes."""
+    text = _LINK.sub(r"\1", text)
+    for _ in range(3):  # nested emphasis
+        text = _TEXT_MACRO.sub(r"\2", text)
+    text = _TEXT_ACCENT.sub(_accented, text)
+    text = _ESCAPE.sub(r"\1", text)
+    text = _SYMBOL.sub(lambda match: _symbol(match.group(1)) or match.group(), text)
+    text = _SCRIPT.sub(_scripted, text)
+    text = _TIE.sub("\u00a0", text)
+    text = re.sub(r"``(.{1,200}?)''", "“\\1”", text)
+    return _DASH.sub(lambda match: "–" if len(match.group()) == 2 else "—", text)
+
+
+def _accented(match: re.Match[str]) -> str:
+    accent, letter = match.group(1) or match.group(3), match.group(2) or match.group(4)
+    return unicodedata.normalize("NFC", letter + _ACCENTS[accent])
+
+
+def _scripted(match: re.Match[str]) -> str:
+    upper = match.group(1) or match.group(3)
+    return _raised(upper) if upper else _lowered(match.group(2))
+
+
+# --- formulas --------------------------------------------------------------------------------------------------------
+
+
+class _Unknown(Exception):
+    """The formula holds something that cannot be said in text."""
+
+
+def _formula(source: str) -> str | None:
+    """A formula in text, or None when some of it is not known."""
+    try:
+        return re.sub(r"\s+", " ", _Formula(source).text()).strip()
+    except _Unknown:
+        return None
+
+
+class _Formula:
+    """Reads one formula from left to right."""
+
+    def __init__(self, source: str) -> None:
+        self._tokens = list(_TOKEN.finditer(source.strip()))
+        self._next = 0
+        self._depth = 0
+
+    def text(self) -> str:
+        """All of it."""
+        parts: list[str] = []
+        while self._next < len(self._tokens):
+            parts.append(self._item())
+        return "".join(parts)
+
+    def _item(self) -> str:
+        """One token, with its argument."""
+        token = self._tokens[self._next]
+        self._next += 1
+        if token.group("plain"):
+            return token.group("plain").replace("~", " ").replace("'", "′")
+        if token.group("macro"):
+            return self._macro(token.group("macro"))
+        if token.group("escaped"):
+            if token.group("escaped") not in _ESCAPED:
+                raise _Unknown
+            return _ESCAPED[token.group("escaped")]
+        return self._special(token.group("special"))
+
+    def _special(self, char: str) -> str:
+        if char == "{":
+            return self._group()
+        if char == "^":
+            return _raised(self._argument())
+        if char == "_":
+            return _lowered(self._argument())
+        raise _Unknown  # a brace that nothing opened
+
+    def _group(self) -> str:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _Unknown
+        parts: list[str] = []
+        while self._next < len(self._tokens):
+            if self._tokens[self._next].group("special") == "}":
+                self._next += 1
+                self._depth -= 1
+                return "".join(parts)
+            parts.append(self._item())
+        raise _Unknown
+
+    def _argument(self) -> str:
+        """What a macro or a script applies to: a group, a macro, or one character."""
+        if self._next >= len(self._tokens):
+            raise _Unknown
+        token = self._tokens[self._next]
+        plain = token.group("plain")
+        if not plain:
+            return self._item()
+        stripped = plain.lstrip()
+        if not stripped:
+            raise _Unknown
+        rest = _TOKEN.match(stripped[1:]) if len(stripped) > 1 else None
+        self._tokens[self._next : self._next + 1] = [rest] if rest else []
+        return stripped[0]
+
+    def _macro(self, name: str) -> str:
+        if name in _SHOW:
+            return self._argument()
+        if name in _FUNCTIONS:
+            return name
+        if name in _NOTHING:
+            return ""
+        if name in ("quad", "qquad"):
+            return " "
+        if name in _ACCENTS and len(name) > 1:
+            return unicodedata.normalize("NFC", "".join(char + _ACCENTS[name] for char in self._argument()))
+        if name == "mathbb":
+            letters = self._argument()
+            return "".join(_DOUBLE.get(letter, letter) for letter in letters)
+        if name in ("frac", "tfrac", "dfrac"):
+            return f"{_atom(self._argument())}/{_atom(self._argument())}"
+        if name == "sqrt":
+            return "√" + _atom(self._argument())
+        symbol = _symbol(name)
+        if symbol is None:
+            raise _Unknown
+        return symbol
+
+
+def _atom(text: str) -> str:
+    """`text` in parentheses when it is more than one word."""
+    return text if re.fullmatch(r"[\w.]+\W?|\(.*\)", text) else f"({text})"
+
+
+def _raised(text: str) -> str:
+    if text in ("\\circ", "∘", "circ"):
+        return "°"
+    return _script(text, _SUPER, "^")
+
+
+def _lowered(text: str) -> str:
+    return _script(text, _SUB, "_")
+
+
+def _script(text: str, table: dict[int, int], mark: str) -> str:
+    """`text` in Unicode's raised or lowered characters, or after its mark when one has no such form."""
+    text = text.strip().replace(" ", "").replace("−", "-").replace("∗", "*")
+    if all(ord(char) in table for char in text):
+        return text.translate(table)
+    return mark + (text if re.fullmatch(r"[\w*′]+", text) else f"({text})")
+
+
+@cache
+def _symbol(name: str) -> str | None:
+    """The character a macro stands for, by pylatexenc's tables; None when it stands for none."""
+    from pylatexenc.latex2text import get_default_latex_context_db  # 30 ms to import, and most days hold no macro
+
+    spec = get_default_latex_context_db().get_macro_spec(name)
+    shown = getattr(spec, "simplify_repl", None)
+    return shown if isinstance(shown, str) and shown and "%" not in shown and "\\" not in shown else None

@@ -1,0 +1,323 @@
+"""The values that travel from feed to inbox, and the tables of their rules. Imports nothing of ours, does no I/O."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Final
+
+# --- what a feed gives -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """One paper as its feed described it: plain text only, no HTML, white space folded.
+
+    `key` is the identity used to join duplicates: ``arxiv:2401.01234`` (no version), ``doi:10.1000/x``, else
+    ``title:...``. A URL that stands here is absolute and http(s). A missing figure is None, never 0: zero upvotes is a
+    fact, no upvotes is none.
+    """
+
+    key: str
+    title: str
+    url: str | None = None
+    abstract: str = ""
+    authors: tuple[str, ...] = ()
+    author_count: int = 0  # may exceed len(authors) when the feed tells only the number
+    organisation: str | None = None
+    published: date | None = None
+    upvotes: int | None = None
+    comments: int | None = None
+    arxiv_id: str | None = None
+    arxiv_url: str | None = None
+    pdf_url: str | None = None
+    code_url: str | None = None
+    code_stars: int | None = None
+    project_url: str | None = None
+    discussion_url: str | None = None
+    thumbnail_url: str | None = None
+    summary: str | None = None  # the feed's own machine-written summary (`ai_summary`), never ours
+    keywords: tuple[str, ...] = ()
+    source: str = ""  # the name of the feed it came from, as the reader may see it
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry that could not be used: its place in the feed (1 is the first) and the reason, for the operator."""
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFeed:
+    """What one feed answered: its papers in the feed's own order, and the entries that had to be skipped."""
+
+    papers: tuple[Paper, ...]
+    skipped: tuple[Skipped, ...] = ()
+    title: str | None = None
+
+    @property
+    def has_votes(self) -> bool:
+        """Whether any paper carries an upvote count; a feed without votes keeps its own order."""
+        return any(paper.upvotes is not None for paper in self.papers)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """A feed's last answer with its validators (RFC 9110 section 8.8), so that 304 Not Modified still has a body."""
+
+    url: str
+    body: bytes
+    content_type: str | None
+    etag: str | None
+    last_modified: str | None
+    fetched_at: datetime  # UTC
+
+
+# --- the day's issue -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """The day's selection, ranked: `papers[0]` is number 1. Content only; nothing about looks or readers."""
+
+    day: date
+    papers: tuple[Paper, ...]
+    ranked_by_votes: bool
+    left_out: int = 0  # papers of the day that did not make the cut (max_papers, min_upvotes)
+    skipped: int = 0  # entries of the feeds that could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Who publishes: what the masthead, the footer and the headers say.
+
+    Frozen with each issue, so a retry is byte-equal. `sender` is a From value such as
+    ``Daily Papers <digest@news.example.org>``; `bounce_address` is the envelope's MAIL FROM and the address that
+    unsubscribe mails go to; `base_url` has no trailing slash, None without a web server.
+    """
+
+    title: str
+    sender: str
+    bounce_address: str
+    postal_address: str
+    list_id: str
+    base_url: str | None = None
+    language: str = "en"
+    direction: str = "ltr"  # of the language: ltr or rtl (HTML `dir`)
+
+
+class Slot(StrEnum):
+    """Places in a rendered issue that each reader's copy fills in.
+
+    They are URL-shaped because premailer mangles braces in an href, and live under ``.invalid`` (RFC 2606 section 2),
+    which no real link can use. Feed text that holds `SLOT_HOST` is defused before rendering.
+    """
+
+    UNSUBSCRIBE = "https://slot.invalid/unsubscribe"
+    ADDRESS = "reader@slot.invalid"
+
+
+SLOT_HOST: Final = "slot.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedIssue:
+    """An issue as every reader sees it: subject, HTML inlined once, text part; both parts still hold `Slot`s."""
+
+    day: date
+    subject: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenIssue:
+    """A rendered issue as the store keeps it: every copy, today's and a retried one, is made from these values alone.
+
+    `frozen_at` (UTC) is the Date of every copy; after `expires_at` (UTC) nothing of it is sent any more.
+    """
+
+    id: int
+    rendering_id: int
+    rendered: RenderedIssue
+    publication: Publication
+    frozen_at: datetime
+    expires_at: datetime
+
+
+# --- readers ---------------------------------------------------------------------------------------------------------
+
+
+class SubscriberStatus(StrEnum):
+    """Whether an address gets the next issue. Only ACTIVE does."""
+
+    ACTIVE = "active"
+    UNSUBSCRIBED = "unsubscribed"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A reader of the list.
+
+    `ref` is random and opaque (16 hex digits): links and Message-IDs are made from it, never from the address.
+    `address` is as the reader wrote it, with the domain in its ASCII form; times are UTC.
+    """
+
+    id: int
+    ref: str
+    address: str
+    status: SubscriberStatus
+    created_at: datetime
+    status_at: datetime
+
+
+# --- deliveries and their state machine ------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """Where one reader's copy of one rendered issue stands. ACCEPTED is the next server's word; never "delivered"."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+# Every allowed move; the store refuses any other. A row is SENDING, committed, before its own final dot (RFC 1047), so
+# a crash leaves at most one row per open connection in doubt.
+TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
+    # WITHDRAWN: the reader left after the issue was frozen. EXPIRED: the issue is too old to be news.
+    State.PENDING: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
+    # back to PENDING: the lease ran out, or the run stopped before this copy's turn.
+    # REFUSED without SENDING: this copy cannot be made or cannot be sent to such an address.
+    State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED}),
+    # PENDING: the connection was lost before the dot, nothing was handed over.
+    # UNCERTAIN: it was lost after the dot, or the process died.
+    State.SENDING: frozenset({State.ACCEPTED, State.DEFERRED, State.REFUSED, State.UNCERTAIN, State.PENDING}),
+    State.DEFERRED: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
+    State.UNCERTAIN: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
+    State.ACCEPTED: frozenset(),
+    State.REFUSED: frozenset(),
+    State.WITHDRAWN: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+
+# Still to be sent by a later run, as long as their issue lives.
+OWED: Final = frozenset({State.PENDING, State.CLAIMED, State.DEFERRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One row of the ledger, claimed by this process: a copy of rendering `rendering_id` for one subscriber."""
+
+    id: int
+    rendering_id: int
+    subscriber_id: int
+    ref: str  # the subscriber's
+    address: str  # frozen with the issue
+    attempts: int  # finished ones, before this
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What SMTP carries: reverse-path, one recipient, and the message as bytes with CRLF line ends, not dot-stuffed."""
+
+    mail_from: str
+    rcpt_to: str
+    message: bytes
+
+
+class OutcomeKind(StrEnum):
+    """What the server said about one recipient."""
+
+    ACCEPTED = "accepted"  # 250 to the final dot
+    DEFERRED = "deferred"  # 4xx: later, please
+    BLOCKED = "blocked"  # 5xx of policy (RFC 3463 x.7.x): says something about us, nothing about the address
+    REFUSED = "refused"  # 5xx: never
+    UNCERTAIN = "uncertain"  # the line dropped after the final dot: nobody can know (RFC 1047)
+    NOT_SENT = "not-sent"  # the line dropped before the final dot, or 421: nothing was handed over, nobody is charged
+
+
+# The state each outcome leads to from SENDING.
+OUTCOME_STATE: Final[Mapping[OutcomeKind, State]] = {
+    OutcomeKind.ACCEPTED: State.ACCEPTED,
+    OutcomeKind.DEFERRED: State.DEFERRED,
+    OutcomeKind.BLOCKED: State.DEFERRED,
+    OutcomeKind.REFUSED: State.REFUSED,
+    OutcomeKind.UNCERTAIN: State.UNCERTAIN,
+    OutcomeKind.NOT_SENT: State.PENDING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A fact for the ledger: `code` is the SMTP reply code, None when the line dropped; `text` the server's words."""
+
+    kind: OutcomeKind
+    code: int | None = None
+    text: str = ""
+
+
+# --- what a run reports ----------------------------------------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    """How a run ended, in one word: it stands on the last line of `run`, in the log and in `status`."""
+
+    NEW_ISSUE = "new-issue"
+    ALREADY_SENT = "already-sent"
+    ALREADY_RUNNING = "already-running"
+    QUIET_DAY = "quiet-day"
+    FILTERED_OUT = "filtered-out"
+    NO_SUBSCRIBERS = "no-subscribers"
+    DRY_RUN = "dry-run"
+    STILL_OWED = "still-owed"
+    FEED_FAILED = "feed-failed"
+    SEND_FAILED = "send-failed"
+    FAILED = "failed"
+
+
+# The contract with cron (sysexits.h): 0 done or normal, 1 failed, 75 try again later; 78, a wrong configuration, and 2,
+# wrong usage, come from errors.py and from click.
+VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
+    Verdict.NEW_ISSUE: os.EX_OK,
+    Verdict.ALREADY_SENT: os.EX_OK,
+    Verdict.ALREADY_RUNNING: os.EX_OK,
+    Verdict.QUIET_DAY: os.EX_OK,
+    Verdict.FILTERED_OUT: os.EX_OK,
+    Verdict.NO_SUBSCRIBERS: os.EX_OK,
+    Verdict.DRY_RUN: os.EX_OK,
+    Verdict.STILL_OWED: os.EX_TEMPFAIL,
+    Verdict.FEED_FAILED: os.EX_TEMPFAIL,
+    Verdict.SEND_FAILED: os.EX_TEMPFAIL,
+    Verdict.FAILED: 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end of a run: its verdict, one sentence that explains it, and the ledger's counts for the issue, if any.
+
+    `exit_code` overrides the verdict's own, for an error that knows better (a wrong password is 78, not 75).
+    """
+
+    verdict: Verdict
+    explanation: str
+    day: date | None = None
+    counts: Mapping[State, int] = field(default_factory=dict)
+    exit_code: int | None = None
+
+    @property
+    def exit(self) -> int:
+        """The exit code for cron."""
+        return VERDICT_EXIT[self.verdict] if self.exit_code is None else self.exit_code

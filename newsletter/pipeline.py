@@ -1,0 +1,263 @@
+"""From feed to inbox, the page to read first.
+
+    gather ------> compose ------> Renderer.issue ------> Store.freeze ------> Sender.send
+    [ParsedFeed]   Issue           RenderedIssue          FrozenIssue,         Envelopes out,
+                                                          Delivery rows        Outcomes in the ledger
+
+`run` walks the whole road, and is safe to repeat: an issue that is frozen is never made again, a copy that was accepted
+is never sent again. `send` walks only the last part. Each returns a Report whose verdict says how it ended, and why
+there was no mail when there was none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from newsletter import feed as feeds
+from newsletter.config import Config, SmtpConfig
+from newsletter.deliver import RESEND_UNCERTAIN, Pace, Sender
+from newsletter.errors import FeedError, TransportMisconfigured, TransportUnavailable
+from newsletter.issue import compose
+from newsletter.links import Links
+from newsletter.message import compile_copies
+from newsletter.model import (
+    OWED,
+    FrozenIssue,
+    Issue,
+    Outcome,
+    ParsedFeed,
+    RenderedIssue,
+    Report,
+    State,
+    SubscriberStatus,
+    Verdict,
+)
+from newsletter.render import Renderer
+from newsletter.store import Store
+from newsletter.transport import SmtpTransport
+
+
+def utc_now() -> datetime:
+    """The present moment, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a run takes from outside: clocks, sleep, and whoever watches it. Tests bring their own."""
+
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic  # seconds
+    sleep: Callable[[float], None] = time.sleep  # seconds
+    stop: Callable[[], bool] = lambda: False
+    announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # before the first copy of an issue
+    progress: Callable[[Outcome], None] = lambda outcome: None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the feeds gave for a day, and which of them failed with what words."""
+
+    feeds: tuple[ParsedFeed, ...]
+    failures: tuple[str, ...] = field(default=())
+
+
+# --- the first half: from the feeds to an issue ----------------------------------------------------------------------
+
+
+def today(config: Config, now: datetime) -> date:
+    """The day it is in the configured time zone."""
+    return now.astimezone(config.timezone).date()
+
+
+def gather(config: Config, day: date, world: World, cache: feeds.Cache | None = None) -> Gathered:
+    """Ask every feed for `day`. One that fails is reported and the others serve; raises FeedError when none does."""
+    parsed: list[ParsedFeed] = []
+    failures: list[str] = []
+    for source in config.feeds:
+        url = source.url.replace("{date}", day.isoformat())
+        try:
+            answer = feeds.fetch(url, config.fetch, cache=cache, now=world.now, sleep=world.sleep)
+            parsed.append(feeds.parse(answer.body, source, content_type=answer.content_type))
+        except FeedError as error:
+            failures.append(str(error))
+    if not parsed:
+        raise FeedError("; ".join(failures))
+    return Gathered(tuple(parsed), tuple(failures))
+
+
+def render(config: Config, issue: Issue) -> RenderedIssue:
+    """The issue as mail, with the operator's templates. Raises TemplateError with file and line."""
+    return Renderer(config.publication, templates=config.templates).issue(issue)
+
+
+# --- the whole road --------------------------------------------------------------------------------------------------
+
+
+def run(config: Config, day: date, store: Store, world: World, *, dry_run: bool = False) -> Report:
+    """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does."""
+    with _alone(store) as alone:
+        if not alone:
+            return Report(Verdict.ALREADY_RUNNING, "another run is sending; nothing to do here", day)
+        links = Links(config.secret.reveal(), config.publication)
+        fresh = store.issue(day) is None
+        if fresh:
+            prepared = _prepare(config, day, store, world)
+            if isinstance(prepared, Report):
+                return prepared
+            if dry_run:
+                return _rehearsal(prepared, store)
+            if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
+                return Report(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
+            store.freeze(prepared, config.publication, lifetime=timedelta(hours=config.issue.lifetime))
+        elif dry_run:
+            return Report(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
+        return _send_owed(_Sending(config, store, world, links), day, fresh=fresh)
+
+
+def send(
+    config: Config, day: date | None, store: Store, world: World, *, resend_uncertain: int = RESEND_UNCERTAIN
+) -> Report:
+    """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue."""
+    with _alone(store) as alone:
+        if not alone:
+            return Report(Verdict.ALREADY_RUNNING, "another run is sending; nothing to do here", day)
+        links = Links(config.secret.reveal(), config.publication)
+        sending = _Sending(config, store, world, links, resend_uncertain)
+        return _send_owed(sending, day, fresh=False, only=day)
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[bool]:
+    """The sender's lock. Who holds it knows that no other process sends: what is found half done, a crash left."""
+    with store.exclusive() as alone:
+        if alone:
+            store.recover()
+            store.expire()
+        yield alone
+
+
+def _prepare(config: Config, day: date, store: Store, world: World) -> RenderedIssue | Report:
+    """The day's rendered issue, or the verdict that says why there is none."""
+    try:
+        gathered = gather(config, day, world, store)
+    except FeedError as error:
+        return Report(Verdict.FEED_FAILED, str(error), day)
+    issue = compose(gathered.feeds, day, config.issue)
+    if not issue.papers:
+        return _no_papers(issue, gathered)
+    return render(config, issue)
+
+
+def _no_papers(issue: Issue, gathered: Gathered) -> Report:
+    if gathered.failures:
+        return Report(Verdict.FEED_FAILED, "; ".join(gathered.failures), issue.day)
+    if issue.left_out:
+        return Report(Verdict.FILTERED_OUT, f"{_count(issue.left_out, 'paper')}, all below min_upvotes", issue.day)
+    if issue.skipped:
+        unread = _count(issue.skipped, "entry", "entries")
+        return Report(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
+    return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)
+
+
+def _rehearsal(rendered: RenderedIssue, store: Store) -> Report:
+    readers = store.count_subscribers()[SubscriberStatus.ACTIVE]
+    said = f"would send {rendered.subject!r} to {_count(readers, 'reader')}; nothing was kept or sent"
+    return Report(Verdict.DRY_RUN, said, rendered.day)
+
+
+# --- the second half: from the ledger to the inbox -------------------------------------------------------------------
+
+
+@dataclass
+class _Sending:
+    """One run's sending: through the first server that serves, counting the copies that were answered for."""
+
+    config: Config
+    store: Store
+    world: World
+    links: Links
+    resend_uncertain: int = RESEND_UNCERTAIN
+    answered: int = 0
+
+    def issues(self, issues: Sequence[FrozenIssue]) -> TransportUnavailable | None:
+        """Send what is owed of each; when a server fails, the next goes on. Returns the failure when none served."""
+        failure: TransportUnavailable | None = None
+        for server in self.config.smtp if issues else ():
+            try:
+                self._through(server, issues)
+            except TransportUnavailable as error:
+                failure = failure if isinstance(failure, TransportMisconfigured) else error
+            else:
+                return None
+        return failure
+
+    def _through(self, server: SmtpConfig, issues: Sequence[FrozenIssue]) -> None:
+        transport = SmtpTransport(server)
+        pace = Pace(server.rate, self.world.monotonic, self.world.sleep)
+        sender = Sender(
+            self.store, transport, pace, self.world.now, self.world.stop, self._progress, self.resend_uncertain
+        )
+        try:
+            for issue in issues:
+                if owed := _owed(self.store.counts(issue.id)):
+                    self.world.announce(issue, owed)
+                sender.send(issue, compile_copies(issue, self.links))
+        finally:
+            transport.close()
+
+    def _progress(self, outcome: Outcome) -> None:
+        self.answered += 1
+        self.world.progress(outcome)
+
+
+def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date | None = None) -> Report:
+    """Send what is owed of every unfinished issue, or of the one of `only`, and say how it went."""
+    store = sending.store
+    issues = [issue for issue in store.unfinished() if only is None or issue.rendered.day == only]
+    failure = sending.issues(issues)
+    asked = store.issue(day) if day is not None else None
+    shown = {issue.id for issue in (*issues, *([asked] if asked else []))}
+    counts = _sum(store.counts(issue_id) for issue_id in shown)
+    return _report(counts, day, failure, fresh=fresh, answered=sending.answered)
+
+
+def _report(
+    counts: Mapping[State, int], day: date | None, failure: TransportUnavailable | None, *, fresh: bool, answered: int
+) -> Report:
+    """The verdict of a run that came as far as sending: decided from the ledger alone."""
+    if failure is not None:
+        said = f"{failure}; {_count(_owed(counts), 'copy', 'copies')} still owed"
+        return Report(Verdict.SEND_FAILED, said, day, counts, exit_code=failure.exit_code)
+    if _owed(counts):
+        return Report(Verdict.STILL_OWED, f"{describe(counts)}; run `newsletter send` to go on", day, counts)
+    if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
+        return Report(Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts)
+    if fresh or answered:
+        return Report(Verdict.NEW_ISSUE, describe(counts), day, counts)
+    return Report(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
+
+
+def describe(counts: Mapping[State, int]) -> str:
+    """The ledger's counts in words: ``12 accepted, 1 refused``."""
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts.get(state)) or "no copies"
+
+
+def _owed(counts: Mapping[State, int]) -> int:
+    return sum(counts.get(state, 0) for state in OWED)
+
+
+def _sum(all_counts: Iterable[Mapping[State, int]]) -> dict[State, int]:
+    total: dict[State, int] = {}
+    for counts in all_counts:
+        for state, number in counts.items():
+            total[state] = total.get(state, 0) + number
+    return total
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,62 @@
+"""See the mail without sending it: fetch, rank and render as `run` does, and write what a reader would get to files.
+
+Touches neither the store nor a mail server, and needs no secret.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from newsletter import pipeline
+from newsletter.config import Config
+from newsletter.issue import compose
+from newsletter.model import RenderedIssue, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A day as one sample reader would get it; `rendered` is None when it has no papers. Each problem is one line."""
+
+    rendered: RenderedIssue | None
+    papers: int
+    problems: tuple[str, ...]
+
+
+def make(config: Config, day: date, world: pipeline.World) -> Preview:
+    """Fetch, rank and render `day`. Raises FeedError when no feed answers, TemplateError with file and line."""
+    gathered = pipeline.gather(config, day, world)
+    skipped = [
+        f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
+    ]
+    problems = (*gathered.failures, *skipped)
+    issue = compose(gathered.feeds, day, config.issue)
+    if not issue.papers:
+        return Preview(None, 0, problems)
+    rendered = pipeline.render(config, issue)
+    return Preview(personalise(rendered, config), len(issue.papers), problems)
+
+
+def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:
+    """`rendered` with its slots filled for a reader who does not exist."""
+    base = config.publication.base_url
+    values = {
+        Slot.UNSUBSCRIBE: f"{base}/unsubscribe/preview" if base else f"mailto:{config.publication.bounce_address}",
+        Slot.ADDRESS: "reader@example.org",
+    }
+    html_part, text_part = rendered.html, rendered.text
+    for slot, value in values.items():
+        html_part = html_part.replace(slot, html.escape(value))
+        text_part = text_part.replace(slot, value)
+    return replace(rendered, html=html_part, text=text_part)
+
+
+def write(rendered: RenderedIssue, folder: Path) -> tuple[Path, Path]:
+    """Write digest.html and digest.txt into `folder`, made if missing; returns their paths. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    html_path, text_path = folder / "digest.html", folder / "digest.txt"
+    html_path.write_text(rendered.html, "utf-8")
+    text_path.write_text(rendered.text, "utf-8")
+    return html_path, text_path

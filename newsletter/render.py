@@ -1,0 +1,307 @@
+"""An issue as mail: Jinja2 templates to HTML, inlined once by premailer and fitted to Gmail's limit, and to plain text.
+
+Templates are code of the operator, feed text is not: the environment is sandboxed and strict, HTML is escaped, and a
+template gets plain values only. `context` lists them; templates/README.md documents them, and a test holds both equal.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import textwrap
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from premailer import Premailer
+
+from newsletter import resources
+from newsletter.errors import TemplateError
+from newsletter.latex import readable
+from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue, Slot
+from newsletter.shorten import shorten
+
+# Gmail cuts a mail's HTML near 102 KB, and with it the unsubscribe link; what it counts beside is disputed.
+BUDGET: Final = 90 * 1024  # bytes of UTF-8 after inlining
+
+_WORDS_PER_MINUTE: Final = 230
+_TEXT_WIDTH: Final = 72
+_SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
+_PREHEADER: Final = 110
+_NAMED_AUTHORS: Final = 3
+_KEYWORDS: Final = 6
+
+# More rows than these never fit, so they need not be rendered to find that out.
+_MOST_ROWS: Final = 150
+
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How much of each paper is shown: `full` leading cards, and the characters of their texts and of a row's line."""
+
+    full: int
+    abstract: int
+    summary: int
+    line: int
+
+
+# Tried in turn until the mail fits; what does not fit by the last is left out at the end of the list.
+_LAYOUTS: Final = (
+    _Layout(full=5, abstract=420, summary=320, line=160),
+    _Layout(full=5, abstract=300, summary=240, line=0),
+)
+
+# Days this short show every paper as a full card.
+_SHORT_DAY: Final = 12
+
+
+class Renderer:
+    """Renders issues of one publication. `templates` is a folder whose files go before the built-in ones."""
+
+    def __init__(self, publication: Publication, *, templates: Path | None = None, budget: int = BUDGET) -> None:
+        self._publication = publication
+        self._budget = budget
+        builtin = jinja2.FileSystemLoader(resources.find("templates"))
+        own = [jinja2.FileSystemLoader(templates)] if templates is not None else []
+        self._folders = tuple(str(path) for path in (templates, resources.find("templates")) if path is not None)
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.ChoiceLoader([*own, builtin, jinja2.PrefixLoader({"builtin": builtin})]),
+            autoescape=lambda name: name is not None and name.endswith(".html"),
+            undefined=jinja2.StrictUndefined,
+        )
+        self._environment.filters["wrap"] = wrap
+
+    def issue(self, issue: Issue) -> RenderedIssue:
+        """Render `issue` for every reader at once; the result still holds its slots.
+
+        Raises TemplateError with the template's file and line. An issue may have any number of papers, of any length.
+        """
+        issue = _readable(issue)
+        html, shown = self._fitted(issue)
+        text = self._render("digest.txt", shown)
+        return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
+
+    def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
+        """The inlined HTML within the budget, and the context that holds the papers it shows."""
+        for layout in _LAYOUTS:
+            shown = context(self._publication, issue, layout)
+            html = inline(self._render("digest.html", shown))
+            if len(html.encode()) <= self._budget:
+                return html, shown
+        kept = _fitting(html, self._budget)
+        shown = context(self._publication, issue, layout, kept=kept)
+        return inline(self._render("digest.html", shown)), shown
+
+    def _render(self, name: str, values: Mapping[str, Any]) -> str:
+        try:
+            return self._environment.get_template(name).render(values)
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
+        except jinja2.TemplateNotFound as error:
+            raise TemplateError(f"{self._where(error) or name}: there is no template {error.name}") from error
+        except Exception as error:  # a template can fail in any way that Python can
+            raise TemplateError(f"{self._where(error) or name}: {str(error) or type(error).__name__}") from error
+
+    def _where(self, error: Exception) -> str:
+        """File and line of the template that failed: Jinja2 puts them into the traceback."""
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename.startswith(self._folders)]
+        return places[-1] if places else ""
+
+
+# --- HTML ------------------------------------------------------------------------------------------------------------
+
+
+def inline(html: str) -> str:
+    """`html` with the rules of its <style> in style attributes: some clients drop <style>. Never touches the network.
+
+    premailer is unmaintained since 2021, so nothing else of the program knows it. A <style data-premailer="ignore"> is
+    left as it is; width and height attributes are the template's, since premailer would write "100%" as a number.
+    """
+    inlined: str = Premailer(
+        html,
+        allow_network=False,
+        disable_validation=True,
+        strip_important=False,
+        disable_basic_attributes=["width", "height"],
+        cssutils_logging_level=logging.CRITICAL,
+        align_floating_images=False,
+    ).transform()
+    return inlined
+
+
+def _fitting(html: str, budget: int) -> int:
+    """How many papers of an inlined mail that is too large would fit: its papers are marked by comments."""
+    _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
+    size = len(html.encode())
+    kept = len(papers)
+    while kept > 1 and size > budget - 400:  # bytes for the line that says how many more there are
+        kept -= 1
+        size -= len(papers[kept].encode())
+    return kept
+
+
+def wrap(text: str) -> str:
+    """A paragraph in lines of at most 72 columns (a Jinja2 filter for the text part)."""
+    return textwrap.fill(str(text), _TEXT_WIDTH, break_on_hyphens=False)
+
+
+def _tidy(text: str) -> str:
+    """No trailing space, no more than one empty line in a row, one line end at the end."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)).strip() + "\n"
+
+
+# --- what templates get ----------------------------------------------------------------------------------------------
+
+
+def context(publication: Publication, issue: Issue, layout: _Layout, kept: int | None = None) -> dict[str, Any]:
+    """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
+    papers = issue.papers[: min(_MOST_ROWS, kept or _MOST_ROWS)]
+    full = len(papers) if len(papers) <= _SHORT_DAY and kept is None else layout.full
+    sources = len({paper.source for paper in papers}) > 1
+    cards = [_card(rank, paper, layout, full=rank <= full, source=sources) for rank, paper in enumerate(papers, 1)]
+    return {
+        "title": publication.title,
+        "subject": _subject(issue),
+        "preheader": _preheader(issue),
+        "day": long_date(issue.day),
+        "count": _count(len(issue.papers), "paper"),
+        "minutes": _minutes(cards),
+        "ranked_by_votes": issue.ranked_by_votes,
+        "papers": cards,
+        "more": _more(len(issue.papers) - len(papers), issue.left_out),
+        "reader_address": str(Slot.ADDRESS),
+        "unsubscribe_url": str(Slot.UNSUBSCRIBE),
+        "postal_address": publication.postal_address,
+        "language": publication.language,
+        "direction": publication.direction,
+    }
+
+
+def _card(rank: int, paper: Paper, layout: _Layout, *, full: bool, source: bool) -> dict[str, Any]:
+    abstract = shorten(paper.abstract, layout.abstract if full else layout.line)
+    if not full and paper.summary:  # a row has one line: the summary says most in it
+        abstract = shorten(paper.summary, layout.line)
+    return {
+        "rank": rank,
+        "full": full,
+        "title": paper.title,
+        "url": paper.url,
+        "upvotes": paper.upvotes,
+        "published": short_date(paper.published) if paper.published else "",
+        "source": paper.source if source else "",
+        "organisation": paper.organisation or "",
+        "authors": authors(paper),
+        "abstract": abstract,
+        "summary": shorten(paper.summary or "", layout.summary) if full else "",
+        "keywords": list(paper.keywords[:_KEYWORDS]) if full else [],
+        "links": _links(paper),
+    }
+
+
+def authors(paper: Paper) -> str:
+    """The first names and how many there are beside: ``A, B, C and 14 more``; only a number when no name is known."""
+    if not paper.authors:
+        return _count(paper.author_count, "author") if paper.author_count else ""
+    named = paper.authors[:_NAMED_AUTHORS]
+    rest = max(paper.author_count, len(paper.authors)) - len(named)
+    if rest == 1 and len(paper.authors) > len(named):  # "and 1 more" takes as much room as the name
+        return ", ".join(paper.authors)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
+
+
+def _links(paper: Paper) -> list[dict[str, str]]:
+    """Where to go on, in a fixed order; an address that stands there already is not repeated."""
+    stars = f" ★ {paper.code_stars}" if paper.code_stars else ""
+    said = f" ({paper.comments})" if paper.comments else ""
+    places = (
+        ("arXiv", paper.arxiv_url),
+        ("PDF", paper.pdf_url),
+        (f"Code{stars}", paper.code_url),
+        ("Project", paper.project_url),
+        (f"Discussion{said}", paper.discussion_url),
+    )
+    links: dict[str, str] = {}
+    for label, url in places:
+        if url and url != paper.url and url not in links:
+            links[url] = label
+    return [{"label": label, "url": url} for url, label in links.items()]
+
+
+def _subject(issue: Issue) -> str:
+    first = issue.papers[0]
+    votes = f" (▲ {first.upvotes})" if first.upvotes else ""
+    rest = len(issue.papers) - 1
+    end = f"{votes} and {rest} more" if rest else votes
+    begin = f"{issue.day.day} {_MONTHS[issue.day.month - 1][:3]}: "
+    return begin + textwrap.shorten(first.title, _SUBJECT - len(begin) - len(end), placeholder="…") + end
+
+
+def _preheader(issue: Issue) -> str:
+    """What inboxes show after the subject, which names the first paper: the second and third."""
+    titles = [paper.title for paper in issue.papers[1:3]] or [issue.papers[0].abstract]
+    return textwrap.shorten("; ".join(titles), _PREHEADER, placeholder="…")
+
+
+def _minutes(cards: list[dict[str, Any]]) -> int:
+    words = sum(len(f"{card['title']} {card['summary']} {card['abstract']}".split()) for card in cards)
+    return max(1, round(words / _WORDS_PER_MINUTE))
+
+
+def _more(not_shown: int, left_out: int) -> str:
+    """What the mail does not show, and why."""
+    parts = []
+    if not_shown:
+        parts.append(f"and {not_shown} more that did not fit into a mail")
+    if left_out:
+        parts.append(f"{_count(left_out, 'paper')} of the day did not make the cut")
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def long_date(day: date) -> str:
+    """24 November 2026, whatever the machine's locale."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def short_date(day: date) -> str:
+    """24 Nov 2026."""
+    return f"{day.day} {_MONTHS[day.month - 1][:3]} {day.year}"
+
+
+# --- feed text -------------------------------------------------------------------------------------------------------
+
+
+def _readable(issue: Issue) -> Issue:
+    """The issue with LaTeX made text, and without anything that a copy's slots could be mistaken for."""
+    return replace(
+        issue, papers=tuple(_readable_paper(paper) for paper in issue.papers[:_MOST_ROWS]) + issue.papers[_MOST_ROWS:]
+    )
+
+
+def _readable_paper(paper: Paper) -> Paper:
+    defused = {field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)}
+    for name in ("title", "abstract", "summary"):
+        if defused[name]:
+            defused[name] = readable(defused[name])
+    return Paper(**defused)
+
+
+def _defused(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(SLOT_HOST, "slot-invalid")
+    return tuple(map(_defused, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,13 @@
+"""Where the files that ship beside the code are: templates, the reference config, the sample day. Reads nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def find(name: str) -> Path:
+    """The path of `name`: inside the package (wheel), else beside it (checkout, editable install, sdist)."""
+    inside = _PACKAGE / name
+    return inside if inside.exists() else _PACKAGE.parent / name

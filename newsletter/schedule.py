@@ -1,0 +1,166 @@
+"""Crontab lines and systemd units that call `newsletter` daily, and their installation.
+
+Two jobs: `run` once a day, and `send` every quarter of an hour, which goes on with copies a server put off
+(greylisting) or a crash left, and is silent when nothing is owed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime, time
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from newsletter.errors import NewsletterError
+
+_BEGIN: Final = "# newsletter {config}: begin"
+_END: Final = "# newsletter {config}: end"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to call and when: the command's words, the config (absolute), and `at` in time zone `zone`."""
+
+    command: tuple[str, ...]
+    config: Path
+    at: time
+    zone: ZoneInfo
+
+    def words(self, subcommand: str) -> list[str]:
+        """The command line of one of the two jobs."""
+        return [*self.command, "-c", str(self.config), subcommand]
+
+
+def crontab(job: Job, now: datetime) -> str:
+    """The lines for a user's crontab. cron knows only the system's zone, so `at` is converted; `now` is aware."""
+    local = datetime.combine(now.astimezone(job.zone).date(), job.at, job.zone).astimezone(now.tzinfo)
+    begin, end = _BEGIN.format(config=job.config), _END.format(config=job.config)
+    moved = "" if local.time() == job.at else f", which is {local:%H:%M} on this machine's clock today"
+    log = shlex.quote(str(job.config.parent / "newsletter.log"))
+    return "\n".join(
+        (
+            begin,
+            f"# The issue of the day at {job.at:%H:%M} {job.zone.key}{moved}; what went wrong is mailed by cron.",
+            f"{local.minute} {local.hour} * * * {_for_cron(job.words('run'))} >> {_percent(log)}",
+            "# What is still owed: copies that a server put off, or that a crash left.",
+            f"*/15 * * * * {_for_cron(job.words('send'))} >> {_percent(log)}",
+            end,
+            "",
+        )
+    )
+
+
+def _for_cron(words: list[str]) -> str:
+    return _percent(shlex.join(words))
+
+
+def _percent(text: str) -> str:
+    """In a crontab an unescaped % ends the command (crontab(5))."""
+    return text.replace("%", r"\%")
+
+
+def units(job: Job) -> dict[str, str]:
+    """The systemd unit files by name: a service and a timer for each job. systemd converts the zone itself."""
+    return {
+        "newsletter.service": _service(job, "run", "Daily papers: make and send the issue of the day"),
+        "newsletter.timer": _timer(f"*-*-* {job.at:%H:%M}:00 {job.zone.key}", "Daily papers: once a day"),
+        "newsletter-send.service": _service(job, "send", "Daily papers: send what is still owed"),
+        "newsletter-send.timer": _timer("*:0/15", "Daily papers: every quarter of an hour"),
+    }
+
+
+def _service(job: Job, subcommand: str, description: str) -> str:
+    # 75 asks for another try, which the timer of `send` is: not a failure of the unit.
+    return f"""\
+[Unit]
+Description={description}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+WorkingDirectory={_for_unit(str(job.config.parent))}
+ExecStart={" ".join(_quoted(word) for word in job.words(subcommand))}
+SuccessExitStatus=75
+TimeoutStartSec=6h
+"""
+
+
+def _timer(calendar: str, description: str) -> str:
+    return f"""\
+[Unit]
+Description={description}
+
+[Timer]
+OnCalendar={calendar}
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _for_unit(text: str) -> str:
+    """A literal % is %% in a unit file (systemd.unit(5), specifiers)."""
+    return text.replace("%", "%%")
+
+
+def _quoted(word: str) -> str:
+    """One word of ExecStart (systemd.service(5), command lines): $ is expanded too."""
+    escaped = _for_unit(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{escaped}"' if any(c in escaped for c in " \t'\"\\;") else escaped
+
+
+# --- installing ------------------------------------------------------------------------------------------------------
+
+
+def install_crontab(lines: str) -> None:
+    """Put `lines` into this user's crontab, in place of an earlier installation for the same config."""
+    program = shutil.which("crontab")
+    if program is None:
+        raise NewsletterError("there is no crontab command on this machine; is cron installed?")
+    listed = subprocess.run([program, "-l"], capture_output=True, text=True, check=False)
+    _feed(program, replace_block(listed.stdout if listed.returncode == 0 else "", lines))
+
+
+def replace_block(crontab_text: str, lines: str) -> str:
+    """`crontab_text` with the block that `lines` is, new or in place of the one with the same begin and end."""
+    begin, end = lines.splitlines()[0], lines.splitlines()[-1]
+    kept: list[str] = []
+    inside = False
+    for line in crontab_text.splitlines():
+        inside = inside or line == begin
+        if not inside:
+            kept.append(line)
+        inside = inside and line != end
+    return "".join(f"{line}\n" for line in kept) + lines
+
+
+def _feed(program: str, text: str) -> None:
+    done = subprocess.run([program, "-"], input=text, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise NewsletterError(f"crontab refused the lines: {done.stderr.strip()}")
+
+
+def install_units(files: dict[str, str]) -> list[str]:
+    """Write the units where systemd finds them and start the timers. Returns what was done, a line each."""
+    system = os.geteuid() == 0
+    folder = Path("/etc/systemd/system") if system else Path.home() / ".config/systemd/user"
+    program = shutil.which("systemctl")
+    if program is None:
+        raise NewsletterError("there is no systemctl command on this machine; use `newsletter schedule cron`")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, "utf-8")
+    scope = [] if system else ["--user"]
+    timers = [name for name in files if name.endswith(".timer")]
+    for words in (["daemon-reload"], ["enable", "--now", *timers]):
+        done = subprocess.run([program, *scope, *words], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NewsletterError(f"systemctl {' '.join(words)} failed: {done.stderr.strip()}")
+    return [f"wrote {folder / name}" for name in files] + [f"started {name}" for name in timers]

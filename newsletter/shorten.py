@@ -1,0 +1,62 @@
+"""Cut a text where a reader would: at the end of a sentence, else between words; never inside a formula."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+# The end of a sentence: its mark, closing quotes, then a space (none after the full stops of Chinese and Japanese).
+_END: Final = re.compile(r"[.!?…][\"'”’)\]]*(?=\s)|[。！？]")
+
+# Full stops that end no sentence.
+_ABBREVIATION: Final = re.compile(
+    r"(?:\b(?:e\.g|i\.e|et al|etc|cf|vs|resp|approx|Fig|Figs|Eq|Eqs|Sec|Tab|No|Dr|Prof|St)|\b[A-Z])\.$", re.IGNORECASE
+)
+
+# LaTeX that stayed in the text must not be cut open.
+_FORMULA: Final = re.compile(r"\$[^$]{1,300}\$|\\\(.{1,300}?\\\)|\\\[.{1,300}?\\\]")
+
+_MARK: Final = "…"
+
+# A sentence end earlier than this share of the room loses more than it gives.
+_EARLIEST: Final = 0.55
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` when it has at most `limit` characters, else its beginning and an ellipsis, together no longer."""
+    if len(text) <= limit:
+        return text
+    if limit < 2:
+        return ""
+    room = limit - len(_MARK) - 1
+    cut = _before_formula(text, _sentence(text, room) or _word(text, room))
+    return text[:cut].rstrip(" ,;:–—-") + (" " if text[:cut].rstrip()[-1:] in ".!?" else "") + _MARK
+
+
+def _sentence(text: str, room: int) -> int | None:
+    """Where the last sentence that fits ends, unless that is too early."""
+    ends = [match.end() for match in _END.finditer(text, 0, room + 1) if not _ABBREVIATION.search(text[: match.end()])]
+    return ends[-1] if ends and ends[-1] >= room * _EARLIEST else None
+
+
+def _word(text: str, room: int) -> int:
+    """Where the last word that fits ends; a text without spaces is cut between two whole characters."""
+    space = text.rfind(" ", 0, room + 1)
+    if space >= room // 2:
+        return space
+    while room > 1 and _joined(text, room):
+        room -= 1
+    return room
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether the characters around `at` make one: a combining mark, a variation or a joiner."""
+    return unicodedata.combining(text[at]) != 0 or text[at] in "\u200d\ufe0f" or text[at - 1] == "\u200d"
+
+
+def _before_formula(text: str, cut: int) -> int:
+    for match in _FORMULA.finditer(text):
+        if match.start() < cut < match.end():
+            return match.start()
+    return cut

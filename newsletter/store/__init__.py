@@ -1,0 +1,60 @@
+"""The store: subscribers, issues, the ledger of deliveries, runs and the feed cache, in one database.
+
+SQLAlchemy and Alembic live here only. What goes in and comes out are the values of model.py; what goes wrong is a
+StoreError, and nothing is ever sent without a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+from newsletter.store import upgrade
+from newsletter.store.database import Database
+from newsletter.store.feed_cache import FeedCache
+from newsletter.store.issues import Issues
+from newsletter.store.ledger import Ledger, Refusal
+from newsletter.store.runs import RunRecord, Runs
+from newsletter.store.subscribers import Added, Subscribers
+
+__all__ = ["Added", "Refusal", "RunRecord", "Store"]
+
+_BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Store(Subscribers, Issues, Ledger, Runs, FeedCache):
+    """An open store; a context manager that closes it. Threads may share it."""
+
+    @classmethod
+    def open(cls, url: str, *, now: Callable[[], datetime] = _utc_now, busy_timeout: float = _BUSY_TIMEOUT) -> Self:
+        """Open the database at ``sqlite:////absolute/path`` or ``postgresql://...``; create and upgrade it as needed.
+
+        A new SQLite file is for its owner only, since it holds the readers' addresses. `busy_timeout` is in seconds.
+        Raises StoreError, and StoreBusy when another process keeps the database locked.
+        """
+        database = Database(url, busy_timeout)
+        try:
+            database.check()
+            upgrade.to_head(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, now)
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,195 @@
+"""One database, SQLite or PostgreSQL: how it is opened, and the two kinds of transaction everything else is made of.
+
+Every failure leaves here as a StoreError; no caller meets SQLAlchemy's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, Select, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from newsletter.errors import StoreError
+from newsletter.store import failures
+
+_WRITES: Final = "newsletter_writes"  # execution option: this transaction will write
+
+# FULL: a commit is on the disk when it returns, so that a row that was begun is still begun after a power cut. WAL
+# alone would allow NORMAL, which may lose the last commits. fullfsync is how macOS is asked for the same.
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",
+    "PRAGMA foreign_keys = ON",
+)
+
+_PAGE: Final = 1000  # rows read at a time by `pages`
+
+
+class Database:
+    """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` tells it to the operator."""
+
+    def __init__(self, url: str, busy_timeout: float) -> None:
+        """`busy_timeout` in seconds: how long to wait for another process's lock. Raises StoreError."""
+        parsed = _parse(url)
+        self.file = _file(parsed) if parsed.get_backend_name() == "sqlite" else None
+        self.name = str(self.file or parsed.render_as_string(hide_password=True))
+        if self.file is not None:
+            _create(self.file)
+            self.engine = _sqlite(self.file, busy_timeout)
+        else:
+            self.engine = _postgresql(parsed, busy_timeout)
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads. Raises StoreError."""
+        with self._translating(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: durable when the block has ended, undone when it raises. Raises StoreError."""
+        with self._translating(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection of its own outside any transaction, really closed in the end. Raises StoreError."""
+        with self._translating(), self.engine.connect() as connection:
+            connection.detach()
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def pages(self, query: Select[Any]) -> Iterator[Any]:
+        """The rows of `query` in the order of its first column, a unique number, with memory flat.
+
+        Each page is a transaction of its own: a reader who takes his time keeps nobody waiting.
+        """
+        key = query.selected_columns[0]
+        last = 0
+        while True:
+            with self.read() as connection:
+                rows = connection.execute(query.where(key > last).order_by(key).limit(_PAGE)).all()
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1][0]
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy's own does not have."""
+        return sqlite.insert(table) if self.file is not None else postgresql.insert(table)
+
+    def check(self) -> None:
+        """Have SQLite look for damage. Raises StoreError when it finds any; PostgreSQL looks after itself."""
+        if self.file is None:
+            return
+        with self.read() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            raise failures.damaged(self.name)
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise failures.translate(error, self.name) from error
+
+
+class Part:
+    """What every part of the store works with: the database, and the clock (UTC)."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._db = database
+        self._now = now
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError as error:
+        raise StoreError("store: not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
+    if parsed.drivername == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise StoreError(f"store: {parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+    return parsed
+
+
+def _file(url: URL) -> Path:
+    """SQLite's file, symbolic links followed, so that two names of one file have one lock."""
+    if not url.database or url.database == ":memory:":
+        raise StoreError("store: a database in memory forgets who got their copy; expected sqlite:///FILE")
+    return Path(url.database).resolve()
+
+
+def _create(path: Path) -> None:
+    """Make the file, for its owner only; SQLite gives -wal and -shm the same mode.
+
+    A file that exists is left alone, even unopened: closing it would drop the locks that another Store of this process
+    holds on it (sqlite.org/howtocorrupt.html section 2.2).
+    """
+    if path.exists():
+        return
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return  # another process was quicker
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: the folder {path.parent} does not exist; create it first") from error
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
+
+
+def _sqlite(path: Path, busy_timeout: float) -> Engine:
+    """The engine for a file. BEGIN is ours, as SQLAlchemy recommends: its chapter "Transactions with SQLite"."""
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": busy_timeout})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # the sqlite3 module begins no transaction by itself
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes its lock at once: one that had read first would fail, not wait, where another wrote meanwhile."""
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(url: URL, busy_timeout: float) -> Engine:
+    try:
+        engine = create_engine(url)
+    except ModuleNotFoundError as error:
+        raise StoreError("store: PostgreSQL needs psycopg; install the package with its extra [postgres]") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"store: {failures.translate(error, url.render_as_string())}") from error
+
+    def prepare(connection: Any, record: object) -> None:
+        connection.execute(f"SET lock_timeout = {round(busy_timeout * 1000)}")
+        connection.commit()
+
+    event.listen(engine, "connect", prepare)
+    return engine

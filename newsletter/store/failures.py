@@ -1,0 +1,53 @@
+"""What went wrong with the database, in one line for the operator. The table is the rule."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from newsletter.errors import StoreBusy, StoreError
+
+_BUSY: Final = "another process kept it locked for too long; try again"
+_DAMAGED: Final = (
+    "the file is damaged; restore it from a backup, or keep it and let `sqlite3 FILE .recover` save the rest"
+)
+
+# By SQLite's primary result code (sqlite.org/rescode.html).
+_SQLITE: Final[Mapping[int, tuple[type[StoreError], str]]] = {
+    sqlite3.SQLITE_BUSY: (StoreBusy, _BUSY),
+    sqlite3.SQLITE_LOCKED: (StoreBusy, _BUSY),
+    sqlite3.SQLITE_FULL: (StoreError, "the disk is full; nothing more is sent until there is room"),
+    sqlite3.SQLITE_READONLY: (StoreError, "it cannot be written; check the permissions of the file and of its folder"),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, "it cannot be opened; check the permissions of the file and of its folder"),
+    sqlite3.SQLITE_PERM: (StoreError, "it cannot be opened; check the permissions of the file and of its folder"),
+    sqlite3.SQLITE_IOERR: (StoreError, "the disk failed to read or write; see the system's log"),
+    sqlite3.SQLITE_NOTADB: (StoreError, "this file is not an SQLite database; check `store` in the configuration"),
+    sqlite3.SQLITE_CORRUPT: (StoreError, _DAMAGED),
+}
+
+# By SQLSTATE (PostgreSQL, appendix A): lock_not_available, deadlock_detected, serialization_failure.
+_POSTGRES_BUSY: Final = frozenset({"55P03", "40P01", "40001"})
+
+
+def damaged(where: str) -> StoreError:
+    """The error for a file whose content fails SQLite's own check."""
+    return StoreError(f"{where}: {_DAMAGED}")
+
+
+def translate(error: SQLAlchemyError, where: str) -> StoreError:
+    """The StoreError for what SQLAlchemy raised; `where` names the database, without its password."""
+    cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _SQLITE:
+        kind, reason = _SQLITE[code & 0xFF]
+        return kind(f"{where}: {reason}")
+    if getattr(cause, "sqlstate", None) in _POSTGRES_BUSY:
+        return StoreBusy(f"{where}: {_BUSY}")
+    return StoreError(f"{where}: {_first_line(cause)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

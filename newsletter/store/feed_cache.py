@@ -1,0 +1,42 @@
+"""The last answers of feeds, with their validators: what feed.Cache asks for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection, delete, select
+
+from newsletter.model import CachedAnswer
+from newsletter.store.database import Part
+from newsletter.store.schema import feed_cache
+
+# A URL with {date} in it is a new one every day, so old answers have to go.
+_KEPT: Final = 200
+_LIFETIME: Final = timedelta(days=40)
+
+_ANSWER: Final = select(*(feed_cache.c[field.name] for field in fields(CachedAnswer)))
+
+
+class FeedCache(Part):
+    """The part of the store that keeps feeds' answers."""
+
+    def cached(self, url: str) -> CachedAnswer | None:
+        """The last answer of `url`."""
+        with self._db.read() as connection:
+            row = connection.execute(_ANSWER.where(feed_cache.c.url == url)).one_or_none()
+        return None if row is None else CachedAnswer(*row)
+
+    def cache(self, answer: CachedAnswer) -> None:
+        """Keep `answer` in place of the last one of its URL; drops what is old."""
+        values = asdict(answer)
+        statement = self._db.insert(feed_cache).values(values)
+        with self._db.write() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=[feed_cache.c.url], set_=values))
+            self._prune(connection)
+
+    def _prune(self, connection: Connection) -> None:
+        newest = select(feed_cache.c.url).order_by(feed_cache.c.fetched_at.desc()).limit(_KEPT)
+        connection.execute(delete(feed_cache).where(feed_cache.c.fetched_at < self._now() - _LIFETIME))
+        connection.execute(delete(feed_cache).where(feed_cache.c.url.not_in(newest)))

@@ -1,0 +1,111 @@
+"""Frozen issues: the rendering every copy is made from, and the readers it was made for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, insert, literal, select
+
+from newsletter.model import FrozenIssue, Publication, RenderedIssue, State, SubscriberStatus
+from newsletter.store.database import Part
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, renderings, subscribers
+
+_ISSUE: Final = select(
+    issues.c.id,
+    renderings.c.id.label("rendering_id"),
+    issues.c.day,
+    renderings.c.subject,
+    renderings.c.html,
+    renderings.c.text,
+    renderings.c.publication,
+    issues.c.frozen_at,
+    issues.c.expires_at,
+).join_from(issues, renderings)
+
+
+class Issues(Part):
+    """The part of the store that keeps issues."""
+
+    def freeze(self, rendered: RenderedIssue, publication: Publication, *, lifetime: timedelta) -> FrozenIssue:
+        """Keep the issue and one PENDING delivery for each active subscriber, all in one transaction.
+
+        There is one issue a day: when it exists already, it is returned as it is, and nothing changes.
+        """
+        with self._db.write() as connection:
+            issue_id = self._insert_issue(connection, rendered.day, lifetime)
+            if issue_id is not None:
+                rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
+                _insert_deliveries(connection, issue_id, rendering_id)
+            return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
+
+    def _insert_issue(self, connection: Connection, day: date, lifetime: timedelta) -> int | None:
+        """The new issue's id; None when the day has one."""
+        now = self._now()
+        statement = self._db.insert(issues).on_conflict_do_nothing(index_elements=[issues.c.day])
+        values = {"day": day, "frozen_at": now, "expires_at": now + lifetime}
+        if not connection.execute(statement, values).rowcount:
+            return None
+        found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
+        return found
+
+    def issue(self, day: date) -> FrozenIssue | None:
+        """The issue of `day`."""
+        return self._issue_where(_ISSUE.where(issues.c.day == day))
+
+    def latest_issue(self) -> FrozenIssue | None:
+        """The issue of the latest day."""
+        return self._issue_where(_ISSUE.order_by(issues.c.day.desc()).limit(1))
+
+    def _issue_where(self, query: Select[Any]) -> FrozenIssue | None:
+        with self._db.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _frozen(row)
+
+    def unfinished(self) -> list[FrozenIssue]:
+        """The issues with copies that are owed, under way or in doubt, oldest first."""
+        query = _ISSUE.where(issues.c.id.in_(select(deliveries.c.issue_id).where(OPEN_ROWS)))
+        with self._db.read() as connection:
+            return [_frozen(row) for row in connection.execute(query.order_by(issues.c.day))]
+
+
+def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedIssue, publication: Publication) -> int:
+    statement = insert(renderings).values(
+        issue_id=issue_id,
+        subject=rendered.subject,
+        html=rendered.html,
+        text=rendered.text,
+        publication=asdict(publication),
+    )
+    (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
+    assert isinstance(rendering_id, int)
+    return rendering_id
+
+
+def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int) -> None:
+    """One row for each active subscriber, made inside the database: 100,000 readers need no round trip each."""
+    readers = (
+        select(
+            literal(issue_id),
+            literal(rendering_id),
+            subscribers.c.id,
+            subscribers.c.address,
+            literal(State.PENDING, deliveries.c.state.type),
+        )
+        .where(subscribers.c.status == SubscriberStatus.ACTIVE)
+        .order_by(subscribers.c.id)
+    )
+    names = ["issue_id", "rendering_id", "subscriber_id", "address", "state"]
+    connection.execute(insert(deliveries).from_select(names, readers))
+
+
+def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
+    return FrozenIssue(
+        id=row.id,
+        rendering_id=row.rendering_id,
+        rendered=RenderedIssue(day=row.day, subject=row.subject, html=row.html, text=row.text),
+        publication=Publication(**row.publication),
+        frozen_at=row.frozen_at,
+        expires_at=row.expires_at,
+    )

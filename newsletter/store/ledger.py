@@ -1,0 +1,249 @@
+"""The ledger: one row per copy, and the moves of model.TRANSITIONS, each of which is on the disk when its call returns.
+
+A move is an UPDATE that names the state it starts from and the Store that claimed the row. A row that is elsewhere is
+not moved, and the caller is told, so that two processes can never both send one copy: not even when the first has lost
+the sender's lock without noticing, as on PostgreSQL when its idle connection is cut.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, or_, select, update
+
+from newsletter.errors import StoreError
+from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, Outcome, OutcomeKind, State, SubscriberStatus
+from newsletter.store.database import Database, Part
+from newsletter.store.locks import sole_sender
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, subscribers
+
+_ROW: Final = deliveries.c
+
+# The states from which each state may be reached: TRANSITIONS read backwards.
+_SOURCES: Final[Mapping[State, frozenset[State]]] = {
+    to: frozenset(source for source, targets in TRANSITIONS.items() if to in targets) for to in State
+}
+
+# What `status` shows besides the counts: who did not get their copy, or may not have.
+_NOT_ACCEPTED: Final = (State.REFUSED, State.DEFERRED, State.UNCERTAIN)
+
+_CANDIDATES: Final = (
+    select(
+        _ROW.id,
+        _ROW.rendering_id,
+        _ROW.subscriber_id,
+        subscribers.c.ref,
+        _ROW.address,
+        _ROW.attempts,
+        subscribers.c.status,
+    )
+    .join_from(deliveries, subscribers)
+    .order_by(_ROW.id)
+    .with_for_update(of=deliveries, skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time
+)
+
+_RECORD: Final = (
+    update(deliveries)
+    .where(
+        _ROW.id == bindparam("row"),
+        _ROW.state == bindparam("source"),
+        _ROW.claimed_by == bindparam("holder"),
+    )
+    .values(
+        state=bindparam("to"),
+        attempts=_ROW.attempts + bindparam("charged"),
+        doubts=_ROW.doubts + bindparam("doubted"),
+        not_before=bindparam("not_before"),
+        reply_code=bindparam("reply_code"),
+        reply_text=bindparam("reply_text"),
+        claimed_by=None,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A copy that was not accepted, or not yet: its `state`, and the server's last words about it."""
+
+    address: str
+    state: State
+    code: int | None
+    text: str
+
+
+class Ledger(Part):
+    """The part of the store that keeps the ledger. Raises StoreError for a move that is not in TRANSITIONS."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        super().__init__(database, now)
+        self._holder = secrets.token_hex(8)
+
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """The sender's lock, held while the block runs; gives False when another process holds it."""
+        return sole_sender(self._db)
+
+    # --- before sending ---
+
+    def recover(self) -> int:
+        """Take over what a dead process left, while holding `exclusive`; returns how many copies are in doubt now."""
+        with self._db.write() as connection:
+            _move(connection, {State.CLAIMED}, State.PENDING, claimed_by=None)
+            return _move(
+                connection,
+                {State.SENDING},
+                State.UNCERTAIN,
+                claimed_by=None,
+                attempts=_ROW.attempts + 1,
+                doubts=_ROW.doubts + 1,
+            )
+
+    def expire(self) -> int:
+        """Give up what is owed or in doubt of issues past their time; returns how many copies."""
+        late = select(issues.c.id).where(issues.c.expires_at <= self._now())
+        with self._db.write() as connection:
+            return _move(connection, _SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id.in_(late))
+
+    def claim(self, issue_id: int, limit: int, *, resend_uncertain: int) -> list[Delivery]:
+        """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
+
+        A copy in doubt is due until it has been in doubt more than `resend_uncertain` times (0 holds it). A copy whose
+        `not_before` lies ahead is not due, nor is any of an expired issue. Readers who left become WITHDRAWN instead.
+        """
+        query = _CANDIDATES.where(*_due(issue_id, self._now(), resend_uncertain)).limit(limit)
+        with self._db.write() as connection:
+            while rows := connection.execute(query).all():
+                if claimed := self._claim(connection, rows):
+                    return claimed
+        return []
+
+    def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
+        staying = [Delivery(*row[:6]) for row in rows if row.status is SubscriberStatus.ACTIVE]
+        leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE]
+        _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
+        ids = [delivery.id for delivery in staying]
+        _move(connection, _SOURCES[State.CLAIMED], State.CLAIMED, _ROW.id.in_(ids), claimed_by=self._holder)
+        return staying
+
+    # --- around the final dot ---
+
+    def begin(self, deliveries: Sequence[Delivery]) -> None:
+        """CLAIMED -> SENDING, on the disk when this returns: it stands before the final dot (RFC 1047)."""
+        self._move_mine(deliveries, State.CLAIMED, State.SENDING)
+
+    def record(self, results: Sequence[tuple[Delivery, Outcome, datetime | None]]) -> None:
+        """SENDING -> what the server said, by model.OUTCOME_STATE, all in one transaction.
+
+        The datetime (UTC) is when the copy may be tried again, None for any time. NOT_SENT charges no attempt.
+        """
+        if not results:
+            return
+        changes = [self._change(*result) for result in results]
+        with self._db.write() as connection:
+            if connection.execute(_RECORD, changes).rowcount == len(changes):
+                return
+            raise self._forbidden([(change["row"], change["to"]) for change in changes], State.SENDING)
+
+    def _change(self, delivery: Delivery, outcome: Outcome, not_before: datetime | None) -> dict[str, Any]:
+        """The parameters of _RECORD."""
+        return {
+            "row": delivery.id,
+            "source": State.SENDING,
+            "holder": self._holder,
+            "to": _checked(State.SENDING, OUTCOME_STATE[outcome.kind]),
+            "charged": int(outcome.kind is not OutcomeKind.NOT_SENT),
+            "doubted": int(outcome.kind is OutcomeKind.UNCERTAIN),
+            "not_before": not_before,
+            "reply_code": outcome.code,
+            "reply_text": plain(outcome.text),
+        }
+
+    def refuse(self, delivery: Delivery, text: str) -> None:
+        """CLAIMED -> REFUSED: no copy can be made for this reader; `text` says why."""
+        self._move_mine([delivery], State.CLAIMED, State.REFUSED, claimed_by=None, reply_text=plain(text))
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """CLAIMED -> PENDING: the run stops before their turn."""
+        self._move_mine(deliveries, State.CLAIMED, State.PENDING, claimed_by=None)
+
+    def _move_mine(self, rows: Sequence[Delivery], source: State, to: State, **values: object) -> None:
+        if not rows:
+            return
+        ids = [row.id for row in rows]
+        mine = (_ROW.id.in_(ids), _ROW.claimed_by == self._holder)
+        with self._db.write() as connection:
+            if _move(connection, {source}, to, *mine, **values) != len(ids):
+                raise self._forbidden([(row_id, to) for row_id in ids], source)
+
+    def _forbidden(self, moves: Sequence[tuple[int, State]], source: State) -> StoreError:
+        """The error that names the row which was not where the move starts; the transaction under way is not seen."""
+        asked = select(_ROW.id, _ROW.state, _ROW.claimed_by).where(_ROW.id.in_([row_id for row_id, _ in moves]))
+        with self._db.read() as connection:
+            found = {row.id: row for row in connection.execute(asked)}
+        for row_id, to in moves:
+            row = found.get(row_id)
+            if row is None:
+                return StoreError(f"{self._db.name}: delivery {row_id} does not exist, so it cannot become {to}")
+            if row.state is not source:
+                return StoreError(f"{self._db.name}: delivery {row_id} is {row.state}, so it cannot become {to}")
+            if row.claimed_by != self._holder:
+                return StoreError(
+                    f"{self._db.name}: another process has taken over delivery {row_id}; it cannot become {to}"
+                )
+        return StoreError(f"{self._db.name}: delivery {moves[0][0]} was to move twice at once")
+
+    # --- questions ---
+
+    def counts(self, issue_id: int) -> dict[State, int]:
+        """How many copies of the issue stand where, also where none does."""
+        query = select(_ROW.state, func.count()).where(_ROW.issue_id == issue_id).group_by(_ROW.state)
+        with self._db.read() as connection:
+            found = {row[0]: row[1] for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def next_due(self, issue_id: int) -> datetime | None:
+        """When the first of the deferred copies may be tried again (UTC)."""
+        query = select(func.min(_ROW.not_before)).where(
+            OPEN_ROWS, _ROW.issue_id == issue_id, _ROW.state == State.DEFERRED
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).scalar()
+
+    def refusals(self, issue_id: int) -> Iterator[Refusal]:
+        """The copies that are refused, deferred or uncertain, with the server's words; memory stays flat."""
+        query = select(_ROW.id, _ROW.address, _ROW.state, _ROW.reply_code, _ROW.reply_text)
+        rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _ROW.state.in_(_NOT_ACCEPTED)))
+        return (Refusal(row.address, row.state, row.reply_code, row.reply_text or "") for row in rows)
+
+
+def _due(issue_id: int, now: datetime, resend_uncertain: int) -> tuple[Any, ...]:
+    """The conditions under which a copy may be claimed."""
+    living = select(issues.c.id).where(issues.c.id == issue_id, issues.c.expires_at > now).scalar_subquery()
+    return (
+        OPEN_ROWS,
+        _ROW.issue_id == living,
+        _ROW.state.in_(_SOURCES[State.CLAIMED]),
+        or_(_ROW.state != State.UNCERTAIN, _ROW.doubts <= resend_uncertain),
+        or_(_ROW.not_before.is_(None), _ROW.not_before <= now),
+    )
+
+
+def _move(
+    connection: Connection, sources: Collection[State], to: State, *which: ColumnElement[bool], **values: object
+) -> int:
+    """Move those of the rows that are in one of `sources`; returns how many. The only UPDATE besides _RECORD."""
+    for source in sources:
+        _checked(source, to)
+    change = update(deliveries).where(OPEN_ROWS, _ROW.state.in_(sources), *which)
+    return connection.execute(change.values(state=to, **values)).rowcount
+
+
+def _checked(source: State, to: State) -> State:
+    """`to`, when TRANSITIONS lets it follow `source`. Raises StoreError otherwise."""
+    if to not in TRANSITIONS[source]:
+        raise StoreError(f"a delivery that is {source} cannot become {to}")
+    return to

@@ -1,0 +1,160 @@
+"""The tables of the store, the types of their columns, and the revision this program works with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from newsletter.model import TRANSITIONS, State, SubscriberStatus, Verdict
+
+# The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
+HEAD: Final = "0001"
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment: aware datetimes in, aware datetimes in UTC out. SQLite keeps no zone, so every value is UTC there."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What the driver gets. Raises ValueError for a naive datetime, whose moment nobody knows."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What the driver gave, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _word(kind: type[StrEnum]) -> Enum:
+    """A column that holds one of `kind`, as its text: readable in the database, and a new word needs no migration."""
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda words: [word.value for word in words])
+
+
+# Constraints get names from a rule, so that a later migration can drop one on either database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ref", String(16), nullable=False, unique=True),
+    Column("address", Text, nullable=False),
+    Column("identity", Text, nullable=False, unique=True),  # addresses.identity(address)
+    Column("status", _word(SubscriberStatus), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("status_at", Utc, nullable=False),
+)
+
+issues = Table(
+    "issues",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("day", Date, nullable=False, unique=True),
+    Column("frozen_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+)
+
+# One per issue today. Editions, when they come, are further renderings of the same issue.
+renderings = Table(
+    "renderings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("issue_id", ForeignKey(issues.c.id), nullable=False, index=True),
+    Column("subject", Text, nullable=False),
+    Column("html", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("publication", JSON, nullable=False),
+)
+
+# The ledger. The issue is repeated beside the rendering because every question is asked by issue, and because it is one
+# copy per reader and issue, whatever the edition.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("issue_id", ForeignKey(issues.c.id), nullable=False),
+    Column("rendering_id", ForeignKey(renderings.c.id), nullable=False),
+    Column("subscriber_id", ForeignKey(subscribers.c.id), nullable=False),
+    Column("address", Text, nullable=False),  # as it was when the issue was frozen
+    Column("state", _word(State), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("doubts", Integer, nullable=False, server_default="0"),  # how often it became UNCERTAIN
+    Column("not_before", Utc),
+    Column("claimed_by", String(16)),  # the Store that may move it, while it is CLAIMED or SENDING
+    Column("reply_code", Integer),
+    Column("reply_text", Text),
+    UniqueConstraint("issue_id", "subscriber_id"),
+)
+
+# Rows that can still move. Written into the SQL as it stands in the index: SQLite uses a partial index only for a query
+# that repeats its condition (sqlite.org/partialindex.html section 3), and then a claim reads the rows it takes, however
+# many were sent before.
+OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state, moves in TRANSITIONS.items() if moves)})")
+Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS, postgresql_where=OPEN_ROWS)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at", Utc, nullable=False),
+    Column("ended_at", Utc, nullable=False),
+    Column("day", Date),
+    Column("verdict", _word(Verdict), nullable=False),
+    Column("explanation", Text, nullable=False),
+    Column("exit_code", Integer, nullable=False),
+)
+
+feed_cache = Table(
+    "feed_cache",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("content_type", Text),
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("fetched_at", Utc, nullable=False, index=True),
+)
+
+
+def plain(words: str, limit: int = 500) -> str:
+    """`words` of a stranger, cut to `limit` characters and fit to be kept.
+
+    PostgreSQL has no NUL in text, and neither database takes half a surrogate pair; a server that answers with one must
+    not be able to stop its answer from being recorded.
+    """
+    return words[:limit].replace("\0", " ").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,1 @@
+"""Tests: each promises a behaviour somebody relies on."""

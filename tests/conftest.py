@@ -1,0 +1,60 @@
+"""What several test files share: the folder of real data, and small values to build from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newsletter.model import Issue, Paper, Publication
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real feeds, answers and bounces beside the checkout; the tests that use them are skipped elsewhere."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("no real data: ../shared/data is not beside this checkout")
+    return folder
+
+
+PUBLICATION = Publication(
+    title="Daily Papers",
+    sender="Daily Papers <digest@news.example.org>",
+    bounce_address="bounces@news.example.org",
+    postal_address="1 Example Street, Example City",
+    list_id="daily-papers.news.example.org",
+    base_url="https://news.example.org",
+)
+
+
+def paper(number: int = 1, **changes: Any) -> Paper:
+    """A plausible paper; `changes` override its fields."""
+    arxiv_id = f"2611.{number:05d}"
+    plain = Paper(
+        key=f"arxiv:{arxiv_id}",
+        title=f"Paper number {number}",
+        url=f"https://huggingface.co/papers/{arxiv_id}",
+        abstract=f"We study the number {number}. It has properties.",
+        authors=("Ada Lovelace", "Emmy Noether"),
+        author_count=2,
+        published=date(2026, 11, 23),
+        upvotes=100 - number,
+        comments=3,
+        arxiv_id=arxiv_id,
+        arxiv_url=f"https://arxiv.org/abs/{arxiv_id}",
+        pdf_url=f"https://arxiv.org/pdf/{arxiv_id}",
+        source="Hugging Face",
+    )
+    return replace(plain, **changes)
+
+
+def issue(*papers: Paper, day: date = date(2026, 11, 24)) -> Issue:
+    """An issue of these papers, or of three plausible ones."""
+    return Issue(day=day, papers=papers or tuple(paper(n) for n in (1, 2, 3)), ranked_by_votes=True)

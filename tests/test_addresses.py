@@ -1,0 +1,54 @@
+"""Addresses: what is taken, in which form, and what is refused with a reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from newsletter.addresses import identity, normalise
+from newsletter.errors import AddressError
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("ada@example.org", "ada@example.org"),
+        (" Ada.Lovelace@EXAMPLE.org ", "Ada.Lovelace@example.org"),
+        ("a+papers@sub.example.co.uk", "a+papers@sub.example.co.uk"),
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("用户@example.org", "用户@example.org"),
+        ("reader@dest.test", "reader@dest.test"),
+    ],
+)
+def test_an_address_is_taken_in_the_form_of_the_envelope(written: str, normal: str) -> None:
+    assert normalise(written) == normal
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "ada",
+        "a@@b.org",
+        "@example.org",
+        "ada@",
+        "ada@example",
+        "a b@example.org",
+        "ada@example..org",
+        "ada@-x.org",
+        "x" * 65 + "@example.org",
+        "a@b.org\r\nBcc: x@example.com",
+        "a@b.org, c@d.org",
+        "<a@b.org>",
+    ],
+)
+def test_what_is_no_address_is_refused_in_one_line(written: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        normalise(written)
+    assert "is not an address" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_two_spellings_of_one_mailbox_are_one_reader() -> None:
+    assert identity(normalise("Ada@Example.org")) == identity(normalise("ada@example.ORG"))
+    assert identity(normalise("ada@bücher.example")) == identity(normalise("ada@xn--bcher-kva.example"))
+    assert identity(normalise("ada@example.org")) != identity(normalise("ada@example.net"))

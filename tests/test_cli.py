@@ -1,0 +1,371 @@
+"""The command as its users meet it: what is printed, what is left behind, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from newsletter.cli import main
+from tests.conftest import ROOT
+from tests.inbox import Inbox
+
+DAY = "2026-11-24"
+
+
+def entry(number: int, upvotes: int | None = None, title: str | None = None) -> dict[str, object]:
+    """One entry of a Hugging Face answer."""
+    paper: dict[str, object] = {
+        "id": f"2611.{number:05d}",
+        "title": title or f"Paper number {number}",
+        "summary": f"We study the number {number}. It has properties.",
+        "authors": [{"name": "Ada Lovelace", "hidden": False}],
+    }
+    if upvotes is not None:
+        paper["upvotes"] = upvotes
+    return {"paper": paper, "numComments": 1}
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> str:
+        return self.out.splitlines()[-1]
+
+
+class Site:
+    """A folder with a config, a feed and a mail server, as an operator has them."""
+
+    def __init__(self, folder: Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.port, self.capsys = folder, port, capsys
+        self.feed = folder / f"papers-{DAY}.json"
+        self.papers(entry(1, 5), entry(2, 50), entry(3, 7))
+        (folder / "key").write_text("a long secret for the links", "utf-8")
+        self.configure()
+
+    def papers(self, *entries: object) -> None:
+        self.feed.write_text(json.dumps(entries), "utf-8")
+
+    def configure(self, more: str = "", smtp: str = "") -> None:
+        (self.folder / "config.yaml").write_text(
+            "title: Daily Papers\n"
+            "sender: Daily Papers <digest@news.example.org>\n"
+            "postal_address: 1 Example Street, Example City\n"
+            "base_url: https://news.example.org\n"
+            "list_id: daily-papers.news.example.org\n"
+            "feeds:\n"
+            "  - url: papers-{date}.json\n"
+            "secret_file: key\n"
+            f"smtp:\n  - host: 127.0.0.1\n    port: {self.port}\n{smtp}{more}",
+            "utf-8",
+        )
+
+    def __call__(self, *arguments: str) -> Done:
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["-c", str(self.folder / "config.yaml"), *arguments])
+        captured = self.capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox() as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]) -> Site:
+    return Site(tmp_path, inbox.port, capsys)
+
+
+# --- the first hour --------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_configuration_that_works_and_a_secret_only_the_owner_may_read(site: Site) -> None:
+    folder = site.folder / "new"
+    assert site("init", str(folder)).code == 0
+    for name in ("config.yaml", "newsletter.secret"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    assert len((folder / "newsletter.secret").read_text("utf-8").strip()) >= 32
+    site.folder = folder
+    assert site("status").code == 0
+
+
+def test_init_never_overwrites(site: Site) -> None:
+    before = (site.folder / "config.yaml").read_bytes()
+    done = site("init", str(site.folder))
+    assert done.code == 1
+    assert "exists already" in done.err
+    assert (site.folder / "config.yaml").read_bytes() == before
+
+
+def test_demo_does_the_whole_job_and_leaves_what_each_reader_received(site: Site) -> None:
+    output = site.folder / "demo"
+    done = site("demo", "--output", str(output))
+    assert done.code == 0
+    assert done.last == "verdict: new-issue - 3 accepted"
+    assert sorted(path.suffix for path in output.iterdir()) == [".eml", ".eml", ".eml", ".html", ".txt"]
+    assert "<html" in (output / "digest.html").read_text("utf-8")
+    assert {path.name for path in output.iterdir()} >= {"digest.html", "digest.txt"}
+
+
+def test_preview_writes_the_two_parts_and_touches_neither_store_nor_server(site: Site, inbox: Inbox) -> None:
+    (site.folder / "key").unlink()
+    output = site.folder / "out"
+    done = site("preview", "--date", DAY, "--output", str(output))
+    assert done.code == 0
+    html, text = (output / "digest.html").read_text("utf-8"), (output / "digest.txt").read_text("utf-8")
+    for part in (html, text):
+        assert part.index("Paper number 2") < part.index("Paper number 3") < part.index("Paper number 1")
+        assert "slot.invalid" not in part
+    assert not list(site.folder.glob("*.db"))
+    assert inbox.connections == 0
+
+
+# --- run, again and again --------------------------------------------------------------------------------------------
+
+
+def test_run_sends_every_subscriber_one_copy_and_repeats_nothing(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    first = site("run", "--date", DAY)
+    assert (first.code, first.last) == (0, "verdict: new-issue - 2 accepted")
+    assert sorted(inbox.recipients) == ["ada@example.org", "emmy@example.org"]
+    site.papers(entry(9, 900))
+    second = site("run", "--date", DAY)
+    assert (second.code, second.last) == (0, "verdict: already-sent - 2 accepted")
+    assert len(inbox.recipients) == 2
+
+
+def test_each_copy_is_the_reader_s_own(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    site("run", "--date", DAY)
+    one, two = inbox.messages
+    for header in ("To", "Message-ID", "List-Unsubscribe"):
+        assert one[header] != two[header]
+    for header in ("Subject", "Date", "List-Id", "From"):
+        assert one[header] == two[header]
+    assert "emmy" not in one.as_string()
+
+
+def test_a_dry_run_tells_and_sends_nothing(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    done = site("run", "--date", DAY, "--dry-run")
+    assert done.code == 0
+    assert done.last.startswith("verdict: dry-run - would send ")
+    assert "to 1 reader;" in done.last
+    assert not inbox.recipients
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code", "verdict"),
+    [
+        (lambda site: site.papers(), 0, "quiet-day"),
+        (lambda site: site.configure("issue:\n  min_upvotes: 1000\n"), 0, "filtered-out"),
+        (lambda site: site.feed.unlink(), 75, "feed-failed"),
+        (lambda site: site.feed.write_text("<!doctype html><p>Log in"), 75, "feed-failed"),
+        (lambda site: site.feed.write_text(""), 75, "feed-failed"),
+        (lambda site: site.papers({"paper": {}}, {"paper": None}), 75, "feed-failed"),
+        (lambda site: (site.folder / "key").unlink(), 78, "failed"),
+        (lambda site: site.configure(smtp="    tls: starttls\n"), 78, "send-failed"),
+        (lambda site: setattr(site, "port", 1) or site.configure(), 75, "send-failed"),
+    ],
+    ids=["quiet", "filtered", "no-file", "html", "empty", "broken", "no-secret", "no-tls", "no-server"],
+)
+def test_a_day_without_mail_has_a_verdict_and_an_exit_code(
+    site: Site, inbox: Inbox, prepare: Callable[[Site], object], code: int, verdict: str
+) -> None:
+    site("subscribers", "add", "ada@example.org")
+    prepare(site)
+    done = site("run", "--date", DAY)
+    assert (done.code, done.last.partition(" - ")[0]) == (code, f"verdict: {verdict}")
+    assert bool(done.err) == bool(code)
+    assert not inbox.recipients
+    assert verdict in site("status").out
+
+
+def test_nobody_to_send_to_is_said_and_does_not_use_the_day_up(site: Site) -> None:
+    assert site("run", "--date", DAY).last.startswith("verdict: no-subscribers - ")
+    site("subscribers", "add", "ada@example.org")
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
+
+
+def test_a_server_that_comes_back_gets_what_is_owed(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    good, site.port = site.port, 1
+    site.configure()
+    assert site("run", "--date", DAY).code == 75
+    site.port = good
+    site.configure()
+    assert site("send").last == "verdict: new-issue - 1 accepted"
+    assert inbox.recipients == ["ada@example.org"]
+
+
+def test_send_says_nothing_to_cron_when_nothing_is_owed(site: Site) -> None:
+    done = site("send")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_a_broken_template_is_named_with_its_line_and_nothing_is_sent(site: Site, inbox: Inbox) -> None:
+    templates = site.folder / "mine"
+    templates.mkdir()
+    (templates / "digest.txt").write_text("fine\n{{ no_such_name }}\n", "utf-8")
+    site.configure("templates: mine\n")
+    site("subscribers", "add", "ada@example.org")
+    done = site("run", "--date", DAY)
+    assert done.code == 1
+    assert "mine/digest.txt:2: " in done.last
+    assert not inbox.recipients
+    (templates / "digest.txt").unlink()
+    assert site("run", "--date", DAY).code == 0
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def test_status_tells_what_became_of_the_issue_and_of_the_runs(site: Site, inbox: Inbox) -> None:
+    inbox.refuse["emmy@example.org"] = "550 5.1.1 no such user here"
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    site("run", "--date", DAY)
+    text = site("status", DAY).out
+    assert "emmy@example.org - 550" in text
+    assert "no such user here" in text
+    known = json.loads(site("status", "--json").out)
+    assert known["issue"]["counts"] == {"accepted": 1, "refused": 1} | {
+        state: 0 for state, number in known["issue"]["counts"].items() if not number
+    }
+    assert known["subscribers"]["active"] == 2
+    assert known["runs"][0]["verdict"] == "new-issue"
+
+
+def test_status_of_a_day_that_was_never_made_is_an_error(site: Site) -> None:
+    done = site("status", "2026-01-01")
+    assert (done.code, done.err) == (1, "newsletter: there is no issue of 2026-01-01\n")
+
+
+# --- subscribers -----------------------------------------------------------------------------------------------------
+
+
+def test_import_takes_the_good_rows_and_names_the_bad_ones(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_text("email,name\nada@example.org,Ada\nb@@example.org,B\nADA@example.org,\nkurt@example.org,\n", "utf-8")
+    done = site("subscribers", "import", str(path))
+    assert done.code == 0
+    assert "line 3: 'b@@example.org' is not an address" in done.err
+    assert done.out == "2 added, 1 subscribed already, 0 have left and stay out, 1 refused\n"
+    assert site("subscribers", "list").out == "ada@example.org\nkurt@example.org\n"
+
+
+def test_an_import_brings_nobody_back_who_left(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_text("ada@example.org\n", "utf-8")
+    site("subscribers", "import", str(path))
+    assert site("subscribers", "remove", "Ada@Example.org").code == 0
+    assert "1 have left and stay out" in site("subscribers", "import", str(path)).out
+    assert site("subscribers", "list").out == ""
+    assert site("subscribers", "list", "--all").out == "ada@example.org\tunsubscribed\n"
+    assert "subscribed again" in site("subscribers", "add", "ada@example.org").out
+
+
+def test_an_export_is_an_import(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "kurt@example.org")
+    path = site.folder / "out.csv"
+    site("subscribers", "export", str(path))
+    site("subscribers", "remove", "ada@example.org")
+    (site.folder / "newsletter.db").unlink()
+    assert "2 added" in site("subscribers", "import", str(path)).out
+
+
+def test_a_bad_address_is_refused_and_the_others_are_added(site: Site) -> None:
+    done = site("subscribers", "add", "ada@example.org", "b@@example.org")
+    assert done.code == 1
+    assert "'b@@example.org' is not an address" in done.err
+    assert site("subscribers", "list").out == "ada@example.org\n"
+
+
+def test_a_list_that_is_not_utf8_imports_nothing(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_bytes(b"ada@example.org\nm\xfcller@example.org\n")
+    done = site("subscribers", "import", str(path))
+    assert done.code == 1
+    assert "not UTF-8" in done.err
+    assert site("subscribers", "list").out == ""
+
+
+# --- the rim ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["-c", "nowhere.yaml", "run"], 78),
+        (["run", "--date", "2026-13-01"], 2),
+        (["no-such-command"], 2),
+        (["schedule", "cron", "--at", "25:00"], 1),
+    ],
+)
+def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: int) -> None:
+    done = site(*arguments)
+    assert done.code == code
+    assert done.err.strip()
+
+
+def test_no_secret_is_in_anything_that_is_printed_kept_or_sent(site: Site, inbox: Inbox) -> None:
+    secret = "correct-horse-battery-staple"
+    (site.folder / "key").write_text(secret, "utf-8")
+    site("subscribers", "add", "ada@example.org")
+    done = [site("run", "--date", DAY), site("status"), site("status", "--json"), site("schedule", "cron")]
+    assert not any(secret in each.out + each.err for each in done)
+    assert secret not in inbox.messages[0].as_string()
+    assert secret.encode() not in (site.folder / "newsletter.db").read_bytes()
+
+
+def test_nothing_of_the_program_is_loaded_for_help() -> None:
+    heavy = {
+        "premailer",
+        "lxml",
+        "feedparser",
+        "sqlalchemy",
+        "alembic",
+        "requests",
+        "jinja2",
+        "rich",
+        "email_validator",
+    }
+    code = (
+        "import sys\nfrom newsletter.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "run" in done.stdout
+    assert not heavy & set(done.stderr.split())
+
+
+def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:
+    addresses = [f"r{n}@example.org" for n in range(30)]
+    site("subscribers", "add", *addresses)
+    inbox.kill_after = 10
+    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    inbox.victim = process.pid
+    assert process.wait(60) == -9
+    inbox.kill_after = None
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 30 accepted"
+    assert set(inbox.recipients) == set(addresses)
+    assert len(inbox.recipients) <= 31
+    assert len({message["Message-ID"] for message in inbox.messages}) == 30

@@ -1,0 +1,84 @@
+"""The day's issue: the right papers in the documented order, on made-up lists and on every real day."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from newsletter import feed as feeds
+from newsletter.config import FeedConfig, IssueConfig
+from newsletter.issue import compose, join_duplicates
+from newsletter.model import Paper, ParsedFeed, Skipped
+from tests.conftest import SHARED, paper
+
+DAY = date(2026, 11, 24)
+HF_DAYS = sorted((SHARED / "data" / "hf").glob("*.json"))
+
+
+def titles(papers: tuple[Paper, ...]) -> list[str]:
+    return [each.title for each in papers]
+
+
+def voted(*upvotes: int | None) -> ParsedFeed:
+    return ParsedFeed(tuple(paper(n, title=f"{n}", upvotes=votes) for n, votes in enumerate(upvotes, 1)))
+
+
+def test_most_upvotes_come_first_and_ties_keep_the_order_of_the_feed() -> None:
+    issue = compose([voted(3, 9, 3, 9, 0)], DAY, IssueConfig())
+    assert titles(issue.papers) == ["2", "4", "1", "3", "5"]
+    assert issue.ranked_by_votes
+
+
+def test_a_missing_figure_among_votes_counts_as_zero() -> None:
+    issue = compose([voted(None, 1, -2, 0)], DAY, IssueConfig())
+    assert titles(issue.papers) == ["2", "1", "4", "3"]
+    assert issue.papers[1].upvotes == 0
+
+
+def test_a_feed_without_votes_keeps_its_own_order_and_the_issue_says_so() -> None:
+    issue = compose([voted(None, None, None)], DAY, IssueConfig(min_upvotes=5))
+    assert titles(issue.papers) == ["1", "2", "3"]
+    assert not issue.ranked_by_votes
+
+
+def test_the_cut_is_counted() -> None:
+    issue = compose([voted(5, 4, 3, 2, 1)], DAY, IssueConfig(max_papers=2, min_upvotes=2))
+    assert titles(issue.papers) == ["1", "2"]
+    assert issue.left_out == 3
+
+
+def test_a_day_that_is_filtered_out_differs_from_a_quiet_one() -> None:
+    assert compose([voted(1, 2)], DAY, IssueConfig(min_upvotes=3)).left_out == 2
+    assert compose([ParsedFeed(())], DAY, IssueConfig()).left_out == 0
+
+
+def test_skipped_entries_are_counted_over_all_feeds() -> None:
+    broken = ParsedFeed((paper(),), (Skipped(1, "no title"), Skipped(4, "no title")))
+    assert compose([broken, broken], DAY, IssueConfig()).skipped == 4
+
+
+def test_duplicates_become_one_paper_that_knows_what_each_listing_knew() -> None:
+    first = paper(1, upvotes=3, abstract="", code_url=None, comments=None, organisation="Here")
+    second = paper(1, upvotes=7, abstract="Whole.", code_url="https://code.example/x", comments=2, organisation="There")
+    (joined,) = join_duplicates([first, second])
+    assert (joined.upvotes, joined.abstract, joined.code_url, joined.comments) == (7, "Whole.", second.code_url, 2)
+    assert joined.organisation == "Here"
+
+
+def test_the_same_papers_in_any_number_of_feeds_give_the_same_issue() -> None:
+    one = voted(3, 9, 3)
+    assert compose([one, one], DAY, IssueConfig()).papers == compose([one], DAY, IssueConfig()).papers
+
+
+@pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")
+@pytest.mark.parametrize("path", HF_DAYS, ids=lambda path: path.stem)
+def test_a_real_day_is_ranked_as_its_votes_say(path: Path) -> None:
+    answer = json.loads(path.read_text("utf-8"))
+    parsed = feeds.parse(path.read_bytes(), FeedConfig(str(path)))
+    issue = compose([parsed], date.fromisoformat(path.stem), IssueConfig(max_papers=100))
+    expected = sorted(answer, key=lambda entry: -entry["paper"].get("upvotes", 0))
+    assert [each.arxiv_id for each in issue.papers] == [entry["paper"]["id"] for entry in expected]
+    assert [each.upvotes for each in issue.papers] == [entry["paper"].get("upvotes", 0) for entry in expected]

@@ -1,0 +1,80 @@
+"""The printed schedules: a crontab line and systemd units that say what they mean."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from datetime import UTC, datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from newsletter.schedule import Job, crontab, replace_block, units
+
+WINTER = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def job(zone: str = "UTC", config: str = "/srv/papers/config.yaml", at: time = time(7, 0)) -> Job:
+    return Job(("/usr/bin/newsletter",), Path(config), at, ZoneInfo(zone))
+
+
+def commands(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_cron_runs_daily_and_goes_on_every_quarter_of_an_hour() -> None:
+    assert commands(crontab(job(), WINTER)) == [
+        "0 7 * * * /usr/bin/newsletter -c /srv/papers/config.yaml run >> /srv/papers/newsletter.log",
+        "*/15 * * * * /usr/bin/newsletter -c /srv/papers/config.yaml send >> /srv/papers/newsletter.log",
+    ]
+
+
+def test_the_hour_is_converted_to_the_clock_that_cron_goes_by() -> None:
+    line = commands(crontab(job("America/New_York", at=time(6, 30)), WINTER))[0]
+    assert line.startswith("30 11 * * * ")
+    summer = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+    assert commands(crontab(job("America/New_York", at=time(6, 30)), summer))[0].startswith("30 10 * * * ")
+
+
+def test_odd_paths_survive_the_shell_and_cron() -> None:
+    line = commands(crontab(job(config="/srv/my papers/100%/config.yaml"), WINTER))[0]
+    assert line == (
+        r"0 7 * * * /usr/bin/newsletter -c '/srv/my papers/100\%/config.yaml' run"
+        r" >> '/srv/my papers/100\%/newsletter.log'"
+    )
+
+
+def test_an_installation_replaces_the_one_before_and_nothing_else() -> None:
+    first = replace_block("0 1 * * * backup\n", crontab(job(), WINTER))
+    second = replace_block(first + "0 2 * * * other\n", crontab(job(at=time(9, 15)), WINTER))
+    assert commands(second) == [
+        "0 1 * * * backup",
+        "0 2 * * * other",
+        *commands(crontab(job(at=time(9, 15)), WINTER)),
+    ]
+    other = crontab(job(config="/srv/other/config.yaml"), WINTER)
+    assert len(commands(replace_block(second, other))) == 6
+
+
+def test_systemd_keeps_the_zone_and_catches_up_after_an_outage() -> None:
+    timer = units(job("Europe/Berlin"))["newsletter.timer"]
+    assert "OnCalendar=*-*-* 07:00:00 Europe/Berlin\n" in timer
+    assert "Persistent=true\n" in timer
+
+
+@pytest.mark.parametrize("config", ["/srv/papers/config.yaml", "/srv/my papers/100%/$HOME/config.yaml"])
+def test_systemd_takes_the_units(tmp_path: Path, config: str) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd-analyze is not installed")
+    for name, text in units(Job(("/bin/true",), Path(config), time(7), ZoneInfo("Europe/Berlin"))).items():
+        (tmp_path / name).write_text(text, "utf-8")
+    done = subprocess.run(
+        [verify, "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) not in done.stderr
