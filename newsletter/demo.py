@@ -52,11 +52,11 @@ class LoopbackServer(Controller):
     def __init__(self, handler: Any) -> None:
         super().__init__(handler, hostname="127.0.0.1", port=0)
 
-    def _trigger_server(self) -> None:
+    def _trigger_server(self) -> Any:
         """Learn the port before aiosmtpd makes its first connection, to see that the server answers."""
         assert isinstance(self.server, Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 class _Mailbox:

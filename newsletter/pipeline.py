@@ -23,6 +23,7 @@ from newsletter.deliver import RESEND_UNCERTAIN, Pace, Sender
 from newsletter.errors import FeedError, TransportMisconfigured, TransportUnavailable
 from newsletter.issue import compose
 from newsletter.links import Links
+from newsletter.lint import Level, lint
 from newsletter.message import compile_copies
 from newsletter.model import (
     OWED,
@@ -56,6 +57,7 @@ class World:
     stop: Callable[[], bool] = lambda: False
     announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # before the first copy of an issue
     progress: Callable[[Outcome], None] = lambda outcome: None
+    warn: Callable[[str], None] = lambda message: None
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,20 @@ def _prepare(config: Config, day: date, store: Store, world: World) -> RenderedI
     issue = compose(gathered.feeds, day, config.issue)
     if not issue.papers:
         return _no_papers(issue, gathered)
-    return render(config, issue)
+    for failure in gathered.failures:
+        world.warn(failure)
+    rendered = render(config, issue)
+    return _linted(rendered, world) or rendered
+
+
+def _linted(rendered: RenderedIssue, world: World) -> Report | None:
+    """The verdict on a mail that must not go out as it is; warnings are said and do not stop it."""
+    findings = lint(rendered)
+    errors = [finding.message for finding in findings if finding.level is Level.ERROR]
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            world.warn(finding.message)
+    return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
 
 
 def _no_papers(issue: Issue, gathered: Gathered) -> Report:

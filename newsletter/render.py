@@ -36,6 +36,8 @@ _PREHEADER: Final = 110
 _NAMED_AUTHORS: Final = 3
 _KEYWORDS: Final = 6
 
+_BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
+
 # More rows than these never fit, so they need not be rendered to find that out.
 _MOST_ROWS: Final = 150
 
@@ -46,7 +48,7 @@ _MONTHS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class Layout:
     """How much of each paper is shown: `full` leading cards, and the characters of their texts and of a row's line."""
 
     full: int
@@ -56,9 +58,9 @@ class _Layout:
 
 
 # Tried in turn until the mail fits; what does not fit by the last is left out at the end of the list.
-_LAYOUTS: Final = (
-    _Layout(full=5, abstract=420, summary=320, line=160),
-    _Layout(full=5, abstract=300, summary=240, line=0),
+LAYOUTS: Final = (
+    Layout(full=5, abstract=420, summary=320, line=160),
+    Layout(full=5, abstract=300, summary=240, line=0),
 )
 
 # Days this short show every paper as a full card.
@@ -86,6 +88,8 @@ class Renderer:
 
         Raises TemplateError with the template's file and line. An issue may have any number of papers, of any length.
         """
+        if not issue.papers:
+            raise ValueError("an issue with no papers is not a mail")
         issue = _readable(issue)
         html, shown = self._fitted(issue)
         text = self._render("digest.txt", shown)
@@ -93,7 +97,7 @@ class Renderer:
 
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
         """The inlined HTML within the budget, and the context that holds the papers it shows."""
-        for layout in _LAYOUTS:
+        for layout in LAYOUTS:
             shown = context(self._publication, issue, layout)
             html = inline(self._render("digest.html", shown))
             if len(html.encode()) <= self._budget:
@@ -164,7 +168,7 @@ def _tidy(text: str) -> str:
 # --- what templates get ----------------------------------------------------------------------------------------------
 
 
-def context(publication: Publication, issue: Issue, layout: _Layout, kept: int | None = None) -> dict[str, Any]:
+def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
     """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
     papers = issue.papers[: min(_MOST_ROWS, kept or _MOST_ROWS)]
     full = len(papers) if len(papers) <= _SHORT_DAY and kept is None else layout.full
@@ -188,7 +192,7 @@ def context(publication: Publication, issue: Issue, layout: _Layout, kept: int |
     }
 
 
-def _card(rank: int, paper: Paper, layout: _Layout, *, full: bool, source: bool) -> dict[str, Any]:
+def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) -> dict[str, Any]:
     abstract = shorten(paper.abstract, layout.abstract if full else layout.line)
     if not full and paper.summary:  # a row has one line: the summary says most in it
         abstract = shorten(paper.summary, layout.line)
@@ -294,14 +298,17 @@ def _readable(issue: Issue) -> Issue:
 
 
 def _readable_paper(paper: Paper) -> Paper:
-    defused = {field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)}
-    for name in ("title", "abstract", "summary"):
-        if defused[name]:
-            defused[name] = readable(defused[name])
-    return Paper(**defused)
+    paper = replace(
+        paper,
+        title=readable(paper.title),
+        abstract=readable(paper.abstract),
+        summary=readable(paper.summary) if paper.summary else None,
+    )
+    return Paper(**{field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)})
 
 
 def _defused(value: Any) -> Any:
+    """Feed text that cannot be taken for a slot, nor for template syntax that somebody forgot to render."""
     if isinstance(value, str):
-        return value.replace(SLOT_HOST, "slot-invalid")
+        return _BRACES.sub(r"\g<0> ", value.replace(SLOT_HOST, "slot-invalid"))
     return tuple(map(_defused, value)) if isinstance(value, tuple) else value

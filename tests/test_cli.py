@@ -59,7 +59,7 @@ class Site:
     def papers(self, *entries: object) -> None:
         self.feed.write_text(json.dumps(entries), "utf-8")
 
-    def configure(self, more: str = "", smtp: str = "") -> None:
+    def configure(self, more: str = "", smtp: str = "", port: int = 0) -> None:
         (self.folder / "config.yaml").write_text(
             "title: Daily Papers\n"
             "sender: Daily Papers <digest@news.example.org>\n"
@@ -69,7 +69,7 @@ class Site:
             "feeds:\n"
             "  - url: papers-{date}.json\n"
             "secret_file: key\n"
-            f"smtp:\n  - host: 127.0.0.1\n    port: {self.port}\n{smtp}{more}",
+            f"smtp:\n  - host: 127.0.0.1\n    port: {port or self.port}\n{smtp}{more}",
             "utf-8",
         )
 
@@ -183,7 +183,7 @@ def test_a_dry_run_tells_and_sends_nothing(site: Site, inbox: Inbox) -> None:
         (lambda site: site.papers({"paper": {}}, {"paper": None}), 75, "feed-failed"),
         (lambda site: (site.folder / "key").unlink(), 78, "failed"),
         (lambda site: site.configure(smtp="    tls: starttls\n"), 78, "send-failed"),
-        (lambda site: setattr(site, "port", 1) or site.configure(), 75, "send-failed"),
+        (lambda site: site.configure(port=1), 75, "send-failed"),
     ],
     ids=["quiet", "filtered", "no-file", "html", "empty", "broken", "no-secret", "no-tls", "no-server"],
 )
@@ -207,10 +207,8 @@ def test_nobody_to_send_to_is_said_and_does_not_use_the_day_up(site: Site) -> No
 
 def test_a_server_that_comes_back_gets_what_is_owed(site: Site, inbox: Inbox) -> None:
     site("subscribers", "add", "ada@example.org")
-    good, site.port = site.port, 1
-    site.configure()
+    site.configure(port=1)
     assert site("run", "--date", DAY).code == 75
-    site.port = good
     site.configure()
     assert site("send").last == "verdict: new-issue - 1 accepted"
     assert inbox.recipients == ["ada@example.org"]

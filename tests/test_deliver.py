@@ -151,7 +151,7 @@ def test_a_copy_whose_line_always_drops_waits_and_the_others_go_on(scene: Scene)
 
 
 def test_a_server_that_drops_every_line_stops_the_run_and_the_rest_stays_owed(scene: Scene) -> None:
-    dead = FakeTransport(**{reader: [NOT_SENT] * 9 for reader in READERS})
+    dead = FakeTransport(ada=[NOT_SENT] * 9, emmy=[NOT_SENT] * 9, kurt=[NOT_SENT] * 9)
     with pytest.raises(TransportUnavailable, match="drops every connection"):
         scene.send(dead)
     assert sum(len(copies) for copies in dead.handed.values()) == 5

@@ -86,13 +86,19 @@ def demo(output: Path) -> None:
 @cli.command()
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("preview"), show_default=True)
+@click.option("--serve", is_flag=True, help="Show it in the browser instead, and anew when a template changes.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="With --serve.")
+@click.option("--open", "open_browser", is_flag=True, help="With --serve: open the browser.")
 @click.pass_obj
-def preview(app: App, day: Clock | None, output: Path) -> None:
+def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, open_browser: bool) -> None:
     """Fetch, rank and render a day; write digest.html and digest.txt. Sends and keeps nothing."""
     from newsletter.cli import work
 
     config = app.config()
-    sys.exit(work.preview(config, resolve_day(day, config.timezone), output))
+    if serve:
+        work.serve_preview(app.path, resolve_day(day, config.timezone), port, open_browser=open_browser)
+    else:
+        sys.exit(work.preview(config, resolve_day(day, config.timezone), output))
 
 
 @cli.command()

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import click
+
 from newsletter.model import FrozenIssue, Outcome
 from newsletter.pipeline import World
 
@@ -26,9 +28,13 @@ def watching() -> Iterator[World]:
             with _bar(stopped) as world:
                 yield world
         else:
-            yield World(stop=lambda: bool(stopped))
+            yield World(stop=lambda: bool(stopped), warn=_warn)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 @contextmanager
@@ -46,4 +52,4 @@ def _bar(stopped: list[int]) -> Iterator[World]:
         def advance(outcome: Outcome) -> None:
             progress.advance(current[0])
 
-        yield World(stop=lambda: bool(stopped), announce=announce, progress=advance)
+        yield World(stop=lambda: bool(stopped), announce=announce, progress=advance, warn=_warn)

@@ -41,6 +41,24 @@ def preview(config: Config, day: date, output: Path) -> int:
     return 0
 
 
+def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> None:
+    """Serve the preview until Ctrl-C."""
+    from newsletter.preview import server
+
+    try:
+        running = server.start(path, port, pipeline.World())
+    except OSError as error:
+        raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; try --port 0") from error
+    address = f"{running.url}?date={day}"
+    click.echo(f"The preview is at {address}  (Ctrl-C ends it)")
+    if open_browser:
+        click.launch(address)
+    try:
+        running.serve()
+    except KeyboardInterrupt:
+        click.echo("")
+
+
 def run(config: Config, day: date, *, dry_run: bool) -> int:
     """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
     return _reported(config, lambda store, world: pipeline.run(config, day, store, world, dry_run=dry_run), day)

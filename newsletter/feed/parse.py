@@ -1,67 +1,62 @@
-"""A feed's bytes recognised by what they hold, not by what they are called, and given to the format's parser."""
+"""Bytes to papers: what they are is told by their content, never by a name or a header. Opens nothing."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Final
 
 from newsletter.config import FeedConfig
 from newsletter.errors import FeedFormatError
-from newsletter.feed import huggingface, jsonfeed, syndication, text
+from newsletter.feed import hugging_face, json_feed, syndication
+from newsletter.feed.decode import NotAFeed, decode
+from newsletter.feed.text import plain
+from newsletter.feed.urls import shown
 from newsletter.model import ParsedFeed
 
-# Whole numbers with more digits are nonsense, and slow to read (CVE-2020-10735).
-_DIGITS: Final = 18
+_DIGITS: Final = 18  # longer ones are no figure of ours, and int() takes quadratic time over them
 
 
 def parse(body: bytes, feed: FeedConfig, *, content_type: str | None = None) -> ParsedFeed:
-    """The papers of an answer, in the feed's own order. Raises FeedFormatError when it is no feed at all.
+    """The papers of one answer, in its order, and the entries that had to be skipped.
 
-    An entry that cannot be read is skipped and listed; it never costs the others. `content_type` is a hint for the
-    encoding of XML only. Nothing is opened, whatever the bytes ask for.
+    `content_type` is HTTP's, of use only for its charset. Raises FeedFormatError, one line with the feed's URL, when
+    the document as a whole cannot be used.
     """
-    start = _start(body)
-    if not start:
-        raise FeedFormatError(f"{feed.url}: the answer is empty")
-    if start[:1] in ("[", "{"):
-        return _json(body, feed)
-    if re.match(r"<(!doctype\s+html|html|head|body|title)\b", start, re.IGNORECASE):
-        raise FeedFormatError(f"{feed.url}: a web page, not a feed; does the address need a login?")
-    return syndication.parse(body, feed, content_type)
-
-
-def _start(body: bytes) -> str:
-    """The first characters, white space and byte order mark aside, whatever the encoding."""
-    encoding = json.detect_encoding(body[:64]) if body[:1] in b"\x00\xef\xfe\xff" or b"\0" in body[:4] else "latin-1"
-    return body[:4096].decode(encoding, "ignore").lstrip("\ufeff\xef\xbb\xbf \t\r\n")[:200]
-
-
-def _json(body: bytes, feed: FeedConfig) -> ParsedFeed:
     try:
-        loaded = json.loads(
-            body.decode(json.detect_encoding(body), "replace").lstrip("\ufeff"),
-            parse_int=_int,
-            parse_float=_float,
-            parse_constant=lambda name: None,
-        )
+        return _document(decode(body, content_type).strip(), feed)
+    except NotAFeed as reason:
+        raise FeedFormatError(f"{shown(feed.url)}: {reason}") from reason
+
+
+def _document(text: str, feed: FeedConfig) -> ParsedFeed:
+    if not text:
+        raise NotAFeed("an empty answer")
+    if text[0] in "[{":
+        return _json(text, feed)
+    if text[0] == "<":
+        return syndication.read(text, feed.votes, feed.name, feed.url)
+    raise NotAFeed(f"neither JSON nor XML; it begins {plain(text[:80], 40)!r}")
+
+
+def _json(text: str, feed: FeedConfig) -> ParsedFeed:
+    document = _load(text)
+    if isinstance(document, list) and hugging_face.recognise(document):
+        return hugging_face.read(document, feed.votes, feed.name)
+    if isinstance(document, dict) and json_feed.recognise(document):
+        return json_feed.read(document, feed.votes, feed.name, feed.url)
+    said = plain(document.get("error"), 200) if isinstance(document, dict) else ""
+    raise NotAFeed(f"the server says: {said}" if said else "JSON, but neither Daily Papers nor JSON Feed")
+
+
+def _load(text: str) -> object:
+    try:
+        return json.loads(text, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        raise NotAFeed(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
-        raise FeedFormatError(f"{feed.url}: JSON nested too deeply") from error
-    except ValueError as error:
-        raise FeedFormatError(f"{feed.url}: broken JSON: {str(error).splitlines()[0]}") from error
-    if isinstance(loaded, list):
-        return huggingface.parse(loaded, feed)
-    if isinstance(loaded, dict) and str(loaded.get("version", "")).startswith("https://jsonfeed.org/"):
-        return jsonfeed.parse(loaded, feed)
-    said = text.fold(str(loaded.get("error", "")), 200)
-    raise FeedFormatError(f"{feed.url}: JSON, but not a feed we know" + (f"; it says: {said}" if said else ""))
+        raise NotAFeed("JSON nested too deeply") from error
 
 
-def _int(digits: str) -> int | None:
-    return int(digits) if len(digits) <= _DIGITS else None
-
-
-def _float(digits: str) -> float | None:
-    value = float(digits)
-    return value if math.isfinite(value) else None
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else math.inf

@@ -1,4 +1,8 @@
-"""RSS, Atom and RDF through feedparser, which gets bytes and never a URL: it has no timeout of its own."""
+"""RSS, Atom and RDF through feedparser, which is given bytes and reaches nothing: no URL, no DTD, no entity.
+
+feedparser's own sanitiser is off: everything becomes plain text in `text`. Its forgiving parser takes over where XML is
+not well-formed, so a feed with one bad entity keeps its other entries; but one that lacks its own end is refused.
+"""
 
 from __future__ import annotations
 
@@ -6,151 +10,179 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from io import BytesIO
-from itertools import takewhile
+from time import struct_time
 from typing import Any, Final
 
 import feedparser
 
-from newsletter.config import FeedConfig
-from newsletter.errors import FeedFormatError
-from newsletter.feed import text, votes
-from newsletter.model import Paper, ParsedFeed, Skipped
+from newsletter.feed.authors import split_authors
+from newsletter.feed.decode import NotAFeed
+from newsletter.feed.description import Description
+from newsletter.feed.entry import Unusable, mappings, read_each
+from newsletter.feed.identity import identify
+from newsletter.feed.text import AUTHORS, KEYWORDS, NAME, TITLE, headline, lines, plain, plain_each, strip_tags
+from newsletter.feed.urls import https_url, public_part, site, web_url
+from newsletter.feed.votes import ELEMENTS, Votes, tally
+from newsletter.model import Paper, ParsedFeed
 
-# Entities of a document's own are how bombs and file readers work; no feed needs them (XXE, billion laughs).
-_ENTITIES: Final = re.compile(rb"<!\s*ENTITY|<\0!\0E\0N\0T\0I\0T\0Y|\0<\0!\0E\0N\0T\0I\0T\0Y", re.IGNORECASE)
-
-# The end that a whole document has; an answer that was cut off on its way has none.
-_END: Final = re.compile(r"</\s*(?:\w+:)?(?:rss|feed|rdf)\s*>", re.IGNORECASE)
-
-# Labelled lines of a description: what they label, and the text after the label.
-_LABEL: Final = re.compile(
-    r"(authors?|summary|abstract|article url|comments url|# comments|comments)\s*:\s*(.*)", re.IGNORECASE
+# The prolog: white space, processing instructions, comments and one DOCTYPE, then the root element. Possessive, so
+# that it is read once however it is made up.
+_PROLOG: Final = re.compile(
+    r"(?>\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?P<doctype>[^<>\[]*+)>)*+<(?P<root>(?:[\w.-]+:)?(?P<name>[A-Za-z][\w.-]*))",
+    re.DOTALL | re.IGNORECASE,
 )
-_NOT_ABSTRACT: Final = re.compile(
-    r"(?:authors?|upvotes|upvote ratio|votes|points|likes|topic|article url|comments url|# comments)\s*:", re.IGNORECASE
-)
-_COMMENTS: Final = re.compile(r"comments\s*:?", re.IGNORECASE)
-_INITIALS: Final = re.compile(r"(?:\w\.[ -]?)+")
-_ARXIV_PREFIX: Final = re.compile(r"arXiv:\S+\s+Announce Type:\s*\S+\s+(?:Abstract:\s*)?", re.IGNORECASE)
+_SUBSET: Final = re.compile(r"<!DOCTYPE[^<>\[]*\[|<!ENTITY", re.IGNORECASE)
+_FEEDS: Final = frozenset({"rss", "feed", "rdf", "channel"})
+_PAGES: Final = frozenset({"html", "head", "body", "title", "meta", "script", "div", "p", "h1", "center", "br", "b"})
+_PAGE_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
+_MARKUP: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
-def parse(body: bytes, feed: FeedConfig, content_type: str | None) -> ParsedFeed:
-    """The papers of an XML feed. Raises FeedFormatError when it is none, is cut off, or declares entities."""
-    if _ENTITIES.search(body):
-        raise FeedFormatError(f"{feed.url}: the feed declares entities of its own, which is refused")
-    headers = {"content-type": content_type} if content_type else {}
-    parsed = feedparser.parse(
-        BytesIO(_bare_votes(body, feed.votes)),
-        response_headers=headers,
-        sanitize_html=False,
-        resolve_relative_uris=True,
-    )
-    if not parsed.version and not parsed.entries:
-        raise FeedFormatError(f"{feed.url}: not a feed: {_why(parsed)}")
-    if not _END.search(_tail(body)):
-        raise FeedFormatError(f"{feed.url}: the feed is cut off before its end")
-    name = feed.name or text.plain(parsed.feed.get("title", ""), text.NAME)
-    papers: list[Paper] = []
-    skipped: list[Skipped] = []
-    for position, entry in enumerate(parsed.entries, 1):
-        found = _Entry(entry, feed, name).paper()
-        if found is None:
-            skipped.append(Skipped(position, "it has no title"))
-        else:
-            papers.append(found)
-    return ParsedFeed(tuple(papers), tuple(skipped), name or None)
+def read(text: str, votes: str | None, source: str | None, url: str) -> ParsedFeed:
+    """The entries in the feed's own order. `votes` is an element's name or a pattern; relative links start at `url`.
+
+    Raises NotAFeed: a web page, other XML, an entity declaration, a document that is cut off.
+    """
+    root = _root(text)
+    rule = Votes.of(votes, ELEMENTS)
+    document = _feedparser(_bare(text, rule.places), public_part(url))
+    _check_end(text, root, document)
+    title = _text(document.feed, "title", NAME) or None
+    name = source or title or site(url)
+    papers, skipped = read_each(document.entries, lambda entry: _paper(entry, rule, name))
+    return ParsedFeed(papers, skipped, title)
 
 
-def _bare_votes(body: bytes, named: str | None) -> bytes:
-    """`body` with the attributes of voting elements dropped: feedparser keeps either those or the text, never both."""
-    names = ["rsshub:upvotes", "re:rank", *([named] if named and not named.startswith("/") else [])]
-    alternatives = "|".join(map(re.escape, names)).encode()
-    return re.sub(rb"<(" + alternatives + rb")\s[^<>]*?>", rb"<\1>", body)
+# --- the document ----------------------------------------------------------------------------------------------------
 
 
-def _tail(body: bytes) -> str:
-    return body[-2000:].replace(b"\0", b"").decode("latin-1")
+def _root(text: str) -> str:
+    """The root element's name as written. Raises NotAFeed unless it is a feed's, and declares nothing (XXE, bombs)."""
+    match = _PROLOG.match(text)
+    if _SUBSET.search(text, 0, match.start("root") if match else len(text)):
+        raise NotAFeed("it declares entities (a DOCTYPE of its own), which no feed needs")
+    if match and match["name"].lower() in _FEEDS:
+        return match["root"]
+    if match is None:
+        raise NotAFeed("neither a feed nor a web page")
+    if match["name"].lower() in _PAGES or (match["doctype"] or "").strip().lower().startswith("html"):
+        title = _PAGE_TITLE.search(text, 0, 10_000)
+        named = plain(strip_tags(title[1]), 80) if title else ""
+        raise NotAFeed(f"a web page instead of a feed{f': {named!r}' if named else ''}")
+    raise NotAFeed(f"XML, but not a feed: its root is <{plain(match['root'], 40)}>")
 
 
-def _why(parsed: Any) -> str:
-    error = parsed.get("bozo_exception")
-    return text.fold(str(error), 200) if error else "it holds no entries"
+def _bare(text: str, places: Iterable[str]) -> str:
+    """The document as feedparser can use it: without illegal characters, and vote elements without attributes.
+
+    feedparser loses the text of an element it does not know if it has attributes, as ``<re:rank scheme="...">13`` has.
+    """
+    text = _ILLEGAL.sub("", text)
+    names = "|".join(map(re.escape, places))
+    return re.sub(rf"<({names})\s[^<>]*(?<!/)>", r"<\1>", text) if names else text
 
 
-class _Entry:
-    """One entry, and the ways to read it."""
-
-    def __init__(self, entry: Any, feed: FeedConfig, name: str) -> None:
-        self._entry, self._feed, self._name = entry, feed, name
-        markup = max([entry.get("summary", ""), *(part.get("value", "") for part in entry.get("content", ()))], key=len)
-        self._lines = text.lines(markup)
-        self._labelled = {
-            match.group(1).lower(): match.group(2) for line in self._lines if (match := _LABEL.match(line))
-        }
-
-    def paper(self) -> Paper | None:
-        """The paper, or None when the entry has no title."""
-        entry = self._entry
-        title = text.plain(entry.get("title", ""), text.TITLE)
-        if not title:
-            return None
-        link = text.web_url(entry.get("link"))
-        arxiv = text.arxiv_id_in(entry.get("id"), entry.get("link"))
-        authors = tuple(self._authors())
-        return Paper(
-            key=text.key(
-                title, arxiv, text.doi_in(entry.get("prism_doi"), entry.get("dc_identifier"), entry.get("id"))
-            ),
-            title=title,
-            url=link or (f"https://arxiv.org/abs/{arxiv}" if arxiv else None),
-            abstract=self._abstract(),
-            authors=authors[: text.AUTHORS],
-            author_count=len(authors),
-            published=_day(entry),
-            upvotes=votes.find(self._feed.votes, self._element, self._lines, lambda: "\n".join([title, *self._lines])),
-            comments=text.whole(entry.get("slash_comments")) if "slash_comments" in entry else self._comments(),
-            arxiv_id=arxiv,
-            arxiv_url=f"https://arxiv.org/abs/{arxiv}" if arxiv else None,
-            pdf_url=f"https://arxiv.org/pdf/{arxiv}" if arxiv else None,
-            discussion_url=text.web_url(entry.get("comments")),
-            keywords=tuple(text.fold(tag.term, 60) for tag in entry.get("tags", ())[:20] if tag.get("term")),
-            source=self._name,
-        )
-
-    def _element(self, name: str) -> object:
-        """An element of the entry: feedparser calls rsshub:upvotes rsshub_upvotes."""
-        value = self._entry.get(name.replace(":", "_").lower())
-        return value.get("value") if isinstance(value, dict) else value
-
-    def _abstract(self) -> str:
-        if found := self._labelled.get("summary") or self._labelled.get("abstract"):
-            return found
-        body = takewhile(lambda line: not _COMMENTS.fullmatch(line), self._lines)
-        title = text.plain(self._entry.get("title", ""), text.TITLE)
-        prose = " ".join(line for line in body if not _NOT_ABSTRACT.match(line) and line != title)
-        return text.fold(_ARXIV_PREFIX.sub("", prose, count=1), text.ABSTRACT)
-
-    def _authors(self) -> Iterable[str]:
-        listed = [person.get("name", "") for person in self._entry.get("authors", ())]
-        names = self._labelled.get("authors") or self._labelled.get("author")
-        for written in [names] if names else listed:
-            yield from filter(None, (text.plain(name, text.NAME) for name in _split_names(written)))
-
-    def _comments(self) -> int | None:
-        return text.whole(self._labelled.get("# comments") or self._labelled.get("comments"))
-
-
-def _split_names(written: str) -> list[str]:
-    """The people of one author element: "A B, C D", or "B, A., D, C." with the surname first, or "B, A" alone."""
-    parts = [part.strip() for part in written.split(",") if part.strip()]
-    if len(parts) > 1 and all(map(_INITIALS.fullmatch, parts[1::2])):
-        return [f"{initials} {surname}" for surname, initials in zip(parts[::2], parts[1::2], strict=False)]
-    return parts if len(parts) > 2 or any(" " in part for part in parts) else [written]
-
-
-def _day(entry: Any) -> date | None:
-    moment = entry.get("published_parsed") or entry.get("updated_parsed")
+def _feedparser(text: str, base: str) -> Any:
+    headers = {"content-type": "application/xml; charset=utf-8", "content-location": base}
+    stream = BytesIO(text.encode())
     try:
-        return date(*moment[:3]) if moment else None
-    except ValueError:
-        return None
+        return feedparser.parse(stream, response_headers=headers, sanitize_html=False, resolve_relative_uris=False)
+    except Exception as error:  # its forgiving parser trips over such things as &#x110000;
+        raise NotAFeed(f"broken XML: {plain(str(error), 80)}") from error
+
+
+def _check_end(text: str, root: str, document: Any) -> None:
+    """Raise NotAFeed where entries may be missing or cut short: the root is never closed, or nothing is readable."""
+    if not document.bozo:
+        return
+    if not re.search(rf"</{re.escape(root)}\s*>", text[-10_000:]):
+        raise NotAFeed(f"it is cut off: </{plain(root, 40)}> is missing")
+    if not document.entries:
+        raise NotAFeed(f"broken XML without a readable entry: {plain(str(document.get('bozo_exception')), 80)}")
+
+
+# --- one entry -------------------------------------------------------------------------------------------------------
+
+
+def _paper(entry: Any, votes: Votes, source: str) -> Paper:
+    description = Description.read(*_texts(entry))
+    title = _text(entry, "title") or headline(next(iter(description.lines), ""))
+    if not title:
+        raise Unusable("neither title nor text")
+    links = [link.get("href") for link in mappings(entry.get("links"), 10)]
+    identity = identify(
+        (entry.get("id"), entry.get("link"), entry.get("dc_identifier"), entry.get("prism_doi"), *links)
+    )
+    authors = _authors(entry) or description.authors
+    comments = tally(entry.get("slash_comments"))
+    return Paper(
+        key=identity.key(title),
+        title=title,
+        url=web_url(entry.get("link")) or web_url(entry.get("id")) or identity.url,
+        abstract=description.abstract(title),
+        authors=authors,
+        author_count=len(authors),
+        published=_published(entry),
+        upvotes=votes.find(lambda place: _element(entry, place), description.lines, description.upvotes),
+        comments=description.comments if comments is None else comments,
+        arxiv_id=identity.arxiv_id,
+        arxiv_url=identity.arxiv_url,
+        pdf_url=identity.pdf_url,
+        discussion_url=web_url(entry.get("comments")) or description.discussion_url,
+        thumbnail_url=_thumbnail(entry),
+        keywords=_keywords(entry),
+        source=source,
+    )
+
+
+def _element(entry: Any, name: str) -> object:
+    """The text of an element by its name as the feed writes it, such as ``rsshub:upvotes``."""
+    value = entry.get(name.lower().replace(":", "_"))
+    return value if isinstance(value, str) else None
+
+
+def _text(holder: Any, name: str, limit: int = TITLE) -> str:
+    """A title as one line; where it is HTML, its text."""
+    value = holder.get(name)
+    if _is_markup(holder.get(f"{name}_detail")):
+        return plain(" ".join(lines(value, markup=True)), limit)
+    return plain(value, limit)
+
+
+def _texts(entry: Any) -> list[tuple[str, bool]]:
+    """The entry's summary and contents, each with whether it is HTML."""
+    contents = mappings(entry.get("content"), 3)
+    found = [(content.get("value"), _is_markup(content)) for content in contents]
+    if "summary_detail" in entry or not contents:  # else feedparser has copied the content
+        found.insert(0, (entry.get("summary"), _is_markup(entry.get("summary_detail"))))
+    return [(value, markup) for value, markup in found if isinstance(value, str)]
+
+
+def _is_markup(detail: object) -> bool:
+    return isinstance(detail, dict) and detail.get("type") in _MARKUP
+
+
+def _authors(entry: Any) -> tuple[str, ...]:
+    """Each author, whether one element names one or all of them."""
+    found = (split_authors(author.get("name")) for author in mappings(entry.get("authors"), AUTHORS))
+    return tuple(name for names in found for name in names)[:AUTHORS]
+
+
+def _keywords(entry: Any) -> tuple[str, ...]:
+    return plain_each([tag.get("term") for tag in mappings(entry.get("tags"), KEYWORDS)], KEYWORDS)
+
+
+def _published(entry: Any) -> date | None:
+    """When it was published, else updated; feedparser gives both in UTC."""
+    for name in ("published_parsed", "updated_parsed"):
+        moment = entry.get(name) if name in entry else None  # `in` first: get() warns of a mapping that will go
+        if isinstance(moment, struct_time):
+            return date(moment.tm_year, moment.tm_mon, moment.tm_mday)
+    return None
+
+
+def _thumbnail(entry: Any) -> str | None:
+    """Media RSS's thumbnail. An <img> in a description is left alone: many only count readers."""
+    found = (https_url(image.get("url")) for image in mappings(entry.get("media_thumbnail"), 3))
+    return next((url for url in found if url), None)

@@ -1,127 +1,93 @@
-"""Feed text made harmless and plain: HTML to text, white space folded, control characters gone, only web links kept."""
+"""Plain text out of what feeds hold: HTML, entities, control characters, anything of any length. Opens nothing.
+
+The result is text, not HTML: ``<think>`` in a title is seven characters a reader shall see, and whoever writes a mail
+escapes it. `TITLE` and its like are the longest a field may be; the rest is cut and marked with an ellipsis.
+"""
 
 from __future__ import annotations
 
 import html
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 import nh3
-from requests.utils import requote_uri
 
-# Longer than any real one; a hostile feed must not make the mail, or the time to render it, grow without bound.
+# Characters. The longest real ones (25,000 papers): title 250, abstract 3,000, author 60.
 TITLE: Final = 1_000
 ABSTRACT: Final = 20_000
 NAME: Final = 200
-AUTHORS: Final = 5_000
+AUTHORS: Final = 10_000  # papers of large collaborations name 5,000
+KEYWORDS: Final = 50
+_MARKUP: Final = 100_000
 
-# C0 and C1 controls (white space is folded before), bidi overrides and isolates that could reorder what follows, zero
-# width and byte order marks, the replacement character, lone surrogates, private use and noncharacters at the end.
-_HARMFUL: Final = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]"
+# What no reader should ever get: C0 and C1 except white space; U+202A..U+202E and U+2066..U+2069, which reverse what
+# follows, the mail's own words included; the zero-width space, word joiner and byte order mark; lone surrogates, which
+# cannot be encoded; interlinear marks and noncharacters.
+_UNWANTED: Final = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff]"
 )
-_SPACE: Final = re.compile(r"[\s\x85\u00a0\u2028\u2029]+")
 
-# Where a new line begins for the reader: at block elements, at a label in bold ("<b>Upvotes:</b>"), at a link that
-# has a source line to itself.
-_BREAKS: Final = re.compile(
-    r"<\s*/?\s*(?:p|div|br|li|ul|ol|tr|td|table|h[1-6]|blockquote|hr|section|article|dd|dt)\b[^>]*>"
-    r"|<(?:b|strong)>(?=[^<:]{1,30}:\s*</)|\n\s*(?=<a\b)",
+_BLOCK: Final = re.compile(
+    r"</?(?:address|article|aside|blockquote|br|caption|center|dd|div|dl|dt|figcaption|figure|footer|form|h[1-6]"
+    r"|header|hr|li|main|nav|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul)\b[^<>]*>",
     re.IGNORECASE,
 )
-_SCRIPTS: Final = {"script", "style", "title", "iframe", "noscript", "template", "svg", "math", "object"}
-
-_ARXIV: Final = r"(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?"
-_ARXIV_ID: Final = re.compile(_ARXIV)
-_ARXIV_IN_LINK: Final = re.compile(
-    r"(?:arxiv\.org/(?:abs|pdf|html)/|arXiv:|huggingface\.co/papers/|hf\.co/papers/|alphaxiv\.org/abs/)"
-    + _ARXIV
-    + r"(?![\d.])",
-    re.IGNORECASE,
-)
-# Hosts that serve https for certain: a feed's old http link to them is brought up to date.
-_HTTPS_HOSTS: Final = re.compile(
-    r"http://((?:[a-z]+\.)?(?:arxiv\.org|huggingface\.co|github\.com|doi\.org|biorxiv\.org|medrxiv\.org|openreview\.net"
-    r"|reddit\.com|ycombinator\.com|stackoverflow\.com|youtube\.com)(?:/|$))",
-    re.IGNORECASE,
-)
-_DOI: Final = re.compile(r"\b(10\.\d{4,9}/[^\s\"<>?#]+)")
+# A label in bold opens a line of its own even where the markup does not say so.
+_BOLD_LABEL: Final = re.compile(r"(?=<(?:b|strong)>[^<>:]{1,30}:)", re.IGNORECASE)
+# HTML takes "x<y" for a tag named y; nothing that is not closed before the next "<" is one.
+_NO_TAG: Final = re.compile(r"<(?!/?[A-Za-z][^<>]*>|[!?])")
+_HTML: Final = re.compile(r"</(?:a|b|blockquote|div|em|h[1-6]|i|li|ol|p|pre|span|strong|ul)>|<br\s*/?>", re.IGNORECASE)
 
 
-def fold(text: str, limit: int) -> str:
-    """One line of at most `limit` characters, without anything that is not text."""
-    return _HARMFUL.sub("", _SPACE.sub(" ", text)).strip()[:limit].rstrip()
-
-
-def lines(markup: str) -> list[str]:
-    """The text of an HTML fragment, a string per paragraph or line; scripts and styles leave nothing."""
-    if "<" not in markup and "&" not in markup:
-        parts = [markup]
-    else:
-        broken = _BREAKS.sub("\x0b", markup.replace("\x0b", " "))
-        cleaned = nh3.clean(broken, tags=set(), clean_content_tags=_SCRIPTS)
-        parts = html.unescape(cleaned).split("\x0b")
-    return [line for line in (fold(part, ABSTRACT) for part in parts) if line]
-
-
-def plain(markup: str, limit: int) -> str:
-    """The text of an HTML fragment in one line."""
-    return fold(" ".join(lines(markup)), limit)
-
-
-def web_url(value: object) -> str | None:
-    r"""`value` when it is an absolute http(s) URL, safely quoted; anything else is None.
-
-    Controls and white space are dropped first, as browsers do: ``jAvA\tscript:`` is a script.
-    """
+def plain(value: object, limit: int = TITLE) -> str:
+    """`value` as one clean line of at most `limit` characters; empty if it is not text."""
     if not isinstance(value, str):
-        return None
-    text = re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+", "", value)
-    try:
-        parts = urlsplit(text)
-        if parts.scheme.lower() not in ("http", "https") or not parts.hostname or parts.port == 0 or len(text) > 2000:
-            return None
-        return _HTTPS_HOSTS.sub(r"https://\1", requote_uri(text.encode("utf-8", "ignore").decode()), count=1)
-    except (ValueError, UnicodeError):
-        return None
+        return ""
+    return _cut(_fold(value[: 4 * limit]), limit)
 
 
-def arxiv_id(value: str) -> str | None:
-    """The arXiv identifier that `value` is, without its version."""
-    match = _ARXIV_ID.fullmatch(value.strip())
-    return match.group(1) if match else None
+def plain_each(value: object, most: int) -> tuple[str, ...]:
+    """The first texts of what should be a list of names, and may be anything; none empty."""
+    found = value[:most] if isinstance(value, list) else []
+    return tuple(text for each in found if (text := plain(each, NAME)))
 
 
-def arxiv_id_in(*values: object) -> str | None:
-    """The arXiv identifier of the first link or id that holds one."""
-    for value in values:
-        if isinstance(value, str) and (match := _ARXIV_IN_LINK.search(value)):
-            return match.group(1)
-    return None
+def lines(value: object, *, markup: bool) -> list[str]:
+    """The lines of a description, clean, none empty. `markup`: it is HTML, and block elements end a line."""
+    if not isinstance(value, str):
+        return []
+    text = strip_tags(value) if markup else value[:_MARKUP]
+    return [line for line in map(_fold, text.splitlines()) if line]
 
 
-def doi_in(*values: object) -> str | None:
-    """The DOI of the first link or id that holds one, in lower case (DOIs ignore case)."""
-    for value in values:
-        if isinstance(value, str) and (match := _DOI.search(value)):
-            return match.group(1).rstrip(".,;)").lower()
-    return None
+def strip_tags(value: str) -> str:
+    """The text of an HTML fragment: scripts and styles gone, entities decoded once, blocks on lines of their own."""
+    marked = _NO_TAG.sub("&lt;", value[:_MARKUP])
+    return html.unescape(nh3.clean(_BOLD_LABEL.sub("\n", _BLOCK.sub("\n", marked)), tags=set()))
 
 
-def key(title: str, arxiv: str | None, doi: str | None = None) -> str:
-    """A paper's identity: its arXiv id, else its DOI, else the words of its title."""
-    if arxiv:
-        return f"arxiv:{arxiv}"
-    return f"doi:{doi}" if doi else "title:" + (" ".join(re.findall(r"\w+", title.casefold())) or title)
+def looks_like_html(value: object) -> bool:
+    """Whether a description that is declared as plain text holds HTML all the same, as many do."""
+    return isinstance(value, str) and _HTML.search(value[:_MARKUP]) is not None
 
 
-def whole(value: object) -> int | None:
-    """A whole number as feeds write them: 7, "7", "1,234", "-3"; None for anything else, also for true and 1e400."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value if abs(value) < 10**9 else None
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?(\d{1,9}|\d{1,3}(,\d{3}){1,2})\s*", value):
-        return int(value.replace(",", ""))
-    return None
+def join(parts: list[str], limit: int = ABSTRACT) -> str:
+    """Lines as one text of at most `limit` characters."""
+    return _cut(" ".join(parts), limit)
+
+
+def headline(line: str, limit: int = 120) -> str:
+    """The beginning of a description, for an entry without a title (RSS 2.0 allows it): cut between words."""
+    if len(line) <= limit:
+        return line
+    return line[:limit].rpartition(" ")[0].rstrip(",;: ") + "…"
+
+
+def _fold(value: str) -> str:
+    """Without the unwanted, every run of white space one space."""
+    return " ".join(_UNWANTED.sub("", value).split())
+
+
+def _cut(value: str, limit: int) -> str:
+    return value if len(value) <= limit else value[: limit - 1].rstrip() + "…"

@@ -6,6 +6,8 @@ Every failure leaves here as a StoreError; no caller meets SQLAlchemy's.
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,10 +23,9 @@ from newsletter.store import failures
 
 _WRITES: Final = "newsletter_writes"  # execution option: this transaction will write
 
-# FULL: a commit is on the disk when it returns, so that a row that was begun is still begun after a power cut. WAL
-# alone would allow NORMAL, which may lose the last commits. fullfsync is how macOS is asked for the same.
+# FULL: a commit is on the disk when it returns, so that a row that was begun is still begun after a power cut. With
+# WAL, NORMAL would do for consistency, but may lose the last commits. fullfsync is how macOS is asked for the same.
 _PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
     "PRAGMA foreign_keys = ON",
@@ -68,8 +69,8 @@ class Database:
     def session(self) -> Iterator[Connection]:
         """A connection of its own outside any transaction, really closed in the end. Raises StoreError."""
         with self._translating(), self.engine.connect() as connection:
-            connection.detach()
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execution_options(isolation_level="AUTOCOMMIT").detach()
+            yield connection
 
     def pages(self, query: Select[Any]) -> Iterator[Any]:
         """The rows of `query` in the order of its first column, a unique number, with memory flat.
@@ -158,19 +159,37 @@ def _create(path: Path) -> None:
 def _sqlite(path: Path, busy_timeout: float) -> Engine:
     """The engine for a file. BEGIN is ours, as SQLAlchemy recommends: its chapter "Transactions with SQLite"."""
     engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": busy_timeout})
-    event.listen(engine, "connect", _prepare_sqlite)
+
+    def prepare(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # the sqlite3 module begins no transaction by itself
+        try:
+            _use_wal(connection, busy_timeout)
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # the sqlite3 module begins no transaction by itself
-    try:
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-    except BaseException:
-        connection.close()
-        raise
+def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    """Readers do not wait for the writer. The file remembers it; of two first runs that both say it, one gets BUSY.
+
+    SQLite does not wait there itself, since each of the two would wait for the other.
+    """
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

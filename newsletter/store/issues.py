@@ -45,7 +45,8 @@ class Issues(Part):
         now = self._now()
         statement = self._db.insert(issues).on_conflict_do_nothing(index_elements=[issues.c.day])
         values = {"day": day, "frozen_at": now, "expires_at": now + lifetime}
-        if not connection.execute(statement, values).rowcount:
+        # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
+        if not connection.execute(statement.execution_options(preserve_rowcount=True), values).rowcount:
             return None
         found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
         return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, or_, select, update
 
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, Outcome, OutcomeKind, State, SubscriberStatus
@@ -222,10 +222,10 @@ class Ledger(Part):
 
 def _due(issue_id: int, now: datetime, resend_uncertain: int) -> tuple[Any, ...]:
     """The conditions under which a copy may be claimed."""
-    living = select(issues.c.id).where(issues.c.id == issue_id, issues.c.expires_at > now).scalar_subquery()
     return (
         OPEN_ROWS,
-        _ROW.issue_id == living,
+        _ROW.issue_id == issue_id,
+        exists().where(issues.c.id == issue_id, issues.c.expires_at > now),
         _ROW.state.in_(_SOURCES[State.CLAIMED]),
         or_(_ROW.state != State.UNCERTAIN, _ROW.doubts <= resend_uncertain),
         or_(_ROW.not_before.is_(None), _ROW.not_before <= now),

@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all their own set-up. `make help` lists the targets.
+# What is installed is exactly what requirements/ lists, by version and hash.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint bench clean lock packages
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.run ## the whole job on a sample day, into demo/
+	@$(BIN)/newsletter demo --output demo
+
+test: lint packages ## lint, types, and the tests against real servers
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## ruff and mypy
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
+
+bench: $(VENV)/.dev ## the figures of the README
+	@$(BIN)/python -m bench
+
+lock: $(VENV)/.dev ## write requirements/ anew from pyproject.toml
+	@tests/setup/lock.sh $(BIN)
+
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) demo preview build dist .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages:
+	@tests/setup/packages.sh
+
+$(VENV)/bin/python:
+	@tests/setup/venv.sh $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes --no-deps -r requirements/run.txt
+	@tests/setup/link.sh $(VENV)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	@tests/setup/link.sh $(VENV)
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,83 @@
+"""Bytes to text, decided once, so that what is checked is what is parsed. Opens nothing.
+
+UTF-8 is tried before what the document declares: text that is valid UTF-8 and not ASCII is hardly ever anything else,
+while a wrong declaration is common. A document that is neither, save a few stray bytes, is refused: readers shall not
+get mojibake.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import Final
+
+
+class NotAFeed(Exception):
+    """The whole document is of no use; the message says why, without naming the feed."""
+
+
+# UTF-32 before UTF-16, whose mark its own begins with.
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# Where the first character is ASCII: which of the first four bytes are NUL (RFC 4627 section 3, XML 1.0 appendix F).
+_NULS: Final = {"000x": "utf-32-be", "x000": "utf-32-le", "0x0x": "utf-16-be", "x0x0": "utf-16-le"}
+_DECLARED: Final = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
+_CHARSET: Final = re.compile(r"""charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
+_ASCII: Final = bytes(range(0x20, 0x7F))
+_STRAY: Final = 100  # at most one byte in so many may be repaired
+
+
+def decode(body: bytes, content_type: str | None) -> str:
+    """The text of `body`, without byte order mark. Raises NotAFeed when its encoding cannot be told."""
+    for mark, encoding in _MARKS:
+        if body.startswith(mark):
+            return _wide(body[len(mark) :], encoding)
+    nuls = "".join("0" if byte == 0 else "x" for byte in body[:4])
+    if wide := _NULS.get(nuls):
+        return _wide(body, wide)
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return _legacy(body, content_type)
+
+
+def _wide(body: bytes, encoding: str) -> str:
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding == "utf-8":
+            return _repaired(body)
+        raise NotAFeed(f"broken {encoding.upper()}") from error
+
+
+def _legacy(body: bytes, content_type: str | None) -> str:
+    for name in _declared(body, content_type):
+        try:
+            if _ASCII.decode(name) == _ASCII.decode("ascii"):  # else it is UTF-7, EBCDIC, ... : not what was written
+                return body.decode(name)
+        except (LookupError, ValueError):
+            continue
+    return _repaired(body)
+
+
+def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
+    """The encodings the document claims, HTTP's word first (RFC 7303 section 3)."""
+    if in_header := _CHARSET.search(content_type or ""):
+        yield in_header[1]
+    if in_document := _DECLARED.match(body):
+        yield in_document[1].decode("ascii")
+
+
+def _repaired(body: bytes) -> str:
+    """UTF-8 with a few bytes of Windows-1252 among it, as when somebody pasted a quotation mark."""
+    text = body.decode("utf-8", "surrogateescape")
+    stray = re.compile("[\udc80-\udcff]")
+    if (len(text) - len(stray.sub("", text))) * _STRAY > len(body):
+        raise NotAFeed("its character encoding cannot be told: it is not UTF-8 and declares nothing else that fits")
+    return stray.sub(lambda match: bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace"), text)

@@ -1,0 +1,108 @@
+"""What a description tells beside the abstract: labelled lines such as ``Upvotes: 52`` or ``Authors: A, B``.
+
+A label counts only where it opens a line of its own and its value is of the right kind; so "EditScore: 3" in a title
+or "we count votes: 3 per user" in an abstract stays what it is. Opens nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from newsletter.feed.authors import split_authors
+from newsletter.feed.entry import Unusable
+from newsletter.feed.text import join, lines, looks_like_html
+from newsletter.feed.urls import web_url
+from newsletter.feed.votes import figure, tally
+
+_LABELLED: Final = re.compile(r"([#\w][\w ]{0,20}?)\s?:\s?(.+)")
+_ARXIV_NOTICE: Final = re.compile(r"\s*arXiv:\S+\s+Announce Type:\s*\S+\s*")
+_READERS: Final = re.compile(r"comments?:?", re.IGNORECASE)
+
+# What a label's value is, by the name of a handler below. A ratio is not a count and an article's URL is its link, so
+# both are known and dropped.
+_LABELS: Final = {
+    "upvotes": "votes",
+    "votes": "votes",
+    "points": "votes",
+    "likes": "votes",
+    "# comments": "comments",
+    "authors": "authors",
+    "comments url": "discussion",
+    "article url": "dropped",
+    "upvote ratio": "dropped",
+    "topic": "dropped",
+    "abstract": "abstract",
+    "summary": "abstract",
+}
+
+
+@dataclass
+class Description:
+    """An entry's text, taken apart. `lines` is all of it, for patterns; what readers wrote below is left out."""
+
+    lines: list[str] = field(default_factory=list)
+    upvotes: int | None = None
+    comments: int | None = None
+    authors: tuple[str, ...] = ()
+    discussion_url: str | None = None
+    _rest: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, *texts: tuple[object, bool]) -> Description:
+        """From the texts of an entry, best first, each with whether it is HTML; the abstract is the first's."""
+        found = cls()
+        for value, markup in dict.fromkeys(texts):  # feedparser gives one text twice
+            own = cls()
+            for line in _lines(value, markup=markup):
+                own._take(line)
+            found._complete(own)
+        return found
+
+    def abstract(self, title: str) -> str:
+        """The text without labels, and without the title if it opens with it."""
+        return join(self._rest[1:] if self._rest[:1] == [title] else self._rest)
+
+    def _complete(self, other: Description) -> None:
+        self.lines += other.lines
+        self.upvotes = other.upvotes if self.upvotes is None else self.upvotes
+        self.comments = other.comments if self.comments is None else self.comments
+        self.authors = self.authors or other.authors
+        self.discussion_url = self.discussion_url or other.discussion_url
+        self._rest = self._rest or other._rest
+
+    def _take(self, line: str) -> None:
+        self.lines.append(line)
+        match = _LABELLED.fullmatch(line)
+        kind = _LABELS.get(match[1].lower()) if match else None
+        if match is None or kind is None or not self._keep(kind, match[2]):
+            self._rest.append(line)
+
+    def _keep(self, kind: str, value: str) -> bool:
+        """Take a labelled value; False when it is not of its label's kind, and so only text. The first one counts."""
+        if kind == "votes":
+            try:
+                votes = figure(value)
+            except Unusable:
+                return False
+            self.upvotes = votes if self.upvotes is None else self.upvotes
+        elif kind == "comments":
+            self.comments = tally(value) if self.comments is None else self.comments
+            return tally(value) is not None
+        elif kind == "authors":
+            self.authors = self.authors or split_authors(value)
+        elif kind == "discussion":
+            self.discussion_url = self.discussion_url or web_url(value)
+        elif kind == "abstract":
+            self._rest.append(value)
+        return True
+
+
+def _lines(value: object, *, markup: bool) -> list[str]:
+    """The lines down to a heading "Comments", below which readers speak, and without arXiv's notice."""
+    if isinstance(value, str):
+        value = _ARXIV_NOTICE.sub("", value, count=1) if value.lstrip().startswith("arXiv:") else value
+    found = lines(value, markup=markup or looks_like_html(value))
+    end = next((index for index, line in enumerate(found) if _READERS.fullmatch(line)), len(found))
+    return found[:end]

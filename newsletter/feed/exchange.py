@@ -1,0 +1,273 @@
+"""One HTTP GET with its redirects, bounded in hops, addresses and bytes; knows nothing of retries and caches.
+
+urllib3's connections are used one level below its pools: an address that `guard` has judged is connected to, and
+nothing else is ever resolved. A body is whole or it is an error: too short for its Content-Length, a broken chunk and a
+gzip stream without its end never reach a parser.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import urllib.request
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Final
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from newsletter.feed.guard import Guard, Refused
+from newsletter.feed.text import plain
+from newsletter.feed.urls import ascii_host, shown
+
+MAX_REDIRECTS: Final = 5
+CONNECT_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 30.0  # between two reads; the total deadline is the caller's
+_CHUNK: Final = 1 << 16
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PORTS: Final = {"http": 80, "https": 443}
+_GZIP: Final = frozenset({"gzip", "x-gzip"})  # RFC 9110 section 8.4.1.3
+
+
+class Failure(Exception):
+    """No usable answer. `again`: another attempt may fare better, `after` so many seconds if the server named them."""
+
+    def __init__(self, reason: str, *, again: bool = False, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.again, self.after = again, after
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The last answer of a chain of redirects; `body` is decoded, and empty unless the status is 200."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A URL taken apart. `path` is what goes on the request line; `login` is ``user:password`` or None."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    login: str | None = None
+
+    @classmethod
+    def of(cls, url: str) -> _Target:
+        try:
+            parts = urlsplit(url)
+            host, port = ascii_host(parts.hostname or ""), parts.port
+        except ValueError as error:
+            raise Refused(f"not a URL: {shown(url)}") from error
+        if parts.scheme not in _PORTS or not host:
+            raise Refused(f"not an http(s) URL: {shown(url)}")
+        path = quote(parts.path or "/", safe="%/:@!$&'()*+,;=~-._")
+        query = quote(parts.query, safe="%/:@!$&'()*+,;=~-._?[]")
+        login = unquote(parts.netloc.rpartition("@")[0]) or None
+        return cls(parts.scheme, host, port or _PORTS[parts.scheme], f"{path}?{query}" if query else path, login)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.host.strip("[]"), self.port
+
+    @property
+    def netloc(self) -> str:
+        return self.host if self.port == _PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+
+class Exchange:
+    """The exchange for one URL. `run` blocks; `abort`, from another thread, makes it end at once."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int) -> None:
+        """`max_bytes` bounds the body after decompression."""
+        self._url, self._headers, self._max_bytes = url, headers, max_bytes
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._aborted = False
+
+    def run(self) -> Answer:
+        """Ask, follow redirects, read the body. Raises Failure."""
+        try:
+            return self._follow()
+        except Refused as refusal:
+            raise Failure(str(refusal)) from refusal
+        except (ssl.SSLCertVerificationError, urllib3.exceptions.SSLError) as error:
+            raise Failure(f"TLS: {plain(_innermost(error), 200)}") from error
+        except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
+            raise Failure(_explain(error), again=True) from error
+
+    def abort(self) -> None:
+        """Shut the connection, whatever it is doing; what it has read so far is thrown away."""
+        self._aborted = True
+        open_socket = self._socket or (self._connection.sock if self._connection else None)
+        if open_socket is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)  # of the plain socket: TLS would wait for a reply
+
+    def _follow(self) -> Answer:
+        target = _Target.of(self._url)
+        guard, login = Guard(target.place), target.login
+        home = (target.scheme, target.place)
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._get(target, guard, login if (target.scheme, target.place) == home else None)
+            location = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or not location:
+                return answer
+            target = _next_hop(target, location)
+        raise Refused(f"more than {MAX_REDIRECTS} redirects")
+
+    def _get(self, target: _Target, guard: Guard, login: str | None) -> Answer:
+        headers = {**self._headers, "Host": target.netloc}
+        if login:
+            headers.update(urllib3.make_headers(basic_auth=login))
+        proxy = _proxy_for(target)
+        if proxy:
+            guard.check_literal(*target.place)
+        connection = self._connect_to_proxy(proxy, target) if proxy else self._connect(target, guard)
+        with closing(connection):
+            if proxy and target.scheme == "http":
+                headers.update(_proxy_login(proxy))
+            path = target.url if proxy and target.scheme == "http" else target.path
+            connection.request("GET", path, headers=headers, preload_content=False, decode_content=False)
+            response = connection.getresponse()
+            with closing(response):
+                body = b"".join(self._body(response)) if response.status == 200 else b""
+                return Answer(response.status, response.reason or "", response.headers, body)
+
+    def _connect(self, target: _Target, guard: Guard) -> HTTPConnection:
+        """A connection to the first address of the target that takes one."""
+        failure: Exception | None = None
+        for address in guard.addresses(*target.place):
+            if target.scheme == "https":
+                context = ssl.create_default_context()
+                name = target.host.strip("[]")
+                secure = HTTPSConnection(address, target.port, ssl_context=context, server_hostname=name)
+                secure.assert_hostname = name
+                connection: HTTPConnection = secure
+            else:
+                connection = HTTPConnection(address, target.port)
+            try:
+                return self._open(connection)
+            except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+                failure = error
+        raise failure or OSError("no address")
+
+    def _connect_to_proxy(self, proxy: str, target: _Target) -> HTTPConnection:
+        """A connection to the environment's proxy; for https, a tunnel through it (RFC 9110 section 9.3.6)."""
+        parts = urlsplit(proxy)
+        host, port = parts.hostname or "", parts.port or 80
+        if target.scheme == "http":
+            return self._open(HTTPConnection(host, port))
+        tunnel = HTTPSConnection(host, port, ssl_context=ssl.create_default_context())
+        tunnel.set_tunnel(target.host, target.port, headers=_proxy_login(proxy))
+        return self._open(tunnel)
+
+    def _open(self, connection: HTTPConnection) -> HTTPConnection:
+        if self._aborted:
+            raise Failure("aborted")
+        self._connection, self._socket = connection, None
+        connection.timeout = CONNECT_SECONDS
+        try:
+            connection.connect()
+            self._socket = connection.sock
+            self._socket.settimeout(IDLE_SECONDS)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _body(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """The decoded body, chunk by chunk, never more than `max_bytes` of it."""
+        self._bound(int(response.headers.get("Content-Length") or 0))
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding not in _GZIP | {"", "identity"}:
+            raise Refused(f"an answer with Content-Encoding {plain(coding, 40)!r}, which was not asked for")
+        raw = response.stream(_CHUNK, decode_content=False)
+        size = 0
+        for chunk in _gunzip(raw) if coding in _GZIP else raw:
+            size += len(chunk)
+            self._bound(size)
+            if self._aborted:
+                raise Failure("aborted")
+            yield chunk
+
+    def _bound(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise Refused(f"an answer of more than {self._max_bytes / 1e6:g} MB (fetch.max_megabytes)")
+
+
+def _next_hop(current: _Target, location: str) -> _Target:
+    """Where a Location leads. Raises Refused when it leaves the web, or TLS."""
+    target = _Target.of(urljoin(current.url, location.strip()))
+    if current.scheme == "https" and target.scheme == "http":
+        raise Refused(f"a redirect from https to http, to {target.netloc}")
+    return target
+
+
+def _gunzip(raw: Iterator[bytes]) -> Iterator[bytes]:
+    """Decompress in pieces of at most 64 kB each, so that a bomb is counted before it is held."""
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    for chunk in raw:
+        while chunk:
+            try:
+                yield decoder.decompress(chunk, _CHUNK)
+            except zlib.error as error:
+                raise Failure("the answer says it is gzip, and is not", again=True) from error
+            chunk = decoder.unconsumed_tail
+            if decoder.eof and decoder.unused_data:  # RFC 1952 section 2.2: members may follow one another
+                chunk, decoder = decoder.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
+    if not decoder.eof:
+        raise Failure("the answer ends inside its gzip stream", again=True)
+
+
+def _proxy_for(target: _Target) -> str | None:
+    """The environment's proxy (http_proxy, https_proxy, all_proxy, no_proxy), as curl and apt would take it.
+
+    Companies let nothing else out. Nothing more is taken from the environment: a .netrc would send a password nobody
+    asked this program to send. Behind a proxy the addresses of names are the proxy's business.
+    """
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(target.netloc):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not proxy.startswith("http://"):
+        raise Refused(f"the environment names the proxy {shown(proxy)}; only http:// proxies are supported")
+    return proxy
+
+
+def _proxy_login(proxy: str) -> dict[str, str]:
+    login = unquote(urlsplit(proxy).netloc.rpartition("@")[0])
+    return dict(urllib3.make_headers(proxy_basic_auth=login)) if login else {}
+
+
+def _explain(error: Exception) -> str:
+    """A connection's error in words: the operating system's, if it has some."""
+    cause = _innermost(error)
+    if isinstance(cause, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(cause, TimeoutError):
+        return "it stopped answering"
+    if isinstance(cause, urllib3.exceptions.IncompleteRead | HTTPException):
+        return "the answer was cut off"
+    return plain(getattr(cause, "strerror", None) or str(cause), 200) or type(cause).__name__
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

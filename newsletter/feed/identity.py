@@ -1,0 +1,80 @@
+"""What a paper is called by others: its arXiv id or DOI, found in links and ids, and the key that joins duplicates."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+# https://info.arxiv.org/help/arxiv_identifier.html; the subject class and the version are no part of the identity.
+_ARXIV_ID: Final = r"(?P<id>\d{4}\.\d{4,5}|[a-z][a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?"
+_END: Final = r"(?:\.pdf)?/?(?:[?#].*)?$"
+
+# Where an arXiv id stands. Each is held against the whole of a link, guid or identifier.
+_ARXIV_PLACES: Final = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"https?://(?:[a-z]+\.)?arxiv\.org/(?:abs|pdf|html|format)/{_ARXIV_ID}{_END}",
+        rf"https?://(?:www\.)?(?:(?:huggingface|hf)\.co/papers|alphaxiv\.org/abs)/{_ARXIV_ID}{_END}",
+        rf"(?:oai:)?arxiv(?:\.org)?:{_ARXIV_ID}$",
+        rf"(?:https?://(?:dx\.)?doi\.org/|doi:)?10\.48550/arxiv\.{_ARXIV_ID}$",
+    )
+)
+_BARE: Final = re.compile(_ARXIV_ID)
+# https://www.doi.org/doi-handbook, section 2.2: case does not matter.
+_DOI: Final = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s?)?(10\.\d{4,9}/[^\s?#<>\"]{1,200})$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The names found; both may be None."""
+
+    arxiv_id: str | None = None
+    doi: str | None = None
+
+    @property
+    def arxiv_url(self) -> str | None:
+        """The abstract's page."""
+        return f"https://arxiv.org/abs/{self.arxiv_id}" if self.arxiv_id else None
+
+    @property
+    def url(self) -> str | None:
+        """Where the paper is found by its name alone."""
+        return self.arxiv_url or (f"https://doi.org/{self.doi}" if self.doi else None)
+
+    @property
+    def pdf_url(self) -> str | None:
+        """The paper itself."""
+        return f"https://arxiv.org/pdf/{self.arxiv_id}" if self.arxiv_id else None
+
+    def key(self, title: str) -> str:
+        """The identity of `Paper.key`; a title counts by its letters and digits alone."""
+        if self.arxiv_id:
+            return f"arxiv:{self.arxiv_id}"
+        if self.doi:
+            return f"doi:{self.doi}"
+        folded = unicodedata.normalize("NFKC", title).casefold()
+        return "title:" + ("".join(filter(str.isalnum, folded)) or folded)
+
+
+def identify(places: Iterable[object]) -> Identity:
+    """The first arXiv id and the first DOI in `places`: links, guids, identifiers, in order of trust."""
+    texts = [place.strip() for place in places if isinstance(place, str) and len(place) < 500]
+    found = (pattern.match(text) for text in texts for pattern in _ARXIV_PLACES)
+    arxiv_id = next((_canonical(match["id"]) for match in found if match), None)
+    doi = next((match[1].lower() for text in texts if (match := _DOI.match(text))), None)
+    return Identity(arxiv_id, None if arxiv_id else doi)
+
+
+def arxiv_id(value: object) -> str | None:
+    """`value` as an arXiv id if it is written as one and nothing else."""
+    match = _BARE.fullmatch(value) if isinstance(value, str) else None
+    return _canonical(match["id"]) if match else None
+
+
+def _canonical(identifier: str) -> str:
+    """``math.GT/0309136`` is ``math/0309136``."""
+    archive, slash, number = identifier.partition("/")
+    return archive.partition(".")[0].lower() + slash + number if slash else identifier

@@ -1,0 +1,69 @@
+"""URLs from feeds and for messages: which may become a link, and how one is shown. Opens nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+URL_LIMIT: Final = 2_048  # characters; longer links break in mail clients and are never papers
+
+# What browsers ignore in a URL (WHATWG URL, "basic URL parser"): C0 and space around it, tab and line ends inside.
+_AROUND: Final = "".join(map(chr, range(33)))
+_INSIDE: Final = re.compile(r"[\t\r\n]")
+_RESERVED: Final = "%:/?#[]@!$&'()*+,;=-._~"  # RFC 3986 section 2: all else is percent-encoded
+
+
+def web_url(value: object) -> str | None:
+    """`value` as an absolute http(s) URL in ASCII, or None if it is anything else: no text, javascript:, relative.
+
+    User names are refused too: ``https://arxiv.org@elsewhere.example/`` is a disguise.
+    """
+    if not isinstance(value, str) or len(value) > URL_LIMIT:
+        return None
+    cleaned = _INSIDE.sub("", value.strip(_AROUND))
+    try:
+        parts = urlsplit(cleaned)
+        host = ascii_host(parts.hostname or "")
+        port = parts.port
+    except ValueError:  # a bracket or a port that is none
+        return None
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        return None
+    netloc = host if port is None else f"{host}:{port}"
+    return quote(urlunsplit((parts.scheme, netloc, parts.path, parts.query, parts.fragment)), safe=_RESERVED)
+
+
+def https_url(value: object) -> str | None:
+    """As `web_url`, https only: images in a mail that came over TLS."""
+    url = web_url(value)
+    return url if url is not None and url.startswith("https:") else None
+
+
+def ascii_host(host: str) -> str:
+    """`host` in lower case, as A-labels (RFC 5890), IPv6 in brackets; empty if it is no host. Raises ValueError."""
+    if ":" in host:
+        return f"[{host}]" if re.fullmatch(r"[0-9a-fA-F:.]+", host) else ""
+    host = host.lower() if host.isascii() else host.encode("idna").decode("ascii").lower()
+    return host if re.fullmatch(r"[a-z0-9_.-]+", host) else ""
+
+
+def shown(url: str) -> str:
+    """`url` as messages and logs may show it: a password in it is hidden (RFC 3986 section 3.2.1)."""
+    return re.sub(r"^(https?://)[^/?#]*@", r"\1***@", url, flags=re.IGNORECASE)
+
+
+def site(url: str) -> str:
+    """The host of an http(s) URL, to call a feed that has no name; empty for a file."""
+    return public_part(url).partition("//")[2].partition("/")[0]
+
+
+def public_part(url: str) -> str:
+    """Scheme, host and path of an http(s) URL, what relative links start from; empty for a file."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https"):
+        return ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,0 +1,225 @@
+"""A mail host of the tests' own: Postfix on a loopback port hands over to Dovecot, and the mail is read back by IMAP.
+
+Everything lives in one temporary folder; nothing under /etc is touched, and nothing can leave the machine: any domain
+but the test's own is an error.
+"""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+from tests import needs
+
+DOMAIN = "dest.test"
+USERS = ("alice", "bob", "carol")
+PASSWORD = "secret"
+
+_QUEUES = (
+    *("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"),
+    *("pid", "public", "maildrop"),
+)
+
+
+@dataclass(frozen=True)
+class MailHost:
+    """Where it listens; mailboxes are USERS at DOMAIN."""
+
+    folder: Path
+    smtp_port: int
+    imap_port: int
+
+    @property
+    def addresses(self) -> list[str]:
+        return [f"{user}@{DOMAIN}" for user in USERS]
+
+    def inbox(self, address: str, expected: int) -> list[EmailMessage]:
+        """What `address` has received, once that is `expected` messages."""
+        return [message_from_bytes(raw, EmailMessage, policy=default) for raw in self.raw_inbox(address, expected)]
+
+    def raw_inbox(self, address: str, expected: int, patience: float = 20.0) -> list[bytes]:
+        """The same as the bytes that IMAP gives."""
+        end = time.monotonic() + patience
+        while len(found := self._read(address)) < expected and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
+    def _read(self, address: str) -> list[bytes]:
+        with imaplib.IMAP4("127.0.0.1", self.imap_port) as imap:
+            imap.login(address, PASSWORD)
+            imap.select("INBOX", readonly=True)
+            numbers = imap.search(None, "ALL")[1][0].split()
+            parts = [imap.fetch(number.decode(), "(RFC822)")[1][0] for number in numbers]
+        return [part[1] for part in parts if isinstance(part, tuple)]
+
+
+@contextmanager
+def mail_host() -> Iterator[MailHost]:
+    """Start it, and stop it whatever happens."""
+    needs.root()
+    postfix, dovecot = needs.program("postfix", "postfix"), needs.program("dovecot", "dovecot-imapd")
+    needs.program("lmtp", "dovecot-lmtpd")
+    folder = Path(tempfile.mkdtemp(prefix="mailhost-"))
+    folder.chmod(0o755)
+    host = MailHost(folder, _free_port(), _free_port())
+    try:
+        _dovecot(host, dovecot)
+        _postfix(host, postfix)
+        for port in (host.smtp_port, host.imap_port):
+            _wait_for(port, folder)
+        yield host
+    finally:
+        _quiet(str(postfix), "-c", str(folder / "postfix"), "stop")
+        _quiet("doveadm", "-c", str(folder / "dovecot.conf"), "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, folder: Path) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    logs = "".join(path.read_text("utf-8", "replace")[-2000:] for path in folder.glob("*.log"))
+    raise AssertionError(f"nothing listens on {port}: {logs}")
+
+
+def _quiet(*words: str) -> int:
+    """Run it to its end. Its output goes nowhere: a daemon it leaves behind would keep a pipe open for ever."""
+    null = subprocess.DEVNULL
+    return subprocess.run(words, stdin=null, stdout=null, stderr=null, check=False).returncode
+
+
+def _start(*words: str | Path) -> None:
+    assert _quiet(*map(str, words)) == 0, f"{words} failed"
+
+
+def _dovecot(host: MailHost, program: Path) -> None:
+    folder = host.folder
+    owner = pwd.getpwnam("mail")
+    mail = folder / "mail"
+    mail.mkdir()
+    os.chown(mail, owner.pw_uid, owner.pw_gid)
+    users = "".join(f"{address}:{{PLAIN}}{PASSWORD}::::::\n" for address in host.addresses)
+    (folder / "users").write_text(users, "utf-8")
+    (folder / "dovecot.conf").write_text(
+        f"""\
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/dovecot.log
+protocols = imap lmtp
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+mail_location = maildir:{mail}/%u
+auth_username_format = %Lu
+passdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid={owner.pw_uid} gid={owner.pw_gid} home={mail}/%u
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {host.imap_port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service lmtp {{
+  unix_listener {folder}/lmtp {{
+    mode = 0666
+  }}
+}}
+""",
+        "utf-8",
+    )
+    _start(program, "-c", folder / "dovecot.conf")
+
+
+def _postfix(host: MailHost, program: Path) -> None:
+    folder = host.folder
+    config, spool, data = folder / "postfix", folder / "spool", folder / "data"
+    for made in (config, spool, data, *(spool / name for name in _QUEUES)):
+        made.mkdir()
+    master = next(
+        path
+        for path in (Path("/etc/postfix/master.cf.proto"), Path("/usr/share/postfix/master.cf.dist"))
+        if path.exists()
+    )
+    services = [line for line in master.read_text("utf-8").splitlines() if not line.startswith("smtp  ")]
+    unchrooted = [_unchrooted(line) for line in services]
+    smtpd = f"127.0.0.1:{host.smtp_port} inet n - n - - smtpd"
+    log = "postlog unix-dgram n - n - 1 postlogd"
+    (config / "master.cf").write_text("\n".join([smtpd, *unchrooted, log, ""]), "utf-8")
+    (config / "main.cf").write_text(
+        f"""\
+compatibility_level = 3.6
+queue_directory = {spool}
+data_directory = {data}
+maillog_file = {folder}/postfix.log
+maillog_file_prefixes = {folder}
+myhostname = mx.{DOMAIN}
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_forbid_bare_newline = yes
+virtual_mailbox_domains = {DOMAIN}
+virtual_transport = lmtp:unix:{folder}/lmtp
+default_transport = error:nothing leaves this machine
+relay_transport = error:nothing leaves this machine
+alias_maps =
+import_environment = MAIL_CONFIG={config}
+shlib_directory = /usr/lib/postfix
+meta_directory = /etc/postfix
+""",
+        "utf-8",
+    )
+    for name in ("postfix-files", "dynamicmaps.cf"):
+        if (source := Path("/etc/postfix") / name).exists():
+            shutil.copy(source, config / name)
+    _own(spool, data)
+    _start(program, "-c", config, "start")
+
+
+def _unchrooted(line: str) -> str:
+    """Debian's services run chrooted; in a folder of ours there is nothing to be chrooted to."""
+    words = line.split()
+    if len(words) > 7 and not line.startswith((" ", "#")) and words[4] == "y":
+        words[4] = "n"
+        return " ".join(words)
+    return line
+
+
+def _own(spool: Path, data: Path) -> None:
+    for path in (data, *spool.iterdir()):
+        shutil.chown(path, "postfix")
+    shutil.chown(spool / "pid", "root")
+    for name, mode in (("maildrop", 0o730), ("public", 0o710)):
+        shutil.chown(spool / name, "postfix", "postdrop")
+        (spool / name).chmod(mode)

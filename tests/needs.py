@@ -1,0 +1,31 @@
+"""What some tests need of the machine: without it they are skipped by name, and with CI=true they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def unmet(reason: str) -> NoReturn:
+    """Skip this test with the reason; in CI, where everything is installed, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must have it: {reason}")
+    pytest.skip(reason)
+
+
+def program(name: str, package: str) -> Path:
+    """The path of a program that Debian's `package` brings."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/lib/dovecot")
+    if found is None:
+        unmet(f"{name} is not installed (Debian's {package})")
+    return Path(found)
+
+
+def root() -> None:
+    """Only root may start a mail server of its own, or a cron."""
+    if os.geteuid() != 0:
+        unmet("needs root")

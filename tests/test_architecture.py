@@ -1,0 +1,90 @@
+"""The modules import one way only, and each third-party package has one home."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "newsletter"
+
+# Who imports whom: a module imports only from a smaller number. A package's own modules may import one another.
+LAYERS = {
+    0: "model errors resources",
+    1: "addresses links latex shorten",
+    2: "config roster",
+    3: "feed issue lint message render store transport",
+    4: "deliver",
+    5: "pipeline",
+    6: "demo preview schedule",
+    7: "cli",
+    8: "__main__",
+}
+LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
+
+# A third-party package is known to one module, so that it can be replaced there.
+HOMES = {
+    "aiosmtpd": {"demo"},
+    "alembic": {"store"},
+    "click": {"cli"},
+    "email_validator": {"addresses"},
+    "feedparser": {"feed"},
+    "flask": {"preview"},
+    "jinja2": {"render"},
+    "nh3": {"feed"},
+    "premailer": {"render"},
+    "pylatexenc": {"latex"},
+    "requests": {"feed"},
+    "rich": {"cli"},
+    "sqlalchemy": {"store"},
+    "urllib3": {"feed"},
+    "watchfiles": {"preview"},
+    "yaml": {"config"},
+}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names a file imports, `from x import y` as x.y."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_its_place() -> None:
+    assert {module_of(path) for path in FILES} - {"__init__"} == set(LAYER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_the_layers_below(path: Path) -> None:
+    own = module_of(path)
+    if own == "__init__":
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "newsletter" and len(parts) > 1 and parts[1] in LAYER and parts[1] != own:
+            assert LAYER[parts[1]] < LAYER[own], f"{own} imports {parts[1]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_third_party_package_stays_at_home(path: Path) -> None:
+    for name in imports(path):
+        homes = HOMES.get(name.partition(".")[0])
+        assert homes is None or module_of(path) in homes, f"{name} is imported outside {homes}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_file_opens_with_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))

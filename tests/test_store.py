@@ -1,0 +1,349 @@
+"""The store, on both databases: the list, frozen issues, runs, feeds' answers; and what it says when it is unusable."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from newsletter.errors import StoreBusy, StoreError
+from newsletter.model import CachedAnswer, RenderedIssue, Report, State, Subscriber, SubscriberStatus, Verdict
+from newsletter.store import Added, Store
+from tests.conftest import PUBLICATION
+from tests.fakes import FakeClock
+
+pytest_plugins = ["tests.postgres"]
+
+DAY = date(2026, 11, 24)
+RENDERED = RenderedIssue(day=DAY, subject="Papers – 24 November", html="<p>π</p>", text="π\n")
+LIFETIME = timedelta(hours=24)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
+    with Store.open(database_url, now=clock.now) as opened:
+        yield opened
+
+
+def readers(number: int) -> list[str]:
+    return [f"reader{n}@example.org" for n in range(number)]
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+
+
+def test_a_subscriber_has_an_opaque_reference_and_the_times_of_joining_and_leaving(
+    store: Store, clock: FakeClock
+) -> None:
+    joined = clock.now()
+    store.add("Ada@example.org")
+    clock.move(hours=1)
+    store.unsubscribe("Ada@example.org")
+    found = store.find("Ada@example.org")
+    assert found is not None
+    assert found == Subscriber(
+        found.id, found.ref, "Ada@example.org", SubscriberStatus.UNSUBSCRIBED, joined, clock.now()
+    )
+    assert len(bytes.fromhex(found.ref)) == 8
+    assert store.by_ref(found.ref) == found
+    assert store.by_ref("0" * 16) is None
+
+
+def test_an_address_is_one_reader_whatever_its_case(store: Store) -> None:
+    assert store.add("Ada@example.org") is Added.NEW
+    assert store.add("ada@example.org") is Added.ALREADY
+    assert [reader.address for reader in store.subscribers()] == ["Ada@example.org"]
+    assert store.unsubscribe("ADA@example.org")
+
+
+def test_leaving_counts_once_and_a_person_may_come_back(store: Store) -> None:
+    store.add("ada@example.org")
+    assert store.unsubscribe("ada@example.org")
+    assert not store.unsubscribe("ada@example.org")
+    assert not store.unsubscribe("nobody@example.org")
+    assert store.count_subscribers() == {SubscriberStatus.ACTIVE: 0, SubscriberStatus.UNSUBSCRIBED: 1}
+    assert store.add("ada@example.org") is Added.BACK
+    assert store.count_subscribers() == {SubscriberStatus.ACTIVE: 1, SubscriberStatus.UNSUBSCRIBED: 0}
+
+
+def test_the_reference_in_a_link_unsubscribes_its_reader_only(store: Store) -> None:
+    store.add("ada@example.org")
+    store.add("emmy@example.org")
+    ada = store.find("ada@example.org")
+    assert ada is not None
+    assert store.unsubscribe_ref(ada.ref)
+    assert not store.unsubscribe_ref(ada.ref)
+    assert [reader.address for reader in store.subscribers(SubscriberStatus.ACTIVE)] == ["emmy@example.org"]
+
+
+def test_an_import_counts_every_row_and_does_not_bring_back_who_left(store: Store) -> None:
+    store.add("ada@example.org")
+    store.add("emmy@example.org")
+    store.unsubscribe("emmy@example.org")
+    listed = ["ada@example.org", "emmy@example.org", "kurt@example.org", "KURT@example.org", "emmy@example.org"]
+    assert store.add_all(listed, revive=False) == Counter({Added.ALREADY: 2, Added.LEFT: 2, Added.NEW: 1})
+    assert [reader.address for reader in store.subscribers(SubscriberStatus.ACTIVE)] == [
+        "ada@example.org",
+        "kurt@example.org",
+    ]
+    assert store.add_all(listed, revive=True) == Counter({Added.ALREADY: 4, Added.BACK: 1})
+    assert store.add_all([], revive=True) == Counter()
+
+
+def test_an_import_that_breaks_off_leaves_nothing(store: Store) -> None:
+    def broken() -> Iterator[str]:
+        yield from readers(1200)
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "not text")
+
+    with pytest.raises(UnicodeDecodeError):
+        store.add_all(broken(), revive=False)
+    assert store.count_subscribers()[SubscriberStatus.ACTIVE] == 0
+
+
+def test_the_list_is_streamed_in_the_order_of_joining_while_others_join(store: Store) -> None:
+    store.add_all(readers(2500), revive=False)
+    streamed = store.subscribers()
+    first = next(streamed)
+    store.unsubscribe("reader7@example.org")
+    store.add("late@example.org")
+    addresses = [first.address, *(reader.address for reader in streamed)]
+    assert addresses == [*readers(2500), "late@example.org"]
+
+
+def test_a_hundred_thousand_readers_are_imported_frozen_and_streamed(tmp_path: Path) -> None:
+    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store:
+        assert store.add_all(readers(100_000), revive=False)[Added.NEW] == 100_000
+        issue = store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME)
+        assert store.counts(issue.id)[State.PENDING] == 100_000
+        assert sum(1 for _ in store.subscribers()) == 100_000
+        assert len(store.claim(issue.id, 50, resend_uncertain=1)) == 50
+
+
+# --- frozen issues ---------------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_issue_comes_back_as_it_was_made(store: Store, clock: FakeClock) -> None:
+    publication = replace(PUBLICATION, base_url=None, title="Δελτίο")
+    frozen = store.freeze(RENDERED, publication, lifetime=LIFETIME)
+    assert (frozen.rendered, frozen.publication) == (RENDERED, publication)
+    assert (frozen.frozen_at, frozen.expires_at) == (clock.now(), clock.now() + LIFETIME)
+    assert frozen.frozen_at.tzinfo is UTC
+    assert store.issue(DAY) == store.latest_issue() == frozen
+    assert store.issue(date(2026, 11, 23)) is None
+
+
+def test_a_day_has_one_issue_and_the_first_one_stays(store: Store, clock: FakeClock) -> None:
+    store.add("ada@example.org")
+    first = store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME)
+    clock.move(hours=1)
+    store.add("late@example.org")
+    again = store.freeze(replace(RENDERED, subject="Other"), PUBLICATION, lifetime=timedelta(hours=1))
+    assert again == first
+    assert store.counts(first.id)[State.PENDING] == 1
+
+
+def test_an_issue_is_for_those_who_were_active_and_keeps_their_addresses(store: Store) -> None:
+    store.add_all(["Ada@example.org", "emmy@example.org"], revive=False)
+    store.unsubscribe("emmy@example.org")
+    issue = store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME)
+    store.add_all(["emmy@example.org", "late@example.org"], revive=True)
+    (delivery,) = store.claim(issue.id, 10, resend_uncertain=1)
+    assert (delivery.address, delivery.rendering_id) == ("Ada@example.org", issue.rendering_id)
+
+
+def test_the_latest_issue_is_of_the_latest_day_not_the_last_one_made(store: Store) -> None:
+    assert store.latest_issue() is None
+    latest = store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME)
+    store.freeze(replace(RENDERED, day=date(2026, 11, 20)), PUBLICATION, lifetime=LIFETIME)
+    assert store.latest_issue() == latest
+
+
+# --- runs and feeds' answers -----------------------------------------------------------------------------------------
+
+
+def test_runs_are_kept_with_their_reasons_the_latest_first(store: Store, clock: FakeClock) -> None:
+    started = clock.now()
+    clock.move(minutes=2)
+    store.record_run(Report(Verdict.QUIET_DAY, "no papers", DAY), started)
+    store.record_run(Report(Verdict.SEND_FAILED, "login refused \0\udcff", exit_code=78), started)
+    last, first = store.runs(10)
+    assert (first.started_at, first.ended_at, first.day) == (started, clock.now(), DAY)
+    assert (first.verdict, first.explanation, first.exit_code) == (Verdict.QUIET_DAY, "no papers", 0)
+    assert (last.day, last.verdict, last.explanation, last.exit_code) == (
+        None,
+        Verdict.SEND_FAILED,
+        "login refused  ?",
+        78,
+    )
+    assert store.runs(1) == [last]
+
+
+def answer(url: str, fetched_at: datetime, body: bytes = b"{}") -> CachedAnswer:
+    return CachedAnswer(url, body, "application/json", '"v1"', None, fetched_at)
+
+
+def test_the_last_answer_of_a_feed_is_kept(store: Store, clock: FakeClock) -> None:
+    assert store.cached("https://feed.example/") is None
+    store.cache(answer("https://feed.example/", clock.now(), b"\x00\xff"))
+    newest = answer("https://feed.example/", clock.now().astimezone(timezone(timedelta(hours=9))), b"newer")
+    store.cache(newest)
+    assert store.cached("https://feed.example/") == newest
+
+
+def test_old_answers_go(store: Store, clock: FakeClock) -> None:
+    store.cache(answer("https://feed.example/old", clock.now()))
+    clock.move(days=41)
+    for n in range(201):
+        store.cache(answer(f"https://feed.example/{n}", clock.now() + timedelta(seconds=n)))
+    kept = [n for n in range(201) if store.cached(f"https://feed.example/{n}")]
+    assert kept == list(range(1, 201))
+    assert store.cached("https://feed.example/old") is None
+
+
+# --- what it says when it cannot be used -----------------------------------------------------------------------------
+
+
+def refused(url: str | Path, *, busy_timeout: float = 0.05) -> StoreError:
+    """The error that opening this store ends in."""
+    with pytest.raises(StoreError) as caught:
+        Store.open(f"sqlite:///{url}" if isinstance(url, Path) else url, busy_timeout=busy_timeout)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("newsletter.db", "not a database URL"),
+        ("mysql://root@localhost/x", "expected sqlite:///FILE or postgresql://"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+    ],
+)
+def test_a_url_that_names_no_store_is_refused(url: str, words: str) -> None:
+    assert words in str(refused(url))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    assert f"{tmp_path / 'none'} does not exist" in str(refused(tmp_path / "none" / "test.db"))
+
+
+def test_a_folder_is_not_a_store(tmp_path: Path) -> None:
+    assert "cannot be opened" in str(refused(tmp_path))
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    path.write_text("store: my notes\n" * 100)
+    assert "not an SQLite database" in str(refused(path))
+    assert path.read_text() == "store: my notes\n" * 100
+
+
+def test_a_damaged_file_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    with Store.open(f"sqlite:///{path}") as store:
+        store.add_all(readers(2000), revive=False)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    assert "damaged" in str(refused(path))
+
+
+def test_what_is_kept_is_on_the_disk_and_references_are_checked(tmp_path: Path) -> None:
+    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store, store._db.read() as connection:
+        set_to = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    full = 2
+    assert set_to == {"journal_mode": "wal", "synchronous": full, "foreign_keys": 1, "busy_timeout": 30_000}
+
+
+def test_postgresql_without_its_driver_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['psycopg'] = None; from newsletter.store import Store; Store.open('postgresql://h/d')"
+    )
+    tried = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert tried.stderr.splitlines()[-1].endswith("install the package with its extra [postgres]")
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    error = str(refused("postgresql://ada:s3cret@127.0.0.1:1/news"))
+    assert "127.0.0.1:1/news" in error
+    assert "s3cret" not in error
+
+
+def test_a_store_that_another_process_keeps_locked_is_busy(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    with Store.open(url, busy_timeout=0.05) as store, closing(sqlite3.connect(tmp_path / "test.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy, match=r"test\.db: another process kept it locked"):
+            store.add("ada@example.org")
+        assert store.count_subscribers()[SubscriberStatus.ACTIVE] == 0  # readers do not wait for a writer
+        other.rollback()
+        assert store.add("ada@example.org") is Added.NEW
+
+
+def test_a_postgresql_table_that_another_process_keeps_locked_is_busy(postgres_url: str) -> None:
+    import psycopg
+
+    with Store.open(postgres_url, busy_timeout=0.05) as store, psycopg.connect(postgres_url) as other:
+        other.execute("LOCK TABLE subscribers")
+        with pytest.raises(StoreBusy):
+            store.add("ada@example.org")
+        other.rollback()
+
+
+def test_the_files_are_for_their_owner_only_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store, store.exclusive():
+            store.add("ada@example.org")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("test.db", "test.db-wal", "test.db-shm", "test.db.lock"), 0o600)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of this size, at `folder`; skips the test where none may be mounted."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk, Store.open(f"sqlite:///{disk / 'test.db'}") as store:
+        store.add("ada@example.org")
+        with pytest.raises(StoreError, match="the disk is full"):
+            store.add_all(readers(20_000), revive=False)
+        assert [reader.address for reader in store.subscribers()] == ["ada@example.org"]
+
+
+def test_a_disk_that_is_read_only_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert "cannot be created: Read-only file system" in str(refused(disk / "test.db"))

@@ -1,0 +1,385 @@
+"""The ledger, on both databases: every move that is allowed happens, no other does, and a crash loses nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from newsletter.errors import StoreError
+from newsletter.model import TRANSITIONS, Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, State
+from newsletter.store import Refusal, Store
+from tests.conftest import PUBLICATION
+from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, FakeClock
+
+pytest_plugins = ["tests.postgres"]
+
+
+AFTER_SENDING = {
+    State.ACCEPTED: ACCEPTED,
+    State.REFUSED: REFUSED,
+    State.DEFERRED: DEFERRED,
+    State.UNCERTAIN: UNCERTAIN,
+}
+
+
+class Scene:
+    """A store whose issues are made as they are needed, each with its own readers."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self.store, self.clock = store, clock
+        self.day = date(2026, 11, 24)
+
+    def issue(self, *names: str) -> FrozenIssue:
+        """The next day's issue for these readers."""
+        for name in names or ("ada", "emmy", "kurt"):
+            self.store.add(f"{name}@example.org")
+        self.day += timedelta(days=1)
+        return self.store.freeze(
+            RenderedIssue(self.day, "Papers", "<p>", "text"), PUBLICATION, lifetime=timedelta(hours=24)
+        )
+
+    def claim(self, issue: FrozenIssue, limit: int = 100, *, resend_uncertain: int = 1) -> list[Delivery]:
+        return self.store.claim(issue.id, limit, resend_uncertain=resend_uncertain)
+
+    def sending(self, issue: FrozenIssue) -> list[Delivery]:
+        """All copies of the issue that are due, begun."""
+        claimed = self.claim(issue)
+        self.store.begin(claimed)
+        return claimed
+
+    def record(self, rows: list[Delivery], outcome: Outcome) -> None:
+        later = self.clock.now() + timedelta(minutes=5) if outcome is DEFERRED else None
+        self.store.record([(row, outcome, later) for row in rows])
+
+    def counts(self, issue: FrozenIssue) -> dict[State, int]:
+        return {state: number for state, number in self.store.counts(issue.id).items() if number}
+
+    def in_state(self, state: State) -> tuple[FrozenIssue, Delivery]:
+        """An issue for one reader whose copy stands in `state`, by the way the program goes."""
+        issue = self.issue("solo")
+        (row,) = self.sending(issue)
+        if state is not State.SENDING:
+            self.record([row], AFTER_SENDING.get(state, NOT_SENT))
+        if state is State.WITHDRAWN:
+            self.store.unsubscribe(row.address)
+        if state in (State.CLAIMED, State.WITHDRAWN):
+            self.claim(issue)
+        if state is State.EXPIRED:
+            self.clock.move(hours=25)
+            self.store.expire()
+        assert self.counts(issue) == {state: 1}
+        return issue, row
+
+
+@pytest.fixture
+def scene(database_url: str) -> Iterator[Scene]:
+    clock = FakeClock()
+    with Store.open(database_url, now=clock.now) as store:
+        yield Scene(store, clock)
+
+
+# --- moves -----------------------------------------------------------------------------------------------------------
+
+# What a sender may ask for: where it starts, where it leads, how it is asked.
+MOVES: list[tuple[State, State, Callable[[Scene, Delivery], None]]] = [
+    (State.CLAIMED, State.SENDING, lambda scene, row: scene.store.begin([row])),
+    (State.CLAIMED, State.PENDING, lambda scene, row: scene.store.release([row])),
+    (State.CLAIMED, State.REFUSED, lambda scene, row: scene.store.refuse(row, "no copy can be made")),
+    (State.SENDING, State.ACCEPTED, lambda scene, row: scene.record([row], ACCEPTED)),
+    (State.SENDING, State.DEFERRED, lambda scene, row: scene.record([row], DEFERRED)),
+    (State.SENDING, State.REFUSED, lambda scene, row: scene.record([row], REFUSED)),
+    (State.SENDING, State.UNCERTAIN, lambda scene, row: scene.record([row], UNCERTAIN)),
+    (State.SENDING, State.PENDING, lambda scene, row: scene.record([row], NOT_SENT)),
+]
+
+
+@pytest.mark.parametrize(("source", "to", "move"), MOVES, ids=[f"{source}-{to}" for source, to, _ in MOVES])
+def test_a_move_starts_where_it_may_and_nowhere_else(
+    scene: Scene, source: State, to: State, move: Callable[[Scene, Delivery], None]
+) -> None:
+    assert to in TRANSITIONS[source]
+    for state in State:
+        issue, row = scene.in_state(state)
+        if state is source:
+            move(scene, row)
+            assert scene.counts(issue) == {to: 1}
+        else:
+            with pytest.raises(StoreError, match=f"delivery {row.id} is {state}, so it cannot become {to}"):
+                move(scene, row)
+            assert scene.counts(issue) == {state: 1}
+
+
+def test_a_forbidden_move_undoes_the_whole_batch(scene: Scene) -> None:
+    issue = scene.issue()
+    first, second, third = scene.sending(issue)
+    scene.record([second], ACCEPTED)
+    with pytest.raises(StoreError, match=f"delivery {second.id} is accepted"):
+        scene.record([first, second, third], REFUSED)
+    assert scene.counts(issue) == {State.SENDING: 2, State.ACCEPTED: 1}
+
+
+def test_a_row_cannot_be_begun_twice_in_one_batch_nor_when_it_does_not_exist(scene: Scene) -> None:
+    (row, *_) = scene.claim(scene.issue())
+    with pytest.raises(StoreError, match="twice"):
+        scene.store.begin([row, row])
+    stranger = Delivery(row.id + 1000, row.rendering_id, row.subscriber_id, row.ref, row.address, 0)
+    with pytest.raises(StoreError, match="does not exist"):
+        scene.store.begin([stranger])
+
+
+def test_nothing_to_move_is_nothing_to_do(scene: Scene) -> None:
+    scene.store.begin([])
+    scene.store.record([])
+    scene.store.release([])
+
+
+# --- claiming --------------------------------------------------------------------------------------------------------
+
+
+def test_copies_are_claimed_in_the_order_of_joining_and_once(scene: Scene) -> None:
+    issue = scene.issue("ada", "emmy", "kurt")
+    first = scene.claim(issue, 2)
+    rest = scene.claim(issue, 2)
+    assert [row.address for row in first + rest] == ["ada@example.org", "emmy@example.org", "kurt@example.org"]
+    assert scene.claim(issue) == []
+    ada = scene.store.find("ada@example.org")
+    assert ada is not None
+    assert (first[0].subscriber_id, first[0].ref, first[0].attempts) == (ada.id, ada.ref, 0)
+
+
+def test_a_claim_is_of_its_own_issue(scene: Scene) -> None:
+    one, other = scene.issue(), scene.issue()
+    assert len(scene.claim(one)) == 3
+    assert scene.counts(other) == {State.PENDING: 3}
+
+
+def test_a_deferred_copy_is_due_when_its_time_has_come(scene: Scene) -> None:
+    issue = scene.issue()
+    rows = scene.sending(issue)
+    now = scene.clock.now()
+    later = [now + timedelta(minutes=minutes) for minutes in (15, 5, 30)]
+    scene.store.record([(row, DEFERRED, time) for row, time in zip(rows, later, strict=True)])
+    assert scene.store.next_due(issue.id) == now + timedelta(minutes=5)
+    scene.clock.move(minutes=4, seconds=59)
+    assert scene.claim(issue) == []
+    scene.clock.move(seconds=1)
+    (due,) = scene.claim(issue)
+    assert (due.id, due.attempts) == (rows[1].id, 1)
+    assert scene.store.next_due(issue.id) == now + timedelta(minutes=15)
+
+
+def test_attempts_are_those_that_came_to_an_end(scene: Scene) -> None:
+    issue = scene.issue("ada")
+    for outcome in (NOT_SENT, DEFERRED, UNCERTAIN, NOT_SENT):
+        scene.record(scene.sending(issue), outcome)
+        scene.clock.move(minutes=5)
+    (row,) = scene.claim(issue)
+    assert row.attempts == 2
+
+
+def test_a_copy_in_doubt_is_due_as_often_as_it_is_asked_to_be(scene: Scene) -> None:
+    issue = scene.issue("ada")
+    scene.record(scene.sending(issue), UNCERTAIN)
+    assert scene.claim(issue, resend_uncertain=0) == []
+    scene.record(scene.sending(issue), UNCERTAIN)
+    assert scene.claim(issue, resend_uncertain=1) == []
+    assert len(scene.claim(issue, resend_uncertain=2)) == 1
+
+
+def test_a_copy_in_doubt_may_be_given_a_time_too(scene: Scene) -> None:
+    issue = scene.issue("ada")
+    (row,) = scene.sending(issue)
+    scene.store.record([(row, UNCERTAIN, scene.clock.now() + timedelta(minutes=5))])
+    assert scene.claim(issue) == []
+    scene.clock.move(minutes=5)
+    assert len(scene.claim(issue)) == 1
+
+
+def test_who_left_is_withdrawn_also_when_all_of_a_batch_did(scene: Scene) -> None:
+    issue = scene.issue("ada", "emmy", "kurt")
+    scene.store.unsubscribe("ada@example.org")
+    scene.store.unsubscribe("emmy@example.org")
+    assert [row.address for row in scene.claim(issue, 2)] == ["kurt@example.org"]
+    assert scene.counts(issue) == {State.WITHDRAWN: 2, State.CLAIMED: 1}
+
+
+def test_nothing_of_an_expired_issue_is_sent(scene: Scene) -> None:
+    issue = scene.issue()
+    ada, emmy, kurt = scene.sending(issue)
+    scene.record([ada], ACCEPTED)
+    scene.record([emmy], DEFERRED)
+    scene.record([kurt], UNCERTAIN)
+    scene.clock.move(hours=24)
+    assert scene.claim(issue) == []
+    assert scene.store.unfinished() == [issue]
+    assert scene.store.expire() == 2
+    assert scene.counts(issue) == {State.ACCEPTED: 1, State.EXPIRED: 2}
+    assert scene.store.unfinished() == []
+
+
+def test_unfinished_issues_come_oldest_first(scene: Scene) -> None:
+    first, done, last = scene.issue(), scene.issue(), scene.issue()
+    scene.record(scene.sending(done), ACCEPTED)
+    scene.record(scene.sending(last), UNCERTAIN)
+    scene.record(scene.sending(first), DEFERRED)
+    assert scene.store.unfinished() == [first, last]
+
+
+def test_who_did_not_get_a_copy_is_shown_with_the_server_s_words(scene: Scene) -> None:
+    issue = scene.issue("ada", "emmy", "kurt", "lise", "mary")
+    *begun, mary = scene.claim(issue)
+    scene.store.begin(begun)
+    scene.store.refuse(mary, "needs SMTPUTF8")
+    ada, emmy, kurt, lise = begun
+    long = Outcome(OutcomeKind.DEFERRED, 451, "wait\0\udc80" + "!" * 1000)
+    scene.store.record([(ada, ACCEPTED, None), (emmy, REFUSED, None), (kurt, long, None), (lise, UNCERTAIN, None)])
+    assert list(scene.store.refusals(issue.id)) == [
+        Refusal("emmy@example.org", State.REFUSED, 550, "no such user"),
+        Refusal("kurt@example.org", State.DEFERRED, 451, "wait ?" + "!" * 494),
+        Refusal("lise@example.org", State.UNCERTAIN, None, "connection lost"),
+        Refusal("mary@example.org", State.REFUSED, None, "needs SMTPUTF8"),
+    ]
+
+
+# --- crashes and other processes -------------------------------------------------------------------------------------
+
+
+def test_what_a_dead_process_left_is_taken_over(scene: Scene, database_url: str) -> None:
+    issue = scene.issue()
+    scene.store.begin(scene.claim(issue, 1))
+    scene.claim(issue, 1)
+    with Store.open(database_url, now=scene.clock.now) as second:
+        assert second.recover() == 1
+        assert scene.counts(issue) == {State.UNCERTAIN: 1, State.PENDING: 2}
+        rows = second.claim(issue.id, 10, resend_uncertain=1)
+        assert [row.attempts for row in rows] == [1, 0, 0]
+
+
+def test_a_process_that_has_lost_its_claim_can_neither_begin_nor_record(scene: Scene, database_url: str) -> None:
+    issue = scene.issue("ada", "emmy")
+    ada, emmy = scene.claim(issue)
+    scene.store.begin([ada])
+    with Store.open(database_url, now=scene.clock.now) as second:
+        second.recover()
+        second.begin(second.claim(issue.id, 1, resend_uncertain=1))
+        second.claim(issue.id, 1, resend_uncertain=1)
+        with pytest.raises(StoreError, match="another process has taken over"):
+            scene.record([ada], ACCEPTED)
+        with pytest.raises(StoreError, match="another process has taken over"):
+            scene.store.begin([emmy])
+        with pytest.raises(StoreError, match="another process has taken over"):
+            scene.store.release([emmy])
+        assert scene.counts(issue) == {State.SENDING: 1, State.CLAIMED: 1}
+
+
+def test_several_that_claim_at_once_never_get_the_same_copy(scene: Scene, database_url: str) -> None:
+    issue = scene.issue(*(f"r{n}" for n in range(150)))
+    start = threading.Barrier(4)
+    taken: list[int] = []
+
+    def work() -> None:
+        with Store.open(database_url, now=scene.clock.now) as store:
+            start.wait()
+            while rows := store.claim(issue.id, 7, resend_uncertain=1):
+                taken.extend(row.id for row in rows)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(taken) == len(set(taken)) == 150
+
+
+OTHER_SENDER = """
+import sys
+from newsletter.store import Store
+with Store.open(sys.argv[1]) as store, store.exclusive() as alone:
+    issue = store.latest_issue()
+    if alone and issue:
+        store.begin(store.claim(issue.id, 2, resend_uncertain=0)[:1])
+    print(alone, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_sender(database_url: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process, which takes the lock, claims two copies, begins one and then waits."""
+    command = [sys.executable, "-c", OTHER_SENDER, database_url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def alone_at_last(store: Store) -> bool:
+    """Whether the lock is free, also when the server needs a moment to see that its holder is gone."""
+    for _ in range(100):
+        with store.exclusive() as alone:
+            if alone:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_process_killed_after_begin_leaves_one_copy_in_doubt_and_the_lock_free(
+    database_url: str, other_sender: subprocess.Popen[str]
+) -> None:
+    with Store.open(database_url) as store:
+        issue = Scene(store, FakeClock()).issue()
+    assert heard(other_sender) == "True"
+    with Store.open(database_url) as store:
+        with store.exclusive() as alone:
+            assert not alone
+        other_sender.kill()
+        other_sender.wait()
+        assert alone_at_last(store)
+        assert store.counts(issue.id)[State.SENDING] == 1
+        assert store.recover() == 1
+        assert store.counts(issue.id)[State.UNCERTAIN] == 1
+        assert store.counts(issue.id)[State.PENDING] == 2
+
+
+def test_the_sender_s_lock_is_free_again_after_use_and_for_one_at_a_time(database_url: str) -> None:
+    with Store.open(database_url) as store, Store.open(database_url) as second:
+        with store.exclusive() as first_alone, second.exclusive() as second_alone:
+            assert (first_alone, second_alone) == (True, False)
+        with second.exclusive() as alone:
+            assert alone
+
+
+def test_a_lock_whose_connection_was_cut_goes_to_the_next_and_ends_quietly(postgres_url: str) -> None:
+    import psycopg
+
+    with (
+        Store.open(postgres_url) as store,
+        Store.open(postgres_url) as second,
+        store.exclusive() as alone,
+        psycopg.connect(postgres_url, autocommit=True) as operator,
+    ):
+        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        assert alone
+        assert alone_at_last(second)
+
+
+def test_two_names_of_one_file_have_one_lock(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with (
+        Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store,
+        Store.open(f"sqlite:///{tmp_path / 'link' / 'test.db'}") as same,
+        store.exclusive() as alone,
+        same.exclusive() as also,
+    ):
+        assert (alone, also) == (True, False)

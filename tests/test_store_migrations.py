@@ -1,0 +1,104 @@
+"""Migrations: a store opens at this program's schema, whoever opens it first, wherever the program is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+import newsletter
+from newsletter.errors import StoreError
+from newsletter.store import Added, Store
+from newsletter.store.database import Database
+from newsletter.store.schema import HEAD, metadata
+from newsletter.store.upgrade import alembic_config
+
+pytest_plugins = ["tests.postgres"]
+
+
+def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str) -> None:
+    Store.open(database_url).close()
+    database = Database(database_url, 1)
+    with database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert ScriptDirectory.from_config(alembic_config(connection)).get_current_head() == HEAD
+    database.close()
+
+
+def test_first_runs_at_the_same_time_make_one_store(database_url: str) -> None:
+    start, became = threading.Barrier(6), []
+
+    def work(name: str) -> None:
+        start.wait()
+        with Store.open(database_url) as store:
+            became.append(store.add(f"{name}@example.org"))
+
+    workers = [threading.Thread(target=work, args=(f"r{n}",)) for n in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert became == [Added.NEW] * 6
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_alone(database_url: str) -> None:
+    Store.open(database_url).close()
+    database = Database(database_url, 1)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="made by a newer version of this program"):
+        Store.open(database_url)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+    database.close()
+
+
+def test_a_migration_that_fails_leaves_no_half_made_store(database_url: str) -> None:
+    database = Database(database_url, 1)
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE runs (id INTEGER)"))
+    with pytest.raises(StoreError, match="runs"):
+        Store.open(database_url)
+    with database.write() as connection:
+        connection.execute(text("DROP TABLE runs"))
+    database.close()
+    with Store.open(database_url) as store:
+        assert store.add("ada@example.org") is Added.NEW
+
+
+PROBE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from newsletter.store import Store
+for _ in range(2):
+    Store.open(sys.argv[2]).close()
+    print(sys.modules["newsletter"].__file__, "alembic" in sys.modules)
+"""
+
+
+def probe(site: Path, folder: Path) -> list[str]:
+    """What a fresh interpreter prints that knows the package from `site` only and runs in `folder`."""
+    command = [sys.executable, "-I", "-c", PROBE, str(site), f"sqlite:///{folder / 'test.db'}"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def test_migrations_are_found_through_the_installed_package(tmp_path: Path) -> None:
+    site, folder = tmp_path / "100% site", tmp_path / "elsewhere"
+    folder.mkdir()
+    source = Path(newsletter.__file__).parent
+    shutil.copytree(source, site / "newsletter", ignore=shutil.ignore_patterns("__pycache__"))
+    (line, _) = probe(site, folder)
+    assert line == f"{site / 'newsletter' / '__init__.py'} True"
+
+
+def test_alembic_is_not_loaded_when_the_store_is_up_to_date(tmp_path: Path) -> None:
+    Store.open(f"sqlite:///{tmp_path / 'test.db'}").close()
+    assert [line.split()[-1] for line in probe(Path(newsletter.__file__).parents[1], tmp_path)] == ["False", "False"]
