@@ -33,6 +33,7 @@ _QP_LINE: Final = 75
 # C0, DEL, C1, and the line and paragraph separators: nothing a header may carry, encoded or not. CPython before 3.13
 # turns an encoded word that holds a line break into a header of its own (CVE-2024-6923), hence also _ENCODED_WORD.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_LONGEST_HEADER: Final = 500  # characters: a word cannot be folded, and no line may have more than 998 octets
 _ENCODED_WORD: Final = re.compile(r"=(?=\?)")
 
 
@@ -115,7 +116,7 @@ def _shared_headers(frozen: FrozenIssue, boundary: bytes) -> list[bytes]:
 def plain(text: str) -> str:
     """`text` as a header may carry it: one line, no control character, nothing that reads as an encoded word."""
     folded = " ".join(_CONTROLS.sub(" ", text).split())
-    return _ENCODED_WORD.sub("= ", folded.encode("utf-8", "ignore").decode())
+    return _ENCODED_WORD.sub("= ", folded.encode("utf-8", "ignore").decode())[:_LONGEST_HEADER]
 
 
 def _unstructured(name: str, text: str) -> str:

@@ -63,6 +63,9 @@ LAYOUTS: Final = (
     Layout(full=5, abstract=300, summary=240, line=0),
 )
 
+# An abstract below a summary says much of it again, and gets so many characters less.
+_BESIDE_SUMMARY: Final = 120
+
 # Days this short show every paper as a full card.
 _SHORT_DAY: Final = 12
 
@@ -193,7 +196,8 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
 
 
 def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) -> dict[str, Any]:
-    abstract = shorten(paper.abstract, layout.abstract if full else layout.line)
+    room = layout.abstract - (_BESIDE_SUMMARY if paper.summary else 0)
+    abstract = shorten(paper.abstract, room if full else layout.line)
     if not full and paper.summary:  # a row has one line: the summary says most in it
         abstract = shorten(paper.summary, layout.line)
     return {

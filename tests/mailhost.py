@@ -121,17 +121,22 @@ def _dovecot(host: MailHost, program: Path) -> None:
     os.chown(mail, owner.pw_uid, owner.pw_gid)
     users = "".join(f"{address}:{{PLAIN}}{PASSWORD}::::::\n" for address in host.addresses)
     (folder / "users").write_text(users, "utf-8")
-    (folder / "dovecot.conf").write_text(
-        f"""\
-base_dir = {folder}/run
-state_dir = {folder}/run
-log_path = {folder}/dovecot.log
-protocols = imap lmtp
-listen = 127.0.0.1
-ssl = no
+    (folder / "dovecot.conf").write_text(_dovecot_conf(host, _version(program)), "utf-8")
+    _start(program, "-c", folder / "dovecot.conf")
+
+
+def _version(dovecot: Path) -> tuple[int, int]:
+    said = subprocess.run([dovecot, "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = said.split()[0].split(".")[:2]
+    return int(major), int(minor)
+
+
+def _dovecot_conf(host: MailHost, version: tuple[int, int]) -> str:
+    """Dovecot 2.4 (Debian 13) renamed most settings of 2.3 (Debian 12, Ubuntu 24.04); it reads no old name."""
+    folder, owner = host.folder, pwd.getpwnam("mail")
+    old = f"""\
 disable_plaintext_auth = no
-first_valid_uid = 1
-mail_location = maildir:{mail}/%u
+mail_location = maildir:{folder}/mail/%u
 auth_username_format = %Lu
 passdb {{
   driver = passwd-file
@@ -139,8 +144,36 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={owner.pw_uid} gid={owner.pw_gid} home={mail}/%u
+  args = uid={owner.pw_uid} gid={owner.pw_gid} home={folder}/mail/%u
 }}
+"""
+    new = f"""\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+auth_allow_cleartext = yes
+mail_driver = maildir
+mail_path = {folder}/mail/%{{user}}
+auth_username_format = %{{user | lower}}
+passdb passwd-file {{
+  passwd_file_path = {folder}/users
+}}
+userdb static {{
+  fields {{
+    uid = {owner.pw_uid}
+    gid = {owner.pw_gid}
+    home = {folder}/mail/%{{user}}
+  }}
+}}
+"""
+    # The version comes first: 2.4 reads nothing before it.
+    return f"""{new if version >= (2, 4) else old}
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/dovecot.log
+protocols = imap lmtp
+listen = 127.0.0.1
+ssl = no
+first_valid_uid = 1
 service imap-login {{
   inet_listener imap {{
     port = {host.imap_port}
@@ -154,10 +187,7 @@ service lmtp {{
     mode = 0666
   }}
 }}
-""",
-        "utf-8",
-    )
-    _start(program, "-c", folder / "dovecot.conf")
+"""
 
 
 def _postfix(host: MailHost, program: Path) -> None:

@@ -12,10 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-
-class NotAFeed(Exception):
-    """The whole document is of no use; the message says why, without naming the feed."""
-
+from newsletter.feed.entry import NotAFeed
 
 # UTF-32 before UTF-16, whose mark its own begins with.
 _MARKS: Final = (

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from newsletter.model import Paper, Skipped
 
+MOST: Final = 10_000  # entries of one feed; arXiv's largest has 2,000
+
 Entry = TypeVar("Entry")
+
+
+class NotAFeed(Exception):
+    """The whole document is of no use; the message says why, without naming the feed."""
 
 
 class Unusable(Exception):
@@ -15,9 +21,11 @@ class Unusable(Exception):
 
 
 def read_each(
-    entries: Iterable[Entry], read: Callable[[Entry], Paper]
+    entries: Sequence[Entry], read: Callable[[Entry], Paper]
 ) -> tuple[tuple[Paper, ...], tuple[Skipped, ...]]:
     """The papers, and the entries for which `read` raised Unusable, with their positions from 1."""
+    if len(entries) > MOST:
+        raise NotAFeed(f"{len(entries):,} entries, more than {MOST:,}")
     papers: list[Paper] = []
     skipped: list[Skipped] = []
     for position, entry in enumerate(entries, 1):

@@ -212,7 +212,11 @@ class Exchange:
 
 def _next_hop(current: _Target, location: str) -> _Target:
     """Where a Location leads. Raises Refused when it leaves the web, or TLS."""
-    target = _Target.of(urljoin(current.url, location.strip()))
+    url = urljoin(current.url, location.strip())
+    try:
+        target = _Target.of(url)
+    except Refused as refusal:
+        raise Refused(f"a redirect to something else than http(s): {plain(shown(url), 200)}") from refusal
     if current.scheme == "https" and target.scheme == "http":
         raise Refused(f"a redirect from https to http, to {target.netloc}")
     return target

@@ -26,6 +26,8 @@ _BARE: Final = re.compile(_ARXIV_ID)
 # https://www.doi.org/doi-handbook, section 2.2: case does not matter.
 _DOI: Final = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s?)?(10\.\d{4,9}/[^\s?#<>\"]{1,200})$", re.IGNORECASE)
 
+_DISTINCT: Final = 16  # letters that tell titles apart
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -50,13 +52,14 @@ class Identity:
         return f"https://arxiv.org/pdf/{self.arxiv_id}" if self.arxiv_id else None
 
     def key(self, title: str) -> str:
-        """The identity of `Paper.key`; a title counts by its letters and digits alone."""
+        """The identity of `Paper.key`. A title counts by its letters and digits; a short one, such as "C++", as it is."""
         if self.arxiv_id:
             return f"arxiv:{self.arxiv_id}"
         if self.doi:
             return f"doi:{self.doi}"
         folded = unicodedata.normalize("NFKC", title).casefold()
-        return "title:" + ("".join(filter(str.isalnum, folded)) or folded)
+        letters = "".join(filter(str.isalnum, folded))
+        return "title:" + (letters if len(letters) >= _DISTINCT else folded)
 
 
 def identify(places: Iterable[object]) -> Identity:

@@ -9,11 +9,16 @@ from typing import Final
 from newsletter.config import FeedConfig
 from newsletter.errors import FeedFormatError
 from newsletter.feed import hugging_face, json_feed, syndication
-from newsletter.feed.decode import NotAFeed, decode
+from newsletter.feed.decode import decode
+from newsletter.feed.entry import NotAFeed
 from newsletter.feed.text import plain
 from newsletter.feed.urls import shown
 from newsletter.model import ParsedFeed
 
+# What opens an object, a list, a tag or an attribute. Each costs a parser a hundred times its size in memory, and ten
+# real megabytes have a third of the limit.
+_STRUCTURE: Final = {"[": ("{", "["), "{": ("{", "["), "<": ("<", '="', "='")}
+_MOST_STRUCTURE: Final = 500_000
 _DIGITS: Final = 18  # longer ones are no figure of ours, and int() takes quadratic time over them
 
 
@@ -32,6 +37,8 @@ def parse(body: bytes, feed: FeedConfig, *, content_type: str | None = None) -> 
 def _document(text: str, feed: FeedConfig) -> ParsedFeed:
     if not text:
         raise NotAFeed("an empty answer")
+    if sum(map(text.count, _STRUCTURE.get(text[0], ()))) > _MOST_STRUCTURE:
+        raise NotAFeed("nothing but markup")
     if text[0] in "[{":
         return _json(text, feed)
     if text[0] == "<":

@@ -16,9 +16,8 @@ from typing import Any, Final
 import feedparser
 
 from newsletter.feed.authors import split_authors
-from newsletter.feed.decode import NotAFeed
 from newsletter.feed.description import Description
-from newsletter.feed.entry import Unusable, mappings, read_each
+from newsletter.feed.entry import NotAFeed, Unusable, mappings, read_each
 from newsletter.feed.identity import identify
 from newsletter.feed.text import AUTHORS, KEYWORDS, NAME, TITLE, headline, lines, plain, plain_each, strip_tags
 from newsletter.feed.urls import https_url, public_part, site, web_url

@@ -1,0 +1,233 @@
+"""A mail server that misbehaves on request, over real sockets, with TLS from a certificate authority of its own.
+
+It speaks just enough SMTP to be believed, and says and does at each stage what the test put there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+# What a stage may do instead of answering.
+CLOSE = "close"  # hang up without a word
+SILENT = "silent"  # say nothing, and keep the line
+
+
+@dataclass
+class Script:
+    """What the server does. `replies` maps a stage (greeting, EHLO, MAIL, RCPT, DATA, dot, AUTH, STARTTLS) to replies.
+
+    Each reply is used once, in turn; then the stage behaves. `extensions` are offered before TLS, and after it.
+    """
+
+    replies: dict[str, list[str]] = field(default_factory=dict)
+    extensions: tuple[str, ...] = ("SIZE 10000000", "8BITMIME", "SMTPUTF8")
+    tls: ssl.SSLContext | None = None
+    implicit: bool = False
+    messages_per_connection: int = 10**9
+
+
+@dataclass
+class Smtpd:
+    """The running server, and what it saw."""
+
+    port: int
+    script: Script
+    commands: list[str] = field(default_factory=list)
+    messages: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+    def reply(self, stage: str, usual: str) -> str:
+        waiting = self.script.replies.get(stage)
+        return waiting.pop(0) if waiting else usual
+
+
+@contextmanager
+def smtpd(script: Script | None = None) -> Iterator[Smtpd]:
+    """Run it on a free loopback port, a thread per connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Smtpd(listener.getsockname()[1], script or Script())
+    threading.Thread(target=_accept, args=(listener, server), daemon=True).start()
+    try:
+        yield server
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def _accept(listener: socket.socket, server: Smtpd) -> None:
+    while True:
+        try:
+            line, _ = listener.accept()
+        except OSError:
+            return
+        server.connections += 1
+        threading.Thread(target=_talk, args=(line, server), daemon=True).start()
+
+
+class _HangUp(Exception):
+    """The conversation ends here."""
+
+
+def _talk(line: socket.socket, server: Smtpd) -> None:
+    conversation = _Conversation(line, server)
+    with suppress(OSError, _HangUp):
+        if server.script.implicit:
+            conversation.secure_the_line()
+        conversation.run()
+    conversation.file.close()
+    conversation.line.close()
+
+
+class _Conversation:
+    def __init__(self, line: socket.socket, server: Smtpd) -> None:
+        self.line, self.server = line, server
+        self.file = line.makefile("rb")
+        self.secure = False
+        self.taken = 0
+
+    def secure_the_line(self) -> None:
+        assert self.server.script.tls is not None
+        self.file.close()
+        tls = self.server.script.tls.wrap_socket(self.line, server_side=True, do_handshake_on_connect=False)
+        self.line, self.file, self.secure = tls, tls.makefile("rb"), True
+        tls.do_handshake()
+
+    def say(self, stage: str, usual: str) -> str:
+        answer = self.server.reply(stage, usual)
+        if answer == CLOSE:
+            raise _HangUp
+        if answer == SILENT:
+            self.file.read()
+            raise _HangUp
+        self.line.sendall(answer.encode() + b"\r\n")
+        if answer.startswith("421"):
+            raise _HangUp
+        return answer
+
+    def run(self) -> None:
+        self.say("greeting", "220 hello")
+        while command := self.file.readline():
+            words = command.decode("utf-8").strip()
+            self.server.commands.append(words)
+            verb = words[:4].upper()
+            if verb == "QUIT":
+                self.say("QUIT", "221 bye")
+                return
+            getattr(self, f"on_{verb}", self.on_other)(words)
+
+    def on_other(self, words: str) -> None:
+        verb = words.partition(" ")[0].upper()
+        self.say({"MAIL": "MAIL", "RCPT": "RCPT"}.get(verb, verb), "250 ok")
+
+    def on_EHLO(self, words: str) -> None:
+        offered = [*self.server.script.extensions]
+        if self.server.script.tls is not None and not self.secure:
+            offered.append("STARTTLS")
+        lines = ["hello", *offered]
+        self.say("EHLO", "\r\n".join(f"250{' ' if line is lines[-1] else '-'}{line}" for line in lines))
+
+    def on_STAR(self, words: str) -> None:
+        if self.say("STARTTLS", "220 go on").startswith("220"):
+            self.secure_the_line()
+
+    def on_AUTH(self, words: str) -> None:
+        self.say("AUTH", "235 welcome")
+
+    def on_DATA(self, words: str) -> None:
+        if not self.say("DATA", "354 go on").startswith("354"):
+            return
+        if self.server.reply("body", "") == CLOSE:
+            self.line.recv(100)
+            raise _HangUp
+        lines: list[bytes] = []
+        while (received := self.file.readline()) != b".\r\n":
+            if not received:
+                raise _HangUp
+            lines.append(received)
+        if self.say("dot", "250 kept").startswith("250"):
+            self.server.messages.append(b"".join(lines))
+            self.taken += 1
+            if self.taken >= self.server.script.messages_per_connection:
+                raise _HangUp
+
+
+# --- certificates ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of the tests; `file` is its certificate."""
+
+    folder: Path
+    key: ec.EllipticCurvePrivateKey
+    name: x509.Name
+
+    @classmethod
+    def make(cls, folder: Path) -> Authority:
+        authority = cls(folder, ec.generate_private_key(ec.SECP256R1()), _name("A test's authority"))
+        certificate = authority._builder(authority.name, authority.key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        usage = x509.KeyUsage(
+            digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+            data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        _write(authority.file, certificate.add_extension(usage, critical=True).sign(authority.key, hashes.SHA256()))
+        return authority
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "authority.pem"
+
+    def context(self, *, host: str = "localhost", expired: bool = False, self_signed: bool = False) -> ssl.SSLContext:
+        """A server's TLS, with a certificate for `host`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name(host)
+        alternative: x509.GeneralName = x509.DNSName(host)
+        with suppress(ValueError):
+            alternative = x509.IPAddress(ipaddress.ip_address(host))
+        builder = self._builder(name, key, expired=expired).add_extension(
+            x509.SubjectAlternativeName([alternative]), critical=False
+        )
+        issuer, signer = (name, key) if self_signed else (self.name, self.key)
+        certificate = builder.issuer_name(issuer).sign(signer, hashes.SHA256())
+        chain = self.folder / f"{host}-{expired}-{self_signed}.pem"
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        chain.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        return context
+
+    def _builder(
+        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, expired: bool = False
+    ) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        start, end = (now - dt.timedelta(days=9), now - dt.timedelta(days=1)) if expired else (now, now)
+        builder = x509.CertificateBuilder().subject_name(name).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start - dt.timedelta(days=1))
+        builder = builder.not_valid_after(end if expired else now + dt.timedelta(days=2))
+        return builder if name != self.name else builder.issuer_name(name)
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _write(path: Path, certificate: x509.Certificate) -> None:
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

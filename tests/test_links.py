@@ -1,0 +1,62 @@
+"""Signed links: they say nothing, last, and let nobody in who was not given them."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from newsletter.links import Links, Purpose
+from tests.conftest import PUBLICATION
+
+REF = "0123456789abcdef"
+LINKS = Links("secret", PUBLICATION)
+
+
+def test_a_token_gives_back_the_ref_it_was_made_for() -> None:
+    assert LINKS.verify(Purpose.UNSUBSCRIBE, LINKS.token(Purpose.UNSUBSCRIBE, REF)) == REF
+
+
+def test_every_changed_character_is_refused() -> None:
+    token = LINKS.token(Purpose.UNSUBSCRIBE, REF)
+    alphabet = string.ascii_letters + string.digits + "-_"
+    for at in range(len(token)):
+        for char in alphabet:
+            if char != token[at]:
+                assert LINKS.verify(Purpose.UNSUBSCRIBE, token[:at] + char + token[at + 1 :]) is None
+
+
+@pytest.mark.parametrize("token", ["", "x", "a" * 32, "=" * 32, "ä" * 32, "a" * 10_000, "../../etc/passwd", "\0" * 32])
+def test_what_is_no_token_is_refused(token: str) -> None:
+    assert LINKS.verify(Purpose.UNSUBSCRIBE, token) is None
+
+
+def test_a_token_is_good_for_one_secret_and_one_list() -> None:
+    token = LINKS.token(Purpose.UNSUBSCRIBE, REF)
+    assert Links("other", PUBLICATION).verify(Purpose.UNSUBSCRIBE, token) is None
+    other = replace(PUBLICATION, list_id="other.news.example.org")
+    assert Links("secret", other).verify(Purpose.UNSUBSCRIBE, token) is None
+
+
+def test_a_token_is_opaque_short_and_fit_for_a_url() -> None:
+    token = LINKS.token(Purpose.UNSUBSCRIBE, REF)
+    assert len(token) == 32
+    assert set(token) <= set(string.ascii_letters + string.digits + "-_")
+
+
+def test_without_a_web_server_readers_leave_by_mail() -> None:
+    links = Links("secret", replace(PUBLICATION, base_url=None))
+    assert links.unsubscribe(REF) == links.unsubscribe_mailto(REF)
+    assert links.unsubscribe(REF).startswith("mailto:bounces@news.example.org?subject=unsubscribe%20")
+
+
+def test_a_message_id_is_a_function_of_issue_and_reader() -> None:
+    day = date(2026, 11, 24)
+    first = LINKS.message_id(day, REF)
+    assert first == LINKS.message_id(day, REF)
+    assert first.startswith("<20261124.")
+    assert first.endswith("@news.example.org>")
+    assert first != LINKS.message_id(date(2026, 11, 25), REF)
+    assert first != LINKS.message_id(day, "f" * 16)
