@@ -45,7 +45,7 @@ def _word(text: str, room: int) -> int:
     space = text.rfind(" ", 0, room + 1)
     if space >= room // 2:
         return space
-    while room > 1 and _joined(text, room):
+    while room > 0 and _joined(text, room):
         room -= 1
     return room
 

@@ -258,8 +258,8 @@ def test_what_a_dead_process_left_is_taken_over(scene: Scene, database_url: str)
     with Store.open(database_url, now=scene.clock.now) as second:
         assert second.recover() == 1
         assert scene.counts(issue) == {State.UNCERTAIN: 1, State.PENDING: 2}
-        rows = second.claim(issue.id, 10, resend_uncertain=1)
-        assert [row.attempts for row in rows] == [1, 0, 0]
+        assert [row.attempts for row in second.claim(issue.id, 10, resend_uncertain=0)] == [0, 0]
+        assert [row.attempts for row in second.claim(issue.id, 10, resend_uncertain=1)] == [1]
 
 
 def test_a_process_that_has_lost_its_claim_can_neither_begin_nor_record(scene: Scene, database_url: str) -> None:
@@ -296,6 +296,16 @@ def test_several_that_claim_at_once_never_get_the_same_copy(scene: Scene, databa
     for worker in workers:
         worker.join()
     assert len(taken) == len(set(taken)) == 150
+
+
+def test_a_claim_on_postgresql_passes_over_rows_that_another_holds(postgres_url: str) -> None:
+    import psycopg
+
+    with Store.open(postgres_url) as store, psycopg.connect(postgres_url) as other:
+        scene = Scene(store, FakeClock())
+        issue = scene.issue("ada", "emmy", "kurt")
+        other.execute("SELECT id FROM deliveries ORDER BY id LIMIT 1 FOR UPDATE")
+        assert [row.address for row in scene.claim(issue)] == ["emmy@example.org", "kurt@example.org"]
 
 
 OTHER_SENDER = """
@@ -375,10 +385,10 @@ def test_a_lock_whose_connection_was_cut_goes_to_the_next_and_ends_quietly(postg
 
 
 def test_two_names_of_one_file_have_one_lock(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "link.db").symlink_to(tmp_path / "test.db")
     with (
         Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store,
-        Store.open(f"sqlite:///{tmp_path / 'link' / 'test.db'}") as same,
+        Store.open(f"sqlite:///{tmp_path / 'link.db'}") as same,
         store.exclusive() as alone,
         same.exclusive() as also,
     ):

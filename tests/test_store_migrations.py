@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,16 @@ def test_first_runs_at_the_same_time_make_one_store(database_url: str) -> None:
     for worker in workers:
         worker.join()
     assert became == [Added.NEW] * 6
+
+
+def test_a_first_run_waits_for_another_that_holds_the_new_file(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.1, other.rollback)
+        release.start()
+        with Store.open(f"sqlite:///{tmp_path / 'test.db'}", busy_timeout=20) as store:
+            assert store.add("ada@example.org") is Added.NEW
+        release.join()
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(database_url: str) -> None:

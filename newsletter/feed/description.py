@@ -50,7 +50,7 @@ class Description:
     _rest: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, *texts: tuple[object, bool]) -> Description:
+    def read(cls, *texts: tuple[str, bool]) -> Description:
         """From the texts of an entry, best first, each with whether it is HTML; the abstract is the first's."""
         found = cls()
         for value, markup in dict.fromkeys(texts):  # feedparser gives one text twice
@@ -99,10 +99,9 @@ class Description:
         return True
 
 
-def _lines(value: object, *, markup: bool) -> list[str]:
+def _lines(value: str, *, markup: bool) -> list[str]:
     """The lines down to a heading "Comments", below which readers speak, and without arXiv's notice."""
-    if isinstance(value, str):
-        value = _ARXIV_NOTICE.sub("", value, count=1) if value.lstrip().startswith("arXiv:") else value
-    found = lines(value, markup=markup or looks_like_html(value))
+    text = _ARXIV_NOTICE.sub("", value, count=1) if value.lstrip().startswith("arXiv:") else value
+    found = lines(text, markup=markup or looks_like_html(text))
     end = next((index for index, line in enumerate(found) if _READERS.fullmatch(line)), len(found))
     return found[:end]

@@ -153,11 +153,9 @@ class Exchange:
         failure: Exception | None = None
         for address in guard.addresses(*target.place):
             if target.scheme == "https":
-                context = ssl.create_default_context()
-                name = target.host.strip("[]")
-                secure = HTTPSConnection(address, target.port, ssl_context=context, server_hostname=name)
-                secure.assert_hostname = name
-                connection: HTTPConnection = secure
+                connection: HTTPConnection = HTTPSConnection(
+                    address, target.port, ssl_context=ssl.create_default_context(), server_hostname=target.place[0]
+                )
             else:
                 connection = HTTPConnection(address, target.port)
             try:

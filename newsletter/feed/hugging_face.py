@@ -46,13 +46,13 @@ def _paper(item: object, votes: Votes, source: str) -> Paper:
     if not title:
         raise Unusable("no title")
     identity = Identity(arxiv_id(paper.get("id")))
-    page = _page(paper.get("id"))
+    page = _page(identity.arxiv_id or paper.get("id"))
     abstract = plain(paper.get("summary") or item.get("summary"), ABSTRACT)
     authors = _authors(paper.get("authors"))
     return Paper(
         key=identity.key(title),
         title=title,
-        url=page,
+        url=page or identity.url,
         abstract=abstract,
         authors=authors,
         author_count=len(authors),

@@ -52,7 +52,7 @@ class Identity:
         return f"https://arxiv.org/pdf/{self.arxiv_id}" if self.arxiv_id else None
 
     def key(self, title: str) -> str:
-        """The identity of `Paper.key`. A title counts by its letters and digits; a short one, such as "C++", as it is."""
+        """The identity of `Paper.key`. A title counts by its letters and digits; a short one, like "C++", as it is."""
         if self.arxiv_id:
             return f"arxiv:{self.arxiv_id}"
         if self.doi:

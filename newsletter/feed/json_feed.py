@@ -67,8 +67,8 @@ def _title(holder: dict[str, Any], limit: int = TITLE) -> str:
 
 def _description(item: dict[str, Any]) -> Description:
     """The summary if there is one, and the text."""
-    text, marked_up = item.get("content_text"), item.get("content_html")
-    return Description.read((item.get("summary"), False), (text, False) if text else (marked_up, True))
+    texts = [(item.get("summary"), False), (item.get("content_text"), False), (item.get("content_html"), True)]
+    return Description.read(*((value, markup) for value, markup in texts if isinstance(value, str)))
 
 
 def _authors(item: dict[str, Any]) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def _element(entry: Any, name: str) -> object:
 def _text(holder: Any, name: str, limit: int = TITLE) -> str:
     """A title as one line; where it is HTML, its text."""
     value = holder.get(name)
-    if _is_markup(holder.get(f"{name}_detail")):
+    if isinstance(value, str) and _is_markup(holder.get(f"{name}_detail")):
         return plain(" ".join(lines(value, markup=True)), limit)
     return plain(value, limit)
 

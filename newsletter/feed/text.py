@@ -35,8 +35,23 @@ _BLOCK: Final = re.compile(
 )
 # A label in bold opens a line of its own even where the markup does not say so.
 _BOLD_LABEL: Final = re.compile(r"(?=<(?:b|strong)>[^<>:]{1,30}:)", re.IGNORECASE)
-# HTML takes "x<y" for a tag named y; nothing that is not closed before the next "<" is one.
-_NO_TAG: Final = re.compile(r"<(?!/?[A-Za-z][^<>]*>|[!?])")
+# To HTML, "if a<b and c>d" holds a tag. Here a tag has the name of an element, and one of a single letter has nothing
+# but attributes beside it; names with a colon (<jats:p>, <mml:mi>) are no mathematics either.
+_ANGLE: Final = re.compile(r"<([^<>]*)(>?)")
+_TAG_NAME: Final = re.compile(r"/?([A-Za-z][\w:]*)(.*)", re.DOTALL)
+_ELEMENTS: Final = frozenset(
+    """a abbr acronym address applet area article aside audio b base bdi bdo big blockquote body br button canvas
+    caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset
+    figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd
+    label legend li link main map mark menu meta meter nav noscript object ol optgroup option output p param picture
+    pre progress q rp rt ruby s samp script section select small source span strike strong style sub summary sup svg
+    table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr""".split()
+)
+# Their text is all there is to see; nh3 would drop it with the tag.
+_MATHML: Final = frozenset(
+    """math menclose mfenced mfrac mi mmultiscripts mn mo mover mpadded mphantom mroot mrow ms mspace msqrt mstyle msub
+    msubsup msup mtable mtd mtext mtr munder munderover semantics""".split()
+)
 _HTML: Final = re.compile(r"</(?:a|b|blockquote|div|em|h[1-6]|i|li|ol|p|pre|span|strong|ul)>|<br\s*/?>", re.IGNORECASE)
 
 
@@ -53,23 +68,35 @@ def plain_each(value: object, most: int) -> tuple[str, ...]:
     return tuple(text for each in found if (text := plain(each, NAME)))
 
 
-def lines(value: object, *, markup: bool) -> list[str]:
+def lines(value: str, *, markup: bool) -> list[str]:
     """The lines of a description, clean, none empty. `markup`: it is HTML, and block elements end a line."""
-    if not isinstance(value, str):
-        return []
     text = strip_tags(value) if markup else value[:_MARKUP]
     return [line for line in map(_fold, text.splitlines()) if line]
 
 
 def strip_tags(value: str) -> str:
     """The text of an HTML fragment: scripts and styles gone, entities decoded once, blocks on lines of their own."""
-    marked = _NO_TAG.sub("&lt;", value[:_MARKUP])
+    marked = _ANGLE.sub(_tag_or_text, _UNWANTED.sub("", value[:_MARKUP]))
     return html.unescape(nh3.clean(_BOLD_LABEL.sub("\n", _BLOCK.sub("\n", marked)), tags=set()))
 
 
-def looks_like_html(value: object) -> bool:
+def _tag_or_text(match: re.Match[str]) -> str:
+    """What stands between "<" and the next ">" or "<": left alone if it is a tag, a comment or the like."""
+    inside, closed = match[1], match[2]
+    if inside.startswith(("!", "?")):
+        return match[0]
+    found = _TAG_NAME.match(inside)
+    name, rest = (found[1].lower(), found[2].strip(" /")) if found and closed else ("", "")
+    if name in _MATHML:
+        return ""
+    single = len(name) == 1 and rest and "=" not in rest
+    is_tag = ":" in name or (name in _ELEMENTS and not single)
+    return match[0] if is_tag else f"&lt;{match[0][1:]}"
+
+
+def looks_like_html(value: str) -> bool:
     """Whether a description that is declared as plain text holds HTML all the same, as many do."""
-    return isinstance(value, str) and _HTML.search(value[:_MARKUP]) is not None
+    return _HTML.search(value[:_MARKUP]) is not None
 
 
 def join(parts: list[str], limit: int = ABSTRACT) -> str:

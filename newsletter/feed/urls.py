@@ -11,6 +11,7 @@ URL_LIMIT: Final = 2_048  # characters; longer links break in mail clients and a
 # What browsers ignore in a URL (WHATWG URL, "basic URL parser"): C0 and space around it, tab and line ends inside.
 _AROUND: Final = "".join(map(chr, range(33)))
 _INSIDE: Final = re.compile(r"[\t\r\n]")
+_HOST: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")  # RFC 1035 section 2.3.4, and underscores
 _RESERVED: Final = "%:/?#[]@!$&'()*+,;=-._~"  # RFC 3986 section 2: all else is percent-encoded
 
 
@@ -25,13 +26,11 @@ def web_url(value: object) -> str | None:
     try:
         parts = urlsplit(cleaned)
         host = ascii_host(parts.hostname or "")
-        port = parts.port
-    except ValueError:  # a bracket or a port that is none
+        netloc = host if parts.port is None else f"{host}:{parts.port}"
+        url = quote(urlunsplit((parts.scheme, netloc, parts.path, parts.query, parts.fragment)), safe=_RESERVED)
+    except ValueError:  # a bracket, a port or a character that is none
         return None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
-        return None
-    netloc = host if port is None else f"{host}:{port}"
-    return quote(urlunsplit((parts.scheme, netloc, parts.path, parts.query, parts.fragment)), safe=_RESERVED)
+    return url if parts.scheme in ("http", "https") and host and "@" not in parts.netloc else None
 
 
 def https_url(value: object) -> str | None:
@@ -45,12 +44,12 @@ def ascii_host(host: str) -> str:
     if ":" in host:
         return f"[{host}]" if re.fullmatch(r"[0-9a-fA-F:.]+", host) else ""
     host = host.lower() if host.isascii() else host.encode("idna").decode("ascii").lower()
-    return host if re.fullmatch(r"[a-z0-9_.-]+", host) else ""
+    return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
 
 
 def shown(url: str) -> str:
     """`url` as messages and logs may show it: a password in it is hidden (RFC 3986 section 3.2.1)."""
-    return re.sub(r"^(https?://)[^/?#]*@", r"\1***@", url, flags=re.IGNORECASE)
+    return re.sub(r"^(\w[\w.+-]*://)[^/?#]*@", r"\1***@", url)
 
 
 def site(url: str) -> str:

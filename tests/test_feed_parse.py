@@ -1,0 +1,488 @@
+"""Parsing: every format's fields, votes only where they stand, hostile text made harmless, broken entries skipped."""
+
+from __future__ import annotations
+
+import json
+import random
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newsletter.config import FeedConfig
+from newsletter.errors import FeedFormatError
+from newsletter.feed import parse
+from newsletter.model import Paper, ParsedFeed, Skipped
+
+FEEDS = Path(__file__).parent / "data" / "feeds"
+FEED = FeedConfig("https://me:secret@feeds.example.org/daily/papers.xml?key=1")
+
+
+def read(name: str, feed: FeedConfig = FEED) -> ParsedFeed:
+    return parse((FEEDS / name).read_bytes(), feed)
+
+
+def rss(items: str, root: str = '<rss version="2.0">') -> bytes:
+    return f"{root}<channel><title>T</title>{items}</channel></rss>".encode()
+
+
+def item(**fields: str) -> bytes:
+    return rss("<item>" + "".join(f"<{name}>{value}</{name}>" for name, value in fields.items()) + "</item>")
+
+
+def papers(**paper: Any) -> bytes:
+    return json.dumps([{"paper": {"id": "2611.00001", "title": "A paper", **paper}}]).encode()
+
+
+def only(body: bytes, feed: FeedConfig = FEED) -> Paper:
+    [paper] = parse(body, feed).papers
+    return paper
+
+
+def error_of(body: bytes, content_type: str | None = None) -> str:
+    with pytest.raises(FeedFormatError) as caught:
+        parse(body, FEED, content_type=content_type)
+    message = str(caught.value)
+    assert message.startswith("https://***@feeds.example.org/daily/papers.xml?key=1: ")
+    assert message.isprintable()
+    return message.partition(": ")[2]
+
+
+# --- every format ----------------------------------------------------------------------------------------------------
+
+
+def test_a_paper_of_hugging_face_has_every_field() -> None:
+    assert read("hugging_face.json").papers[0] == Paper(
+        key="arxiv:2611.00001",
+        title="EditScore: Judging Edits at $1 Million Scale <think>",
+        url="https://huggingface.co/papers/2611.00001",
+        abstract="We judge edits. Where x<y and y > z, we win.",
+        authors=("Ada Lovelace", "Emmy Noether"),
+        author_count=2,
+        organisation="Example Lab",
+        published=date(2026, 11, 20),
+        upvotes=7,
+        comments=3,
+        arxiv_id="2611.00001",
+        arxiv_url="https://arxiv.org/abs/2611.00001",
+        pdf_url="https://arxiv.org/pdf/2611.00001",
+        code_url="https://github.com/example/edits",
+        code_stars=42,
+        project_url="https://edits.example.org/",
+        discussion_url="https://huggingface.co/papers/2611.00001#community",
+        thumbnail_url="https://thumbnails.example.org/2611.00001.png",
+        summary="Edits are judged.",
+        keywords=("editing", "judging"),
+        source="Hugging Face",
+    )
+
+
+def test_what_hugging_face_leaves_out_is_none_and_not_zero() -> None:
+    _, second, third = read("hugging_face.json").papers
+    assert (second.key, second.upvotes, second.comments, second.published) == ("arxiv:2611.00002", None, None, None)
+    assert second.organisation is None, "the submitter's organisation is not the paper's"
+    assert second.thumbnail_url is None, "http images are left out"
+    assert (third.title, third.upvotes) == ("Only the list knows this title", 0)
+    assert (third.arxiv_id, third.url) == ("math/0309136", "https://arxiv.org/abs/math/0309136")
+
+
+def test_a_withdrawn_paper_is_skipped_with_its_position() -> None:
+    assert read("hugging_face.json").skipped == (Skipped(4, "withdrawn"),)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "title"),
+    [
+        ("The whole title", "The whole", "The whole title"),
+        ("The whole…", "The whole title", "The whole title"),
+        (None, "The list's", "The list's"),
+        ("The paper's", r"The \textsc{paper's}", "The paper's"),
+    ],
+)
+def test_the_whole_title_is_taken(inner: str | None, outer: str, title: str) -> None:
+    body = json.dumps([{"paper": {"title": inner}, "title": outer}]).encode()
+    assert only(body).title == title
+
+
+def test_labels_of_a_description_become_fields() -> None:
+    paper = read("labelled.rss").papers[0]
+    assert paper.title == "EditScore: 9 Ways to Edit"
+    assert paper.abstract == "We edit & win where x < y. Votes: we count none."
+    assert paper.authors == ("Ada Lovelace", "Emmy Noether")
+    assert (paper.upvotes, paper.comments) == (1052, 12)
+    assert (paper.key, paper.published) == ("arxiv:2611.00001", date(2026, 11, 21))
+    assert (paper.thumbnail_url, paper.keywords) == ("https://papers.example.org/1.png", ("cs.CL",))
+    assert paper.source == "Papers & People"
+
+
+def test_points_are_votes_and_comments_are_not() -> None:
+    _, points, talk = read("labelled.rss").papers
+    assert (points.title, points.upvotes, points.comments) == ("Points: 500", 3, 40)
+    assert points.discussion_url == "https://papers.example.org/item?id=2"
+    assert points.abstract == ""
+    assert (talk.upvotes, talk.abstract) == (None, "The text.")
+    assert talk.discussion_url == "https://papers.example.org/3/talk"
+
+
+def test_a_relative_link_starts_at_the_feed_without_its_password() -> None:
+    assert read("labelled.rss").papers[1].url == "https://feeds.example.org/relative?page=2"
+    assert read("labelled.rss", FeedConfig("/srv/labelled.rss")).papers[1].url is None
+
+
+def test_atom_s_elements_carry_votes_even_with_attributes() -> None:
+    first, second = read("arxiv.atom").papers
+    assert (first.title, first.upvotes) == ("Where a<b and c>d", 21)
+    assert first.abstract == "It holds that a<b and c>d. Votes: many."
+    assert first.authors == ("Ada Lovelace", "Emmy Noether", "Paul Erdős")
+    assert (second.title, second.upvotes) == ("Ranked below <zero>", -3)
+    assert (second.abstract, second.authors) == ("Safe", ("One", "Two"))
+    assert second.url == "https://atom.example.org/list/q/6"
+    assert (first.published, second.published) == (date(2026, 11, 23), date(2026, 11, 22))
+
+
+def test_rdf_in_its_declared_encoding() -> None:
+    [paper] = read("journal.rdf").papers
+    assert (paper.title, paper.key) == ("Café Culture", "doi:10.1234/example.7")
+    assert paper.authors == ("E. NOETHER", "A. K. Lovelace", "P.-L. Erdos Jr.")
+    assert (paper.published, paper.source) == (date(2026, 11, 21), "Journal of Examples")
+
+
+def test_json_feed() -> None:
+    feed = read("feed.json")
+    first, second = feed.papers
+    assert (first.key, first.url) == ("doi:10.1234/notes.1", "https://notes.example.org/1")
+    assert (first.upvotes, first.abstract, first.authors) == (4, "The note.", ("Ada Lovelace",))
+    assert (first.published, first.keywords, first.source) == (date(2026, 11, 24), ("a", "b"), "Notes – Example")
+    assert (second.title, second.abstract) == ("Without a title: the first line serves.", "The second goes on.")
+    assert (second.key, second.authors, second.published) == (
+        "arxiv:2611.00009",
+        ("Emmy Noether",),
+        date(2026, 11, 23),
+    )
+    assert feed.skipped == (Skipped(3, "not an item"), Skipped(4, "neither title nor text"))
+
+
+@pytest.mark.parametrize("name", ["hugging_face.json", "labelled.rss", "arxiv.atom", "journal.rdf", "feed.json"])
+def test_the_config_s_name_is_what_readers_see(name: str) -> None:
+    assert {paper.source for paper in read(name, FeedConfig("https://x.example/", name="Mine")).papers} == {"Mine"}
+
+
+def test_a_nameless_feed_is_called_by_its_host() -> None:
+    assert only(b"<rss><channel><item><title>x</title></item></channel></rss>").source == "feeds.example.org"
+
+
+# --- votes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "votes", "found"),
+    [
+        ("arxiv.atom", "re:rank", [None, -3]),
+        ("labelled.rss", "slash:comments", [12, None, None]),
+        ("labelled.rss", r"/Comments: (\d+)/", [None, 40, None]),
+        ("labelled.rss", r"/EditScore: (\d)/", [None, None, None]),
+        ("labelled.rss", "no:such", [None, None, None]),
+        ("feed.json", "_ext.votes", [11, None]),
+        ("feed.json", r"/Upvotes: (\d+)/", [4, None]),
+        ("hugging_face.json", "numComments", [3, None, None]),
+        ("hugging_face.json", r"/(\d+) wins/", [None, None, None]),
+    ],
+)
+def test_the_config_may_say_where_votes_stand(name: str, votes: str, found: list[int | None]) -> None:
+    assert [paper.upvotes for paper in read(name, FeedConfig("https://x.example/", votes=votes)).papers] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EditScore: 3",
+        "Score: 3",
+        "Upvote Ratio: 0.91",
+        "Upvotes: many",
+        "we got Upvotes: 3",
+        "Upvotes: 3 of 5",
+    ],
+)
+def test_other_text_is_not_votes(text: str) -> None:
+    assert only(item(title=text, description=f"&lt;p&gt;{text}&lt;/p&gt;")).upvotes is None
+
+
+@pytest.mark.parametrize("line", ["Upvotes: 1,234", "Votes : 1234", "POINTS: +1234", "<b>Likes:</b> 1234"])
+def test_labels_are_read_however_they_are_written(line: str) -> None:
+    assert only(item(title="x", description=f"<![CDATA[Text. <p>{line}</p>]]>")).upvotes == 1234
+
+
+@pytest.mark.parametrize("value", ['"many"', "1e400", "NaN", "true", "[3]", "3.5", "9" * 5_000, "99999999999"])
+def test_upvotes_that_are_no_number_cost_only_their_entry(value: str) -> None:
+    body = f'[{{"paper":{{"title":"a","upvotes":{value}}}}},{{"paper":{{"title":"b","upvotes":2}}}}]'
+    feed = parse(body.encode(), FEED)
+    assert [paper.title for paper in feed.papers] == ["b"]
+    assert feed.skipped[0].position == 1
+    assert "the number of upvotes is not one" in feed.skipped[0].reason
+
+
+# --- hostile text ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("title", "clean"),
+    [
+        ("a\r\nBcc: x@example.com", "a Bcc: x@example.com"),
+        ("\u202egnp.exe\u2066", "gnp.exe"),
+        ("\x00\x07\x1b[31mred\x9b", "[31mred"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("line\u2028sep\u2029", "line sep"),
+        ("lone \ud800 surrogate", "lone surrogate"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("&lt;b&gt;", "&lt;b&gt;"),
+        ("日本語 \U0001f600 café ﷽", "日本語 \U0001f600 café ﷽"),
+        ("x" * 20_000, "x" * 999 + "…"),
+    ],
+)
+def test_a_title_is_one_line_of_plain_text(title: str, clean: str) -> None:
+    assert only(papers(title=title)).title == clean
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<p>One</p><p>two<br>three</p>", "One two three"),
+        ("<script>alert(1)</script><style>p{}</style>left<!-- not me -->", "left"),
+        ('<a href="javascript:alert(1)" onclick="x()">link</a>', "link"),
+        ("AT&amp;T &amp;amp; &lt;b&gt;", "AT&T &amp; <b>"),
+        ("where x<y and y > z, a<b and c>d, <think>", "where x<y and y > z, a<b and c>d, <think>"),
+        ("<p>if x<sub>1</sub> < <i class=m>y</i></p>", "if x1 < y"),
+        ("by <math><mi>x</mi></math> and <mml:math><mml:mi>y</mml:mi></mml:math>", "by x and y"),
+        ("<svg/onload=alert(1)><title>x</title></svg><iframe src=x></iframe>left", "left"),
+        ("<p" * 50_000, "<p" * 9_999 + "<…"),
+        ("<div>" * 10_000 + "deep", "deep"),
+    ],
+)
+def test_html_becomes_text(markup: str, text: str) -> None:
+    assert only(item(title="x", description=f"<![CDATA[{markup}]]>")).abstract == text
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://a.example/x?y=1&z=[2]#f", "https://a.example/x?y=1&z=[2]#f"),
+        (" \x01https://a.example/\n", "https://a.example/"),
+        ("HTTPS://A.EXAMPLE/ü b", "https://a.example/%C3%BC%20b"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ('https://a.example/"><script>', "https://a.example/%22%3E%3Cscript%3E"),
+        ("javascript:alert(1)", None),
+        ("jAvA\tscript:alert(1)", None),
+        ("data:text/html,x", None),
+        ("file:///etc/passwd", None),
+        ("//a.example/x", None),
+        ("/x", None),
+        ("https://arxiv.org@a.example/", None),
+        ("https://", None),
+        ("https://a b/", None),
+        ("https://[::1", None),
+        ("https://a.example:x/", None),
+        ("https://a.example/" + "x" * 3_000, None),
+        ("https://a.example/\ud800", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_only_web_links_become_links(url: object, kept: str | None) -> None:
+    assert only(papers(projectPage=url)).project_url == kept
+
+
+@pytest.mark.parametrize("identifier", ["../../etc/passwd", "a/b", "-rf", "", 5, None, "x" * 99, "2611.1\n"])
+def test_an_odd_id_makes_no_link(identifier: object) -> None:
+    paper = only(papers(id=identifier))
+    assert (paper.url, paper.arxiv_id, paper.key) == (None, None, "title:a paper")
+
+
+# --- identity --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "key"),
+    [
+        ("https://arxiv.org/abs/2611.00001v12", "arxiv:2611.00001"),
+        ("http://export.arxiv.org/pdf/2611.00001.pdf", "arxiv:2611.00001"),
+        ("https://huggingface.co/papers/2611.00001", "arxiv:2611.00001"),
+        ("https://arxiv.org/abs/cond-mat/0207270v1", "arxiv:cond-mat/0207270"),
+        ("https://doi.org/10.48550/arXiv.2611.00001", "arxiv:2611.00001"),
+        ("https://doi.org/10.1101/2026.11.16.571984", "doi:10.1101/2026.11.16.571984"),
+        ("https://example.org/arxiv.org/abs/2611.00001", "title:asomewhatlongertitle"),
+        ("https://arxiv.org/list/cs.AI/recent", "title:asomewhatlongertitle"),
+    ],
+)
+def test_a_paper_is_known_by_what_its_link_says(link: str, key: str) -> None:
+    assert only(item(title="A somewhat - longer title!", link=link)).key == key
+
+
+def test_short_titles_are_not_mixed_up() -> None:
+    assert len({only(item(title=title)).key for title in ("C", "C++", "C#")}) == 3
+
+
+# --- documents that are no feed --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "an empty answer"),
+        (b" \n\xef\xbb\xbf", "neither JSON nor XML"),
+        (b"User-agent: *", "neither JSON nor XML; it begins 'User-agent: *'"),
+        (b"<!doctype html><title>Sign in</title>", "a web page instead of a feed: 'Sign in'"),
+        (b"\n<!-- x --><HTML><body>", "a web page instead of a feed"),
+        (b"<Error><Code>AccessDenied</Code></Error>", "XML, but not a feed: its root is <Error>"),
+        (b'{"error": "Invalid\\n date"}', "the server says: Invalid date"),
+        (b'{"papers": []}', "JSON, but neither Daily Papers nor JSON Feed"),
+        (b'[{"title": "x"}]', "JSON, but neither Daily Papers nor JSON Feed"),
+        (b'[{"paper": {"id": NaN, }]', "broken JSON at line 1, column 24"),
+        (b"[" * 100_000, "JSON nested too deeply"),
+        (b"[" + b"{}," * 600_000 + b"{}]", "nothing but markup"),
+        (b"<rss><channel>" + b"<item/>" * 600_000, "nothing but markup"),
+        (b"<rss><channel>" + b"<item/>" * 20_000 + b"</channel></rss>", "20,000 entries, more than 10,000"),
+        (b"<rss><channel><item><title>a</title></item><item><title>cut", "it is cut off: </rss> is missing"),
+        (b"<rss><channel>& <title>x</title></channel></rss>", "broken XML without a readable entry"),
+        (b"\xff\xfe[\x00\x00", "broken UTF-16-LE"),
+        ("<rss>Größe, Übel, Ärger</rss>".encode("latin-1"), "its character encoding cannot be told"),
+    ],
+)
+def test_a_document_that_is_no_feed_is_one_line(body: bytes, reason: str) -> None:
+    assert error_of(body).startswith(reason)
+
+
+ENTITY = '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+BOMB = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+XML = "<?xml version='1.0'?>"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        XML + ENTITY,
+        XML + BOMB,
+        "<!-- <rss> -->" + BOMB,
+        "<!-- -- <!DOCTYPE x>\n<!ENTITY x 'aaaa'> -->",
+        "<?x?>\n<!doctype r [<!entity x 'y'>]>",
+        '<!DOCTYPE r SYSTEM "a>b" [<!ENTITY x "y">]>',
+        '<!DOCTYPE r [<!ENTITY % x SYSTEM "http://127.0.0.1:9/x.dtd">%x;]>',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32-be"])
+def test_entities_are_refused_in_every_disguise(head: str, encoding: str) -> None:
+    body = (head + "<rss><channel><item><title>&x;</title></item></channel></rss>").encode(encoding)
+    assert "declares entities" in error_of(body)
+
+
+def test_utf_7_hides_nothing() -> None:
+    body = b"<?xml version='1.0' encoding='utf-7'?>" + rss("<item><title>+ADw-b+AD4-</title></item>")
+    assert only(body).title == "+ADw-b+AD4-"
+    assert "cannot be told" in error_of(body + b"\xff\xff\xff\xff", "text/xml; charset=utf-7")
+
+
+def test_a_doctype_without_declarations_is_harmless() -> None:
+    head = b'<!DOCTYPE rss PUBLIC "-//Netscape//DTD RSS 0.91//EN" "http://127.0.0.1:9/rss-0.91.dtd">'
+    assert only(head + item(title="x")).title == "x"
+
+
+# --- empty days and broken entries -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"[]", rss(""), b'{"version": "https://jsonfeed.org/version/1", "items": []}'])
+def test_an_empty_feed_is_a_quiet_day(body: bytes) -> None:
+    found = parse(body, FEED)
+    assert (len(found.papers), len(found.skipped)) == (0, 0)
+
+
+def test_a_broken_entry_costs_nothing_else() -> None:
+    odd: list[Any] = [None, 3, "x", [], {}, {"paper": None}, {"paper": {"id": 5, "title": ["a"]}}]
+    feed = parse(json.dumps([*odd, {"paper": {"title": "good", "authors": [None, {"name": None}, 7]}}]).encode(), FEED)
+    assert [paper.title for paper in feed.papers] == ["good"]
+    assert feed.papers[0].authors == ()
+    assert [skipped.position for skipped in feed.skipped] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_feed_that_is_not_well_formed_keeps_its_entries() -> None:
+    body = rss("<item><title>One &nbsp; & two</title></item><item><title>Three</title></item>")
+    assert [paper.title for paper in parse(body, FEED).papers] == ["One & two", "Three"]
+
+
+def test_illegal_characters_do_not_break_the_xml() -> None:
+    assert only(item(title="a\x00b\x0bc")).title == "abc"
+
+
+def test_an_entry_with_text_only_takes_its_beginning_as_title() -> None:
+    paper = only(item(description="&lt;p&gt;" + "word " * 60 + "&lt;/p&gt;"))
+    assert paper.title == " ".join(["word"] * 24)[:119] + "…"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+def test_every_unicode_encoding_is_recognised(encoding: str) -> None:
+    assert only(papers(title="Größe").decode().encode(encoding)).title == "Größe"
+    assert only(item(title="Größe").decode().encode(encoding)).title == "Größe"
+
+
+def test_a_stray_byte_among_utf_8_is_repaired() -> None:
+    body = item(title="It\u2019s a caf\u00e9", description="x" * 200).replace("\u00e9".encode(), b"\xe9")
+    assert only(body).title == "It\u2019s a café"
+
+
+def test_the_declared_encoding_counts_where_the_text_is_not_utf_8() -> None:
+    body = rss("<item><title>Größe</title></item>").decode().encode("latin-1")
+    assert parse(body, FEED, content_type="text/xml; charset=ISO-8859-1").papers[0].title == "Größe"
+    assert only(b"<?xml version='1.0' encoding='windows-1252'?>" + body).title == "Größe"
+    assert only(b"<?xml version='1.0' encoding='latin-1'?>" + rss("<item><title>Größe</title></item>")).title == "Größe"
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+ODD: list[Any] = [None, True, -1, 1e9, "", "x", "\ud800", [], [[]], {}, {"name": "x"}, [{"name": "x"}], "1" * 5_000]
+
+
+@pytest.mark.parametrize("name", ["hugging_face.json", "feed.json"])
+def test_a_value_of_any_type_anywhere_is_read_or_skipped(name: str) -> None:
+    def variants(value: Any) -> list[Any]:
+        found = list(ODD)
+        if isinstance(value, dict):
+            found += [{**value, key: odd} for key, inner in value.items() for odd in variants(inner)]
+        if isinstance(value, list):
+            found += [
+                [*value[:i], odd, *value[i + 1 :]] for i, inner in enumerate(value[:2]) for odd in variants(inner)
+            ]
+        return found
+
+    for document in variants(json.loads((FEEDS / name).read_bytes())):
+        _must_end_well(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("name", ["labelled.rss", "arxiv.atom", "journal.rdf", "feed.json", "hugging_face.json"])
+def test_damage_anywhere_is_read_or_refused(name: str) -> None:
+    chance = random.Random(name)
+    whole = (FEEDS / name).read_bytes()
+    pieces = [b"<", b">", b"&#x110000;", b"&#xd800;", b"]]>", b"<!--", b"\x00", b"\xff", b'"', b"", b"<links>x</links>"]
+    for _ in range(150):
+        start = chance.randrange(len(whole))
+        end = start + chance.choice([0, 1, 5, 50])
+        _must_end_well(whole[:start] + chance.choice(pieces) * chance.choice([1, 3]) + whole[end:])
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        *("title_detail", "summary", "summary_detail", "content", "links", "link", "authors", "author_detail", "tags"),
+        *("published_parsed", "updated_parsed", "media_thumbnail", "id", "comments", "slash_comments", "upvotes"),
+    ],
+)
+@pytest.mark.parametrize("form", ["<{0}>x</{0}>", "<{0} a='b'>x</{0}>", "<{0}/>", "<{0}><b>x</b></{0}>"])
+def test_an_element_named_like_feedparser_s_own_keys_is_harmless(element: str, form: str) -> None:
+    odd = form.format(element)
+    _must_end_well(rss(f"{odd}<item><title>x</title>{odd}</item>"))
+    _must_end_well(rss(f"&nbsp;{odd}<item><title>x</title>{odd}</item>"))
+
+
+def _must_end_well(body: bytes) -> None:
+    """Papers, or an error of ours; pytest sees any other."""
+    with suppress(FeedFormatError):
+        assert all(paper.title.isprintable() and paper.key for paper in parse(body, FEED).papers)

@@ -1,0 +1,209 @@
+"""The mail: whatever the papers are, it is whole, safe, within Gmail's limit, and says the same in both parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from newsletter import feed
+from newsletter.config import FeedConfig, IssueConfig
+from newsletter.issue import compose
+from newsletter.lint import Level, lint
+from newsletter.model import SLOT_HOST, Issue, Paper, RenderedIssue, Slot
+from newsletter.render import BUDGET, Renderer, authors, inline
+from tests.conftest import PUBLICATION, SHARED, issue, paper
+
+DAYS = sorted((SHARED / "data" / "hf").glob("*.json"))
+LONG = "A sentence about owls, kites and tides that goes on. " * 40
+
+
+class Reader(HTMLParser):
+    """What a person gets from the HTML: its text, its headings and its links."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[str] = []
+        self._inside: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.links.append(dict(attrs)["href"] or "")
+        if tag in ("h2", "style", "title"):
+            self._inside.append(tag)
+            if tag == "h2":
+                self.headings.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._inside and self._inside[-1] == tag:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside or self._inside[-1] == "h2":
+            self.text.append(data)
+        if self._inside and self._inside[-1] == "h2":
+            self.headings[-1] += data
+
+
+def render(*papers: Paper) -> RenderedIssue:
+    return Renderer(PUBLICATION).issue(issue(*papers))
+
+
+def sound(rendered: RenderedIssue) -> Reader:
+    """The checks every mail must pass."""
+    assert [finding for finding in lint(rendered) if finding.level is Level.ERROR] == []
+    assert len(rendered.html.encode()) <= BUDGET
+    assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 72
+    reader = Reader(rendered.html)
+    assert all(re.match(r"https?://|mailto:", link) for link in reader.links)
+    in_text = re.findall(r"^(?:https?://|mailto:)\S+$", rendered.text, re.MULTILINE)
+    assert sorted(set(in_text)) == sorted(set(reader.links))
+    return reader
+
+
+def test_a_paper_shows_what_its_page_shows() -> None:
+    rendered = render(
+        paper(
+            1,
+            title="Reading by Lighthouse",
+            organisation="Harbour Institute",
+            authors=tuple(f"Author {n}" for n in range(1, 18)),
+            author_count=17,
+            upvotes=214,
+            comments=18,
+            code_url="https://github.com/example/lighthouse",
+            code_stars=1240,
+            discussion_url="https://huggingface.co/papers/2611.00001#community",
+            summary="Beams replace attention.",
+            keywords=("attention", "reading"),
+        )
+    )
+    reader = sound(rendered)
+    shown = " ".join(" ".join(reader.text).split())
+    for text in (shown, " ".join(rendered.text.split())):
+        for part in (
+            *("#1", "214 upvotes", "Reading by Lighthouse", "Harbour Institute", "23 Nov 2026"),
+            *(
+                "Author 1, Author 2, Author 3 and 14 more",
+                "AI summary: Beams replace attention.",
+                "We study the number 1.",
+            ),
+            *("attention · reading", "arXiv", "PDF", "Code ★ 1240", "Discussion (18)"),
+        ):
+            assert part in text, part
+    assert reader.headings == ["Reading by Lighthouse"]
+
+
+def test_papers_stand_in_their_order_in_both_parts() -> None:
+    rendered = render(*(paper(n) for n in range(1, 31)))
+    reader = sound(rendered)
+    assert reader.headings == [f"Paper number {n}" for n in range(1, 31)]
+    assert re.findall(r"^Paper number (\d+)$", rendered.text, re.MULTILINE) == [str(n) for n in range(1, 31)]
+
+
+def test_a_feed_without_votes_says_so_and_shows_none() -> None:
+    papers = tuple(paper(n, upvotes=None) for n in (1, 2))
+    rendered = Renderer(PUBLICATION).issue(Issue(date(2026, 11, 24), papers, ranked_by_votes=False))
+    sound(rendered)
+    for part in (rendered.html, rendered.text):
+        assert "it carries no votes" in part
+        assert "upvote" not in part
+
+
+def test_what_did_not_make_the_cut_is_said() -> None:
+    rendered = Renderer(PUBLICATION).issue(replace(issue(), left_out=12))
+    for part in (rendered.html, rendered.text):
+        assert "12 papers of the day did not make the cut." in part
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 12, 13, 20, 50, 100, 1000])
+@pytest.mark.parametrize("text", ["", "Short.", LONG, "長い要約。" * 400], ids=["none", "short", "long", "cjk"])
+def test_any_number_of_papers_of_any_length_fits(number: int, text: str) -> None:
+    papers = (paper(n, abstract=text, summary=text or None, title=f"{n}: {text[:250] or 'T'}") for n in range(number))
+    rendered = render(*papers)
+    reader = sound(rendered)
+    shown = len(reader.headings)
+    if shown < number:
+        assert f"And {number - shown} more that did not fit into a mail." in rendered.html
+    assert shown >= min(number, 12)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "x" * 300, "abstract": "y" * 5000},
+        {"authors": tuple(f"A{n} {'Long' * 9}" for n in range(664)), "author_count": 664},
+        {"authors": (), "author_count": 5, "abstract": "", "upvotes": 0, "comments": 0},
+        {"url": None, "arxiv_url": None, "pdf_url": None},
+        {"title": "שלום עולם", "abstract": "مرحبا بالعالم", "authors": ("李雪", "🦉 Owl")},
+        {"title": "<script>alert(1)</script>", "abstract": '"><img src=x onerror=alert(1)>', "authors": ("<b>x</b>",)},
+        {"title": "<!--end--><!--paper-->", "abstract": "<!--paper-->", "summary": "]]> --> <style>"},
+        {"title": "{{ 7*7 }} {% raw %} %(x)s {0.__class__} ${x}", "abstract": "{{{{ %}}}} {%%}"},
+    ],
+    ids=range(8),
+)
+def test_odd_and_hostile_papers_leave_the_mail_whole(changes: dict[str, object]) -> None:
+    rendered = Renderer(PUBLICATION).issue(issue(replace(paper(1), **changes), paper(2)))  # type: ignore[arg-type]
+    reader = sound(rendered)
+    assert len(reader.headings) == 2
+    assert reader.headings[1] == "Paper number 2"
+    assert not re.search(r"<(script|img|iframe|form)\b", rendered.html)
+
+
+def test_text_that_looks_like_a_slot_is_no_slot() -> None:
+    trap = f"see {Slot.UNSUBSCRIBE} and {Slot.ADDRESS}"
+    rendered = render(paper(1, title=trap, abstract=trap, url=str(Slot.UNSUBSCRIBE)))
+    plain = render(paper(1))
+    for part, usual in ((rendered.html, plain.html), (rendered.text, plain.text)):
+        assert part.count(SLOT_HOST) == usual.count(SLOT_HOST)
+
+
+def test_the_subject_opens_with_the_first_paper_and_stays_short() -> None:
+    rendered = render(paper(1, title="Owls " * 60, upvotes=163), paper(2))
+    assert rendered.subject.startswith("24 Nov: Owls Owls")
+    assert rendered.subject.endswith("… (▲ 163) and 1 more")
+    assert len(rendered.subject) <= 100
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "said"),
+    [
+        ((), 0, ""),
+        ((), 1, "1 author"),
+        ((), 9, "9 authors"),
+        (("A", "B"), 2, "A, B"),
+        (("A", "B", "C", "D"), 4, "A, B, C, D"),
+        (("A", "B", "C", "D", "E"), 5, "A, B, C and 2 more"),
+    ],
+)
+def test_authors_are_named_or_counted(names: tuple[str, ...], count: int, said: str) -> None:
+    assert authors(paper(1, authors=names, author_count=count)) == said
+
+
+def test_the_language_and_direction_are_the_publication_s() -> None:
+    hebrew = replace(PUBLICATION, language="he", direction="rtl")
+    html = Renderer(hebrew).issue(issue()).html
+    assert html.count('lang="he" dir="rtl"') == 2  # on <html>, and on a wrapper since webmail drops <html>
+
+
+def test_inlining_touches_neither_network_nor_disk() -> None:
+    html = '<link rel="stylesheet" href="http://127.0.0.1:9/x.css"><style>p{color:#123456}</style><p>x</p>'
+    assert 'style="color:#123456"' in inline(html)
+
+
+@pytest.mark.skipif(not DAYS, reason="no real data: ../shared/data is not beside this checkout")
+@pytest.mark.parametrize("path", DAYS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("most", [20, 100])
+def test_every_real_day_is_a_sound_mail(path: Path, most: int) -> None:
+    parsed = feed.parse(path.read_bytes(), FeedConfig(str(path)))
+    composed = compose([parsed], date.fromisoformat(path.stem), IssueConfig(max_papers=most))
+    rendered = Renderer(PUBLICATION).issue(composed)
+    shown, all_of_them = len(sound(rendered).headings), len(composed.papers)
+    assert shown == all_of_them or (shown > 40 and f"And {all_of_them - shown} more" in rendered.text)
