@@ -198,7 +198,7 @@ class State(StrEnum):
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     # WITHDRAWN: the reader left after the issue was frozen. EXPIRED: the issue is too old to be news.
     State.PENDING: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
-    # back to PENDING: the lease ran out, or the run stopped before this copy's turn.
+    # back to PENDING: its run stopped, or died, before this copy's turn.
     # REFUSED without SENDING: this copy cannot be made or cannot be sent to such an address.
     State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED}),
     # PENDING: the connection was lost before the dot, nothing was handed over.

@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from newsletter import feed as feeds
 from newsletter.config import Config, SmtpConfig
-from newsletter.deliver import RESEND_UNCERTAIN, Pace, Sender
+from newsletter.deliver import Pace, Sender
 from newsletter.errors import FeedError, TransportMisconfigured, TransportUnavailable
 from newsletter.issue import compose
 from newsletter.links import Links
@@ -121,16 +121,20 @@ def run(config: Config, day: date, store: Store, world: World, *, dry_run: bool 
         return _send_owed(_Sending(config, store, world, links), day, fresh=fresh)
 
 
-def send(
-    config: Config, day: date | None, store: Store, world: World, *, resend_uncertain: int = RESEND_UNCERTAIN
-) -> Report:
-    """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue."""
+def send(config: Config, day: date | None, store: Store, world: World, *, retry_uncertain: bool = False) -> Report:
+    """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue.
+
+    With `retry_uncertain`, each copy in doubt is sent once more.
+    """
     with _alone(store) as alone:
         if not alone:
             return Report(Verdict.ALREADY_RUNNING, "another run is sending; nothing to do here", day)
         links = Links(config.secret.reveal(), config.publication)
-        sending = _Sending(config, store, world, links, resend_uncertain)
-        return _send_owed(sending, day, fresh=False, only=day)
+        if retry_uncertain:
+            for issue in store.unfinished():
+                if day in (None, issue.rendered.day):
+                    store.retry_uncertain(issue.id)
+        return _send_owed(_Sending(config, store, world, links), day, fresh=False, only=day)
 
 
 @contextmanager
@@ -196,7 +200,6 @@ class _Sending:
     store: Store
     world: World
     links: Links
-    resend_uncertain: int = RESEND_UNCERTAIN
     answered: int = 0
 
     def issues(self, issues: Sequence[FrozenIssue]) -> TransportUnavailable | None:
@@ -214,9 +217,7 @@ class _Sending:
     def _through(self, server: SmtpConfig, issues: Sequence[FrozenIssue]) -> None:
         transport = SmtpTransport(server)
         pace = Pace(server.rate, self.world.monotonic, self.world.sleep)
-        sender = Sender(
-            self.store, transport, pace, self.world.now, self.world.stop, self._progress, self.resend_uncertain
-        )
+        sender = Sender(self.store, transport, pace, self.world.now, self.world.stop, self._progress)
         try:
             for issue in issues:
                 if owed := _owed(self.store.counts(issue.id)):

@@ -39,6 +39,10 @@ _LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 
+# How much inlining makes of a page's bytes: at least, and about, for a page of many rows.
+_LEAST_GROWTH: Final = 1.25
+_GROWTH: Final = 1.45
+
 # More rows than these never fit, so they need not be rendered to find that out.
 _MOST_ROWS: Final = 150
 
@@ -100,15 +104,24 @@ class Renderer:
         return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
 
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
-        """The inlined HTML within the budget, and the context that holds the papers it shows."""
+        """The inlined HTML within the budget, and the context that holds the papers it shows.
+
+        Inlining costs most, so a page that cannot fit is not inlined to find that out.
+        """
         for layout in LAYOUTS:
             shown = context(self._publication, issue, layout)
+            page = self._render("digest.html", shown)
+            if len(page.encode()) * _LEAST_GROWTH <= self._budget:
+                html = inline(page)
+                if len(html.encode()) <= self._budget:
+                    return html, shown
+        kept = _fitting(page, self._budget / _GROWTH)
+        while True:
+            shown = context(self._publication, issue, layout, kept=kept)
             html = inline(self._render("digest.html", shown))
-            if len(html.encode()) <= self._budget:
+            if kept == 1 or len(html.encode()) <= self._budget:
                 return html, shown
-        kept = _fitting(html, self._budget)
-        shown = context(self._publication, issue, layout, kept=kept)
-        return inline(self._render("digest.html", shown)), shown
+            kept = min(kept - 1, _fitting(html, self._budget))
 
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
         try:
@@ -148,8 +161,8 @@ def inline(html: str) -> str:
     return inlined
 
 
-def _fitting(html: str, budget: int) -> int:
-    """How many papers of an inlined mail that is too large would fit: its papers are marked by comments."""
+def _fitting(html: str, budget: float) -> int:
+    """How many papers of a mail that is too large would fit: each is marked by a comment."""
     _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
     size = len(html.encode())
     kept = len(papers)

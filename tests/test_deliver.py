@@ -128,8 +128,18 @@ def test_a_copy_in_doubt_twice_stays_uncertain_until_it_is_asked_for(scene: Scen
     scene.send(transport)
     assert len(transport.handed["emmy@example.org"]) == 2
     assert scene.counts == {"accepted": 2, "uncertain": 1}
-    scene.send(transport, resend_uncertain=99)
+    scene.store.retry_uncertain(scene.issue.id)
+    scene.send(transport)
     assert scene.counts == {"accepted": 3}
+
+
+def test_asking_for_a_copy_in_doubt_again_sends_one_however_the_server_behaves(scene: Scene) -> None:
+    transport = FakeTransport(emmy=[UNCERTAIN] * 99)
+    scene.send(transport)
+    for copies in (3, 4, 5):
+        scene.store.retry_uncertain(scene.issue.id)
+        scene.send(transport)
+        assert len(transport.handed["emmy@example.org"]) == copies
 
 
 def test_copies_in_doubt_can_be_held(scene: Scene) -> None:

@@ -14,13 +14,9 @@ import click
 from newsletter import pipeline
 from newsletter.cli.show import watching
 from newsletter.config import Config
-from newsletter.deliver import RESEND_UNCERTAIN
 from newsletter.errors import NewsletterError
 from newsletter.model import FrozenIssue, Report, Verdict
 from newsletter.store import Store
-
-# Every copy in doubt, however often it was in doubt before.
-_ALWAYS = 1_000_000
 
 
 def preview(config: Config, day: date, output: Path) -> int:
@@ -66,10 +62,9 @@ def run(config: Config, day: date, *, dry_run: bool) -> int:
 
 def send(config: Config, day: date | None, *, retry_uncertain: bool) -> int:
     """Go on with what is owed. Silent when nothing is, unless a person watches: cron calls it every 15 minutes."""
-    again = _ALWAYS if retry_uncertain else RESEND_UNCERTAIN
     return _reported(
         config,
-        lambda store, world: pipeline.send(config, day, store, world, resend_uncertain=again),
+        lambda store, world: pipeline.send(config, day, store, world, retry_uncertain=retry_uncertain),
         day,
         quiet=not sys.stdout.isatty(),
     )

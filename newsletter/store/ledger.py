@@ -108,6 +108,12 @@ class Ledger(Part):
         with self._db.write() as connection:
             return _move(connection, _SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id.in_(late))
 
+    def retry_uncertain(self, issue_id: int) -> None:
+        """Let every copy in doubt be sent once more, however often it was: the operator has decided so."""
+        change = update(deliveries).where(_ROW.issue_id == issue_id, _ROW.state == State.UNCERTAIN, _ROW.doubts > 1)
+        with self._db.write() as connection:
+            connection.execute(change.values(doubts=1))
+
     def claim(self, issue_id: int, limit: int, *, resend_uncertain: int) -> list[Delivery]:
         """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
 

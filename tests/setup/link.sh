@@ -5,5 +5,13 @@ set -euo pipefail
 here=$(pwd -P)
 site=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$here" > "$site/newsletter-checkout.pth"
-printf '#!%s\nfrom newsletter.__main__ import main\n\nmain()\n' "$here/$1/bin/python" > "$1/bin/newsletter"
+# Both sh and Python read this: a "#!" line of its own could not name a path with a space in it, nor a long one.
+cat > "$1/bin/newsletter" <<SCRIPT
+#!/bin/sh
+'''exec' "$here/$1/bin/python" "\$0" "\$@"
+' '''
+from newsletter.__main__ import main
+
+main()
+SCRIPT
 chmod +x "$1/bin/newsletter"
