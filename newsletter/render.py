@@ -35,6 +35,7 @@ _SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
 _PREHEADER: Final = 110
 _NAMED_AUTHORS: Final = 3
 _KEYWORDS: Final = 6
+_TITLE: Final = 300  # characters; the longest real one has 240
 _LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
@@ -217,7 +218,7 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) 
     return {
         "rank": rank,
         "full": full,
-        "title": paper.title,
+        "title": shorten(paper.title, _TITLE),
         "url": paper.url,
         "upvotes": paper.upvotes,
         "published": short_date(paper.published) if paper.published else "",

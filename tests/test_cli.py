@@ -233,6 +233,18 @@ def test_a_broken_template_is_named_with_its_line_and_nothing_is_sent(site: Site
     assert site("run", "--date", DAY).code == 0
 
 
+def test_a_mail_that_fails_the_lint_is_not_sent_and_preview_says_so_too(site: Site, inbox: Inbox) -> None:
+    templates = site.folder / "mine"
+    templates.mkdir()
+    (templates / "digest.txt").write_text("No way out of here.\n", "utf-8")
+    site.configure("templates: mine\n")
+    site("subscribers", "add", "ada@example.org")
+    for done in (site("run", "--date", DAY), site("preview", "--date", DAY, "--output", str(site.folder / "out"))):
+        assert done.code == 1
+        assert "the text part has no unsubscribe link" in done.err
+    assert not inbox.recipients
+
+
 # --- status ----------------------------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,7 @@ def test_every_mailbox_holds_the_digest_once(host: MailHost, sent: Path) -> None
 
 
 def test_the_papers_arrive_in_the_order_of_their_upvotes(host: MailHost, sent: Path) -> None:
-    feed = Path(re.findall(r"- url: (\S+)", (sent / "config.yaml").read_text("utf-8"))[0])
+    feed = Path(re.findall(r"- url: (.+)", (sent / "config.yaml").read_text("utf-8"))[0])
     entries = sorted(json.loads(feed.read_text("utf-8")), key=lambda entry: -entry["paper"].get("upvotes", 0))
     ids = [entry["paper"]["id"] for entry in entries[:20]]
     (message,) = host.inbox(host.addresses[0], 1)

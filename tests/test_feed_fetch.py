@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -119,6 +121,17 @@ def test_more_than_the_limit_is_refused_without_reading_on(answer: Answer) -> No
     assert len(server.asked) == 1
 
 
+def test_a_bomb_is_never_held_in_memory() -> None:
+    packed = gzip.compress(bytes(50_000_000))
+    with site({"/": says(200, packed, Content_Encoding="gzip")}) as server:
+        tracemalloc.start()
+        try:
+            error_of(server.url("/"))
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        finally:
+            tracemalloc.stop()
+
+
 def test_the_limit_itself_is_allowed() -> None:
     with site({"/": says(200, b" " * LIMITS.max_bytes)}) as server:
         assert len(get(server.url("/"))) == LIMITS.max_bytes
@@ -155,6 +168,19 @@ SLOW = {
     "drips the body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n", b" "),
     "drips without an end": drips(b"HTTP/1.1 200 OK\r\n\r\n", b" "),
 }
+
+
+def test_what_is_given_up_on_is_hung_up_on() -> None:
+    hung_up = Event()
+
+    def waits_for_the_end(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[")
+        if handler.connection.recv(1) == b"":
+            hung_up.set()
+
+    with site({"/": waits_for_the_end}) as server:
+        error_of(server.url("/"), FetchConfig(deadline=0.3))
+        assert hung_up.wait(10)
 
 
 @pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW.keys())

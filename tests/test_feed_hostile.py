@@ -58,7 +58,7 @@ def test_html_becomes_text(markup: str, text: str) -> None:
     ("url", "kept"),
     [
         ("https://a.example/x?y=1&z=[2]#f", "https://a.example/x?y=1&z=[2]#f"),
-        (" \x01https://a.example/\n", "https://a.example/"),
+        (" \x01https://a.exa\tmple/\n \x1f", "https://a.example/"),
         ("HTTPS://A.EXAMPLE/ü b", "https://a.example/%C3%BC%20b"),
         ("https://bücher.example/", "https://xn--bcher-kva.example/"),
         ('https://a.example/"><script>', "https://a.example/%22%3E%3Cscript%3E"),
@@ -122,6 +122,12 @@ def test_a_document_that_is_no_feed_is_one_line(body: bytes, reason: str) -> Non
 ENTITY = '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
 BOMB = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 XML = "<?xml version='1.0'?>"
+
+
+@pytest.mark.parametrize("charset", ["cp037", "utf-16", "rot13", "no-such", "idna"])
+def test_a_declaration_that_cannot_be_true_is_not_believed(charset: str) -> None:
+    body = "<rss>Größe, Übel, Ärger</rss>".encode("latin-1")
+    assert "cannot be told" in error_of(body, f"text/xml; charset={charset}")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import files
 from pathlib import Path
 
 import pytest
@@ -51,14 +54,33 @@ def built(source: Path) -> Path:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    """A new environment that has this one's libraries, at their locked versions, and nothing of this project."""
-    folder = tmp_path / "clean"
-    call(sys.executable, "-m", "venv", "--without-pip", folder, cwd=tmp_path)
-    own = next(folder.glob("lib/python*/site-packages"))
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.lower().startswith(("newsletter", "daily_papers", "__pycache__", "__editable__")):
-            (own / entry.name).symlink_to(entry)
-    return folder / "bin" / "python"
+    """The interpreter of a new environment that holds what requirements/run.txt locks, and nothing else."""
+    return environment(tmp_path, locked("run.txt"))
+
+
+def locked(name: str) -> list[str]:
+    """The distributions in a file of requirements/."""
+    return re.findall(r"^([\w.-]+)==", (ROOT / "requirements" / name).read_text("utf-8"), re.MULTILINE)
+
+
+def environment(folder: Path, distributions: Iterable[str]) -> Path:
+    """A new environment with these distributions as they are installed here; quicker than from a registry."""
+    call(sys.executable, "-m", "venv", "--without-pip", folder / "clean", cwd=folder)
+    here = Path(sysconfig.get_path("purelib"))
+    (there,) = (folder / "clean").glob("lib/python*/site-packages")
+    for top in {file.parts[0] for name in distributions for file in files(name) or ()} - {"..", "__pycache__"}:
+        (there / top).symlink_to(here / top)
+    return folder / "clean" / "bin" / "python"
+
+
+def pip(python: Path, *words: str | Path) -> None:
+    call(sys.executable, "-m", "pip", "--python", python, *words, cwd=python.parent)
+
+
+def runs_unpacked(python: Path, folder: Path) -> None:
+    """Nothing is installed: the folder itself is the program."""
+    out = call(python, "-m", "newsletter", "demo", "--output", folder.parent / "demo", cwd=folder)
+    assert out.splitlines()[-1] == "verdict: new-issue - 3 accepted"
 
 
 def does_the_job(python: Path, folder: Path) -> None:
@@ -72,40 +94,48 @@ def does_the_job(python: Path, folder: Path) -> None:
     assert "no issue" in call(python, "-m", "newsletter", "status", cwd=elsewhere).lower()
 
 
-def test_the_wheel_holds_all_the_program_needs_and_nothing_else(built: Path) -> None:
+def test_the_wheel_holds_all_the_program_needs_and_nothing_else(source: Path, built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    inside = {name.removeprefix("newsletter/") for name in names if name.startswith("newsletter/")}
-    assert {"templates/digest.html", "templates/digest.txt", "config.yaml", "sample_day.json"} <= inside
-    assert any(name.startswith("store/migrations/versions/") for name in inside)
-    assert {name.partition("/")[0] for name in names} == {"newsletter", f"{wheel.name.split('-py3')[0]}.dist-info"}
+    program = {path.relative_to(source).as_posix() for path in (source / "newsletter").rglob("*") if path.is_file()}
+    beside = {path.relative_to(source).as_posix() for path in (source / "templates").rglob("*") if path.is_file()}
+    expected = program | {f"newsletter/{name}" for name in (*beside, "config.yaml")}
+    assert {name for name in names if ".dist-info/" not in name} == expected
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_the_sdist_holds_the_project_and_nothing_else(source: Path, built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    own = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file() and built != path.parent}
+    assert inside == own | {"PKG-INFO"}
 
 
 def test_the_wheel_works_in_a_clean_environment(built: Path, python: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
-    call(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel, cwd=tmp_path)
+    pip(python, "install", "--quiet", "--no-deps", wheel)
+    pip(python, "check")  # what the wheel asks for is what the lock gives
     does_the_job(python, tmp_path)
-    script = python.with_name("newsletter")
-    assert "demo" in call(script, "--help", cwd=tmp_path)
+    assert "demo" in call(python.with_name("newsletter"), "--help", cwd=tmp_path)
 
 
-def test_the_sdist_works_in_a_clean_environment(built: Path, python: Path, tmp_path: Path) -> None:
+def test_the_sdist_works_unpacked_and_makes_a_wheel_that_works(built: Path, python: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    call("tar", "xzf", sdist, cwd=tmp_path)  # Debian 12's Python 3.11.2 knows no safe extractall
     (unpacked,) = tmp_path.glob("daily_papers_newsletter-*")
-    words = ("install", "--quiet", "--no-deps", "--no-build-isolation", unpacked)
-    call(sys.executable, "-m", "pip", "--python", python, *words, cwd=tmp_path)
+    runs_unpacked(python, unpacked)
+    call(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path, unpacked, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    pip(python, "install", "--quiet", "--no-deps", wheel)
     does_the_job(python, tmp_path)
 
 
-def test_an_editable_install_works(source: Path, python: Path, tmp_path: Path) -> None:
-    words = ("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", source)
-    call(sys.executable, "-m", "pip", "--python", python, *words, cwd=tmp_path)
+def test_a_bare_checkout_works(source: Path, python: Path) -> None:
+    runs_unpacked(python, source)
+
+
+def test_an_editable_install_works(source: Path, tmp_path: Path) -> None:
+    python = environment(tmp_path, locked("dev.txt"))
+    pip(python, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", source)
     does_the_job(python, tmp_path)
-
-
-def test_a_bare_checkout_works(source: Path, python: Path, tmp_path: Path) -> None:
-    env = clean() | {"PYTHONPATH": str(source)}
-    out = call(python, "-m", "newsletter", "demo", "--output", tmp_path / "demo", cwd=tmp_path, env=env)
-    assert out.splitlines()[-1] == "verdict: new-issue - 3 accepted"

@@ -64,7 +64,7 @@ def cli(ctx: click.Context, path: Path) -> None:
     ctx.obj = App(path)
 
 
-@cli.command()
+@cli.command(short_help="Write a commented config.yaml.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
     """Write a commented config.yaml, and a secret of its own, into FOLDER. Never overwrites."""
@@ -74,7 +74,7 @@ def init(folder: Path) -> None:
         click.echo(line)
 
 
-@cli.command()
+@cli.command(short_help="The whole job on a sample day.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 def demo(output: Path) -> None:
     """Do the whole job on a sample day: rank, render, and send it over SMTP to a mail server of its own."""
@@ -83,7 +83,7 @@ def demo(output: Path) -> None:
     sys.exit(start.demo(output))
 
 
-@cli.command()
+@cli.command(short_help="See a day without sending it.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("preview"), show_default=True)
 @click.option("--serve", is_flag=True, help="Show it in the browser instead, and anew when a template changes.")
@@ -101,7 +101,7 @@ def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, o
         sys.exit(work.preview(config, resolve_day(day, config.timezone), output))
 
 
-@cli.command()
+@cli.command(short_help="Make and send the issue of the day.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
 @click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
 @click.pass_obj
@@ -113,7 +113,7 @@ def run(app: App, day: Clock | None, dry_run: bool) -> None:
     sys.exit(work.run(config, resolve_day(day, config.timezone), dry_run=dry_run))
 
 
-@cli.command()
+@cli.command(short_help="Go on with what is still owed.")
 @click.argument("issue", type=DAY, required=False)
 @click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
 @click.pass_obj
@@ -126,7 +126,7 @@ def send(app: App, issue: Clock | None, retry_uncertain: bool) -> None:
     sys.exit(work.send(config, day, retry_uncertain=retry_uncertain))
 
 
-@cli.command()
+@cli.command(short_help="How runs ended, what became of copies.")
 @click.argument("issue", type=DAY, required=False)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
@@ -139,7 +139,7 @@ def status(app: App, issue: Clock | None, as_json: bool) -> None:
     work.status(config, day, as_json=as_json)
 
 
-@cli.group(cls=Commands)
+@cli.group(cls=Commands, short_help="Add, remove, list, import, export readers.")
 def subscribers() -> None:
     """Add, remove, list, import and export the readers."""
 
@@ -197,7 +197,7 @@ def subscribers_export(app: App, file: Any) -> None:
     people.export(app.config(), file)
 
 
-@cli.command()
+@cli.command(short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
 @click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")
 @click.option("--install", is_flag=True, help="Install it for this user instead of printing it.")

@@ -15,6 +15,7 @@ from newsletter import pipeline
 from newsletter.cli.show import watching
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
+from newsletter.lint import Level
 from newsletter.model import FrozenIssue, Report, Verdict
 from newsletter.store import Store
 
@@ -29,12 +30,12 @@ def preview(config: Config, day: date, output: Path) -> int:
     if made.rendered is None:
         click.echo(f"verdict: {Verdict.QUIET_DAY} - the feeds have no papers for {day}")
         return 0
+    for finding in made.findings:
+        click.echo(f"{finding.level}: {finding.message}", err=True)
     html, text = previews.write(made.rendered, output)
-    size = len(made.rendered.html.encode())
-    click.echo(
-        f"{made.rendered.subject}\n  {html}  ({size / 1024:.1f} KiB of the 102 KB at which Gmail clips)\n  {text}"
-    )
-    return 0
+    size = len(made.rendered.html.encode()) / 1024
+    click.echo(f"{made.rendered.subject}\n  {html}  ({size:.1f} KiB of the 102 at which Gmail clips)\n  {text}")
+    return int(any(finding.level is Level.ERROR for finding in made.findings))
 
 
 def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> None:

@@ -8,9 +8,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 URL_LIMIT: Final = 2_048  # characters; longer links break in mail clients and are never papers
 
-# What browsers ignore in a URL (WHATWG URL, "basic URL parser"): C0 and space around it, tab and line ends inside.
+# What browsers ignore around a URL (WHATWG URL, "basic URL parser"): C0 and space; urlsplit drops tab and line ends.
 _AROUND: Final = "".join(map(chr, range(33)))
-_INSIDE: Final = re.compile(r"[\t\r\n]")
 _HOST: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")  # RFC 1035 section 2.3.4, and underscores
 _RESERVED: Final = "%:/?#[]@!$&'()*+,;=-._~"  # RFC 3986 section 2: all else is percent-encoded
 
@@ -22,9 +21,8 @@ def web_url(value: object) -> str | None:
     """
     if not isinstance(value, str) or len(value) > URL_LIMIT:
         return None
-    cleaned = _INSIDE.sub("", value.strip(_AROUND))
     try:
-        parts = urlsplit(cleaned)
+        parts = urlsplit(value.strip(_AROUND))
         host = ascii_host(parts.hostname or "")
         netloc = host if parts.port is None else f"{host}:{parts.port}"
         url = quote(urlunsplit((parts.scheme, netloc, parts.path, parts.query, parts.fragment)), safe=_RESERVED)

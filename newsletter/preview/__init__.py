@@ -13,16 +13,20 @@ from pathlib import Path
 from newsletter import pipeline
 from newsletter.config import Config
 from newsletter.issue import compose
+from newsletter.lint import Finding, lint
 from newsletter.model import RenderedIssue, Slot
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A day as one sample reader would get it; `rendered` is None when it has no papers. Each problem is one line."""
+    """A day as one sample reader would get it; `rendered` is None when it has no papers.
+
+    `problems` are what went wrong with the feeds, a line each; `findings` what the lint says of the mail.
+    """
 
     rendered: RenderedIssue | None
-    papers: int
     problems: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def make(config: Config, day: date, world: pipeline.World) -> Preview:
@@ -34,9 +38,9 @@ def make(config: Config, day: date, world: pipeline.World) -> Preview:
     problems = (*gathered.failures, *skipped)
     issue = compose(gathered.feeds, day, config.issue)
     if not issue.papers:
-        return Preview(None, 0, problems)
+        return Preview(None, problems)
     rendered = pipeline.render(config, issue)
-    return Preview(personalise(rendered, config), len(issue.papers), problems)
+    return Preview(personalise(rendered, config), problems, tuple(lint(rendered)))
 
 
 def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:
