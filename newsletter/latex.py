@@ -11,7 +11,7 @@ import unicodedata
 from functools import cache
 from typing import Final
 
-_MARKS: Final = re.compile(r"[\\$~^`]|_\{|--")
+_MARKS: Final = re.compile(r"[\\$~^`]|_\{")
 
 # A formula is short; a dollar and another one pages later are money.
 _LONGEST: Final = 300
@@ -61,8 +61,7 @@ _LINK: Final = re.compile(r"\\href\{[^{}]{0,500}\}\{([^{}]{0,200})\}")
 _TEXT_ACCENT: Final = re.compile(r"""\\(['`^"~=.])\{?\\?([a-zA-Z])\}?(?![a-zA-Z]*\{)|\\([cvuHkr])\{([a-zA-Z])\}""")
 _ESCAPE: Final = re.compile(r"\\([%&$#_{}])")
 _SYMBOL: Final = re.compile(r"(?<![\w:\\/.])\\([a-zA-Z]{2,})(?![a-zA-Z{\\])")
-_SCRIPT: Final = re.compile(r"(?<=[\w)\]}])(?:\^\{([^{}^_\\]{1,20})\}|_\{([^{}^_\\]{1,20})\}|\^(-?\d{1,3})(?!\w))")
-_DASH: Final = re.compile(r"(?<=[\w.,)])-{2,3}(?=[\w(])|(?<=\s)-{2,3}(?=\s)")
+_SCRIPT: Final = re.compile(r"(?<=[\w)\]}])(?:\^\{([^{}^_\\]{1,20})\}|_\{([^{}^_\\]{1,20})\})")
 _TIE: Final = re.compile(r"(?<=[A-Za-z.,)])~(?=[\w\\(\[])")
 
 
@@ -90,7 +89,7 @@ def _is_maths(match: re.Match[str]) -> bool:
 
 
 def _prose(text: str) -> str:
-    """LaTeX between formulas: escapes, emphasis, accents, quotes, ties, dashes."""
+    """LaTeX between formulas: escapes, emphasis, accents, quotes, ties."""
     text = _LINK.sub(r"\1", text)
     for _ in range(3):  # nested emphasis
         text = _TEXT_MACRO.sub(r"\2", text)
@@ -99,8 +98,7 @@ def _prose(text: str) -> str:
     text = _SYMBOL.sub(lambda match: _symbol(match.group(1)) or match.group(), text)
     text = _SCRIPT.sub(_scripted, text)
     text = _TIE.sub("\u00a0", text)
-    text = re.sub(r"``(.{1,200}?)''", "“\\1”", text)
-    return _DASH.sub(lambda match: "–" if len(match.group()) == 2 else "—", text)
+    return re.sub(r"``(.{1,200}?)''", "“\\1”", text)
 
 
 def _accented(match: re.Match[str]) -> str:
@@ -109,8 +107,7 @@ def _accented(match: re.Match[str]) -> str:
 
 
 def _scripted(match: re.Match[str]) -> str:
-    upper = match.group(1) or match.group(3)
-    return _raised(upper) if upper else _lowered(match.group(2))
+    return _raised(match.group(1)) if match.group(1) else _lowered(match.group(2))
 
 
 # --- formulas --------------------------------------------------------------------------------------------------------

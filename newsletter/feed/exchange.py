@@ -182,10 +182,10 @@ class Exchange:
         try:
             connection.connect()
             self._socket = connection.sock
-            self._socket.settimeout(IDLE_SECONDS)
         except BaseException:
             connection.close()
             raise
+        connection.timeout = IDLE_SECONDS  # urllib3 sets it on the socket with the request
         return connection
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
