@@ -39,7 +39,6 @@ HOMES = {
     "nh3": {"feed"},
     "premailer": {"render"},
     "pylatexenc": {"latex"},
-    "requests": {"feed"},
     "rich": {"cli"},
     "sqlalchemy": {"store"},
     "urllib3": {"feed"},
