@@ -69,7 +69,8 @@ def environment(folder: Path, distributions: Iterable[str]) -> Path:
     here = Path(sysconfig.get_path("purelib"))
     (there,) = (folder / "clean").glob("lib/python*/site-packages")
     for top in {file.parts[0] for name in distributions for file in files(name) or ()} - {"..", "__pycache__"}:
-        (there / top).symlink_to(here / top)
+        if (here / top).exists():  # a list of files may name what was never installed
+            (there / top).symlink_to(here / top)
     return folder / "clean" / "bin" / "python"
 
 

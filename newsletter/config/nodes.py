@@ -1,0 +1,127 @@
+"""The nodes of a YAML file with where they stand, so that every mistake is named with file, line and key.
+
+PyYAML's nodes keep their lines; loaded values do not. Nothing is constructed: a tag that would run code is just wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import yaml
+
+from newsletter.errors import ConfigError
+
+ENV: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SPEC_TAGS: Final = {"tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", "null", "timestamp")}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node with where it stands: everything an error message needs."""
+
+    node: yaml.Node | None
+    key: str
+    file: Path
+    line: int
+    environ: Mapping[str, str]
+
+    def error(self, message: str) -> ConfigError:
+        """A mistake at this place."""
+        return ConfigError(message, path=self.file, line=self.line, key=self.key)
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it says null, or nothing."""
+        return self.node is None or self.node.tag == "tag:yaml.org,2002:null"
+
+    def child(self, name: str | int, node: yaml.Node | None, line: int | None = None) -> Place:
+        """The place of an entry of this mapping or list; its own line when it has one."""
+        where = line if line is not None else self.line if node is None else node.start_mark.line + 1
+        return Place(node, f"{self.key}.{name}" if self.key else str(name), self.file, where, self.environ)
+
+    def path(self, name: str) -> Path:
+        """A path as written is relative to the config file's folder."""
+        return (self.file.parent / Path(name).expanduser()).resolve()
+
+
+Reader = Callable[[Place], Any]
+Table = Mapping[str, Reader]
+
+
+def scalar(place: Place, expected: str) -> str:
+    """The text of a plain value, as it is written; `expected` says in an error what it should be."""
+    node = place.node
+    if not isinstance(node, yaml.ScalarNode) or node.tag not in _SPEC_TAGS:
+        raise place.error(f"expected {expected}")
+    return cast("str", node.value)
+
+
+def expand(place: Place, value: str) -> str:
+    """`value` with each ${NAME} replaced from the environment."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in place.environ:
+            raise place.error(f"the environment variable {name} is not set")
+        return place.environ[name]
+
+    return ENV.sub(replace, value)
+
+
+def root(path: Path, environ: Mapping[str, str]) -> Place:
+    """The whole file. Raises ConfigError when it cannot be read, or is no YAML."""
+    try:
+        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError as error:
+        raise ConfigError("no such file; `newsletter init` writes one, or name it with -c", path=path) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("is not UTF-8 text", path=path) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(f"not YAML: {error.problem}", path=path, line=mark.line + 1 if mark else None) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"not YAML: {str(error).splitlines()[0]}", path=path) from error
+    return Place(node, "", path, 1, environ)
+
+
+def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
+    """The entries of a mapping, each key known and given once."""
+    node = place.node
+    if not isinstance(node, yaml.MappingNode):
+        raise place.error("expected `key: value` lines")
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        name = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+        child = place.child(name, value_node, key_node.start_mark.line + 1)
+        if name not in table:
+            near = difflib.get_close_matches(name, table, 1, 0.5)
+            raise child.error(
+                f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known: {', '.join(table)}"
+            )
+        if name in seen:
+            raise child.error("given twice")
+        seen.add(name)
+        yield name, child
+
+
+def mapping(place: Place, table: Table, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The values of a mapping, read by its table. A null where null is no value leaves the default."""
+    values = {name: table[name](child) for name, child in pairs(place, table)}
+    for name in required:
+        if values.get(name) in (None, ()):
+            raise place.child(name, None).error("is missing")
+    return values
+
+
+def items(place: Place) -> list[Place]:
+    """The entries of a list."""
+    if not isinstance(place.node, yaml.SequenceNode):
+        raise place.error("expected a list: lines that begin with `- `")
+    return [place.child(i, node) for i, node in enumerate(place.node.value)]
