@@ -42,7 +42,8 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	@tests/setup/link.sh $(VENV)
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
-	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+$(VENV)/.dev: requirements/build.txt requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt
+	@$(PIP) install --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
 	@tests/setup/link.sh $(VENV)
 	@touch $@ $(VENV)/.run

@@ -104,6 +104,12 @@ class Renderer:
         text = self._render("digest.txt", shown)
         return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
 
+    def page(self, name: str, **values: str) -> str:
+        """A web page from template `name`: it gets the publication's `title`, `language`, `direction`, and `values`."""
+        publication = self._publication
+        shared = {"title": publication.title, "language": publication.language, "direction": publication.direction}
+        return self._render(name, shared | values)
+
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
         """The inlined HTML within the budget, and the context that holds the papers it shows.
 

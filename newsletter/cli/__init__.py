@@ -197,6 +197,17 @@ def subscribers_export(app: App, file: Any) -> None:
     people.export(app.config(), file)
 
 
+@cli.command(short_help="Serve the page behind the unsubscribe links.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.pass_obj
+def web(app: App, host: str, port: int) -> None:
+    """Serve the pages that mails link to, for a web server with https (nginx, Caddy) to pass on from base_url."""
+    from newsletter.cli import pages
+
+    pages.serve(app.config(), host, port)
+
+
 @cli.command(short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
 @click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")
