@@ -8,8 +8,9 @@ NewsletterError
 ├── AddressError             1  not an address we can send to
 ├── StoreError               1  the database cannot be used
 │   └── StoreBusy           75  another process holds it
-└── TransportUnavailable    75  nothing could be handed to the mail server
-    └── TransportMisconfigured 78  and trying again will not help: login refused, certificate wrong
+├── TransportUnavailable    75  nothing could be handed to the mail server
+│   └── TransportMisconfigured 78  and trying again will not help: login refused, certificate wrong
+└── IssuePaused             75  an issue waits for the operator
 """
 
 from __future__ import annotations
@@ -75,3 +76,9 @@ class TransportMisconfigured(TransportUnavailable):
     """The server can be reached, but the login or the certificate is wrong: a person must act."""
 
     exit_code = os.EX_CONFIG
+
+
+class IssuePaused(NewsletterError):
+    """Nothing more of an issue is sent until the operator has looked: too many refusals alike, or the canary's."""
+
+    exit_code = os.EX_TEMPFAIL

@@ -21,6 +21,7 @@ from email.header import Header
 from email.utils import format_datetime, parseaddr
 from typing import Final
 
+from newsletter.dkim import Signer
 from newsletter.links import Links
 from newsletter.model import Delivery, Envelope, FrozenIssue, Publication, Slot
 
@@ -29,6 +30,9 @@ _SLOTS: Final = re.compile("|".join(re.escape(slot) for slot in Slot))
 
 # What one line of an encoded body may hold (RFC 2045 sections 6.7 and 6.8), without the soft break's "=".
 _QP_LINE: Final = 75
+
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # SMTP smuggling, CVE-2023-51764
+_BLANKS: Final = re.compile(rb"[ \t]+")
 
 # C0, DEL, C1, and the line and paragraph separators: nothing a header may carry, encoded or not. CPython before 3.13
 # turns an encoded word that holds a line break into a header of its own (CVE-2024-6923), hence also _ENCODED_WORD.
@@ -40,35 +44,46 @@ _ENCODED_WORD: Final = re.compile(r"=(?=\?)")
 class Copies:
     """One issue, encoded: makes each reader's envelope by filling the gaps."""
 
-    def __init__(self, frozen: FrozenIssue, links: Links) -> None:
-        self._frozen, self._links = frozen, links
+    def __init__(self, frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> None:
+        self._frozen, self._links, self._signers = frozen, links, signers
         self._publication = frozen.publication
         self._text = _encoder(frozen.rendered.text, lambda value: value)
         self._html = _encoder(frozen.rendered.html, html.escape)
         self._boundary = _boundary(frozen)
         self._shared = _shared_headers(frozen, self._boundary)
+        self._frame = self._framed()
 
     def envelope(self, delivery: Delivery) -> Envelope:
-        """The copy of one reader. The same delivery always gives the same bytes."""
+        """The copy of one reader; the same delivery gives the same bytes. Raises ValueError for a broken address."""
+        if _CONTROLS.search(delivery.address):
+            raise ValueError(f"{delivery.address!r} has control characters")
         unsubscribe = self._links.unsubscribe(delivery.ref)
-        values = {Slot.UNSUBSCRIBE: unsubscribe, Slot.ADDRESS: delivery.address}
-        lines = [*self._own_headers(delivery, unsubscribe), *self._shared]
-        boundary = b"--" + self._boundary
-        message = _CRLF.join(
-            (
-                *lines,
-                b"",
-                boundary,
-                *_part_headers(b"text/plain", self._text.encoding),
-                self._text.fill(values),
-                boundary,
-                *_part_headers(b"text/html", self._html.encoding),
-                self._html.fill(values),
-                boundary + b"--",
-                b"",
-            )
-        )
+        values = {
+            Slot.UNSUBSCRIBE: unsubscribe,
+            Slot.ADDRESS: delivery.address,
+        }
+        headers = [*self._own_headers(delivery, unsubscribe), *self._shared]
+        text, html = self._text.fill(values), self._html.fill(values)
+        signatures = self._signatures(headers, text, html) if self._signers else []
+        start, between, end = self._frame
+        message = b"".join((_CRLF.join((*signatures, *headers, b"", b"")), start, text.wire, between, html.wire, end))
         return Envelope(self._publication.bounce_address, delivery.address, message)
+
+    def _framed(self) -> tuple[bytes, bytes, bytes]:
+        """What stands before, between and after the two parts."""
+        boundary = b"--" + self._boundary
+        return (
+            _CRLF.join((boundary, *_part_headers(b"text/plain", self._text.encoding), b"")),
+            _CRLF.join((b"", boundary, *_part_headers(b"text/html", self._html.encoding), b"")),
+            _CRLF.join((b"", boundary + b"--", b"")),
+        )
+
+    def _signatures(self, headers: Sequence[bytes], text: _Filled, html: _Filled) -> list[bytes]:
+        start, between, end = self._frame
+        body = hashlib.sha256(start)
+        for piece in (text.canonical, between, html.canonical, end):
+            body.update(piece)
+        return [signer.sign(headers, body.digest(), self._frozen.frozen_at) for signer in self._signers]
 
     def _own_headers(self, delivery: Delivery, unsubscribe: str) -> list[bytes]:
         mailto = self._links.unsubscribe_mailto(delivery.ref)
@@ -84,9 +99,9 @@ class Copies:
         return [f"{name}: {value}".encode() for name, value in headers]
 
 
-def compile_copies(frozen: FrozenIssue, links: Links) -> Copies:
-    """Encode an issue once, for all its readers."""
-    return Copies(frozen, links)
+def compile_copies(frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> Copies:
+    """Encode an issue once, for all its readers; each copy carries a signature of each of `signers`."""
+    return Copies(frozen, links, signers)
 
 
 # --- headers ---------------------------------------------------------------------------------------------------------
@@ -163,21 +178,37 @@ def _boundary(frozen: FrozenIssue) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _QuotedPrintable:
-    """Pieces of encoded text with slots between; each slot's value stands on lines of its own, between soft breaks."""
+class _Filled:
+    """A part of one reader's copy, as it goes over the wire and as DKIM hashes it (RFC 6376 section 3.4.4)."""
 
-    pieces: Sequence[bytes]
+    wire: bytes
+    canonical: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _QuotedPrintable:
+    """Pieces of encoded text with slots between; each slot's value stands on lines of its own, between soft breaks.
+
+    So every piece and every value begins at the start of a line, and dots can be stuffed once for all copies.
+    """
+
+    wire: Sequence[bytes]
+    canonical: Sequence[bytes]
     slots: Sequence[Slot]
     escape: Callable[[str], str]
     encoding = b"quoted-printable"
 
-    def fill(self, values: Mapping[Slot, str]) -> bytes:
+    def fill(self, values: Mapping[Slot, str]) -> _Filled:
         """The encoded part for one reader."""
         encoded = {slot: _soft_lines(self.escape(value)) for slot, value in values.items()}
-        out = [self.pieces[0]]
-        for slot, piece in zip(self.slots, self.pieces[1:], strict=True):
-            out += (encoded[slot], piece)
-        return b"".join(out)
+        own = [encoded[slot] for slot in self.slots]
+        return _Filled(_interleave(self.wire, own), _interleave(self.canonical, own))
+
+
+def _interleave(pieces: Sequence[bytes], values: Sequence[bytes]) -> bytes:
+    out = [b""] * (2 * len(values) + 1)
+    out[::2], out[1::2] = pieces, values
+    return b"".join(out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +219,11 @@ class _Base64:
     escape: Callable[[str], str]
     encoding = b"base64"
 
-    def fill(self, values: Mapping[Slot, str]) -> bytes:
-        """The encoded part for one reader."""
+    def fill(self, values: Mapping[Slot, str]) -> _Filled:
+        """The encoded part for one reader. Base64 has no dots and no blanks."""
         filled = _SLOTS.sub(lambda match: self.escape(values[Slot(match.group())]), self.text)
-        return encodebytes(filled.encode()).replace(b"\n", _CRLF).removesuffix(_CRLF)
+        encoded = encodebytes(filled.encode()).replace(b"\n", _CRLF).removesuffix(_CRLF)
+        return _Filled(encoded, encoded)
 
 
 def _encoder(text: str, escape: Callable[[str], str]) -> _QuotedPrintable | _Base64:
@@ -203,8 +235,19 @@ def _encoder(text: str, escape: Callable[[str], str]) -> _QuotedPrintable | _Bas
     encoded = [_soft_end(_quoted(piece)) for piece in pieces[:-1]] + [_quoted(pieces[-1])]
     crlf_text = text.replace("\n", "\r\n")
     if sum(map(len, encoded)) <= len(crlf_text.encode()) * 4 / 3 * 78 / 76:
-        return _QuotedPrintable(encoded, slots, escape)
+        assert not any(_BARE.search(piece) for piece in encoded)
+        return _QuotedPrintable([*map(_stuffed, encoded)], [*map(_relaxed, encoded)], slots, escape)
     return _Base64(crlf_text, escape)
+
+
+def _stuffed(encoded: bytes) -> bytes:
+    """Dot-stuffed (RFC 5321 section 4.5.2), from the start of a line on."""
+    return re.sub(rb"(?m)^\.", b"..", encoded)
+
+
+def _relaxed(encoded: bytes) -> bytes:
+    """DKIM's relaxed form of lines that have no blanks at their ends, as quoted-printable has none."""
+    return _BLANKS.sub(b" ", encoded)
 
 
 def _quoted(text: str) -> bytes:
@@ -226,7 +269,7 @@ def _soft_lines(value: str) -> bytes:
     lines: list[bytes] = []
     line = b""
     for byte in value.encode():
-        literal = 33 <= byte <= 126 and byte != 0x3D
+        literal = 33 <= byte <= 126 and byte != 0x3D and (line or byte != 0x2E)  # no dot to stuff
         token = bytes((byte,)) if literal else b"=%02X" % byte
         if len(line) + len(token) > _QP_LINE:
             lines.append(line)

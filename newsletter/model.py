@@ -148,6 +148,7 @@ class FrozenIssue:
     publication: Publication
     frozen_at: datetime
     expires_at: datetime
+    paused: str | None = None  # why nothing of it is sent until the operator says so
 
 
 # --- readers ---------------------------------------------------------------------------------------------------------
@@ -199,18 +200,22 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     # WITHDRAWN: the reader left after the issue was frozen. EXPIRED: the issue is too old to be news.
     State.PENDING: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
     # back to PENDING: its run stopped, or died, before this copy's turn.
-    # REFUSED without SENDING: this copy cannot be made or cannot be sent to such an address.
-    State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED}),
+    # REFUSED and DEFERRED without SENDING: the server said so of the envelope, or this copy cannot be made.
+    State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED, State.DEFERRED}),
     # PENDING: the connection was lost before the dot, nothing was handed over.
     # UNCERTAIN: it was lost after the dot, or the process died.
     State.SENDING: frozenset({State.ACCEPTED, State.DEFERRED, State.REFUSED, State.UNCERTAIN, State.PENDING}),
     State.DEFERRED: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
     State.UNCERTAIN: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
     State.ACCEPTED: frozenset(),
-    State.REFUSED: frozenset(),
+    # PENDING: so many were refused in the same way that the readers are not to blame (the issue is paused).
+    State.REFUSED: frozenset({State.PENDING}),
     State.WITHDRAWN: frozenset(),
     State.EXPIRED: frozenset(),
 }
+
+# A copy that a run may still have to do with.
+OPEN: Final = frozenset({State.PENDING, State.CLAIMED, State.SENDING, State.DEFERRED, State.UNCERTAIN})
 
 # Still to be sent by a later run, as long as their issue lives.
 OWED: Final = frozenset({State.PENDING, State.CLAIMED, State.DEFERRED})
@@ -230,7 +235,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What SMTP carries: reverse-path, one recipient, and the message as bytes with CRLF line ends, not dot-stuffed."""
+    """What SMTP carries: reverse-path, one recipient, and the message.
+
+    `message` is ready for the wire: every line ends in CRLF, there is no other CR, LF or NUL, and it is dot-stuffed
+    (RFC 5321 section 4.5.2); the final dot is not part of it.
+    """
 
     mail_from: str
     rcpt_to: str
@@ -268,6 +277,16 @@ class Outcome:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the ledger is to note of a copy whose row is in `source`; `not_before` (UTC) is when it may go again."""
+
+    delivery: Delivery
+    source: State
+    outcome: Outcome
+    not_before: datetime | None = None
+
+
 # --- what a run reports ----------------------------------------------------------------------------------------------
 
 
@@ -282,6 +301,7 @@ class Verdict(StrEnum):
     NO_SUBSCRIBERS = "no-subscribers"
     DRY_RUN = "dry-run"
     STILL_OWED = "still-owed"
+    PAUSED = "paused"
     FEED_FAILED = "feed-failed"
     SEND_FAILED = "send-failed"
     FAILED = "failed"
@@ -298,6 +318,7 @@ VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
     Verdict.NO_SUBSCRIBERS: os.EX_OK,
     Verdict.DRY_RUN: os.EX_OK,
     Verdict.STILL_OWED: os.EX_TEMPFAIL,
+    Verdict.PAUSED: os.EX_TEMPFAIL,
     Verdict.FEED_FAILED: os.EX_TEMPFAIL,
     Verdict.SEND_FAILED: os.EX_TEMPFAIL,
     Verdict.FAILED: 1,

@@ -16,16 +16,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from email.utils import parseaddr
 
+from newsletter import dkim
 from newsletter import feed as feeds
-from newsletter.config import Config, SmtpConfig
-from newsletter.deliver import Pace, Sender
-from newsletter.errors import FeedError, TransportMisconfigured, TransportUnavailable
+from newsletter.config import Config
+from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
+from newsletter.dkim import Signer
+from newsletter.errors import FeedError, IssuePaused, NewsletterError, TransportUnavailable
 from newsletter.issue import compose
 from newsletter.links import Links
 from newsletter.lint import Level, lint
-from newsletter.message import compile_copies
+from newsletter.message import Copies, compile_copies
 from newsletter.model import (
+    OPEN,
     OWED,
     FrozenIssue,
     Issue,
@@ -39,7 +43,7 @@ from newsletter.model import (
 )
 from newsletter.render import Renderer
 from newsletter.store import Store
-from newsletter.transport import SmtpTransport
+from newsletter.transport import DAY, Pool, name
 
 
 def utc_now() -> datetime:
@@ -52,7 +56,6 @@ class World:
     """What a run takes from outside: clocks, sleep, and whoever watches it. Tests bring their own."""
 
     now: Callable[[], datetime] = utc_now
-    monotonic: Callable[[], float] = time.monotonic  # seconds
     sleep: Callable[[float], None] = time.sleep  # seconds
     stop: Callable[[], bool] = lambda: False
     announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # before the first copy of an issue
@@ -121,19 +124,29 @@ def run(config: Config, day: date, store: Store, world: World, *, dry_run: bool 
         return _send_owed(_Sending(config, store, world, links), day, fresh=fresh)
 
 
-def send(config: Config, day: date | None, store: Store, world: World, *, retry_uncertain: bool = False) -> Report:
+def send(
+    config: Config,
+    day: date | None,
+    store: Store,
+    world: World,
+    *,
+    retry_uncertain: bool = False,
+    resume: bool = False,
+) -> Report:
     """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue.
 
-    With `retry_uncertain`, each copy in doubt is sent once more.
+    With `retry_uncertain`, each copy in doubt is sent once more; with `resume`, also of issues that were paused.
     """
     with _alone(store) as alone:
         if not alone:
             return Report(Verdict.ALREADY_RUNNING, "another run is sending; nothing to do here", day)
         links = Links(config.secret.reveal(), config.publication)
-        if retry_uncertain:
-            for issue in store.unfinished():
-                if day in (None, issue.rendered.day):
+        for issue in store.unfinished():
+            if day in (None, issue.rendered.day):
+                if retry_uncertain:
                     store.retry_uncertain(issue.id)
+                if resume:
+                    store.resume(issue.id)
         return _send_owed(_Sending(config, store, world, links), day, fresh=False, only=day)
 
 
@@ -194,41 +207,79 @@ def _rehearsal(rendered: RenderedIssue, store: Store) -> Report:
 
 @dataclass
 class _Sending:
-    """One run's sending: through the first server that serves, counting the copies that were answered for."""
+    """One run's sending, over all servers at once, counting the copies that were answered for."""
 
     config: Config
     store: Store
     world: World
     links: Links
     answered: int = 0
+    full_until: datetime | None = None  # UTC: every server has used up its day until then
 
-    def issues(self, issues: Sequence[FrozenIssue]) -> TransportUnavailable | None:
-        """Send what is owed of each; when a server fails, the next goes on. Returns the failure when none served."""
-        failure: TransportUnavailable | None = None
-        for server in self.config.smtp if issues else ():
-            try:
-                self._through(server, issues)
-            except TransportUnavailable as error:
-                failure = failure if isinstance(failure, TransportMisconfigured) else error
-            else:
-                return None
-        return failure
-
-    def _through(self, server: SmtpConfig, issues: Sequence[FrozenIssue]) -> None:
-        transport = SmtpTransport(server)
-        pace = Pace(server.rate, self.world.monotonic, self.world.sleep)
-        sender = Sender(self.store, transport, pace, self.world.now, self.world.stop, self._progress)
+    def issues(self, issues: Sequence[FrozenIssue]) -> NewsletterError | None:
+        """Send what is owed of each. Returns the reason when it could not be done."""
+        if not issues:
+            return None
+        limited = frozenset(name(server) for server in self.config.smtp if server.rate or server.per_day)
+        pool = Pool(self.config.smtp, used=self.store.used(DAY) if limited else {})
         try:
             for issue in issues:
-                if owed := _owed(self.store.counts(issue.id)):
-                    self.world.announce(issue, owed)
-                sender.send(issue, compile_copies(issue, self.links))
+                self._issue(issue, pool, limited)
+            if (wait := pool.full_until()) is not None:
+                self.full_until = self.world.now() + timedelta(seconds=wait)
+        except (TransportUnavailable, IssuePaused) as error:
+            return error
         finally:
-            transport.close()
+            pool.close()
+        return None
+
+    def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str]) -> None:
+        if issue.paused is not None:
+            raise IssuePaused(f"paused: {issue.paused}; `newsletter send {issue.rendered.day} --resume` goes on")
+        if owed := _owed(self.store.counts(issue.id)):
+            self.world.announce(issue, owed)
+        careful = self.config.sending
+        sender = Sender(
+            self.store,
+            pool,
+            self.world.now,
+            self.world.stop,
+            self._progress,
+            resend_uncertain=RESEND_UNCERTAIN if careful.uncertain == "resend" else 0,
+            breaker=Breaker(careful.pause_after, careful.pause_share),
+            limited=limited,
+        )
+        copies = compile_copies(issue, self.links, signers(self.config))
+        if careful.canary is not None:
+            self._canary(careful.canary, sender, issue, copies)
+        sender.send(issue, copies)
+
+    def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> None:
+        """Send this reader's copy first. Raises IssuePaused unless it was accepted, now or in an earlier run."""
+        reader = self.store.find(address)
+        if reader is None or reader.status is not SubscriberStatus.ACTIVE:
+            raise IssuePaused(f"sending.canary {address} is not subscribed; `newsletter subscribers add {address}`")
+        if self.store.state_of(issue.id, reader.id) not in OPEN:
+            return  # accepted; or refused, and the operator has resumed the issue; or subscribed after the freeze
+        sender.send(issue, copies, only=reader.id)
+        state = self.store.state_of(issue.id, reader.id)
+        if state is State.REFUSED:
+            words = next((f"{row.code} {row.text}" for row in self.store.refusals(issue.id)), "")
+            reason = f"the canary {address} was refused: {words}"
+            self.store.pause(issue.id, reason, [])
+            raise IssuePaused(reason)
+        if state is not State.ACCEPTED:
+            raise IssuePaused(f"the canary {address} is {state}; the others wait for it")
 
     def _progress(self, outcome: Outcome) -> None:
         self.answered += 1
         self.world.progress(outcome)
+
+
+def signers(config: Config) -> tuple[Signer, ...]:
+    """The DKIM keys, for the domain of the sender (aligned: RFC 7489 section 3.1.1). Raises ConfigError."""
+    domain = parseaddr(config.publication.sender)[1].rpartition("@")[2]
+    return tuple(dkim.load(key.private_key_file, key.selector, domain) for key in config.dkim)
 
 
 def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date | None = None) -> Report:
@@ -239,21 +290,24 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     asked = store.issue(day) if day is not None else None
     shown = {issue.id for issue in (*issues, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
-    return _report(counts, day, failure, fresh=fresh, answered=sending.answered)
+    return _report(counts, day, failure, sending, fresh=fresh)
 
 
 def _report(
-    counts: Mapping[State, int], day: date | None, failure: TransportUnavailable | None, *, fresh: bool, answered: int
+    counts: Mapping[State, int], day: date | None, failure: NewsletterError | None, sending: _Sending, *, fresh: bool
 ) -> Report:
     """The verdict of a run that came as far as sending: decided from the ledger alone."""
     if failure is not None:
+        verdict = Verdict.PAUSED if isinstance(failure, IssuePaused) else Verdict.SEND_FAILED
         said = f"{failure}; {_count(_owed(counts), 'copy', 'copies')} still owed"
-        return Report(Verdict.SEND_FAILED, said, day, counts, exit_code=failure.exit_code)
+        return Report(verdict, said, day, counts, exit_code=failure.exit_code)
     if _owed(counts):
-        return Report(Verdict.STILL_OWED, f"{describe(counts)}; run `newsletter send` to go on", day, counts)
+        full = sending.full_until
+        wait = f"; smtp.per_day is used up until {full:%Y-%m-%d %H:%M} UTC" if full else ""
+        return Report(Verdict.STILL_OWED, f"{describe(counts)}{wait}; run `newsletter send` to go on", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
         return Report(Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts)
-    if fresh or answered:
+    if fresh or sending.answered:
         return Report(Verdict.NEW_ISSUE, describe(counts), day, counts)
     return Report(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
 

@@ -8,45 +8,67 @@ from datetime import UTC, datetime, timedelta
 
 from newsletter.errors import TransportUnavailable
 from newsletter.model import Envelope, Outcome, OutcomeKind
+from newsletter.transport import Answer, Copy, Event, Ready
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, 250, "ok")
 DEFERRED = Outcome(OutcomeKind.DEFERRED, 451, "later")
 REFUSED = Outcome(OutcomeKind.REFUSED, 550, "no such user")
 UNCERTAIN = Outcome(OutcomeKind.UNCERTAIN, None, "connection lost")
-NOT_SENT = Outcome(OutcomeKind.NOT_SENT, 421, "too many")
+NOT_SENT = Outcome(OutcomeKind.NOT_SENT, None, "connection lost")
 
 
 class Crash(BaseException):
     """The process dies here: nothing of ours may catch it."""
 
 
-class FakeTransport:
-    """Answers each address with the outcomes scripted for it, in turn, then with ACCEPTED; keeps what it was handed.
+class FakeCarrier:
+    """Takes one copy at a time and answers each address as scripted for it, in turn, then with ACCEPTED.
 
-    A scripted exception is raised instead.
+    A scripted exception is raised instead; TransportUnavailable means that the server is gone. `handed` keeps what went
+    out.
     """
 
     def __init__(self, **scripts: list[Outcome | BaseException]) -> None:
         self.scripts = {f"{name}@example.org": list(script) for name, script in scripts.items()}
         self.handed: dict[str, list[Envelope]] = defaultdict(list)
         self.before: Callable[[Envelope], None] = lambda envelope: None
+        self._current: Copy | None = None
+        self._answer: Outcome | BaseException = ACCEPTED
+        self._dead: TransportUnavailable | None = None
 
-    def open(self) -> None:
-        """Nothing to connect to."""
+    @property
+    def in_flight(self) -> int:
+        return int(self._current is not None)
 
-    def close(self) -> None:
-        """Nothing to close."""
+    def full_until(self) -> float | None:
+        return None
 
-    def send(self, envelope: Envelope) -> Outcome:
-        self.before(envelope)
-        script = self.scripts.get(envelope.rcpt_to)
-        answer = script.pop(0) if script else ACCEPTED
-        if isinstance(answer, TransportUnavailable):
-            raise answer
-        self.handed[envelope.rcpt_to].append(envelope)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+    def offer(self, next_copy: Callable[[], Copy | None]) -> list[Event]:
+        if self._current is not None or self._dead is not None or (copy := next_copy()) is None:
+            return []
+        script = self.scripts.get(copy.envelope.rcpt_to)
+        self._answer = script.pop(0) if script else ACCEPTED
+        if isinstance(self._answer, TransportUnavailable):
+            self._dead = self._answer
+            return [Answer(copy, NOT_SENT)]
+        self._current = copy
+        return []
+
+    def turn(self, *, hungry: bool) -> list[Event]:
+        copy = self._current
+        if copy is None:
+            assert self._dead is not None
+            raise self._dead
+        if not copy.begun:
+            return [Ready(copy)]
+        self._current = None
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return [Answer(copy, self._answer)]
+
+    def go(self, copy: Copy) -> None:
+        self.before(copy.envelope)
+        self.handed[copy.envelope.rcpt_to].append(copy.envelope)
 
     @property
     def order(self) -> list[str]:

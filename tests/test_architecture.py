@@ -16,12 +16,12 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a module imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "model errors resources",
-    1: "addresses links latex shorten",
+    1: "addresses links latex shorten dkim",
     2: "config roster",
     3: "feed issue lint message render store transport",
     4: "deliver",
     5: "pipeline",
-    6: "demo preview schedule web",
+    6: "check demo preview schedule web",
     7: "cli",
     8: "__main__",
 }
@@ -32,6 +32,7 @@ HOMES = {
     "aiosmtpd": {"demo"},
     "alembic": {"store"},
     "click": {"cli"},
+    "cryptography": {"dkim"},
     "email_validator": {"addresses"},
     "feedparser": {"feed"},
     "flask": {"preview", "web"},

@@ -58,7 +58,9 @@ def copy(
     rendered: RenderedIssue = RENDERED, publication: Publication = PUBLICATION, address: str = "ada@example.org"
 ) -> bytes:
     copies = compile_copies(frozen(rendered, publication), Links("secret", publication))
-    return copies.envelope(Delivery(1, 1, 1, "0123456789abcdef", address, 0)).message
+    wire = copies.envelope(Delivery(1, 1, 1, "0123456789abcdef", address, 0)).message
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\0|\n\.(?!\.)", wire)  # nothing that could end the message early
+    return wire.replace(b"\r\n..", b"\r\n.")  # as the receiver undoes the dot-stuffing
 
 
 def parsed(message: bytes) -> EmailMessage:

@@ -6,14 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from newsletter.errors import StoreError
-from newsletter.model import TRANSITIONS, Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, State
+from newsletter.model import TRANSITIONS, Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Result, State
 from newsletter.store import Refusal, Store
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, FakeClock
@@ -27,6 +27,19 @@ AFTER_SENDING = {
     State.DEFERRED: DEFERRED,
     State.UNCERTAIN: UNCERTAIN,
 }
+
+
+def begin(store: Store, rows: Sequence[Delivery]) -> None:
+    store.turn([], rows)
+
+
+def record(store: Store, rows: Sequence[tuple[Delivery, Outcome, datetime | None]]) -> None:
+    store.turn([Result(row, State.SENDING, outcome, later) for row, outcome, later in rows], [])
+
+
+def note(store: Store, row: Delivery, outcome: Outcome) -> None:
+    """What the server said of an envelope."""
+    store.turn([Result(row, State.CLAIMED, outcome)], [])
 
 
 class Scene:
@@ -51,12 +64,12 @@ class Scene:
     def sending(self, issue: FrozenIssue) -> list[Delivery]:
         """All copies of the issue that are due, begun."""
         claimed = self.claim(issue)
-        self.store.begin(claimed)
+        begin(self.store, claimed)
         return claimed
 
     def record(self, rows: list[Delivery], outcome: Outcome) -> None:
         later = self.clock.now() + timedelta(minutes=5) if outcome is DEFERRED else None
-        self.store.record([(row, outcome, later) for row in rows])
+        record(self.store, [(row, outcome, later) for row in rows])
 
     def counts(self, issue: FrozenIssue) -> dict[State, int]:
         return {state: number for state, number in self.store.counts(issue.id).items() if number}
@@ -89,9 +102,10 @@ def scene(database_url: str) -> Iterator[Scene]:
 
 # What a sender may ask for: where it starts, where it leads, how it is asked.
 MOVES: list[tuple[State, State, Callable[[Scene, Delivery], None]]] = [
-    (State.CLAIMED, State.SENDING, lambda scene, row: scene.store.begin([row])),
+    (State.CLAIMED, State.SENDING, lambda scene, row: begin(scene.store, [row])),
     (State.CLAIMED, State.PENDING, lambda scene, row: scene.store.release([row])),
-    (State.CLAIMED, State.REFUSED, lambda scene, row: scene.store.refuse(row, "no copy can be made")),
+    (State.CLAIMED, State.REFUSED, lambda scene, row: note(scene.store, row, REFUSED)),
+    (State.CLAIMED, State.DEFERRED, lambda scene, row: note(scene.store, row, DEFERRED)),
     (State.SENDING, State.ACCEPTED, lambda scene, row: scene.record([row], ACCEPTED)),
     (State.SENDING, State.DEFERRED, lambda scene, row: scene.record([row], DEFERRED)),
     (State.SENDING, State.REFUSED, lambda scene, row: scene.record([row], REFUSED)),
@@ -128,15 +142,15 @@ def test_a_forbidden_move_undoes_the_whole_batch(scene: Scene) -> None:
 def test_a_row_cannot_be_begun_twice_in_one_batch_nor_when_it_does_not_exist(scene: Scene) -> None:
     (row, *_) = scene.claim(scene.issue())
     with pytest.raises(StoreError, match="twice"):
-        scene.store.begin([row, row])
+        begin(scene.store, [row, row])
     stranger = Delivery(row.id + 1000, row.rendering_id, row.subscriber_id, row.ref, row.address, 0)
     with pytest.raises(StoreError, match="does not exist"):
-        scene.store.begin([stranger])
+        begin(scene.store, [stranger])
 
 
 def test_nothing_to_move_is_nothing_to_do(scene: Scene) -> None:
-    scene.store.begin([])
-    scene.store.record([])
+    begin(scene.store, [])
+    record(scene.store, [])
     scene.store.release([])
 
 
@@ -165,7 +179,7 @@ def test_a_deferred_copy_is_due_when_its_time_has_come(scene: Scene) -> None:
     rows = scene.sending(issue)
     now = scene.clock.now()
     later = [now + timedelta(minutes=minutes) for minutes in (15, 5, 30)]
-    scene.store.record([(row, DEFERRED, time) for row, time in zip(rows, later, strict=True)])
+    record(scene.store, [(row, DEFERRED, time) for row, time in zip(rows, later, strict=True)])
     assert scene.store.next_due(issue.id) == now + timedelta(minutes=5)
     scene.clock.move(minutes=4, seconds=59)
     assert scene.claim(issue) == []
@@ -196,7 +210,7 @@ def test_a_copy_in_doubt_is_due_as_often_as_it_is_asked_to_be(scene: Scene) -> N
 def test_a_copy_in_doubt_may_be_given_a_time_too(scene: Scene) -> None:
     issue = scene.issue("ada")
     (row,) = scene.sending(issue)
-    scene.store.record([(row, UNCERTAIN, scene.clock.now() + timedelta(minutes=5))])
+    record(scene.store, [(row, UNCERTAIN, scene.clock.now() + timedelta(minutes=5))])
     assert scene.claim(issue) == []
     scene.clock.move(minutes=5)
     assert len(scene.claim(issue)) == 1
@@ -235,11 +249,11 @@ def test_unfinished_issues_come_oldest_first(scene: Scene) -> None:
 def test_who_did_not_get_a_copy_is_shown_with_the_server_s_words(scene: Scene) -> None:
     issue = scene.issue("ada", "emmy", "kurt", "lise", "mary")
     *begun, mary = scene.claim(issue)
-    scene.store.begin(begun)
-    scene.store.refuse(mary, "needs SMTPUTF8")
+    begin(scene.store, begun)
+    note(scene.store, mary, Outcome(OutcomeKind.REFUSED, None, "needs SMTPUTF8"))
     ada, emmy, kurt, lise = begun
     long = Outcome(OutcomeKind.DEFERRED, 451, "wait\0\udc80" + "!" * 1000)
-    scene.store.record([(ada, ACCEPTED, None), (emmy, REFUSED, None), (kurt, long, None), (lise, UNCERTAIN, None)])
+    record(scene.store, [(ada, ACCEPTED, None), (emmy, REFUSED, None), (kurt, long, None), (lise, UNCERTAIN, None)])
     assert list(scene.store.refusals(issue.id)) == [
         Refusal("emmy@example.org", State.REFUSED, 550, "no such user"),
         Refusal("kurt@example.org", State.DEFERRED, 451, "wait ?" + "!" * 494),
@@ -253,7 +267,7 @@ def test_who_did_not_get_a_copy_is_shown_with_the_server_s_words(scene: Scene) -
 
 def test_what_a_dead_process_left_is_taken_over(scene: Scene, database_url: str) -> None:
     issue = scene.issue()
-    scene.store.begin(scene.claim(issue, 1))
+    begin(scene.store, scene.claim(issue, 1))
     scene.claim(issue, 1)
     with Store.open(database_url, now=scene.clock.now) as second:
         assert second.recover() == 1
@@ -265,15 +279,15 @@ def test_what_a_dead_process_left_is_taken_over(scene: Scene, database_url: str)
 def test_a_process_that_has_lost_its_claim_can_neither_begin_nor_record(scene: Scene, database_url: str) -> None:
     issue = scene.issue("ada", "emmy")
     ada, emmy = scene.claim(issue)
-    scene.store.begin([ada])
+    begin(scene.store, [ada])
     with Store.open(database_url, now=scene.clock.now) as second:
         second.recover()
-        second.begin(second.claim(issue.id, 1, resend_uncertain=1))
+        begin(second, second.claim(issue.id, 1, resend_uncertain=1))
         second.claim(issue.id, 1, resend_uncertain=1)
         with pytest.raises(StoreError, match="another process has taken over"):
             scene.record([ada], ACCEPTED)
         with pytest.raises(StoreError, match="another process has taken over"):
-            scene.store.begin([emmy])
+            begin(scene.store, [emmy])
         with pytest.raises(StoreError, match="another process has taken over"):
             scene.store.release([emmy])
         assert scene.counts(issue) == {State.SENDING: 1, State.CLAIMED: 1}
@@ -314,7 +328,7 @@ from newsletter.store import Store
 with Store.open(sys.argv[1]) as store, store.exclusive() as alone:
     issue = store.latest_issue()
     if alone and issue:
-        store.begin(store.claim(issue.id, 2, resend_uncertain=0)[:1])
+        store.turn([], store.claim(issue.id, 2, resend_uncertain=0)[:1])
     print(alone, flush=True)
     sys.stdin.read()
 """
@@ -393,3 +407,32 @@ def test_two_names_of_one_file_have_one_lock(tmp_path: Path) -> None:
         same.exclusive() as also,
     ):
         assert (alone, also) == (True, False)
+
+
+# --- the use of servers ----------------------------------------------------------------------------------------------
+
+
+def test_the_use_of_a_server_outlives_the_run_and_is_forgotten_in_time(scene: Scene) -> None:
+    rows = scene.claim(scene.issue("ada", "emmy", "kurt"))
+    scene.store.turn([], rows[:2], {"mail:25": 2})
+    scene.clock.move(seconds=10)
+    scene.store.turn([], rows[2:], {"mail:25": 1, "other:25": 1})
+    scene.clock.move(seconds=10)
+    used = scene.store.used(3600)
+    assert sorted(used["mail:25"]) == [9, 19, 19]  # ages rounded down: a second early never, a second late perhaps
+    assert used["other:25"] == [9]
+    scene.clock.move(hours=2)
+    assert scene.store.used(3600) == {}
+
+
+def test_a_paused_issue_says_why_and_owes_again_what_it_blamed_on_readers(scene: Scene) -> None:
+    issue = scene.issue("ada", "emmy")
+    ada, emmy = scene.sending(issue)
+    scene.record([ada], REFUSED)
+    scene.record([emmy], ACCEPTED)
+    scene.store.pause(issue.id, "all refused", [ada, emmy])
+    (paused,) = scene.store.unfinished()
+    assert paused.paused == "all refused"
+    assert scene.counts(issue) == {State.PENDING: 1, State.ACCEPTED: 1}
+    scene.store.resume(issue.id)
+    assert scene.store.unfinished()[0].paused is None

@@ -116,14 +116,15 @@ def run(app: App, day: Clock | None, dry_run: bool) -> None:
 @cli.command(short_help="Go on with what is still owed.")
 @click.argument("issue", type=DAY, required=False)
 @click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
+@click.option("--resume", is_flag=True, help="Also of issues that were paused because readers were refused alike.")
 @click.pass_obj
-def send(app: App, issue: Clock | None, retry_uncertain: bool) -> None:
+def send(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool) -> None:
     """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
     from newsletter.cli import work
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config.timezone)
-    sys.exit(work.send(config, day, retry_uncertain=retry_uncertain))
+    sys.exit(work.send(config, day, retry_uncertain=retry_uncertain, resume=resume))
 
 
 @cli.command(short_help="How runs ended, what became of copies.")
@@ -195,6 +196,18 @@ def subscribers_export(app: App, file: Any) -> None:
     from newsletter.cli import people
 
     people.export(app.config(), file)
+
+
+@cli.command(short_help="Try everything a run needs, send nothing.")
+@click.pass_obj
+def check(app: App) -> None:
+    """Try the configuration, the store, the feeds, the templates, each mail server and the DKIM keys; send nothing.
+
+    Prints the DNS records to publish. Ends with the exit code of the first thing that is wrong.
+    """
+    from newsletter.cli import work
+
+    sys.exit(work.check(app.config()))
 
 
 @cli.command(short_help="Serve the page behind the unsubscribe links.")

@@ -61,11 +61,11 @@ def run(config: Config, day: date, *, dry_run: bool) -> int:
     return _reported(config, lambda store, world: pipeline.run(config, day, store, world, dry_run=dry_run), day)
 
 
-def send(config: Config, day: date | None, *, retry_uncertain: bool) -> int:
+def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:
     """Go on with what is owed. Silent when nothing is, unless a person watches: cron calls it every 15 minutes."""
     return _reported(
         config,
-        lambda store, world: pipeline.send(config, day, store, world, retry_uncertain=retry_uncertain),
+        lambda store, world: pipeline.send(config, day, store, world, retry_uncertain=retry_uncertain, resume=resume),
         day,
         quiet=not sys.stdout.isatty(),
     )
@@ -116,6 +116,17 @@ def _print(report: Report, *, quiet: bool) -> None:
     click.echo(f"verdict: {report.verdict} - {report.explanation}")
 
 
+def check(config: Config) -> int:
+    """Print what the doctor found; returns the exit code of the first finding that is wrong, else 0."""
+    from newsletter import check as doctor
+
+    code = 0
+    for finding in doctor.examine(config):
+        click.echo(f"{'ok ' if finding.exit_code == 0 else 'BAD'}  {finding.what}: {finding.words}")
+        code = code or finding.exit_code
+    return code
+
+
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +163,7 @@ def _issue(store: Store, issue: FrozenIssue) -> dict[str, Any]:
     return {
         "day": issue.rendered.day.isoformat(),
         "subject": issue.rendered.subject,
+        "paused": issue.paused,
         "frozen_at": issue.frozen_at.isoformat(),
         "expires_at": issue.expires_at.isoformat(),
         "counts": {str(state): number for state, number in store.counts(issue.id).items()},
@@ -167,6 +179,7 @@ def _told(known: dict[str, Any]) -> str:
     lines = []
     if issue := known["issue"]:
         lines += [f"Issue of {issue['day']}: {issue['subject']}"]
+        lines += [f"  paused: {issue['paused']}"] if issue["paused"] else []
         lines += [f"  {state:<10} {number}" for state, number in issue["counts"].items() if number]
         lines += [f"  {row['state']}: {row['address']} - {_words(row)}" for row in issue["not_accepted"]]
     else:

@@ -20,7 +20,18 @@ from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, ro
 from newsletter.config.values import Secret
 from newsletter.model import Publication
 
-__all__ = ["TABLES", "Config", "FeedConfig", "FetchConfig", "IssueConfig", "Secret", "SmtpConfig", "load"]
+__all__ = [
+    "TABLES",
+    "Config",
+    "DkimConfig",
+    "FeedConfig",
+    "FetchConfig",
+    "IssueConfig",
+    "Secret",
+    "SendingConfig",
+    "SmtpConfig",
+    "load",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class IssueConfig:
 
 @dataclass(frozen=True, slots=True)
 class SmtpConfig:
-    """One mail server; `timeout` in seconds per answer, `rate` in messages per second."""
+    """One mail server; `timeout` in seconds per answer, `rate` in messages per second, `per_day` in any 24 hours."""
 
     host: str = "localhost"
     port: int = 25
@@ -62,7 +73,27 @@ class SmtpConfig:
     password: Secret | None = None
     timeout: float = 60.0
     connections: int = 4
+    messages_per_connection: int | None = None
     rate: float | None = None
+    per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendingConfig:
+    """How careful the send loop is. `canary` is the reader whose copy goes first and must be accepted."""
+
+    uncertain: str = "resend"
+    canary: str | None = None
+    pause_after: int = 5
+    pause_share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DkimConfig:
+    """A key that signs every copy (RFC 6376), published under `selector`."""
+
+    selector: str
+    private_key_file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +110,8 @@ class Config:
     store: str
     secret: Secret
     smtp: tuple[SmtpConfig, ...]
+    sending: SendingConfig = SendingConfig()
+    dkim: tuple[DkimConfig, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -101,8 +134,17 @@ _SMTP: Final[Table] = {
     "password_file": v.optional(v.secret_file),
     "timeout": v.number(0, 3600),
     "connections": v.whole(1, 256),
+    "messages_per_connection": v.optional(v.whole(1, 10**6)),
     "rate": v.optional(v.number(0, 10**6)),
+    "per_day": v.optional(v.whole(1, 10**6)),
 }
+_SENDING: Final[Table] = {
+    "uncertain": v.choice("resend", "hold"),
+    "canary": v.optional(v.bare_address),
+    "pause_after": v.whole(1, 10**6),
+    "pause_share": v.number(0, 1),
+}
+_DKIM: Final[Table] = {"selector": v.text, "private_key_file": v.file}
 
 
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
@@ -118,6 +160,17 @@ def _fetch(place: Place) -> FetchConfig:
 
 def _issue(place: Place) -> IssueConfig:
     return IssueConfig(**mapping(place, _ISSUE))
+
+
+def _sending(place: Place) -> SendingConfig:
+    return SendingConfig(**mapping(place, _SENDING))
+
+
+def _dkim(place: Place) -> tuple[DkimConfig, ...]:
+    if place.is_null:
+        return ()
+    required = ("selector", "private_key_file")
+    return tuple(DkimConfig(**mapping(item, _DKIM, required=required)) for item in items(place))
 
 
 def _smtp(place: Place) -> tuple[SmtpConfig, ...]:
@@ -155,10 +208,20 @@ _ROOT: Final[Table] = {
     "secret": v.optional(v.secret),
     "secret_file": v.optional(v.secret_file),
     "smtp": _smtp,
+    "sending": _sending,
+    "dkim": _dkim,
 }
 
 # Every key of config.yaml, dotted; `tests/test_config.py` holds the shipped file equal to it.
-TABLES: Final[Mapping[str, Table]] = {"": _ROOT, "feeds": _FEED, "fetch": _FETCH, "issue": _ISSUE, "smtp": _SMTP}
+TABLES: Final[Mapping[str, Table]] = {
+    "": _ROOT,
+    "feeds": _FEED,
+    "fetch": _FETCH,
+    "issue": _ISSUE,
+    "smtp": _SMTP,
+    "sending": _SENDING,
+    "dkim": _DKIM,
+}
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -191,6 +254,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
         smtp=values.get("smtp", (SmtpConfig(),)),
+        sending=values.get("sending", SendingConfig()),
+        dkim=values.get("dkim", ()),
         warnings=tuple(_open_secrets(place)),
     )
 

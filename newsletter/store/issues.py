@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, insert, literal, select
+from sqlalchemy import Connection, Row, Select, insert, literal, select, update
 
-from newsletter.model import FrozenIssue, Publication, RenderedIssue, State, SubscriberStatus
+from newsletter.model import Delivery, FrozenIssue, Publication, RenderedIssue, State, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, renderings, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, renderings, subscribers
 
 _ISSUE: Final = select(
     issues.c.id,
@@ -22,6 +23,7 @@ _ISSUE: Final = select(
     renderings.c.publication,
     issues.c.frozen_at,
     issues.c.expires_at,
+    issues.c.paused,
 ).join_from(issues, renderings)
 
 
@@ -70,6 +72,20 @@ class Issues(Part):
         with self._db.read() as connection:
             return [_frozen(row) for row in connection.execute(query.order_by(issues.c.day))]
 
+    def pause(self, issue_id: int, reason: str, blamed: Sequence[Delivery]) -> None:
+        """Send nothing more of the issue until `resume`; `blamed` were refused for `reason`, and are owed again."""
+        again = update(deliveries).where(
+            deliveries.c.id.in_([delivery.id for delivery in blamed]), deliveries.c.state == State.REFUSED
+        )
+        with self._db.write() as connection:
+            connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=plain(reason, 1000)))
+            connection.execute(again.values(state=State.PENDING, claimed_by=None))
+
+    def resume(self, issue_id: int) -> None:
+        """Undo `pause`."""
+        with self._db.write() as connection:
+            connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=None))
+
 
 def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedIssue, publication: Publication) -> int:
     statement = insert(renderings).values(
@@ -109,4 +125,5 @@ def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
         publication=Publication(**row.publication),
         frozen_at=row.frozen_at,
         expires_at=row.expires_at,
+        paused=row.paused,
     )

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, or_, select, update
 
 from newsletter.errors import StoreError
-from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, Outcome, OutcomeKind, State, SubscriberStatus
+from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store.database import Database, Part
 from newsletter.store.locks import sole_sender
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, server_use, subscribers
 
 _ROW: Final = deliveries.c
 
@@ -61,7 +61,7 @@ _RECORD: Final = (
         not_before=bindparam("not_before"),
         reply_code=bindparam("reply_code"),
         reply_text=bindparam("reply_text"),
-        claimed_by=None,
+        claimed_by=bindparam("next_holder"),
     )
 )
 
@@ -114,13 +114,18 @@ class Ledger(Part):
         with self._db.write() as connection:
             connection.execute(change.values(doubts=1))
 
-    def claim(self, issue_id: int, limit: int, *, resend_uncertain: int) -> list[Delivery]:
+    def claim(
+        self, issue_id: int, limit: int, *, resend_uncertain: int, subscriber_id: int | None = None
+    ) -> list[Delivery]:
         """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
 
         A copy in doubt is due until it has been in doubt more than `resend_uncertain` times (0 holds it). A copy whose
         `not_before` lies ahead is not due, nor is any of an expired issue. Readers who left become WITHDRAWN instead.
+        With `subscriber_id`, only this reader's copy.
         """
         query = _CANDIDATES.where(*_due(issue_id, self._now(), resend_uncertain)).limit(limit)
+        if subscriber_id is not None:
+            query = query.where(_ROW.subscriber_id == subscriber_id)
         with self._db.write() as connection:
             while rows := connection.execute(query).all():
                 if claimed := self._claim(connection, rows):
@@ -137,40 +142,77 @@ class Ledger(Part):
 
     # --- around the final dot ---
 
-    def begin(self, deliveries: Sequence[Delivery]) -> None:
-        """CLAIMED -> SENDING, on the disk when this returns: it stands before the final dot (RFC 1047)."""
-        self._move_mine(deliveries, State.CLAIMED, State.SENDING)
+    def turn(self, results: Sequence[Result], begin: Sequence[Delivery], used: Mapping[str, int] | None = None) -> None:
+        """Note what the servers said, and that the copies of `begin` are being sent, all in one transaction.
 
-    def record(self, results: Sequence[tuple[Delivery, Outcome, datetime | None]]) -> None:
-        """SENDING -> what the server said, by model.OUTCOME_STATE, all in one transaction.
-
-        The datetime (UTC) is when the copy may be tried again, None for any time. NOT_SENT charges no attempt.
+        A result moves its row from `source` to where model.OUTCOME_STATE says; NOT_SENT charges no attempt. What begins
+        moves from CLAIMED to SENDING, on the disk when this returns: it stands there before the final dot (RFC 1047).
+        `used` is how many copies each server was given that has a limit.
         """
-        if not results:
+        if not results and not begin:
             return
-        changes = [self._change(*result) for result in results]
+        changes = [self._change(result) for result in results] + [self._beginning(delivery) for delivery in begin]
         with self._db.write() as connection:
             if connection.execute(_RECORD, changes).rowcount == len(changes):
+                self._use(connection, used or {})
                 return
-            raise self._forbidden([(change["row"], change["to"]) for change in changes], State.SENDING)
+            raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
 
-    def _change(self, delivery: Delivery, outcome: Outcome, not_before: datetime | None) -> dict[str, Any]:
-        """The parameters of _RECORD."""
+    def _change(self, result: Result) -> dict[str, Any]:
+        """The parameters of _RECORD for a copy that was answered."""
+        outcome = result.outcome
         return {
-            "row": delivery.id,
-            "source": State.SENDING,
+            "row": result.delivery.id,
+            "source": result.source,
             "holder": self._holder,
-            "to": _checked(State.SENDING, OUTCOME_STATE[outcome.kind]),
+            "to": _checked(result.source, OUTCOME_STATE[outcome.kind]),
+            "next_holder": None,
             "charged": int(outcome.kind is not OutcomeKind.NOT_SENT),
             "doubted": int(outcome.kind is OutcomeKind.UNCERTAIN),
-            "not_before": not_before,
+            "not_before": result.not_before,
             "reply_code": outcome.code,
             "reply_text": plain(outcome.text),
         }
 
-    def refuse(self, delivery: Delivery, text: str) -> None:
-        """CLAIMED -> REFUSED: no copy can be made for this reader; `text` says why."""
-        self._move_mine([delivery], State.CLAIMED, State.REFUSED, claimed_by=None, reply_text=plain(text))
+    def _beginning(self, delivery: Delivery) -> dict[str, Any]:
+        """The parameters of _RECORD for a copy whose message goes out next."""
+        return {
+            "row": delivery.id,
+            "source": State.CLAIMED,
+            "holder": self._holder,
+            "to": State.SENDING,
+            "next_holder": self._holder,
+            "charged": 0,
+            "doubted": 0,
+            "not_before": None,
+            "reply_code": None,
+            "reply_text": None,
+        }
+
+    def _use(self, connection: Connection, used: Mapping[str, int]) -> None:
+        if not used:
+            return
+        second = int(self._now().timestamp())
+        statement = self._db.insert(server_use)
+        more = statement.on_conflict_do_update(
+            index_elements=[server_use.c.server, server_use.c.second],
+            set_={"messages": server_use.c.messages + statement.excluded.messages},
+        )
+        rows = [{"server": server, "second": second, "messages": number} for server, number in used.items()]
+        connection.execute(more, rows)
+
+    def used(self, seconds: float) -> dict[str, list[float]]:
+        """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.
+
+        Ages are rounded down, so that a limit errs on the side of fewer; what is older is forgotten.
+        """
+        now = self._now().timestamp()
+        with self._db.write() as connection:
+            connection.execute(delete(server_use).where(server_use.c.second < int(now - seconds) - 1))
+            found: dict[str, list[float]] = {}
+            for row in connection.execute(select(server_use)):
+                found.setdefault(row.server, []).extend([max(0.0, now - row.second - 1)] * row.messages)
+        return found
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """CLAIMED -> PENDING: the run stops before their turn."""
@@ -183,14 +225,14 @@ class Ledger(Part):
         mine = (_ROW.id.in_(ids), _ROW.claimed_by == self._holder)
         with self._db.write() as connection:
             if _move(connection, {source}, to, *mine, **values) != len(ids):
-                raise self._forbidden([(row_id, to) for row_id in ids], source)
+                raise self._forbidden([(row_id, to, source) for row_id in ids])
 
-    def _forbidden(self, moves: Sequence[tuple[int, State]], source: State) -> StoreError:
+    def _forbidden(self, moves: Sequence[tuple[int, State, State]]) -> StoreError:
         """The error that names the row which was not where the move starts; the transaction under way is not seen."""
-        asked = select(_ROW.id, _ROW.state, _ROW.claimed_by).where(_ROW.id.in_([row_id for row_id, _ in moves]))
+        asked = select(_ROW.id, _ROW.state, _ROW.claimed_by).where(_ROW.id.in_([move[0] for move in moves]))
         with self._db.read() as connection:
             found = {row.id: row for row in connection.execute(asked)}
-        for row_id, to in moves:
+        for row_id, to, source in moves:
             row = found.get(row_id)
             if row is None:
                 return StoreError(f"{self._db.name}: delivery {row_id} does not exist, so it cannot become {to}")
@@ -210,6 +252,13 @@ class Ledger(Part):
         with self._db.read() as connection:
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
+
+    def state_of(self, issue_id: int, subscriber_id: int) -> State | None:
+        """Where one reader's copy stands; None when there is none."""
+        query = select(_ROW.state).where(_ROW.issue_id == issue_id, _ROW.subscriber_id == subscriber_id)
+        with self._db.read() as connection:
+            found: State | None = connection.execute(query).scalar()
+        return found
 
     def next_due(self, issue_id: int) -> datetime | None:
         """When the first of the deferred copies may be tried again (UTC)."""

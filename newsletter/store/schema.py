@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     Date,
     DateTime,
@@ -26,10 +27,10 @@ from sqlalchemy import (
     text,
 )
 
-from newsletter.model import TRANSITIONS, State, SubscriberStatus, Verdict
+from newsletter.model import OPEN, State, SubscriberStatus, Verdict
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -87,6 +88,7 @@ issues = Table(
     Column("day", Date, nullable=False, unique=True),
     Column("frozen_at", Utc, nullable=False),
     Column("expires_at", Utc, nullable=False),
+    Column("paused", Text),  # the reason
 )
 
 # One per issue today. Editions, when they come, are further renderings of the same issue.
@@ -124,8 +126,17 @@ deliveries = Table(
 # Rows that can still move. Written into the SQL as it stands in the index: SQLite uses a partial index only for a query
 # that repeats its condition (sqlite.org/partialindex.html section 3), and then a claim reads the rows it takes, however
 # many were sent before.
-OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state, moves in TRANSITIONS.items() if moves)})")
+OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state in State if state in OPEN)})")
 Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS, postgresql_where=OPEN_ROWS)
+
+# How many messages a server with a limit got in each second, for the limits that outlive a run.
+server_use = Table(
+    "server_use",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("second", BigInteger, primary_key=True, autoincrement=False),  # of Unix time
+    Column("messages", Integer, nullable=False),
+)
 
 runs = Table(
     "runs",

@@ -1,0 +1,91 @@
+"""The doctor: tries everything a run needs, one thing after the other, and sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from newsletter import pipeline
+from newsletter.config import Config, SmtpConfig
+from newsletter.errors import NewsletterError
+from newsletter.issue import compose
+from newsletter.lint import Level, lint
+from newsletter.model import SubscriberStatus
+from newsletter.store import Store
+from newsletter.transport import connect, name
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried; `exit_code` is 0 when it works."""
+
+    what: str
+    words: str
+    exit_code: int = 0
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Try one thing after the other; an error is a finding and stops nothing."""
+    yield from (Finding("config", warning, 1) for warning in config.warnings)
+    yield _tried("secret", lambda: _secret(config))
+    yield _tried("store", lambda: _store(config))
+    yield _tried("feeds and templates", lambda: _issue(config))
+    for server in config.smtp:
+        yield _tried(f"smtp {name(server)}", partial(_server, server))
+    yield from _keys(config)
+
+
+def _tried(what: str, act: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, act())
+    except NewsletterError as error:
+        return Finding(what, str(error), error.exit_code)
+
+
+def _secret(config: Config) -> str:
+    config.secret.reveal()
+    return "is set"
+
+
+def _store(config: Config) -> str:
+    with Store.open(config.store) as store:
+        return f"{store.count_subscribers()[SubscriberStatus.ACTIVE]} active subscribers"
+
+
+def _issue(config: Config) -> str:
+    """Today's issue, as far as the lint."""
+    world = pipeline.World()
+    day = pipeline.today(config, world.now())
+    gathered = pipeline.gather(config, day, world)
+    if gathered.failures:
+        raise NewsletterError("; ".join(gathered.failures))
+    issue = compose(gathered.feeds, day, config.issue)
+    if not issue.papers:
+        return f"no papers for {day}"
+    errors = [finding.message for finding in lint(pipeline.render(config, issue)) if finding.level is Level.ERROR]
+    if errors:
+        raise NewsletterError("; ".join(errors))
+    return f"{len(issue.papers)} papers for {day}, and the mail passes its lint"
+
+
+def _server(server: SmtpConfig) -> str:
+    """Connect, secure, log in, and leave."""
+    connection = connect(server)
+    connection.socket.sendall(b"QUIT\r\n")
+    connection.socket.close()
+    offered = ", ".join(sorted(word.upper() for word in connection.extensions))
+    return f"connected ({server.tls}, {'logged in' if server.username else 'no login'}); offers {offered}"
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    if not config.dkim:
+        yield Finding("dkim", "no key here; your relay has to sign")
+    try:
+        signers = pipeline.signers(config)
+    except NewsletterError as error:
+        yield Finding("dkim", str(error), error.exit_code)
+        return
+    for signer in signers:
+        where, text = signer.record
+        yield Finding("dkim", f'publish this TXT record\n     {where}. IN TXT "{text}"')

@@ -1,0 +1,178 @@
+"""Filters for the whole list: which papers stay, which are lifted to the top, and why. Pure.
+
+Of several rules that meet in one paper the first of these decides: `exclude` drops it; a pin keeps it; whatever else
+is asked for (`include`, `categories`, `min_upvotes`) must all be met. Letters match without regard to case and accents
+everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from newsletter.model import Paper
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the operator wants of the feeds. An empty rule asks for nothing.
+
+    `include`, `exclude` and `pin` are keywords or phrases, looked for in title, abstract and keywords: see `mentions`.
+    `authors` and `organisations` are followed: their papers are pinned. Of `categories`, such as ``cs.LG`` or ``cs``,
+    a paper must be in one; a source that tells no categories has none of them.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    pin: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    organisations: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    min_upvotes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What is left, pinned papers first. `pinned` has the reason by key of paper, such as ``author: Ada Lovelace``."""
+
+    kept: tuple[Paper, ...]
+    pinned: Mapping[str, str]
+    left_out: int
+
+
+def apply(papers: Sequence[Paper], filters: Filters) -> Filtered:
+    """Filter ranked papers; pinned ones come first, and among each kind the order stays as it was."""
+    wanted = [paper for paper in papers if not _mentions_any(paper, filters.exclude)]
+    pinned = {paper.key: reason for paper in wanted if (reason := _why_pinned(paper, filters))}
+    lifted = [paper for paper in wanted if paper.key in pinned]
+    others = [paper for paper in wanted if paper.key not in pinned and _meets(paper, filters)]
+    kept = (*lifted, *others)
+    return Filtered(kept=kept, pinned=pinned, left_out=len(papers) - len(kept))
+
+
+def _meets(paper: Paper, filters: Filters) -> bool:
+    return (
+        (not filters.include or _mentions_any(paper, filters.include))
+        and (not filters.categories or any(_is_in(paper, category) for category in filters.categories))
+        and (not filters.min_upvotes or paper.upvotes is None or paper.upvotes >= filters.min_upvotes)
+    )
+
+
+def _why_pinned(paper: Paper, filters: Filters) -> str | None:
+    """The first rule that lifts the paper, in the operator's own words."""
+    for kind, terms, matches in (
+        ("keyword", filters.pin, _says),
+        ("author", filters.authors, _is_by),
+        ("organisation", filters.organisations, _comes_from),
+    ):
+        for term in terms:
+            if matches(paper, term):
+                return f"{kind}: {_unquoted(term)}"
+    return None
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+# Scripts that write words without spaces between them (Korean has spaces, but joins particles to its words): Thai to
+# Myanmar, Khmer, kana, Han, Hangul, Han of the supplementary planes.
+_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
+_STARTS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]")
+_ENDS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]$")
+_LETTER: Final = rf"[^\W{_UNSPACED}]"  # or digit: of a script with spaces, where a word ends before the next space
+
+# The marks of Latin, Greek and Cyrillic letters; those of kana and of Indian scripts make other letters.
+_ACCENTS: Final = re.compile("[\u0300-\u036f]")
+# Letters that Unicode does not take apart, and hyphens, dashes and quotation marks that are alike to a reader.
+_ALIKE: Final = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "’": "'"}
+    | dict.fromkeys("-\u2010\u2011\u2012\u2013\u2014\u2212", " ")
+    | {"\u00ad": None}
+)
+_QUOTES: Final = "\"'“”„«»「」 \t"
+
+
+@lru_cache(maxsize=4096)  # each text is compared with every term
+def fold(text: str) -> str:
+    """The text as it is compared: without case and accents, hyphens as spaces, runs of white space as one space."""
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
+    return " ".join(unicodedata.normalize("NFKC", bare).translate(_ALIKE).split())
+
+
+def mentions(texts: Iterable[str], term: str) -> bool:
+    """Whether one of the texts holds the keyword or phrase as whole words.
+
+    Case, accents and the difference between hyphen and space do not matter: ``self supervised`` finds
+    *Self-Supervised*. Quotation marks around a phrase may be left out. ``net`` does not find *network*; in scripts
+    without spaces between words, where nothing shows their ends, any occurrence counts. A blank term finds nothing.
+    """
+    wanted = fold(_unquoted(term))
+    if not wanted:
+        return False
+    before = "" if _STARTS_UNSPACED.match(wanted) else f"(?<!{_LETTER})"
+    after = "" if _ENDS_UNSPACED.search(wanted) else f"(?!{_LETTER})"
+    pattern = re.compile(before + re.escape(wanted) + after)
+    return any(pattern.search(fold(text)) for text in texts)
+
+
+def _unquoted(term: str) -> str:
+    return term.strip(_QUOTES)
+
+
+def _says(paper: Paper, keyword: str) -> bool:
+    return mentions((paper.title, paper.abstract, *paper.keywords), keyword)
+
+
+def _mentions_any(paper: Paper, keywords: Sequence[str]) -> bool:
+    return any(_says(paper, keyword) for keyword in keywords)
+
+
+def _comes_from(paper: Paper, organisation: str) -> bool:
+    """``Google`` follows *Google DeepMind* too."""
+    return paper.organisation is not None and mentions((paper.organisation,), organisation)
+
+
+def _is_in(paper: Paper, category: str) -> bool:
+    """Feeds give categories among the keywords; ``cs`` stands for all of *cs.LG*, *cs.CV*..."""
+    wanted = fold(category).removesuffix(".*")
+    return any(word == wanted or word.startswith(f"{wanted}.") for word in map(fold, paper.keywords) if wanted)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+_SUFFIXES: Final = frozenset({"jr", "sr", "ii", "iii", "iv"})
+
+
+def same_name(wanted: str, name: str) -> bool:
+    """Whether a paper's author may be the person that is followed.
+
+    The family name, the last word or what stands before a comma, must be equal. So must the given names as far as both
+    sides have them, where an initial stands for any name it begins: ``A. Lovelace`` is *Ada Lovelace* and *Ada King
+    Lovelace* (and, as nobody can tell, *Alan Lovelace*). A wanted name of one word is a family name.
+    """
+    given, family = _parts(wanted)
+    their_given, their_family = _parts(name)
+    if not family or family != their_family:
+        return False
+    if not given or "".join(given) == "".join(their_given):  # Xiao-Ming is Xiaoming
+        return True
+    return bool(their_given) and all(_same_given(*pair) for pair in zip(given, their_given, strict=False))
+
+
+def _parts(name: str) -> tuple[tuple[str, ...], str]:
+    """Given names and family name, folded; ``Lovelace, Ada K.`` is ``Ada K. Lovelace``, and a final Jr is nobody's."""
+    family, comma, given = name.partition(",")
+    words = fold((f"{given} {family}" if comma else name).replace(".", " ")).split()
+    words = [word for word in words if word not in _SUFFIXES] or words
+    return tuple(words[:-1]), words[-1] if words else ""
+
+
+def _same_given(one: str, other: str) -> bool:
+    return one == other or (min(len(one), len(other)) == 1 and one[0] == other[0])
+
+
+def _is_by(paper: Paper, author: str) -> bool:
+    return any(same_name(author, name) for name in paper.authors)

@@ -1,0 +1,8 @@
+"""SMTP: hands over envelopes on several kept connections and says what the servers said about them."""
+
+from newsletter.transport.connect import connect, name
+from newsletter.transport.limits import DAY
+from newsletter.transport.pool import Pool
+from newsletter.transport.session import Answer, Copy, Down, Event, Ready
+
+__all__ = ["DAY", "Answer", "Copy", "Down", "Event", "Pool", "Ready", "connect", "name"]

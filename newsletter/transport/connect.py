@@ -1,0 +1,122 @@
+"""Opens a connection to a mail server: TCP, TLS and login, by smtplib; anything less than was asked for is an error."""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import socket
+import ssl
+from dataclasses import dataclass
+
+from newsletter.config import SmtpConfig
+from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.transport.session import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connected, secured and logged in socket, and what the server offered to EHLO (lower case, with parameters)."""
+
+    socket: socket.socket
+    extensions: dict[str, str]
+
+
+def name(server: SmtpConfig) -> str:
+    """How the operator is told of a server."""
+    return f"{server.host}:{server.port}"
+
+
+def connect(server: SmtpConfig) -> Connection:
+    """Connect to `server`, blocking. Raises TransportUnavailable, and TransportMisconfigured when a person must act."""
+    try:
+        smtp = _open(server)
+    except ssl.SSLCertVerificationError as error:
+        reason = f"its certificate is not to be trusted: {error.verify_message}"
+        raise TransportMisconfigured(f"{name(server)}: {reason}; see smtp.ca_file") from error
+    except smtplib.SMTPResponseException as error:
+        raise TransportUnavailable(
+            f"{name(server)} does not serve us: {error.smtp_code} {one_line(error.smtp_error)}"
+        ) from error
+    except OSError as error:  # smtplib's own exceptions are OSErrors too
+        raise TransportUnavailable(f"{name(server)}: {one_line(error)}") from error
+    return _detached(smtp)
+
+
+def _detached(smtp: smtplib.SMTP) -> Connection:
+    """The socket without smtplib, which reads and writes one command at a time."""
+    line, extensions = smtp.sock, {key.lower(): value for key, value in smtp.esmtp_features.items()}
+    assert line is not None
+    if smtp.file is not None:
+        smtp.file.close()
+    smtp.sock = smtp.file = None
+    # A message that is not the last write of a burst would wait for the delayed acknowledgement: 40 ms each.
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(line, extensions)
+
+
+def _open(server: SmtpConfig) -> smtplib.SMTP:
+    # The host goes to the constructor: only then does smtplib check the certificate's name.
+    if server.tls == "implicit":
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+            server.host, server.port, _hostname(), timeout=server.timeout, context=_context(server)
+        )
+    else:
+        smtp = smtplib.SMTP(server.host, server.port, _hostname(), timeout=server.timeout)
+    try:
+        smtp.ehlo_or_helo_if_needed()
+        if server.tls == "starttls":
+            _starttls(smtp, server)
+        if server.username is not None:
+            _login(smtp, server)
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def _starttls(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
+    if not smtp.has_extn("starttls"):
+        raise TransportMisconfigured(f"{name(server)} does not offer STARTTLS, and smtp.tls asks for it")
+    try:
+        code, reply = smtp.starttls(context=_context(server))
+    except smtplib.SMTPResponseException as error:
+        code, reply = error.smtp_code, one_line(error.smtp_error).encode()
+    if code != 220:
+        raise TransportUnavailable(f"{name(server)} refused STARTTLS: {code} {one_line(reply)}")
+    smtp.ehlo()
+
+
+def _context(server: SmtpConfig) -> ssl.SSLContext:
+    """Verifies certificate and name; TLS 1.2 at least."""
+    try:
+        context = ssl.create_default_context(cafile=server.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise TransportMisconfigured(f"smtp.ca_file {server.ca_file} cannot be used: {one_line(error)}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _login(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
+    assert server.username is not None
+    password = server.password.reveal() if server.password is not None else ""
+    if not smtp.has_extn("auth"):
+        raise TransportMisconfigured(f"{name(server)} offers no login, and smtp.username asks for one")
+    try:
+        smtp.login(server.username, password)
+    except smtplib.SMTPAuthenticationError as error:
+        temporary = error.smtp_code < 500
+        kind = TransportUnavailable if temporary else TransportMisconfigured
+        raise kind(
+            f"{name(server)} refused the login of {server.username}: {error.smtp_code} {one_line(error.smtp_error)}"
+        ) from None  # the cause would carry what was sent
+    except smtplib.SMTPNotSupportedError as error:
+        raise TransportMisconfigured(f"{name(server)}: {one_line(error)}") from error
+
+
+def _hostname() -> str:
+    """The name for EHLO (RFC 5321 section 4.1.1.1): this host's if it is a full one, else an address literal.
+
+    getfqdn would ask DNS, which can hang for seconds.
+    """
+    own = socket.gethostname()
+    return own if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", own) else "[127.0.0.1]"

@@ -1,0 +1,405 @@
+"""The connections to all mail servers, in one loop: several at once for each, opened in parallel, within its limits.
+
+A server that refuses us slows only itself: it is put aside for a while, and the others take its copies. When none is
+left, the pool raises TransportUnavailable, and whoever sends stops; nobody is charged.
+"""
+
+from __future__ import annotations
+
+import queue
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from newsletter.config import SmtpConfig
+from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.model import OutcomeKind
+from newsletter.transport.connect import Connection, connect, name
+from newsletter.transport.limits import DAY, Window
+from newsletter.transport.session import Answer, Copy, Down, Event, Session
+
+# The server may take its time to store the message; giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
+AFTER_DOT: Final = 600.0  # seconds
+
+# Connections of one server lost in a row without one accepted copy, after all that were open: then it is the server's
+# trouble, not a copy's.
+LOST_IN_A_ROW: Final = 5
+
+# Copies in a row that one server blocked by policy: then it is about us, and it is left alone before it does harm.
+BLOCKED_IN_A_ROW: Final = 3
+
+# Seconds before the next attempt to connect to a server that has served us in this run and now does not.
+RECONNECT: Final = (0.5, 2.0, 5.0)
+
+# Seconds until a server that was put aside gets another chance, while others serve.
+ASIDE: Final = 300.0
+
+_QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
+_READ: Final = 65_536  # bytes
+
+
+@dataclass(eq=False)
+class _Relay:
+    """One mail server in this run."""
+
+    server: SmtpConfig
+    rate: Window | None
+    day: Window | None
+    lines: set[_Line] = field(default_factory=set)
+    opening: int = 0
+    ceiling: int = 0  # connections it allows, as far as we know
+    failures: int = 0  # to connect, in a row
+    losses: int = 0  # of connections, in a row
+    blocked: int = 0  # copies, in a row
+    served: bool = False
+    not_before: float = 0.0
+    error: TransportUnavailable | None = None  # put aside, and why
+
+    @property
+    def windows(self) -> list[Window]:
+        return [window for window in (self.rate, self.day) if window is not None]
+
+
+@dataclass(eq=False)
+class _Line:
+    """One connection."""
+
+    relay: _Relay
+    socket: socket.socket
+    session: Session
+    moved: float  # when bytes last went either way
+    watched: int = selectors.EVENT_READ
+
+    @property
+    def full(self) -> bool:
+        """Whether it has carried as many messages as its server takes on one connection."""
+        most = self.relay.server.messages_per_connection
+        carried = self.session.messages + (self.session.offered is not None)
+        return most is not None and carried >= most
+
+
+class Pool:
+    """Carries copies over the connections of `servers`. Not for threads: one loop owns it.
+
+    `used` is what earlier runs noted of each server, for limits that outlive a run: its messages' ages in seconds.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[SmtpConfig],
+        *,
+        used: Mapping[str, Iterable[float]] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        after_dot: float = AFTER_DOT,
+    ) -> None:
+        self._monotonic, self._after_dot = monotonic, after_dot
+        self._relays = [self._relay(server, (used or {}).get(name(server), ())) for server in servers]
+        self._selector = selectors.DefaultSelector()
+        self._opened: queue.SimpleQueue[tuple[_Relay, Connection | TransportUnavailable]] = queue.SimpleQueue()
+        self._bell, self._button = socket.socketpair()
+        self._bell.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        self._carrying: dict[Copy, _Line] = {}
+        self._touched: set[_Line] = set()
+        self._checked = monotonic()
+        self._closed = False
+
+    def _relay(self, server: SmtpConfig, ages: Iterable[float]) -> _Relay:
+        now = self._monotonic()
+        relay = _Relay(
+            server,
+            Window.per_second(server.rate) if server.rate is not None else None,
+            Window(server.per_day, DAY) if server.per_day is not None else None,
+            ceiling=server.connections,
+        )
+        times = [now - age for age in ages]
+        for window in relay.windows:
+            window.remember(times)
+        return relay
+
+    # --- for the sender ----------------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Copies that were offered and not answered."""
+        return len(self._carrying)
+
+    def offer(self, next_copy: Callable[[], Copy | None]) -> list[Event]:
+        """Offer copies on every connection that is free and within its limits, until `next_copy` gives None."""
+        events: list[Event] = []
+        for line in self._takers():
+            copy = next_copy()
+            if copy is None:
+                break
+            now = self._monotonic()
+            for window in line.relay.windows:
+                window.take(now)
+            copy.server = name(line.relay.server)
+            self._carrying[copy] = line
+            self._touched.add(line)
+            events += self._noted(line, line.session.offer(copy))
+        return events
+
+    def go(self, copy: Copy) -> None:
+        """Let the message of a copy that was Ready out."""
+        line = self._carrying.get(copy)
+        if line is not None:
+            line.session.go(copy)
+            self._touched.add(line)
+
+    def turn(self, *, hungry: bool) -> list[Event]:
+        """Write what is to be written, wait until something happens, and say what; `hungry`: there are more copies.
+
+        Raises TransportUnavailable when no server is left and nothing is on its way.
+        """
+        events = self._flush()
+        if hungry:
+            self._open()
+        if events:
+            return events
+        for key, mask in self._selector.select(self._patience(hungry=hungry)):
+            line = key.data
+            if line is None:
+                events += self._welcome()
+                continue
+            if mask & selectors.EVENT_READ:
+                events += self._read(line)
+            if mask & selectors.EVENT_WRITE and line in line.relay.lines:
+                events += self._write(line)
+        return events + self._overdue()
+
+    def full_until(self) -> float | None:
+        """Seconds until a server that has used up its day takes messages again; None when one may take some now."""
+        now = self._monotonic()
+        waits = [relay.day.allowed_at(now) - now if relay.day else 0.0 for relay in self._relays if not relay.error]
+        return min(waits) if waits and min(waits) > 0 else None
+
+    def close(self) -> None:
+        """Say goodbye on connections where nothing is on its way, and hang up."""
+        self._closed = True
+        lines = [line for relay in self._relays for line in relay.lines]
+        polite = [line for line in lines if line.session.idle and not line.session.waiting]
+        for line in polite:
+            with suppress(OSError):
+                line.socket.settimeout(_QUIT_WITHIN)
+                line.socket.sendall(b"QUIT\r\n")
+        deadline = time.monotonic() + _QUIT_WITHIN
+        for line in polite:
+            with suppress(OSError):
+                line.socket.settimeout(max(0.01, deadline - time.monotonic()))
+                line.socket.recv(_READ)
+        for line in lines:
+            self._drop(line)
+        self._selector.close()
+        self._bell.close()
+        self._button.close()
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Open connections where some are missing; raises TransportUnavailable when no server is left."""
+        now = self._monotonic()
+        for relay in self._relays:
+            if relay.error is not None and now >= relay.not_before and self._others_serve(relay):
+                relay.error, relay.failures, relay.losses, relay.blocked = None, 0, 0, 0
+            while relay.error is None and now >= relay.not_before and len(relay.lines) + relay.opening < relay.ceiling:
+                if not relay.served and relay.opening:  # the first connection tells whether the server serves at all
+                    break
+                relay.opening += 1
+                threading.Thread(target=self._connect, args=(relay,), daemon=True).start()
+        if not self._carrying and all(relay.error for relay in self._relays):
+            raise self._worst()
+
+    def _others_serve(self, relay: _Relay) -> bool:
+        return any(other.error is None for other in self._relays if other is not relay)
+
+    def _worst(self) -> TransportUnavailable:
+        errors = [relay.error for relay in self._relays if relay.error is not None]
+        return next((error for error in errors if isinstance(error, TransportMisconfigured)), errors[0])
+
+    def _connect(self, relay: _Relay) -> None:
+        """In a thread of its own: connecting blocks, in DNS too."""
+        try:
+            made: Connection | TransportUnavailable = connect(relay.server)
+        except TransportUnavailable as error:
+            made = error
+        except Exception as error:  # whatever it is, the loop must hear of it
+            made = TransportUnavailable(f"{name(relay.server)}: {error}")
+        self._opened.put((relay, made))
+        with suppress(OSError):
+            self._button.send(b"!")
+        if self._closed and isinstance(made, Connection):
+            made.socket.close()
+
+    def _welcome(self) -> list[Event]:
+        """Take in the connections that the threads made, or did not."""
+        with suppress(BlockingIOError):
+            self._bell.recv(_READ)
+        events: list[Event] = []
+        with suppress(queue.Empty):
+            while True:
+                relay, made = self._opened.get_nowait()
+                relay.opening -= 1
+                if isinstance(made, Connection):
+                    self._add(relay, made)
+                else:
+                    self._not_opened(relay, made)
+                    events.append(Down(str(made)))
+        return events
+
+    def _add(self, relay: _Relay, made: Connection) -> None:
+        made.socket.setblocking(False)
+        line = _Line(relay, made.socket, Session(name(relay.server), made.extensions), self._monotonic())
+        relay.lines.add(line)
+        relay.served, relay.failures = True, 0
+        self._selector.register(line.socket, line.watched, line)
+
+    def _not_opened(self, relay: _Relay, error: TransportUnavailable) -> None:
+        if isinstance(error, TransportMisconfigured) or not relay.served:
+            self._put_aside(relay, error)
+        elif relay.lines:
+            relay.ceiling = len(relay.lines)  # it allows no more than these
+        elif relay.failures < len(RECONNECT):
+            relay.not_before = self._monotonic() + RECONNECT[relay.failures]
+            relay.failures += 1
+        else:
+            self._put_aside(relay, error)
+
+    def _put_aside(self, relay: _Relay, error: TransportUnavailable) -> None:
+        relay.error, relay.not_before = error, self._monotonic() + ASIDE
+
+    def _drop(self, line: _Line) -> None:
+        line.relay.lines.discard(line)
+        self._touched.discard(line)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(line.socket)
+        line.socket.close()
+
+    # --- what happens on them ----------------------------------------------------------------------------------------
+
+    def _takers(self) -> Iterator[_Line]:
+        """The connections that may take a copy now."""
+        now = self._monotonic()
+        for relay in self._relays:
+            if relay.error is not None:
+                continue
+            for line in tuple(relay.lines):
+                if line.full and line.session.idle:
+                    self._drop_politely(line)
+                elif not line.full and line.session.free:
+                    if any(window.allowed_at(now) > now for window in relay.windows):
+                        break
+                    yield line
+
+    def _drop_politely(self, line: _Line) -> None:
+        with suppress(OSError):
+            line.socket.send(b"QUIT\r\n")
+        self._drop(line)
+
+    def _patience(self, *, hungry: bool) -> float:
+        """Seconds to wait for something to happen: until a limit or a new attempt allows more, at most one."""
+        now = self._monotonic()
+        waits = [1.0]
+        for relay in self._relays if hungry else ():
+            if relay.error is None and relay.lines:
+                waits += [window.allowed_at(now) - now for window in relay.windows]
+            elif relay.error is None and not relay.opening:
+                waits.append(max(0.0, relay.not_before - now))
+        return min((wait for wait in waits if wait > 0), default=1.0)
+
+    def _flush(self) -> list[Event]:
+        touched, self._touched = self._touched, set()
+        return [event for line in touched for event in self._write(line)]
+
+    def _write(self, line: _Line) -> list[Event]:
+        """Write as much as the system takes; watch for more room only while there is something left."""
+        session = line.session
+        try:
+            while session.outbox and not session.closed:
+                with memoryview(session.outbox) as view:
+                    number = line.socket.send(view)
+                session.wrote(number)
+                line.moved = self._monotonic()
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            pass
+        except OSError as error:
+            return self._noted(line, [*self._last_words(line), *session.lost(error.strerror or str(error))])
+        watched = selectors.EVENT_READ | (selectors.EVENT_WRITE if session.outbox else 0)
+        if watched != line.watched and line in line.relay.lines:
+            line.watched = watched
+            self._selector.modify(line.socket, watched, line)
+        return []
+
+    def _last_words(self, line: _Line) -> list[Event]:
+        """What the server had said before it hung up, such as 421 and why."""
+        try:
+            data = line.socket.recv(_READ)
+        except OSError:
+            return []
+        return line.session.receive(data) if data else []
+
+    def _read(self, line: _Line) -> list[Event]:
+        events: list[Event] = []
+        try:
+            while not line.session.closed:
+                data = line.socket.recv(_READ)
+                line.moved = self._monotonic()
+                events += line.session.receive(data)
+                if len(data) < _READ and not isinstance(line.socket, ssl.SSLSocket):
+                    break
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            events += line.session.lost(error.strerror or str(error))
+        if line.session.outbox:
+            self._touched.add(line)
+        return self._noted(line, events)
+
+    def _overdue(self) -> list[Event]:
+        """Connections whose server has been silent for too long; looked at once a second."""
+        now = self._monotonic()
+        if now - self._checked < 1.0 and self._after_dot >= 1.0:
+            return []
+        self._checked = now
+        events: list[Event] = []
+        for line in [line for relay in self._relays for line in relay.lines]:
+            timeout = self._after_dot if line.session.at_the_dot else line.relay.server.timeout
+            if line.session.waiting and now - line.moved > timeout:
+                events += self._noted(line, line.session.lost(f"no answer within {timeout:g} seconds"))
+        return events
+
+    def _noted(self, line: _Line, events: list[Event]) -> list[Event]:
+        """The same events, after drawing the conclusions about the server."""
+        relay = line.relay
+        carried = any(isinstance(event, Answer) for event in events)
+        for event in events:
+            if isinstance(event, Answer):
+                self._carrying.pop(event.copy, None)
+                if event.outcome.kind is OutcomeKind.ACCEPTED:
+                    relay.losses = relay.blocked = 0
+                elif event.outcome.kind is OutcomeKind.BLOCKED:
+                    relay.blocked += 1
+                    if relay.blocked >= BLOCKED_IN_A_ROW:
+                        said = f"{event.outcome.code} {event.outcome.text}"
+                        self._put_aside(relay, TransportUnavailable(f"{name(relay.server)} blocks us: {said}"))
+            elif isinstance(event, Down):
+                self._ended(line, event, carried=carried)
+        return events
+
+    def _ended(self, line: _Line, down: Down, *, carried: bool) -> None:
+        """A session is over. One on which nothing was on its way was only tired of waiting."""
+        relay = line.relay
+        self._drop(line)
+        if down.error is not None:
+            self._put_aside(relay, down.error)
+        elif carried:
+            relay.losses += 1
+            if relay.losses >= LOST_IN_A_ROW + relay.server.connections - 1:  # all may fall at once
+                words = f"{name(relay.server)} drops every connection ({down.reason})"
+                self._put_aside(relay, TransportUnavailable(words))

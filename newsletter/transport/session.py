@@ -1,0 +1,313 @@
+"""One SMTP session after login, without a socket: bytes in, events and bytes to write out.
+
+A copy goes through it in two steps. `offer` writes its envelope (MAIL, RCPT, DATA); when the server is ready for the
+message, Ready comes out, and the ledger has its say. `go` writes the message and its final dot; then Answer comes out.
+With PIPELINING (RFC 2920) the envelope is one write, and the next copy's follows a message without waiting.
+
+What a reply means stands in the tables: a fact about one reader, charged to them, or the server's trouble with
+everybody, charged to nobody. The two must never be mixed up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
+
+
+class Stage(StrEnum):
+    """What the server is answering."""
+
+    MAIL = "MAIL FROM"
+    RCPT = "RCPT TO"
+    DATA = "DATA"
+    DOT = "the message"
+    RESET = "RSET"
+
+
+# Replies that condemn the run, not the reader: sender refused, login missing, message too big.
+_EVERYBODY: Final[dict[Stage, re.Pattern[str]]] = {
+    Stage.MAIL: re.compile(r"5\d\d"),
+    Stage.RCPT: re.compile(r"530"),
+    Stage.DATA: re.compile(r"530|552"),
+    Stage.DOT: re.compile(r"552|5\d\d 5\.3\.4"),
+}
+
+_GOOD: Final[dict[Stage, frozenset[int]]] = {
+    Stage.MAIL: frozenset({250}),
+    Stage.RCPT: frozenset({250, 251, 252}),
+    Stage.DATA: frozenset({354}),
+    Stage.DOT: frozenset({250}),
+    Stage.RESET: frozenset({250}),
+}
+
+# Policy (RFC 3463 section 3.8): spam, authentication, reputation. It says nothing about the address, so the copy waits.
+_POLICY: Final = re.compile(r"5\d\d 5\.7\.\d+")
+
+_CLOSING: Final = 421  # RFC 5321 section 3.8: said at any stage, nothing was taken
+_LONGEST_REPLY: Final = 500  # characters kept of a server's words
+_LONGEST_LINE: Final = 65_536  # bytes without a line end: then it is no SMTP server
+_END: Final = b".\r\n"
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    """One reader's copy on its way: the ledger's row and what goes over the wire.
+
+    `begun` is the sender's note that the row is SENDING; `server` names who was offered it.
+    """
+
+    delivery: Delivery
+    envelope: Envelope
+    begun: bool = False
+    server: str = ""
+    refusal: tuple[Stage, int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The server waits for this copy's message: note in the ledger that it is being sent, then `go`."""
+
+    copy: Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of this copy."""
+
+    copy: Copy
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The session is over; `error` says why, when the reason concerns everybody."""
+
+    reason: str
+    error: TransportUnavailable | None = None
+
+
+Event = Ready | Answer | Down
+
+
+@dataclass
+class Session:
+    """The conversation with the server `name`, which offered `extensions` (lower case) to EHLO."""
+
+    name: str
+    extensions: dict[str, str]
+    outbox: bytearray = field(default_factory=bytearray, init=False)
+    closed: bool = field(default=False, init=False)
+    offered: Copy | None = field(default=None, init=False)  # its envelope is out
+    sent: Copy | None = field(default=None, init=False)  # its message is out, its answer is not in
+    messages: int = field(default=0, init=False)
+    _expected: deque[tuple[Stage, Copy | None]] = field(default_factory=deque, init=False)
+    _inbox: bytearray = field(default_factory=bytearray, init=False)
+    _words: list[str] = field(default_factory=list, init=False)
+    _written: int = field(default=0, init=False)  # bytes, over the session's life
+    _dot_at: int = field(default=0, init=False)  # `_written` when the final dot of `sent` is out
+
+    @property
+    def pipelining(self) -> bool:
+        """Whether commands may be sent before the answers to those before them (RFC 2920)."""
+        return "pipelining" in self.extensions
+
+    @property
+    def free(self) -> bool:
+        """Whether a copy may be offered now."""
+        return not self.closed and self.offered is None and (self.sent is None or self.pipelining)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return self.offered is None and self.sent is None
+
+    @property
+    def at_the_dot(self) -> bool:
+        """Whether the server has a whole message and owes the answer that counts."""
+        return bool(self._expected) and self._expected[0][0] is Stage.DOT and not self.outbox
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the server owes an answer, or has not taken what we wrote."""
+        return bool(self._expected or self.outbox)
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def offer(self, copy: Copy) -> list[Event]:
+        """Begin with a copy's envelope; only when `free`. Events come at once for one that cannot be sent at all."""
+        envelope = copy.envelope
+        size, limit = len(envelope.message), self.extensions.get("size", "")
+        if limit.isdigit() and 0 < int(limit) < size:  # RFC 1870: the server is spared a message beyond its limit
+            error = TransportMisconfigured(f"{self.name} takes messages of {limit} bytes, a copy has {size}")
+            return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, None, str(error))), *self._down(str(error), error)]
+        if not envelope.rcpt_to.isascii() and "smtputf8" not in self.extensions:
+            words = f"{self.name} cannot send to addresses beyond ASCII (RFC 6531)"
+            return [Answer(copy, Outcome(OutcomeKind.REFUSED, None, words))]
+        self.offered = copy
+        if self.pipelining:
+            self._write(b"".join(self._command(stage, copy) for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA)))
+            self._expected.extend((stage, copy) for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA))
+        else:
+            self._step(Stage.MAIL, copy)
+        return []
+
+    def go(self, copy: Copy) -> None:
+        """Write the message of the copy that was Ready, and its final dot."""
+        assert self.offered is copy
+        assert self.sent is None
+        self._write(copy.envelope.message, _END)
+        self._dot_at = self._written + len(self.outbox)
+        self._expected.append((Stage.DOT, copy))
+        self.offered, self.sent = None, copy
+        self.messages += 1
+
+    def wrote(self, number: int) -> None:
+        """The first `number` bytes of `outbox` are with the system now."""
+        del self.outbox[:number]
+        self._written += number
+
+    def _write(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.outbox += piece
+
+    def _command(self, stage: Stage, copy: Copy) -> bytes:
+        envelope = copy.envelope
+        if stage is Stage.MAIL:
+            options = f" SIZE={len(envelope.message)}" if "size" in self.extensions else ""
+            options += "" if envelope.rcpt_to.isascii() else " SMTPUTF8"
+            return f"MAIL FROM:<{envelope.mail_from}>{options}\r\n".encode()
+        if stage is Stage.RCPT:
+            return f"RCPT TO:<{envelope.rcpt_to}>\r\n".encode()
+        return b"DATA\r\n"
+
+    def _step(self, stage: Stage, copy: Copy) -> None:
+        self._write(self._command(stage, copy))
+        self._expected.append((stage, copy))
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Event]:
+        """What the server said; b"" when it hung up."""
+        if not data:
+            return self.lost("the server hung up")
+        self._inbox += data
+        events: list[Event] = []
+        for code, words in self._replies():
+            events += self._reply(code, words)
+            if self.closed:
+                break
+        if len(self._inbox) > _LONGEST_LINE:
+            events += self.lost("the server's answer has no end")
+        return events
+
+    def lost(self, reason: str) -> list[Event]:
+        """The line is gone: what was not wholly written was not sent, what was is in doubt (RFC 1047)."""
+        if self.closed:
+            return []
+        events: list[Event] = []
+        if self.sent is not None:
+            doubt = self._written >= self._dot_at
+            kind = OutcomeKind.UNCERTAIN if doubt else OutcomeKind.NOT_SENT
+            events.append(Answer(self.sent, Outcome(kind, None, reason)))
+            self.sent = None
+        return events + self._down(reason)
+
+    def _down(self, reason: str, error: TransportUnavailable | None = None) -> list[Event]:
+        """The end: an offered copy was not handed over; one whose message is out and unanswered is in doubt."""
+        events: list[Event] = []
+        if self.sent is not None:
+            events.append(Answer(self.sent, Outcome(OutcomeKind.UNCERTAIN, None, reason)))
+        if self.offered is not None:
+            events.append(Answer(self.offered, Outcome(OutcomeKind.NOT_SENT, None, reason)))
+        self.sent = self.offered = None
+        self.closed = True
+        self._expected.clear()
+        return [*events, Down(reason, error)]
+
+    def _replies(self) -> Iterator[tuple[int, str]]:
+        """The whole replies in the inbox; a reply may have several lines (RFC 5321 section 4.2.1)."""
+        while (end := self._inbox.find(b"\n")) >= 0:
+            line = bytes(self._inbox[:end]).rstrip(b"\r")
+            del self._inbox[: end + 1]
+            code = int(line[:3]) if line[:3].isdigit() else 0
+            self._words.append(line[4:].decode("utf-8", "replace"))
+            if line[3:4] != b"-":
+                words, self._words = " ".join(self._words), []
+                yield code, one_line(words)
+
+    def _reply(self, code: int, words: str) -> list[Event]:
+        if code == _CLOSING:
+            return self._closing(f"{code} {words}", code)
+        if not self._expected:
+            return self.lost(f"the server spoke out of turn: {code} {words}")
+        stage, copy = self._expected.popleft()
+        if stage is Stage.RESET or copy is None:
+            return [] if code in _GOOD[Stage.RESET] or stage is not Stage.RESET else self.lost(f"{code} {words}")
+        good = code in _GOOD[stage]
+        if not good and not 400 <= code <= 599:
+            return self._closing(f"the server broke the protocol: {code} {words}", None)
+        if stage is Stage.DOT:
+            return self._answered(copy, code, words)
+        if not good and copy.refusal is None:
+            copy.refusal = (stage, code, words)
+        return self._enveloped(stage, copy, good=good)
+
+    def _closing(self, reason: str, code: int | None) -> list[Event]:
+        """421, or nonsense: instead of the answer to the dot, 421 says that the message was not taken."""
+        if code is not None and self.sent is not None and self._expected and self._expected[0][0] is Stage.DOT:
+            sent, self.sent = self.sent, None
+            return [Answer(sent, Outcome(OutcomeKind.NOT_SENT, code, reason)), *self._down(reason)]
+        return self._down(reason)
+
+    def _answered(self, copy: Copy, code: int, words: str) -> list[Event]:
+        self.sent = None
+        if code in _GOOD[Stage.DOT]:
+            return [Answer(copy, Outcome(OutcomeKind.ACCEPTED, code, words))]
+        return self._refused(copy, Stage.DOT, code, words)
+
+    def _enveloped(self, stage: Stage, copy: Copy, *, good: bool) -> list[Event]:
+        """After an answer to one of the envelope's commands: the next step, or what a refusal means."""
+        if copy.refusal is None:
+            if stage is Stage.DATA:
+                return [Ready(copy)]
+            if not self.pipelining:
+                self._step({Stage.MAIL: Stage.RCPT, Stage.RCPT: Stage.DATA}[stage], copy)
+            return []
+        if self.pipelining and stage is not Stage.DATA:
+            return []  # the answers to the rest of the envelope are on their way
+        self.offered = None
+        if stage is Stage.DATA and good:  # RFC 2920 section 3.1: DATA taken although no recipient was
+            self._write(_END)
+            self._expected.append((Stage.DATA, None))
+        self._write(b"RSET\r\n")
+        self._expected.append((Stage.RESET, None))
+        return self._refused(copy, *copy.refusal)
+
+    def _refused(self, copy: Copy, stage: Stage, code: int, words: str) -> list[Event]:
+        """What a reply other than yes means, for this reader or for everybody."""
+        said = f"{code} {words}"
+        if _EVERYBODY[stage].match(said):
+            error = TransportMisconfigured(f"{self.name} refused {stage} for everybody: {said}")
+            return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, code, words)), *self._down(str(error), error)]
+        return [Answer(copy, Outcome(_kind(code, said), code, words))]
+
+
+def _kind(code: int, said: str) -> OutcomeKind:
+    if code < 500:
+        return OutcomeKind.DEFERRED
+    return OutcomeKind.BLOCKED if _POLICY.match(said) else OutcomeKind.REFUSED
+
+
+def one_line(said: BaseException | str | bytes) -> str:
+    """A server's words, or an error's, as one short line."""
+    if isinstance(said, OSError) and said.strerror:
+        said = said.strerror
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())[:_LONGEST_REPLY]
