@@ -32,8 +32,8 @@ class Calendar:
 
 # Asked for by date, as `/api/daily_papers?date=`; Saturdays and Sundays answer an empty list.
 HUGGING_FACE: Final = Calendar(zone=UTC)
-# "Announcements: Sunday to Thursday at 20:00 Eastern Time" (info.arxiv.org/help/availability.html). The list of Sunday
-# evening bears Monday's date, as on arXiv's own pages and in its RSS.
+# arXiv announces at 20:00 Eastern Time, Sunday to Thursday (info.arxiv.org/help/availability.html). The list of Sunday
+# evening bears Monday's date.
 ARXIV: Final = Calendar(zone=ZoneInfo("America/New_York"), evening=time(20), stands=True)
 
 
