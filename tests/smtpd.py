@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,8 +106,11 @@ class _Conversation:
         self.line, self.file, self.secure = tls, tls.makefile("rb"), True
         tls.do_handshake()
 
-    def say(self, stage: str, usual: str) -> str:
+    def say(self, stage: str, usual: str, *, before: Callable[[], None] = lambda: None) -> str:
+        """Answer as scripted; `before` is done before the client can know of a usual answer."""
         answer = self.server.reply(stage, usual)
+        if answer == usual:
+            before()
         if answer == CLOSE:
             raise _HangUp
         if answer == SILENT:
@@ -158,8 +161,8 @@ class _Conversation:
             if not received:
                 raise _HangUp
             lines.append(received)
-        if self.say("dot", "250 kept").startswith("250"):
-            self.server.messages.append(b"".join(lines))
+        message = b"".join(lines)
+        if self.say("dot", "250 kept", before=lambda: self.server.messages.append(message)).startswith("250"):
             self.taken += 1
             if self.taken >= self.server.script.messages_per_connection:
                 raise _HangUp

@@ -377,5 +377,5 @@ def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:
     inbox.kill_after = None
     assert site("run", "--date", DAY).last == "verdict: new-issue - 30 accepted"
     assert set(inbox.recipients) == set(addresses)
-    assert len(inbox.recipients) <= 31
+    assert len(inbox.recipients) <= 30 + 4  # one in doubt for each connection
     assert len({message["Message-ID"] for message in inbox.messages}) == 30

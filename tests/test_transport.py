@@ -52,7 +52,11 @@ class Courier:
 
 
 def transport(server: Smtpd, **changes: Any) -> Courier:
-    made = Courier(config(server, **changes))
+    return courier(config(server, **changes))
+
+
+def courier(*servers: SmtpConfig) -> Courier:
+    made = Courier(*servers)
     _OPEN.append(made)
     return made
 
@@ -198,9 +202,9 @@ def test_a_greeting_that_is_none_is_nobody_s_fault(reply: str) -> None:
 
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(TransportUnavailable, match=r"127\.0\.0\.1:1: Connection refused"):
-        Courier(SmtpConfig(host="127.0.0.1", port=1)).send(envelope())
+        courier(SmtpConfig(host="127.0.0.1", port=1)).send(envelope())
     with pytest.raises(TransportUnavailable, match=r"nowhere\.invalid:25: "):
-        Courier(SmtpConfig(host="nowhere.invalid", timeout=5)).send(envelope())
+        courier(SmtpConfig(host="nowhere.invalid", timeout=5)).send(envelope())
 
 
 # --- TLS never steps down --------------------------------------------------------------------------------------------
@@ -297,8 +301,7 @@ def test_a_server_that_allows_fewer_connections_gets_fewer() -> None:
 
 def test_a_refused_server_leaves_the_work_to_the_other() -> None:
     with smtpd(Script(replies={"MAIL": ["550 5.1.8 sender unknown"]})) as broken, smtpd() as sound:
-        sending = Courier(SmtpConfig(host="127.0.0.1", port=1), config(broken), config(sound))
-        _OPEN.append(sending)
+        sending = courier(SmtpConfig(host="127.0.0.1", port=1), config(broken), config(sound))
         kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 30)]
     assert kinds.count(OutcomeKind.ACCEPTED) >= 29
     assert len(sound.messages) >= 29
