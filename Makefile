@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench clean lock packages
+.PHONY: help demo test lint bench chaos clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,11 @@ lint: $(VENV)/.dev ## ruff and mypy
 
 bench: $(VENV)/.dev ## the figures of the README
 	@$(BIN)/python -m bench
+
+chaos: $(VENV)/.dev ## every fault of a misbehaving server, on 200 and 5,000 readers, both databases
+	@for store in sqlite postgresql; do for number in 200 5000; do \
+	  echo "$$store, $$number readers" && $(BIN)/python -m tests.chaos --store $$store --recipients $$number || exit 1; \
+	done; done
 
 lock: $(VENV)/.dev ## write requirements/ anew from pyproject.toml
 	@tests/setup/lock.sh $(BIN)

@@ -15,25 +15,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from newsletter import feed, resources
+from bench import sending
+from bench.issues import made_up_day, render
+from bench.publication import DAY, PUBLICATION
+from newsletter import feed
 from newsletter.config import FeedConfig, FetchConfig, IssueConfig
 from newsletter.issue import compose
-from newsletter.model import Publication, RenderedIssue
 from newsletter.render import Renderer
 from newsletter.store import Store
-
-DAY = date(2026, 11, 24)
-PUBLICATION = Publication(
-    title="Daily Papers",
-    sender="Daily Papers <digest@news.example.org>",
-    bounce_address="digest@news.example.org",
-    postal_address="1 Example Street, Example City",
-    list_id="daily-papers.news.example.org",
-    base_url="https://news.example.org",
-)
 
 
 def main() -> None:
@@ -48,33 +40,12 @@ def main() -> None:
     python, program = starting([sys.executable, "-c", "pass"]), starting([sys.executable, "-m", "newsletter", "--help"])
     figure("python -c pass, wall ms", python)
     figure("newsletter --help, wall ms", program, "< 100")
+    sending.measure()
 
 
 def figure(name: str, value: float, bar: str = "") -> None:
     """Print one line."""
     print(f"{name:<56}{value:>10.3f}  {bar}")
-
-
-def made_up_day(number: int) -> list[dict[str, object]]:
-    """A Hugging Face answer of `number` papers, as long as real ones: the sample day's papers again and again."""
-    sample = json.loads(resources.find("sample_day.json").read_text("utf-8"))
-    papers = []
-    for n in range(number):
-        entry = json.loads(json.dumps(sample[n % len(sample)]))
-        entry["paper"] |= {
-            "id": f"2611.{n:05d}",
-            "upvotes": 3 * (number - n),
-            "title": f"{n}: {entry['paper']['title']}",
-        }
-        entry["paper"]["summary"] = (entry["paper"]["summary"] + " ") * (1 + 1300 // len(entry["paper"]["summary"]))
-        papers.append(entry)
-    return papers
-
-
-def render(body: bytes) -> RenderedIssue:
-    """From a feed's answer to a rendered issue."""
-    parsed = feed.parse(body, FeedConfig("day.json"))
-    return Renderer(PUBLICATION).issue(compose([parsed], DAY, IssueConfig(max_papers=1000)))
 
 
 def cold(path: str) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from newsletter import pipeline
+from newsletter import pipeline, prepare
 from newsletter.config import Config, SmtpConfig
 from newsletter.errors import NewsletterError
 from newsletter.issue import compose
@@ -14,6 +14,7 @@ from newsletter.lint import Level, lint
 from newsletter.model import SubscriberStatus
 from newsletter.store import Store
 from newsletter.transport import connect, name
+from newsletter.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,15 @@ def _store(config: Config) -> str:
 
 def _issue(config: Config) -> str:
     """Today's issue, as far as the lint."""
-    world = pipeline.World()
-    day = pipeline.today(config, world.now())
-    gathered = pipeline.gather(config, day, world)
+    world = World()
+    day = prepare.today(config, world.now())
+    gathered = prepare.gather(config, day, world)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
     issue = compose(gathered.feeds, day, config.issue)
     if not issue.papers:
         return f"no papers for {day}"
-    errors = [finding.message for finding in lint(pipeline.render(config, issue)) if finding.level is Level.ERROR]
+    errors = [finding.message for finding in lint(prepare.render(config, issue)) if finding.level is Level.ERROR]
     if errors:
         raise NewsletterError("; ".join(errors))
     return f"{len(issue.papers)} papers for {day}, and the mail passes its lint"

@@ -67,28 +67,50 @@ class Carrier(Protocol):
 class Breaker:
     """Tells when refusals are about us rather than about the readers: too many of them, all in the same way.
 
-    That is the first `first` answers of a run, or `share` of the last hundred. Pure; `blamed` are the copies to owe
-    again.
+    That is the first `first` copies of a run, or `share` of the last hundred answers. The first are those that were
+    offered first: on many connections refusals arrive earlier than acceptances, which come after the message. Pure;
+    `blamed` are the copies to owe again.
     """
 
     first: int
     share: float
-    _answers: int = field(default=0, init=False)
+    _order: list[int] = field(default_factory=list, init=False)  # ids of the copies offered, until the first are known
+    _said: dict[int, str | None] = field(default_factory=dict, init=False)  # how each was refused; None: accepted
+    _started: bool = field(default=False, init=False)  # the first are known
     _last: deque[tuple[str, Delivery] | None] = field(default_factory=lambda: deque(maxlen=_SHARE_OF), init=False)
+
+    def offered(self, delivery: Delivery) -> None:
+        """Note the order in which copies set out."""
+        if not self._started:
+            self._order.append(delivery.id)
 
     def tell(self, delivery: Delivery, outcome: Outcome) -> str | None:
         """Note an answer; returns why to pause, if so."""
         if outcome.kind not in (OutcomeKind.ACCEPTED, OutcomeKind.REFUSED):
+            if delivery.id in self._order:
+                self._order.remove(delivery.id)
             return None
-        self._answers += 1
         words = f"{outcome.code} {outcome.text.partition(' ')[0]}" if outcome.text[:1].isdigit() else f"{outcome.code}"
-        self._last.append((words, delivery) if outcome.kind is OutcomeKind.REFUSED else None)
+        refused = outcome.kind is OutcomeKind.REFUSED
+        self._last.append((words, delivery) if refused else None)
+        if not self._started:
+            self._said[delivery.id] = words if refused else None
+            if self._first_alike():
+                return f"the first {self.first} readers were all refused: {outcome.code} {outcome.text}"
+        if not refused or len(self._last) < _SHARE_OF:
+            return None
         alike = sum(1 for answer in self._last if answer is not None and answer[0] == words)
-        if self._answers == self.first == alike:
-            return f"the first {alike} readers were all refused: {outcome.code} {outcome.text}"
-        if len(self._last) == _SHARE_OF and alike >= max(1, self.share * _SHARE_OF):
-            return f"{alike} of the last {_SHARE_OF} readers were refused alike: {outcome.code} {outcome.text}"
-        return None
+        if alike < max(1, self.share * _SHARE_OF):
+            return None
+        return f"{alike} of the last {_SHARE_OF} readers were refused alike: {outcome.code} {outcome.text}"
+
+    def _first_alike(self) -> bool:
+        """Whether the first were all refused in one way; False also while one of them is unanswered."""
+        first = self._order[: self.first]
+        if len(first) < self.first or any(copy not in self._said for copy in first):
+            return False
+        self._started = True
+        return len({self._said[copy] for copy in first}) == 1 and self._said[first[0]] is not None
 
     @property
     def blamed(self) -> list[Delivery]:
@@ -176,9 +198,11 @@ class _Loop:
                 copy = Copy(delivery, self.copies.envelope(delivery))
             except ValueError as error:
                 outcome = Outcome(OutcomeKind.REFUSED, None, f"no copy can be made: {error}")
+                self.sender.breaker.offered(delivery)
                 self._note([Result(delivery, State.CLAIMED, outcome)], [])
                 continue
             self.offered.add(copy)
+            self.sender.breaker.offered(delivery)
             return copy
         return None
 

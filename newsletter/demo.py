@@ -25,6 +25,7 @@ from newsletter import pipeline, resources
 from newsletter.config import Config, FeedConfig, FetchConfig, IssueConfig, Secret, SmtpConfig
 from newsletter.model import Publication, Report
 from newsletter.store import Store
+from newsletter.world import World
 
 READERS: Final = ("ada@readers.example.com", "emmy@readers.example.com", "kurt@readers.example.com")
 
@@ -74,7 +75,7 @@ class _Mailbox:
         return "250 2.0.0 kept"
 
 
-def run(folder: Path, day: date, world: pipeline.World) -> Demo:
+def run(folder: Path, day: date, world: World) -> Demo:
     """Do it all into `folder`, made if missing. Raises OSError when it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     mailbox = _Mailbox(folder)

@@ -49,14 +49,14 @@ class Links:
         ref, mac = raw[:_REF_BYTES], raw[_REF_BYTES:]
         return ref.hex() if hmac.compare_digest(mac, self._mac(purpose, ref)) else None
 
-    def unsubscribe(self, ref: str) -> str:
-        """Where a reader leaves: a page that also takes the one-click POST (RFC 8058), else a mail to us."""
-        base = self._publication.base_url
-        return f"{base}/unsubscribe/{self.token(Purpose.UNSUBSCRIBE, ref)}" if base else self.unsubscribe_mailto(ref)
+    def unsubscribe(self, ref: str) -> tuple[str, str]:
+        """Where a reader leaves: a page that also takes the one-click POST (RFC 8058), and a mail to us.
 
-    def unsubscribe_mailto(self, ref: str) -> str:
-        """The same by mail (RFC 2369 section 3.2, RFC 6068)."""
-        return f"mailto:{self._publication.bounce_address}?subject=unsubscribe%20{self.token(Purpose.UNSUBSCRIBE, ref)}"
+        The second is RFC 2369 section 3.2's (and RFC 6068's); without `base_url` both are.
+        """
+        base, token = self._publication.base_url, self.token(Purpose.UNSUBSCRIBE, ref)
+        mailto = f"mailto:{self._publication.bounce_address}?subject=unsubscribe%20{token}"
+        return (f"{base}/unsubscribe/{token}" if base else mailto), mailto
 
     def message_id(self, day: date, ref: str) -> str:
         """The Message-ID of one reader's copy, with brackets: a function of both, so a copy sent again is the same."""

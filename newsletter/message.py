@@ -19,11 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime, parseaddr
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from newsletter.dkim import Signer
 from newsletter.links import Links
 from newsletter.model import Delivery, Envelope, FrozenIssue, Publication, Slot
+
+if TYPE_CHECKING:  # it brings cryptography, which is large
+    from newsletter.dkim import Signer
 
 _CRLF: Final = b"\r\n"
 _SLOTS: Final = re.compile("|".join(re.escape(slot) for slot in Slot))
@@ -32,6 +34,7 @@ _SLOTS: Final = re.compile("|".join(re.escape(slot) for slot in Slot))
 _QP_LINE: Final = 75
 
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # SMTP smuggling, CVE-2023-51764
+_LITERAL: Final = re.compile(r"[!-\-/-<>-~][!-<>-~]*")  # what quoted-printable leaves as it is, no dot in front
 _BLANKS: Final = re.compile(rb"[ \t]+")
 
 # C0, DEL, C1, and the line and paragraph separators: nothing a header may carry, encoded or not. CPython before 3.13
@@ -57,12 +60,12 @@ class Copies:
         """The copy of one reader; the same delivery gives the same bytes. Raises ValueError for a broken address."""
         if _CONTROLS.search(delivery.address):
             raise ValueError(f"{delivery.address!r} has control characters")
-        unsubscribe = self._links.unsubscribe(delivery.ref)
+        unsubscribe, mailto = self._links.unsubscribe(delivery.ref)
         values = {
             Slot.UNSUBSCRIBE: unsubscribe,
             Slot.ADDRESS: delivery.address,
         }
-        headers = [*self._own_headers(delivery, unsubscribe), *self._shared]
+        headers = [*self._own_headers(delivery, unsubscribe, mailto), *self._shared]
         text, html = self._text.fill(values), self._html.fill(values)
         signatures = self._signatures(headers, text, html) if self._signers else []
         start, between, end = self._frame
@@ -85,8 +88,7 @@ class Copies:
             body.update(piece)
         return [signer.sign(headers, body.digest(), self._frozen.frozen_at) for signer in self._signers]
 
-    def _own_headers(self, delivery: Delivery, unsubscribe: str) -> list[bytes]:
-        mailto = self._links.unsubscribe_mailto(delivery.ref)
+    def _own_headers(self, delivery: Delivery, unsubscribe: str, mailto: str) -> list[bytes]:
         ways = [unsubscribe] if unsubscribe == mailto else [unsubscribe, mailto]
         headers = [
             ("To", delivery.address),
@@ -266,6 +268,8 @@ def _soft_end(encoded: bytes) -> bytes:
 
 def _soft_lines(value: str) -> bytes:
     """One reader's value as whole lines, each ending in a soft break; never cut inside an =XX."""
+    if len(value) <= _QP_LINE and _LITERAL.fullmatch(value):  # nearly every one
+        return value.encode() + b"=\r\n"
     lines: list[bytes] = []
     line = b""
     for byte in value.encode():

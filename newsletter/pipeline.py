@@ -11,117 +11,71 @@ there was no mail when there was none.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from email.utils import parseaddr
+from typing import TYPE_CHECKING
 
-from newsletter import dkim
-from newsletter import feed as feeds
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
-from newsletter.dkim import Signer
-from newsletter.errors import FeedError, IssuePaused, NewsletterError, TransportUnavailable
-from newsletter.issue import compose
+from newsletter.errors import IssuePaused, NewsletterError, TransportUnavailable
 from newsletter.links import Links
-from newsletter.lint import Level, lint
 from newsletter.message import Copies, compile_copies
 from newsletter.model import (
     OPEN,
     OWED,
     FrozenIssue,
-    Issue,
     Outcome,
-    ParsedFeed,
-    RenderedIssue,
     Report,
     State,
     SubscriberStatus,
     Verdict,
 )
-from newsletter.render import Renderer
 from newsletter.store import Store
 from newsletter.transport import DAY, Pool, name
+from newsletter.words import count
+from newsletter.world import World
 
-
-def utc_now() -> datetime:
-    """The present moment, aware."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class World:
-    """What a run takes from outside: clocks, sleep, and whoever watches it. Tests bring their own."""
-
-    now: Callable[[], datetime] = utc_now
-    sleep: Callable[[float], None] = time.sleep  # seconds
-    stop: Callable[[], bool] = lambda: False
-    announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # before the first copy of an issue
-    progress: Callable[[Outcome], None] = lambda outcome: None
-    warn: Callable[[str], None] = lambda message: None
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What the feeds gave for a day, and which of them failed with what words."""
-
-    feeds: tuple[ParsedFeed, ...]
-    failures: tuple[str, ...] = field(default=())
-
-
-# --- the first half: from the feeds to an issue ----------------------------------------------------------------------
-
-
-def today(config: Config, now: datetime) -> date:
-    """The day it is in the configured time zone."""
-    return now.astimezone(config.timezone).date()
-
-
-def gather(config: Config, day: date, world: World, cache: feeds.Cache | None = None) -> Gathered:
-    """Ask every feed for `day`. One that fails is reported and the others serve; raises FeedError when none does."""
-    parsed: list[ParsedFeed] = []
-    failures: list[str] = []
-    for source in config.feeds:
-        url = source.url.replace("{date}", day.isoformat())
-        try:
-            answer = feeds.fetch(url, config.fetch, cache=cache, now=world.now, sleep=world.sleep)
-            parsed.append(feeds.parse(answer.body, source, content_type=answer.content_type))
-        except FeedError as error:
-            failures.append(str(error))
-    if not parsed:
-        raise FeedError("; ".join(failures))
-    return Gathered(tuple(parsed), tuple(failures))
-
-
-def render(config: Config, issue: Issue) -> RenderedIssue:
-    """The issue as mail, with the operator's templates. Raises TemplateError with file and line."""
-    return Renderer(config.publication, templates=config.templates).issue(issue)
+if TYPE_CHECKING:
+    from newsletter.dkim import Signer
 
 
 # --- the whole road --------------------------------------------------------------------------------------------------
 
 
 def run(config: Config, day: date, store: Store, world: World, *, dry_run: bool = False) -> Report:
-    """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does."""
+    """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does.
+
+    A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
+    still on its way. The other process, or the next `send`, goes on with it.
+    """
     with _alone(store) as alone:
-        if not alone:
-            return Report(Verdict.ALREADY_RUNNING, "another run is sending; nothing to do here", day)
-        links = Links(config.secret.reveal(), config.publication)
         fresh = store.issue(day) is None
-        if fresh:
-            prepared = _prepare(config, day, store, world)
-            if isinstance(prepared, Report):
-                return prepared
-            if dry_run:
-                return _rehearsal(prepared, store)
-            if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
-                return Report(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
-            store.freeze(prepared, config.publication, lifetime=timedelta(hours=config.issue.lifetime))
-        elif dry_run:
+        if dry_run and not fresh:
             return Report(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
-        return _send_owed(_Sending(config, store, world, links), day, fresh=fresh)
+        if fresh and (verdict := _freeze(config, day, store, world, dry_run=dry_run)) is not None:
+            return verdict
+        if not alone:
+            return _busy(day)
+        return _send_owed(_sending(config, store, world), day, fresh=fresh)
+
+
+def _freeze(config: Config, day: date, store: Store, world: World, *, dry_run: bool) -> Report | None:
+    """Make the issue of `day` and keep it; returns the verdict when there is none to send."""
+    from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
+
+    config.secret.reveal()  # an issue that could not be sent is not begun
+    prepared = prepare.prepare(config, day, store, world)
+    if isinstance(prepared, Report):
+        return prepared
+    if dry_run:
+        return prepare.rehearsal(prepared, store)
+    if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
+        return Report(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
+    store.freeze(prepared, config.publication, lifetime=timedelta(hours=config.issue.lifetime))
+    return None
 
 
 def send(
@@ -139,15 +93,24 @@ def send(
     """
     with _alone(store) as alone:
         if not alone:
-            return Report(Verdict.ALREADY_RUNNING, "another run is sending; nothing to do here", day)
-        links = Links(config.secret.reveal(), config.publication)
+            return _busy(day)
         for issue in store.unfinished():
             if day in (None, issue.rendered.day):
                 if retry_uncertain:
                     store.retry_uncertain(issue.id)
                 if resume:
                     store.resume(issue.id)
-        return _send_owed(_Sending(config, store, world, links), day, fresh=False, only=day)
+        return _send_owed(_sending(config, store, world), day, fresh=False, only=day)
+
+
+def _sending(config: Config, store: Store, world: World) -> _Sending:
+    return _Sending(config, store, world, Links(config.secret.reveal(), config.publication))
+
+
+def _busy(day: date | None) -> Report:
+    return Report(
+        Verdict.ALREADY_RUNNING, "another run is sending; the next `newsletter send` does what it leaves", day
+    )
 
 
 @contextmanager
@@ -158,48 +121,6 @@ def _alone(store: Store) -> Iterator[bool]:
             store.recover()
             store.expire()
         yield alone
-
-
-def _prepare(config: Config, day: date, store: Store, world: World) -> RenderedIssue | Report:
-    """The day's rendered issue, or the verdict that says why there is none."""
-    try:
-        gathered = gather(config, day, world, store)
-    except FeedError as error:
-        return Report(Verdict.FEED_FAILED, str(error), day)
-    issue = compose(gathered.feeds, day, config.issue)
-    if not issue.papers:
-        return _no_papers(issue, gathered)
-    for failure in gathered.failures:
-        world.warn(failure)
-    rendered = render(config, issue)
-    return _linted(rendered, world) or rendered
-
-
-def _linted(rendered: RenderedIssue, world: World) -> Report | None:
-    """The verdict on a mail that must not go out as it is; warnings are said and do not stop it."""
-    findings = lint(rendered)
-    errors = [finding.message for finding in findings if finding.level is Level.ERROR]
-    for finding in findings:
-        if finding.level is Level.WARNING:
-            world.warn(finding.message)
-    return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
-
-
-def _no_papers(issue: Issue, gathered: Gathered) -> Report:
-    if gathered.failures:
-        return Report(Verdict.FEED_FAILED, "; ".join(gathered.failures), issue.day)
-    if issue.left_out:
-        return Report(Verdict.FILTERED_OUT, f"{_count(issue.left_out, 'paper')}, all below min_upvotes", issue.day)
-    if issue.skipped:
-        unread = _count(issue.skipped, "entry", "entries")
-        return Report(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
-    return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)
-
-
-def _rehearsal(rendered: RenderedIssue, store: Store) -> Report:
-    readers = store.count_subscribers()[SubscriberStatus.ACTIVE]
-    said = f"would send {rendered.subject!r} to {_count(readers, 'reader')}; nothing was kept or sent"
-    return Report(Verdict.DRY_RUN, said, rendered.day)
 
 
 # --- the second half: from the ledger to the inbox -------------------------------------------------------------------
@@ -278,6 +199,10 @@ class _Sending:
 
 def signers(config: Config) -> tuple[Signer, ...]:
     """The DKIM keys, for the domain of the sender (aligned: RFC 7489 section 3.1.1). Raises ConfigError."""
+    if not config.dkim:
+        return ()
+    from newsletter import dkim  # cryptography is large
+
     domain = parseaddr(config.publication.sender)[1].rpartition("@")[2]
     return tuple(dkim.load(key.private_key_file, key.selector, domain) for key in config.dkim)
 
@@ -299,7 +224,7 @@ def _report(
     """The verdict of a run that came as far as sending: decided from the ledger alone."""
     if failure is not None:
         verdict = Verdict.PAUSED if isinstance(failure, IssuePaused) else Verdict.SEND_FAILED
-        said = f"{failure}; {_count(_owed(counts), 'copy', 'copies')} still owed"
+        said = f"{failure}; {count(_owed(counts), 'copy', 'copies')} still owed"
         return Report(verdict, said, day, counts, exit_code=failure.exit_code)
     if _owed(counts):
         full = sending.full_until
@@ -307,6 +232,9 @@ def _report(
         return Report(Verdict.STILL_OWED, f"{describe(counts)}{wait}; run `newsletter send` to go on", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
         return Report(Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts)
+    if counts.get(State.UNCERTAIN) and sending.answered:
+        held = count(counts[State.UNCERTAIN], "copy", "copies")
+        sending.world.warn(f"nobody knows whether {held} arrived; `newsletter send --retry-uncertain` sends them again")
     if fresh or sending.answered:
         return Report(Verdict.NEW_ISSUE, describe(counts), day, counts)
     return Report(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
@@ -327,7 +255,3 @@ def _sum(all_counts: Iterable[Mapping[State, int]]) -> dict[State, int]:
         for state, number in counts.items():
             total[state] = total.get(state, 0) + number
     return total
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -48,11 +48,16 @@ def crontab(job: Job, now: datetime) -> str:
             f"# The issue of the day at {job.at:%H:%M} {job.zone.key}{moved}; what went wrong is mailed by cron.",
             f"{local.minute} {local.hour} * * * {_for_cron(job.words('run'))} >> {_percent(log)}",
             "# What is still owed: copies that a server put off, or that a crash left.",
-            f"*/15 * * * * {_for_cron(job.words('send'))} >> {_percent(log)}",
+            f"{_quarters(local.minute)} * * * * {_for_cron(job.words('send'))} >> {_percent(log)}",
             end,
             "",
         )
     )
+
+
+def _quarters(minute: int) -> str:
+    """Every quarter of an hour, but never in the minute of the daily run, which would find the lock taken."""
+    return f"{(minute + 7) % 15}-59/15"
 
 
 def _for_cron(words: list[str]) -> str:
@@ -70,7 +75,7 @@ def units(job: Job) -> dict[str, str]:
         "newsletter.service": _service(job, "run", "Daily papers: make and send the issue of the day"),
         "newsletter.timer": _timer(f"*-*-* {job.at:%H:%M}:00 {job.zone.key}", "Daily papers: once a day"),
         "newsletter-send.service": _service(job, "send", "Daily papers: send what is still owed"),
-        "newsletter-send.timer": _timer("*:0/15", "Daily papers: every quarter of an hour"),
+        "newsletter-send.timer": _timer(f"*:{(job.at.minute + 7) % 15}/15", "Daily papers: every quarter of an hour"),
     }
 
 

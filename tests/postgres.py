@@ -80,9 +80,9 @@ def _wait(binaries: Path, folder: Path, server: subprocess.Popen[bytes]) -> None
     pytest.fail((folder / "log").read_text())
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a running server, with %s for the database's name."""
+@contextmanager
+def running() -> Iterator[str]:
+    """A server for as long as the block runs; gives its URL, with %s for the database's name."""
     binaries = _binaries()
     if binaries is None:
         _missing("Debian's package postgresql is not installed")
@@ -97,16 +97,30 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(postgres: str) -> Iterator[str]:
-    """The URL of an empty database."""
+@contextmanager
+def empty_database(server: str) -> Iterator[str]:
+    """A new database on a `running` server; gives its URL."""
     import psycopg
 
     name = f"test_{secrets.token_hex(4)}"
-    with psycopg.connect(postgres % "postgres", autocommit=True) as connection:
+    with psycopg.connect(server % "postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        yield postgres % name
+        yield server % name
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a running server, with %s for the database's name."""
+    with running() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """The URL of an empty database."""
+    with empty_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from newsletter.cli import main
+from newsletter.store import Store
 from tests.conftest import ROOT
 from tests.inbox import Inbox
 
@@ -379,3 +381,14 @@ def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:
     assert set(inbox.recipients) == set(addresses)
     assert len(inbox.recipients) <= 30 + 4  # one in doubt for each connection
     assert len({message["Message-ID"] for message in inbox.messages}) == 30
+
+
+def test_an_issue_is_made_even_while_another_run_is_still_sending(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store, store.exclusive() as alone:
+        assert alone
+        assert site("run", "--date", DAY).last.startswith("verdict: already-running")
+        assert store.issue(date.fromisoformat(DAY)) is not None
+    assert not inbox.recipients
+    assert site("send").last == "verdict: new-issue - 1 accepted"
+    assert inbox.recipients == ["ada@example.org"]

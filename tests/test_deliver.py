@@ -14,10 +14,10 @@ from newsletter.deliver import Breaker, Sender
 from newsletter.errors import IssuePaused, TransportUnavailable
 from newsletter.links import Links
 from newsletter.message import compile_copies
-from newsletter.model import FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
+from newsletter.model import Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
 from newsletter.store import Store
 from tests.conftest import PUBLICATION
-from tests.fakes import DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, Crash, FakeCarrier, FakeClock
+from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, Crash, FakeCarrier, FakeClock
 
 RENDERED = RenderedIssue(
     day=date(2026, 11, 24),
@@ -132,7 +132,7 @@ def test_a_crash_leaves_one_copy_in_doubt_which_is_sent_again_as_the_same_bytes(
     assert scene.counts["sending"] == 1
     again = FakeCarrier()
     scene.send(again)
-    assert again.order == ["emmy", "kurt"]
+    assert again.order == ["kurt", "emmy"]  # a copy in doubt comes last: what killed us may do so again
     assert again.handed["emmy@example.org"] == crashed.handed["emmy@example.org"]
     assert scene.counts == {"accepted": 3}
 
@@ -269,3 +269,22 @@ def test_a_reader_for_whom_no_copy_can_be_made_costs_only_themselves_a_mail(scen
     assert scene.counts == {"accepted": 2, "refused": 1}
     (row,) = scene.store.refusals(scene.issue.id)
     assert "no copy can be made" in row.text
+
+
+def test_refusals_that_overtake_the_first_acceptances_are_no_pattern() -> None:
+    breaker = Breaker(3, 0.5)
+    copies = [Delivery(n, 1, n, "0" * 16, f"r{n}@example.org", 0) for n in range(8)]
+    for copy in copies:
+        breaker.offered(copy)
+    assert not any(breaker.tell(copy, REFUSED) for copy in copies[3:])  # at RCPT: before the others' messages are out
+    assert not any(breaker.tell(copy, ACCEPTED) for copy in copies[:3])
+
+
+def test_the_first_are_told_even_when_one_of_them_was_put_off() -> None:
+    breaker = Breaker(3, 0.5)
+    copies = [Delivery(n, 1, n, "0" * 16, f"r{n}@example.org", 0) for n in range(4)]
+    for copy in copies:
+        breaker.offered(copy)
+    assert breaker.tell(copies[1], DEFERRED) is None
+    told = [breaker.tell(copy, REFUSED) for copy in (copies[0], copies[2], copies[3])]
+    assert [bool(said) for said in told] == [False, False, True]

@@ -103,7 +103,7 @@ def check(message: bytes) -> EmailMessage:
 
 def test_both_parts_read_back_as_they_were_rendered_with_the_reader_s_own_values() -> None:
     message = copy()
-    link = Links("secret", PUBLICATION).unsubscribe("0123456789abcdef")
+    link = Links("secret", PUBLICATION).unsubscribe("0123456789abcdef")[0]
     for kind, written in (("plain", RENDERED.text), ("html", RENDERED.html)):
         filled = written.replace(Slot.UNSUBSCRIBE, link).replace(Slot.ADDRESS, "ada@example.org")
         assert part(message, kind).replace("\r\n", "\n") == filled

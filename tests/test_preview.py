@@ -13,8 +13,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from newsletter import pipeline
 from newsletter.preview import server
+from newsletter.world import World
 from tests import needs
 from tests.conftest import ROOT
 
@@ -37,7 +37,7 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(site: Path) -> Iterator[server.Server]:
-    made = server.start(site / "config.yaml", 0, pipeline.World())
+    made = server.start(site / "config.yaml", 0, World())
     thread = threading.Thread(target=made.serve)
     thread.start()
     yield made

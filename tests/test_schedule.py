@@ -26,7 +26,7 @@ def commands(text: str) -> list[str]:
 def test_cron_runs_daily_and_goes_on_every_quarter_of_an_hour() -> None:
     assert commands(crontab(job(), WINTER)) == [
         "0 7 * * * /usr/bin/newsletter -c /srv/papers/config.yaml run >> /srv/papers/newsletter.log",
-        "*/15 * * * * /usr/bin/newsletter -c /srv/papers/config.yaml send >> /srv/papers/newsletter.log",
+        "7-59/15 * * * * /usr/bin/newsletter -c /srv/papers/config.yaml send >> /srv/papers/newsletter.log",
     ]
 
 

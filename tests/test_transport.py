@@ -15,6 +15,7 @@ from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.transport import Answer, Copy, Pool, Ready
 from newsletter.transport.limits import Window
+from newsletter.transport.session import Session
 from tests.smtpd import CLOSE, SILENT, Authority, Script, Smtpd, smtpd
 
 MESSAGE = b"Subject: papers\r\n\r\n..hidden\r\nwords\r\n"  # as the wire carries it
@@ -321,6 +322,16 @@ def test_a_server_that_blocks_us_by_policy_is_left_alone() -> None:
         with pytest.raises(TransportUnavailable, match="blocks us"):
             sending.send_all([envelope()] * 99)
     assert sum(command.startswith("MAIL") for command in server.commands) == 3
+
+
+def test_only_a_far_server_gets_the_next_envelope_before_it_has_answered_the_message() -> None:
+    for far in (False, True):
+        session = Session("mx", {"pipelining": ""}, far=far)
+        copy = Copy(DELIVERY, envelope())
+        session.offer(copy)
+        session.receive(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        session.go(copy)
+        assert session.free is far
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

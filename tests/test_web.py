@@ -41,7 +41,7 @@ class Site:
         reader = self.store.find(ADDRESS)
         assert reader is not None
         self.links = Links("a secret of this test", self.config.publication)
-        self.link = self.links.unsubscribe(reader.ref).removeprefix("https://news.example.org")
+        self.link = self.links.unsubscribe(reader.ref)[0].removeprefix("https://news.example.org")
         self.client: FlaskClient = create_app(self.config, self.store).test_client()
 
     @property

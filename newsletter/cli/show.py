@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 from newsletter.model import FrozenIssue, Outcome
-from newsletter.pipeline import World
+from newsletter.world import World
 
 
 @contextmanager

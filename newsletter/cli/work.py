@@ -18,13 +18,14 @@ from newsletter.errors import NewsletterError
 from newsletter.lint import Level
 from newsletter.model import FrozenIssue, Report, Verdict
 from newsletter.store import Store
+from newsletter.world import World
 
 
 def preview(config: Config, day: date, output: Path) -> int:
     """Write the files of a day and say where they are; returns the exit code."""
     from newsletter import preview as previews
 
-    made = previews.make(config, day, pipeline.World())
+    made = previews.make(config, day, World())
     for problem in made.problems:
         click.echo(f"warning: {problem}", err=True)
     if made.rendered is None:
@@ -43,7 +44,7 @@ def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> No
     from newsletter.preview import server
 
     try:
-        running = server.start(path, port, pipeline.World())
+        running = server.start(path, port, World())
     except OSError as error:
         raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; try --port 0") from error
     address = f"{running.url}?date={day}"
@@ -73,7 +74,7 @@ def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: boo
 
 def _reported(
     config: Config,
-    act: Callable[[Store, pipeline.World], Report],
+    act: Callable[[Store, World], Report],
     day: date | None,
     *,
     quiet: bool = False,
@@ -91,7 +92,7 @@ def _reported(
     return report.exit
 
 
-def _watched(act: Callable[[Store, pipeline.World], Report], store: Store) -> Report:
+def _watched(act: Callable[[Store, World], Report], store: Store) -> Report:
     with watching() as world:
         return act(store, world)
 

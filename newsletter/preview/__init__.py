@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from newsletter import pipeline
+from newsletter import prepare
 from newsletter.config import Config
 from newsletter.issue import compose
 from newsletter.lint import Finding, lint
 from newsletter.model import RenderedIssue, Slot
+from newsletter.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class Preview:
     findings: tuple[Finding, ...] = ()
 
 
-def make(config: Config, day: date, world: pipeline.World) -> Preview:
+def make(config: Config, day: date, world: World) -> Preview:
     """Fetch, rank and render `day`. Raises FeedError when no feed answers, TemplateError with file and line."""
-    gathered = pipeline.gather(config, day, world)
+    gathered = prepare.gather(config, day, world)
     skipped = [
         f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
     ]
@@ -39,7 +40,7 @@ def make(config: Config, day: date, world: pipeline.World) -> Preview:
     issue = compose(gathered.feeds, day, config.issue)
     if not issue.papers:
         return Preview(None, problems)
-    rendered = pipeline.render(config, issue)
+    rendered = prepare.render(config, issue)
     return Preview(personalise(rendered, config), problems, tuple(lint(rendered)))
 
 

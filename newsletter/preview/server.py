@@ -21,7 +21,7 @@ import flask
 import watchfiles
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from newsletter import pipeline, resources
+from newsletter import prepare, resources
 from newsletter.config import Config, load
 from newsletter.errors import FeedError, NewsletterError
 from newsletter.issue import compose
@@ -30,6 +30,7 @@ from newsletter.lint import Finding, lint
 from newsletter.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, Issue, RenderedIssue
 from newsletter.preview import personalise
+from newsletter.world import World
 
 _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -82,9 +83,9 @@ class Shown:
 class Desk:
     """Renders days on request. Feeds are asked once a day shown; templates and config are read anew each time."""
 
-    def __init__(self, config_path: Path, world: pipeline.World) -> None:
+    def __init__(self, config_path: Path, world: World) -> None:
         self._path, self._world = config_path, world
-        self._gathered: dict[tuple[date, Any], pipeline.Gathered] = {}
+        self._gathered: dict[tuple[date, Any], prepare.Gathered] = {}
 
     def config(self) -> Config:
         """The configuration as it is now. Raises ConfigError."""
@@ -92,7 +93,7 @@ class Desk:
 
     def today(self) -> date:
         """The day a visitor sees first."""
-        return pipeline.today(self.config(), self._world.now())
+        return prepare.today(self.config(), self._world.now())
 
     def show(self, day: date) -> Shown | None:
         """A day, or None when it has no papers. Raises FeedError, TemplateError or ConfigError."""
@@ -100,7 +101,7 @@ class Desk:
         issue = self._issue(config, day)
         if not issue.papers:
             return None
-        rendered = pipeline.render(config, issue)
+        rendered = prepare.render(config, issue)
         return Shown(
             rendered=personalise(rendered, config),
             headers=_headers(rendered, config),
@@ -111,7 +112,7 @@ class Desk:
     def _issue(self, config: Config, day: date) -> Issue:
         key = (day, config.feeds)
         if key not in self._gathered:
-            self._gathered[key] = pipeline.gather(config, day, self._world)
+            self._gathered[key] = prepare.gather(config, day, self._world)
         return compose(self._gathered[key].feeds, day, config.issue)
 
 
@@ -286,7 +287,7 @@ class Server:
         self._http.shutdown()
 
 
-def start(config_path: Path, port: int, world: pipeline.World) -> Server:
+def start(config_path: Path, port: int, world: World) -> Server:
     """Bind to loopback (port 0: any free one) and begin to watch. Raises ConfigError, or OSError: the port is taken."""
     desk = Desk(config_path, world)
     own = desk.config().templates

@@ -65,6 +65,12 @@ _RECORD: Final = (
     )
 )
 
+_BEGIN: Final = (
+    update(deliveries)
+    .where(_ROW.id == bindparam("row"), _ROW.state == State.CLAIMED, _ROW.claimed_by == bindparam("holder"))
+    .values(state=State.SENDING)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -119,17 +125,20 @@ class Ledger(Part):
     ) -> list[Delivery]:
         """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
 
-        A copy in doubt is due until it has been in doubt more than `resend_uncertain` times (0 holds it). A copy whose
+        A copy in doubt is due until it has been in doubt more than `resend_uncertain` times (0 holds it), and comes
+        after all others: whatever killed the last run may kill this one, and its only repetition with it. A copy whose
         `not_before` lies ahead is not due, nor is any of an expired issue. Readers who left become WITHDRAWN instead.
         With `subscriber_id`, only this reader's copy.
         """
-        query = _CANDIDATES.where(*_due(issue_id, self._now(), resend_uncertain)).limit(limit)
+        query = _CANDIDATES.where(*_due(issue_id, self._now())).limit(limit)
         if subscriber_id is not None:
             query = query.where(_ROW.subscriber_id == subscriber_id)
+        in_doubt = (_ROW.state == State.UNCERTAIN, _ROW.doubts <= resend_uncertain)
         with self._db.write() as connection:
-            while rows := connection.execute(query).all():
-                if claimed := self._claim(connection, rows):
-                    return claimed
+            for due in (query.where(_ROW.state != State.UNCERTAIN), query.where(*in_doubt)):
+                while rows := connection.execute(due).all():
+                    if claimed := self._claim(connection, rows):
+                        return claimed
         return []
 
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
@@ -151,12 +160,14 @@ class Ledger(Part):
         """
         if not results and not begin:
             return
-        changes = [self._change(result) for result in results] + [self._beginning(delivery) for delivery in begin]
+        changes = [self._change(result) for result in results]
         with self._db.write() as connection:
-            if connection.execute(_RECORD, changes).rowcount == len(changes):
-                self._use(connection, used or {})
-                return
-            raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
+            if changes and connection.execute(_RECORD, changes).rowcount != len(changes):
+                raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
+            rows = [{"row": delivery.id, "holder": self._holder} for delivery in begin]
+            if rows and connection.execute(_BEGIN, rows).rowcount != len(rows):
+                raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
+            self._use(connection, used or {})
 
     def _change(self, result: Result) -> dict[str, Any]:
         """The parameters of _RECORD for a copy that was answered."""
@@ -172,21 +183,6 @@ class Ledger(Part):
             "not_before": result.not_before,
             "reply_code": outcome.code,
             "reply_text": plain(outcome.text),
-        }
-
-    def _beginning(self, delivery: Delivery) -> dict[str, Any]:
-        """The parameters of _RECORD for a copy whose message goes out next."""
-        return {
-            "row": delivery.id,
-            "source": State.CLAIMED,
-            "holder": self._holder,
-            "to": State.SENDING,
-            "next_holder": self._holder,
-            "charged": 0,
-            "doubted": 0,
-            "not_before": None,
-            "reply_code": None,
-            "reply_text": None,
         }
 
     def _use(self, connection: Connection, used: Mapping[str, int]) -> None:
@@ -216,16 +212,18 @@ class Ledger(Part):
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """CLAIMED -> PENDING: the run stops before their turn."""
-        self._move_mine(deliveries, State.CLAIMED, State.PENDING, claimed_by=None)
+        with self._db.write() as connection:
+            self._move_mine(connection, deliveries, State.CLAIMED, State.PENDING, claimed_by=None)
 
-    def _move_mine(self, rows: Sequence[Delivery], source: State, to: State, **values: object) -> None:
+    def _move_mine(
+        self, connection: Connection, rows: Sequence[Delivery], source: State, to: State, **values: object
+    ) -> None:
         if not rows:
             return
         ids = [row.id for row in rows]
         mine = (_ROW.id.in_(ids), _ROW.claimed_by == self._holder)
-        with self._db.write() as connection:
-            if _move(connection, {source}, to, *mine, **values) != len(ids):
-                raise self._forbidden([(row_id, to, source) for row_id in ids])
+        if _move(connection, {source}, to, *mine, **values) != len(ids):
+            raise self._forbidden([(row_id, to, source) for row_id in ids])
 
     def _forbidden(self, moves: Sequence[tuple[int, State, State]]) -> StoreError:
         """The error that names the row which was not where the move starts; the transaction under way is not seen."""
@@ -236,12 +234,12 @@ class Ledger(Part):
             row = found.get(row_id)
             if row is None:
                 return StoreError(f"{self._db.name}: delivery {row_id} does not exist, so it cannot become {to}")
-            if row.state is not source:
-                return StoreError(f"{self._db.name}: delivery {row_id} is {row.state}, so it cannot become {to}")
-            if row.claimed_by != self._holder:
+            if row.claimed_by not in (None, self._holder):
                 return StoreError(
                     f"{self._db.name}: another process has taken over delivery {row_id}; it cannot become {to}"
                 )
+            if row.state is not source or row.claimed_by is None:
+                return StoreError(f"{self._db.name}: delivery {row_id} is {row.state}, so it cannot become {to}")
         return StoreError(f"{self._db.name}: delivery {moves[0][0]} was to move twice at once")
 
     # --- questions ---
@@ -275,14 +273,13 @@ class Ledger(Part):
         return (Refusal(row.address, row.state, row.reply_code, row.reply_text or "") for row in rows)
 
 
-def _due(issue_id: int, now: datetime, resend_uncertain: int) -> tuple[Any, ...]:
+def _due(issue_id: int, now: datetime) -> tuple[Any, ...]:
     """The conditions under which a copy may be claimed."""
     return (
         OPEN_ROWS,
         _ROW.issue_id == issue_id,
         exists().where(issues.c.id == issue_id, issues.c.expires_at > now),
         _ROW.state.in_(_SOURCES[State.CLAIMED]),
-        or_(_ROW.state != State.UNCERTAIN, _ROW.doubts <= resend_uncertain),
         or_(_ROW.not_before.is_(None), _ROW.not_before <= now),
     )
 

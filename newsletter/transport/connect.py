@@ -6,6 +6,7 @@ import re
 import smtplib
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 
 from newsletter.config import SmtpConfig
@@ -15,10 +16,14 @@ from newsletter.transport.session import one_line
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connected, secured and logged in socket, and what the server offered to EHLO (lower case, with parameters)."""
+    """A connected, secured and logged in socket, and what the server offered to EHLO (lower case, with parameters).
+
+    `round_trip` is how long it took to answer EHLO, in seconds.
+    """
 
     socket: socket.socket
     extensions: dict[str, str]
+    round_trip: float
 
 
 def name(server: SmtpConfig) -> str:
@@ -29,7 +34,7 @@ def name(server: SmtpConfig) -> str:
 def connect(server: SmtpConfig) -> Connection:
     """Connect to `server`, blocking. Raises TransportUnavailable, and TransportMisconfigured when a person must act."""
     try:
-        smtp = _open(server)
+        smtp, round_trip = _open(server)
     except ssl.SSLCertVerificationError as error:
         reason = f"its certificate is not to be trusted: {error.verify_message}"
         raise TransportMisconfigured(f"{name(server)}: {reason}; see smtp.ca_file") from error
@@ -39,10 +44,10 @@ def connect(server: SmtpConfig) -> Connection:
         ) from error
     except OSError as error:  # smtplib's own exceptions are OSErrors too
         raise TransportUnavailable(f"{name(server)}: {one_line(error)}") from error
-    return _detached(smtp)
+    return _detached(smtp, round_trip)
 
 
-def _detached(smtp: smtplib.SMTP) -> Connection:
+def _detached(smtp: smtplib.SMTP, round_trip: float) -> Connection:
     """The socket without smtplib, which reads and writes one command at a time."""
     line, extensions = smtp.sock, {key.lower(): value for key, value in smtp.esmtp_features.items()}
     assert line is not None
@@ -51,10 +56,10 @@ def _detached(smtp: smtplib.SMTP) -> Connection:
     smtp.sock = smtp.file = None
     # A message that is not the last write of a burst would wait for the delayed acknowledgement: 40 ms each.
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Connection(line, extensions)
+    return Connection(line, extensions, round_trip)
 
 
-def _open(server: SmtpConfig) -> smtplib.SMTP:
+def _open(server: SmtpConfig) -> tuple[smtplib.SMTP, float]:
     # The host goes to the constructor: only then does smtplib check the certificate's name.
     if server.tls == "implicit":
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -63,7 +68,9 @@ def _open(server: SmtpConfig) -> smtplib.SMTP:
     else:
         smtp = smtplib.SMTP(server.host, server.port, _hostname(), timeout=server.timeout)
     try:
+        asked = time.monotonic()
         smtp.ehlo_or_helo_if_needed()
+        round_trip = time.monotonic() - asked
         if server.tls == "starttls":
             _starttls(smtp, server)
         if server.username is not None:
@@ -71,7 +78,7 @@ def _open(server: SmtpConfig) -> smtplib.SMTP:
     except BaseException:
         smtp.close()
         raise
-    return smtp
+    return smtp, round_trip
 
 
 def _starttls(smtp: smtplib.SMTP, server: SmtpConfig) -> None:

@@ -1,0 +1,34 @@
+"""The made-up days and the readers that the measurements work on."""
+
+from __future__ import annotations
+
+import json
+
+from bench.publication import DAY, PUBLICATION
+from newsletter import feed, resources
+from newsletter.config import FeedConfig, IssueConfig
+from newsletter.issue import compose
+from newsletter.model import RenderedIssue
+from newsletter.render import Renderer
+
+
+def made_up_day(number: int) -> list[dict[str, object]]:
+    """A Hugging Face answer of `number` papers, as long as real ones: the sample day's papers again and again."""
+    sample = json.loads(resources.find("sample_day.json").read_text("utf-8"))
+    papers = []
+    for n in range(number):
+        entry = json.loads(json.dumps(sample[n % len(sample)]))
+        entry["paper"] |= {
+            "id": f"2611.{n:05d}",
+            "upvotes": 3 * (number - n),
+            "title": f"{n}: {entry['paper']['title']}",
+        }
+        entry["paper"]["summary"] = (entry["paper"]["summary"] + " ") * (1 + 1300 // len(entry["paper"]["summary"]))
+        papers.append(entry)
+    return papers
+
+
+def render(body: bytes) -> RenderedIssue:
+    """From a feed's answer to a rendered issue."""
+    parsed = feed.parse(body, FeedConfig("day.json"))
+    return Renderer(PUBLICATION).issue(compose([parsed], DAY, IssueConfig(max_papers=1000)))

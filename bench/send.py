@@ -1,0 +1,117 @@
+"""Send a day of 20 papers to a list of readers, through the real store and the real engine: the timed command.
+
+    python -m bench.send HOST PORT SUBSCRIBERS.csv [--connections K] [--rate R] [--dkim KEY.pem]
+        [--sample FOLDER] [--prepare]
+
+The list is imported once and kept in a cache; freezing, sending and the ledger are timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.publication import DAY, PUBLICATION
+from newsletter.config import SmtpConfig
+from newsletter.deliver import Breaker, Sender
+from newsletter.links import Links
+from newsletter.message import compile_copies
+from newsletter.model import RenderedIssue, Slot, State
+from newsletter.store import Store
+from newsletter.transport import Pool
+from newsletter.world import utc_now
+
+if TYPE_CHECKING:
+    from newsletter.dkim import Signer
+
+
+def main() -> int:
+    """Freeze the issue for everybody in the file, send it, and say what became of the copies."""
+    asked = _arguments()
+    if asked.prepare:
+        subscribed(asked.subscribers)
+        _issue(asked.sample)
+        return 0
+    server = SmtpConfig(asked.host, asked.port, connections=asked.connections, rate=asked.rate)
+    signers = _signers(asked.dkim) if asked.dkim else []
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(subscribed(asked.subscribers), f"{folder}/bench.db")
+        with Store.open(f"sqlite:///{folder}/bench.db") as store:
+            issue = store.freeze(_issue(asked.sample), PUBLICATION, lifetime=timedelta(hours=24))
+            pool = Pool([server])
+            try:
+                Sender(store, pool, utc_now, breaker=Breaker(5, 0.5)).send(
+                    issue, compile_copies(issue, Links("the secret of a measurement", PUBLICATION), signers)
+                )
+            finally:
+                pool.close()
+            counts = store.counts(issue.id)
+    print({str(state): number for state, number in counts.items() if number})
+    return 0 if counts[State.ACCEPTED] == sum(counts.values()) else 75
+
+
+def subscribed(csv: Path) -> Path:
+    """A database with these subscribers and nothing else; made once."""
+    made = _cache() / f"{hashlib.sha256(csv.read_bytes()).hexdigest()[:16]}.db"
+    if not made.exists():
+        from newsletter.roster import read  # its validation costs more than the sending
+
+        with tempfile.TemporaryDirectory() as folder:
+            with Store.open(f"sqlite:///{folder}/new.db") as store, csv.open(encoding="utf-8") as stream:
+                store.add_all((row.address for row in read(stream) if row.address), revive=True)
+            shutil.copy(f"{folder}/new.db", made)
+    return made
+
+
+def _issue(sample: Path | None) -> RenderedIssue:
+    """The sample that the comparison gives to everybody, or a made-up day, rendered before the time begins."""
+    if sample is not None:
+        html, text = ((sample / name).read_text("utf-8") for name in ("inlined.html", "digest.txt"))
+        return RenderedIssue(DAY, "Daily papers: 20 new \u2192 today", _slotted(html), _slotted(text))
+    kept = _cache() / "issue.json"
+    if not kept.exists():
+        from bench.issues import made_up_day, render  # not timed, and larger than all the rest
+
+        rendered = render(json.dumps(made_up_day(20)).encode())
+        kept.write_text(json.dumps([rendered.subject, rendered.html, rendered.text]), "utf-8")
+    return RenderedIssue(DAY, *json.loads(kept.read_text("utf-8")))
+
+
+def _slotted(part: str) -> str:
+    return part.replace("https://news.example.org/u/UNSUBTOKEN", Slot.UNSUBSCRIBE).replace("{{EMAIL}}", Slot.ADDRESS)
+
+
+def _signers(keys: list[Path]) -> list[Signer]:
+    from newsletter.dkim import load  # cryptography is large
+
+    return [load(key, key.stem, "news.example.org") for key in keys]
+
+
+def _cache() -> Path:
+    folder = Path(tempfile.gettempdir()) / "newsletter-bench"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("subscribers", type=Path)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--dkim", type=Path, action="append", default=[])
+    parser.add_argument("--sample", type=Path, help="the folder with the comparison's own issue")
+    parser.add_argument("--prepare", action="store_true", help="only import the list")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""Faults on purpose: the installed command against a server that misbehaves, judged from outside by the server's log.
+
+    python -m tests.chaos [--recipients N] [--seeds N] [--store sqlite|postgresql] [--only WORD]
+
+Prints one line per fault: who was lost, who got two copies and whether that could have been known, and whether our
+ledger and the server's log agree. The server, the crash loop and the judge are instruments from outside this project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.conftest import ROOT, SHARED
+
+TOOLS: Final = SHARED / "tools" / "chaos"
+DAY: Final = "2026-11-24"
+KILL: Final = ("--allow-kill", "newsletter")
+ROUNDS: Final = 12  # of `send`, each twenty minutes later by its own clock
+FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+# What must be nought, whatever happens.
+NEVER: Final = ("lost", "dup_avoidable", "dup_diff_msgid", "false_sent", "unrecorded", "unexpected")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How the server misbehaves. `kills` of random moments come on top, with so many runs at once."""
+
+    name: str
+    arguments: tuple[str, ...]
+    refused: str = ""  # recipients that match get no copy, and that is right
+    kills: int = 0
+    settings: str = ""
+    hold: bool = False  # copies in doubt wait for the operator
+
+
+def _fault(spec: str, *more: str, **kept: Any) -> Fault:
+    return Fault(" ".join((spec, *more)), ("--fault", spec, *more), **kept)
+
+
+FAULTS: Final = (
+    Fault("none", ()),
+    _fault("drop-before-250:p=0.02,keep=1"),
+    _fault("drop-before-250:p=0.02,keep=0"),
+    _fault("rst-before-250:p=0.02,keep=1"),
+    _fault("drop-after-250:p=0.05"),
+    _fault("rst-mid-data:p=0.03"),
+    _fault("stall:stage=rcpt,nth=7", settings="timeout: 1"),
+    _fault("stall:stage=mail,nth=9", settings="timeout: 1"),
+    _fault("delay:stage=dot,secs=1,every=50"),
+    _fault("reply:stage=rcpt,code=451,p=0.1,times=2"),
+    _fault("reply:stage=mail,code=450,p=0.05,times=1"),
+    _fault("reply:stage=dot,code=452,p=0.1,times=1"),
+    _fault("reply:stage=rcpt,code=550,match=r1[0-9]@", refused="r1[0-9]@"),
+    _fault("reply:stage=dot,code=554,match=r2[0-9]@", refused="r2[0-9]@"),
+    *(_fault(f"421:stage={stage},p=0.02") for stage in ("mail", "rcpt", "data", "dot")),
+    _fault("sigkill-after-250:every=60", *KILL),
+    _fault("sigkill-before-250:every=60,keep=1", *KILL),
+    Fault("greylist", ("--greylist", "1")),
+    Fault("closes after 10, 421", ("--max-per-conn", "10")),
+    Fault("closes after 10, silently", ("--max-per-conn", "10", "--max-per-conn-mode", "silent")),
+    Fault("no pipelining", ("--no-pipelining", "--fault", "drop-before-250:p=0.02,keep=1")),
+    _fault("delay:stage=dot,secs=0.05", kills=20),
+    _fault("delay:stage=dot,secs=0.05", "--no-pipelining", kills=20),
+)
+
+
+@dataclass
+class Site:
+    """A folder from which `newsletter` runs, with its store and its list."""
+
+    folder: Path
+    store: str
+    recipients: int
+    port: int = 0
+    settings: str = ""
+    hold: bool = False
+    rounds: int = field(default=0, init=False)
+    asked: int = field(default=0, init=False)  # times that `send --retry-uncertain` was called
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "newsletter", "-c", str(self.folder / "config.yaml")]
+
+    def configure(self) -> None:
+        config = self.folder / "config.yaml"
+        config.write_text(
+            "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"
+            "list_id: papers.news.example.org\nbase_url: https://news.example.org\nsecret: a secret of this test\n"
+            f"feeds:\n  - url: sample_day.json\nstore: {self.store}\n"
+            f"sending:\n  uncertain: {'hold' if self.hold else 'resend'}\n"
+            f"smtp:\n  - {{host: 127.0.0.1, port: {self.port}, connections: 8}}\n".replace(
+                "connections: 8", f"connections: 8, {self.settings}" if self.settings else "connections: 8"
+            ),
+            "utf-8",
+        )
+        config.chmod(0o600)
+
+    def call(self, *words: str, later: int = 0) -> int:
+        """Run `newsletter`, by a clock that is `later` minutes ahead; returns its exit code."""
+        clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{later}m", "DONT_FAKE_MONOTONIC": "1"} if later else {}
+        done = subprocess.run(
+            [*self.command, *words], cwd=ROOT, env=os.environ | clock, capture_output=True, timeout=600, check=False
+        )
+        return done.returncode
+
+    def finish(self) -> int:
+        """Run, then send until nothing is owed; returns the last exit code."""
+        code = self.call("run", "--date", DAY)
+        while code != 0 and self.rounds < ROUNDS:
+            self.rounds += 1
+            code = self.call("send", later=20 * self.rounds)
+        while not self.hold and self.uncertain and self.asked < ROUNDS:
+            self.asked += 1
+            code = self.call("send", "--retry-uncertain")
+        return code
+
+    @property
+    def uncertain(self) -> int:
+        """Copies that were in doubt twice, and wait for the operator."""
+        said = subprocess.run(
+            [*self.command, "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        return int(json.loads(said)["issue"]["counts"]["uncertain"])
+
+
+@contextmanager
+def server(folder: Path, arguments: Sequence[str], seed: int) -> Iterator[int]:
+    """The misbehaving server; gives its port."""
+    announced = folder / "port"
+    command = [sys.executable, str(TOOLS / "chaos_smtp.py"), "--port", "0", "--port-file", str(announced)]
+    command += ["--log", str(folder / "sink.jsonl"), "--no-fsync", "--seed", str(seed), *arguments]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (announced.exists() and announced.read_text("utf-8").strip()):
+            assert process.poll() is None, "the server did not start"
+        yield int(announced.read_text("utf-8").split()[0])
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int) -> dict[str, Any]:
+    """Send an issue through `fault`, and return the judge's figures with our exit code."""
+    addresses = [f"r{number}@example.org" for number in range(recipients)]
+    (folder / "expected.txt").write_text("\n".join(addresses) + "\n", "utf-8")
+    shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
+    with server(folder, fault.arguments, seed) as port:
+        site = Site(folder, store, recipients, port, fault.settings, fault.hold)
+        site.configure()
+        assert site.call("subscribers", "import", str(folder / "expected.txt")) == 0
+        if fault.kills:
+            _crash(site, fault.kills, seed)
+        code = site.finish()
+    refused = [address for address in addresses if fault.refused and re.match(fault.refused, address)]
+    return judged(folder, _ledger(folder, store), refused) | {"exit": code, "rounds": site.rounds, "asked": site.asked}
+
+
+def _crash(site: Site, kills: int, seed: int) -> None:
+    """Two runs at once, again and again, killed at random moments."""
+    loop = [sys.executable, str(TOOLS / "crash_loop.py"), "--kills", str(kills), "--overlap", "2", "--seed", str(seed)]
+    loop += ["--min", "0.3", "--max", "2", "--ok-codes", "0", "--quiet", "--", *site.command, "run", "--date", DAY]
+    subprocess.run(loop, cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=600)
+
+
+def _ledger(folder: Path, store: str) -> Path:
+    """The ledger as an SQLite file that the judge can read, also when it is in PostgreSQL."""
+    if store.startswith("sqlite"):
+        return folder / "newsletter.db"
+    import psycopg
+
+    copied = folder / "copied.db"
+    with psycopg.connect(store) as connection, sqlite3.connect(copied) as target:
+        target.execute("CREATE TABLE deliveries (address, state)")
+        rows = connection.execute("SELECT address, state FROM deliveries").fetchall()
+        target.executemany("INSERT INTO deliveries VALUES (?, ?)", rows)
+    return copied
+
+
+def judged(folder: Path, ledger: Path, refused: Sequence[str]) -> dict[str, Any]:
+    """What the server's log says, beside what our ledger says."""
+    command = [sys.executable, str(TOOLS / "ledger_check.py"), str(folder / "expected.txt")]
+    command += [str(folder / "sink.jsonl"), "--json", "--allow-dup-unacked", "--ledger-sqlite", str(ledger)]
+    command += ["--ledger-sql", "SELECT address, state FROM deliveries", "--sent-values", "accepted"]
+    command += ["--skip", *refused] if refused else []
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    figures: dict[str, Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    return figures
+
+
+def main() -> int:
+    """Provoke every fault and print what it did."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipients", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args()
+    from tests.postgres import empty_database, running  # pytest's plugin, which pytest wants to import first
+
+    bad = 0
+    with ExitStack() as stack:
+        postgres = stack.enter_context(running()) if asked.store == "postgresql" else None
+        print(f"{'fault':<52} seed  {' '.join(NEVER)} forced exit rounds asked")
+        for fault in (fault for fault in FAULTS if asked.only in fault.name):
+            for seed in range(1, asked.seeds + 1):
+                with tempfile.TemporaryDirectory() as folder, ExitStack() as own:
+                    store = "sqlite:///newsletter.db"
+                    if postgres is not None:
+                        store = own.enter_context(empty_database(postgres))
+                    found = provoke(fault, Path(folder), store, asked.recipients, seed)
+                figures = [found.get(name, "?") for name in (*NEVER, "dup_forced", "exit", "rounds", "asked")]
+                bad += any(found.get(name) != 0 for name in NEVER)
+                print(f"{fault.name:<52} {seed:>4}  {' '.join(map(str, figures))}", flush=True)
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
