@@ -61,7 +61,7 @@ def _issue(config: Config) -> str:
     gathered = prepare.gather(config, day, world)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
-    issue = compose(gathered.feeds, day, config.issue)
+    issue = compose(gathered.feeds, day, config.issue, config.filters)
     if not issue.papers:
         return f"no papers for {day}"
     errors = [finding.message for finding in lint(prepare.render(config, issue)) if finding.level is Level.ERROR]

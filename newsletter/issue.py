@@ -1,32 +1,46 @@
 """Papers in, the day's issue out: join duplicates, rank by upvotes, cut. Pure: no clock, no network, no files.
 
-Order: most upvotes first; papers with equal upvotes keep the order their feed gave them (feeds in the order of the
-config). In a feed that carries votes a missing figure counts as zero; a feed without votes keeps its own order.
+Order: what the operator pinned, then most upvotes first; papers with equal upvotes keep the order their feed gave them
+(feeds in the order of the config). In a feed that carries votes a missing figure counts as zero; a feed without votes
+keeps its own order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import date
 from typing import Any
 
 from newsletter.config import IssueConfig
+from newsletter.filters import Filters, apply
 from newsletter.model import Issue, Paper, ParsedFeed
 
 
-def compose(feeds: Sequence[ParsedFeed], day: date, rules: IssueConfig) -> Issue:
-    """Choose and rank the papers of `day`. An issue may be empty: `left_out` tells a filtered day from a quiet one."""
+def compose(
+    feeds: Sequence[ParsedFeed],
+    day: date,
+    rules: IssueConfig,
+    filters: Filters | None = None,
+    shown: Collection[str] = (),
+) -> Issue:
+    """Choose and rank the papers of `day`; those whose key is in `shown` have been in an issue already.
+
+    An issue may be empty: `left_out` and `seen` tell a filtered day and a stale feed from a quiet one.
+    """
     offered = join_duplicates(paper for feed in feeds for paper in _with_votes(feed))
-    wanted = [paper for paper in offered if _enough(paper, rules.min_upvotes)]
-    ranked = sorted(wanted, key=_votes, reverse=True)  # stable: ties keep the feed's order
-    chosen = tuple(ranked[: rules.max_papers])
+    new = [paper for paper in offered if paper.key not in shown]
+    ranked = sorted(new, key=_votes, reverse=True)  # stable: ties keep the feed's order
+    filtered = apply(ranked, replace(filters or Filters(), min_upvotes=rules.min_upvotes))
+    chosen = filtered.kept[: rules.max_papers]
     return Issue(
         day=day,
         papers=chosen,
         ranked_by_votes=any(paper.upvotes is not None for paper in chosen),
-        left_out=len(offered) - len(chosen),
+        left_out=len(new) - len(chosen),
         skipped=sum(len(feed.skipped) for feed in feeds),
+        seen=len(offered) - len(new),
+        pinned={paper.key: filtered.pinned[paper.key] for paper in chosen if paper.key in filtered.pinned},
     )
 
 
@@ -43,11 +57,6 @@ def _with_votes(feed: ParsedFeed) -> Iterable[Paper]:
     if not feed.has_votes:
         return feed.papers
     return (paper if paper.upvotes is not None else replace(paper, upvotes=0) for paper in feed.papers)
-
-
-def _enough(paper: Paper, min_upvotes: int) -> bool:
-    """Zero is no threshold, not even for the negative votes that some feeds have."""
-    return not min_upvotes or paper.upvotes is None or paper.upvotes >= min_upvotes
 
 
 def _votes(paper: Paper) -> int:

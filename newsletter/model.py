@@ -90,6 +90,8 @@ class Issue:
     ranked_by_votes: bool
     left_out: int = 0  # papers of the day that did not make the cut (max_papers, min_upvotes)
     skipped: int = 0  # entries of the feeds that could not be read
+    seen: int = 0  # papers of the day that an earlier issue has shown
+    pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,9 @@ class Verdict(StrEnum):
     ALREADY_SENT = "already-sent"
     ALREADY_RUNNING = "already-running"
     QUIET_DAY = "quiet-day"
+    WEEKEND = "weekend"
+    STALE = "stale"
+    TOO_LATE = "too-late"
     FILTERED_OUT = "filtered-out"
     NO_SUBSCRIBERS = "no-subscribers"
     DRY_RUN = "dry-run"
@@ -314,13 +319,16 @@ VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
     Verdict.ALREADY_SENT: os.EX_OK,
     Verdict.ALREADY_RUNNING: os.EX_OK,
     Verdict.QUIET_DAY: os.EX_OK,
+    Verdict.WEEKEND: os.EX_OK,
     Verdict.FILTERED_OUT: os.EX_OK,
     Verdict.NO_SUBSCRIBERS: os.EX_OK,
     Verdict.DRY_RUN: os.EX_OK,
     Verdict.STILL_OWED: os.EX_TEMPFAIL,
     Verdict.PAUSED: os.EX_TEMPFAIL,
     Verdict.FEED_FAILED: os.EX_TEMPFAIL,
+    Verdict.STALE: os.EX_TEMPFAIL,
     Verdict.SEND_FAILED: os.EX_TEMPFAIL,
+    Verdict.TOO_LATE: 1,
     Verdict.FAILED: 1,
 }
 

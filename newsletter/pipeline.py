@@ -51,7 +51,7 @@ def run(config: Config, day: date, store: Store, world: World, *, dry_run: bool 
     A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
     still on its way. The other process, or the next `send`, goes on with it.
     """
-    with _alone(store) as alone:
+    with _alone(store, world) as alone:
         fresh = store.issue(day) is None
         if dry_run and not fresh:
             return Report(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
@@ -71,10 +71,11 @@ def _freeze(config: Config, day: date, store: Store, world: World, *, dry_run: b
     if isinstance(prepared, Report):
         return prepared
     if dry_run:
-        return prepare.rehearsal(prepared, store)
+        return prepare.rehearsal(prepared.rendered, store)
     if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
         return Report(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
-    store.freeze(prepared, config.publication, lifetime=timedelta(hours=config.issue.lifetime))
+    lifetime = timedelta(hours=config.issue.lifetime)
+    store.freeze(prepared.rendered, config.publication, lifetime=lifetime, papers=prepared.issue.papers)
     return None
 
 
@@ -91,7 +92,7 @@ def send(
 
     With `retry_uncertain`, each copy in doubt is sent once more; with `resume`, also of issues that were paused.
     """
-    with _alone(store) as alone:
+    with _alone(store, world) as alone:
         if not alone:
             return _busy(day)
         for issue in store.unfinished():
@@ -114,12 +115,13 @@ def _busy(day: date | None) -> Report:
 
 
 @contextmanager
-def _alone(store: Store) -> Iterator[bool]:
+def _alone(store: Store, world: World) -> Iterator[bool]:
     """The sender's lock. Who holds it knows that no other process sends: what is found half done, a crash left."""
     with store.exclusive() as alone:
         if alone:
             store.recover()
-            store.expire()
+            if late := store.expire():
+                world.warn(f"{count(late, 'copy', 'copies')} could not be sent while they were news (issue.lifetime)")
         yield alone
 
 
@@ -230,6 +232,8 @@ def _report(
         full = sending.full_until
         wait = f"; smtp.per_day is used up until {full:%Y-%m-%d %H:%M} UTC" if full else ""
         return Report(Verdict.STILL_OWED, f"{describe(counts)}{wait}; run `newsletter send` to go on", day, counts)
+    if counts.get(State.EXPIRED) and not counts.get(State.ACCEPTED):
+        return Report(Verdict.TOO_LATE, f"{describe(counts)}: too old to be news (issue.lifetime)", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
         return Report(Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts)
     if counts.get(State.UNCERTAIN) and sending.answered:

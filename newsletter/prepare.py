@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from newsletter import feed as feeds
+from newsletter.calendar import HUGGING_FACE, is_rest_day, is_stale
 from newsletter.config import Config
 from newsletter.errors import FeedError
 from newsletter.issue import compose
@@ -51,19 +52,59 @@ def render(config: Config, issue: Issue) -> RenderedIssue:
     return Renderer(config.publication, templates=config.templates).issue(issue)
 
 
-def prepare(config: Config, day: date, store: Store, world: World) -> RenderedIssue | Report:
-    """The day's rendered issue, or the verdict that says why there is none."""
+@dataclass(frozen=True)
+class Prepared:
+    """An issue and its rendering."""
+
+    issue: Issue
+    rendered: RenderedIssue
+
+
+def prepare(config: Config, day: date, store: Store, world: World) -> Prepared | Report:
+    """The day's issue, or the verdict that says why there is none."""
     try:
-        gathered = gather(config, day, world, store)
+        gathered = _with_their_votes(gather(config, day, world, store), store)
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
-    issue = compose(gathered.feeds, day, config.issue)
+    shown = store.shown(paper.key for feed in gathered.feeds for paper in feed.papers)
+    issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     if not issue.papers:
-        return _no_papers(issue, gathered)
+        return _no_papers(issue, gathered, stale=_stale(config, gathered, world.now()))
     for failure in gathered.failures:
         world.warn(failure)
     rendered = render(config, issue)
-    return _linted(rendered, world) or rendered
+    return _linted(rendered, world) or Prepared(issue, rendered)
+
+
+def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
+    """Without the feeds that carried votes in their last issue and carry none now: their shape has changed.
+
+    Ranked by nothing, they would make a digest that looks like any other. Raises FeedError when no feed is left.
+    """
+    kept: list[ParsedFeed] = []
+    failures = list(gathered.failures)
+    for feed in gathered.feeds:
+        source = feed.papers[0].source if feed.papers else ""
+        voted = None if feed.has_votes or not feed.papers else store.last_votes(source)
+        if voted is None:
+            kept.append(feed)
+        else:
+            failures.append(f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes")
+    if not kept:
+        raise FeedError("; ".join(failures))
+    return Gathered(tuple(kept), tuple(failures))
+
+
+def _stale(config: Config, gathered: Gathered, now: datetime) -> bool:
+    """Whether old papers are all there is because the sources are late: asked for by day, or older than their rhythm.
+
+    A feed that is asked for a day and gives another's papers is late, whatever their dates say.
+    """
+    if any("{date}" in source.url for source in config.feeds):
+        return True
+    dates = [paper.published for feed in gathered.feeds for paper in feed.papers if paper.published is not None]
+    rhythm = timedelta(days=max(source.rhythm for source in config.feeds))
+    return is_stale(max(dates, default=None), now, rhythm)
 
 
 def _linted(rendered: RenderedIssue, world: World) -> Report | None:
@@ -76,14 +117,22 @@ def _linted(rendered: RenderedIssue, world: World) -> Report | None:
     return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
 
 
-def _no_papers(issue: Issue, gathered: Gathered) -> Report:
+def _no_papers(issue: Issue, gathered: Gathered, *, stale: bool) -> Report:
     if gathered.failures:
         return Report(Verdict.FEED_FAILED, "; ".join(gathered.failures), issue.day)
     if issue.left_out:
-        return Report(Verdict.FILTERED_OUT, f"{count(issue.left_out, 'paper')}, all below min_upvotes", issue.day)
+        said = f"{count(issue.left_out, 'paper')}, all left out by min_upvotes or filters"
+        return Report(Verdict.FILTERED_OUT, said, issue.day)
     if issue.skipped:
         unread = count(issue.skipped, "entry", "entries")
         return Report(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
+    if is_rest_day(HUGGING_FACE, issue.day):
+        return Report(Verdict.WEEKEND, f"nothing is listed on a {issue.day:%A}", issue.day)
+    if issue.seen and stale:
+        said = f"the feeds hold {count(issue.seen, 'paper')}, and earlier issues have shown them all; they are late"
+        return Report(Verdict.STALE, said, issue.day)
+    if issue.seen:
+        return Report(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
     return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)
 
 

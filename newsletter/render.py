@@ -197,7 +197,10 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
     papers = issue.papers[: min(_MOST_ROWS, kept or _MOST_ROWS)]
     full = len(papers) if len(papers) <= _SHORT_DAY and kept is None else layout.full
     sources = len({paper.source for paper in papers}) > 1
-    cards = [_card(rank, paper, layout, full=rank <= full, source=sources) for rank, paper in enumerate(papers, 1)]
+    cards = [
+        _card(rank, paper, layout, full=rank <= full, source=sources) | {"why": issue.pinned.get(paper.key, "")}
+        for rank, paper in enumerate(papers, 1)
+    ]
     return {
         "title": publication.title,
         "subject": _subject(issue),

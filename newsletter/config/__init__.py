@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ import yaml
 from newsletter.config import values as v
 from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, root
 from newsletter.config.values import Secret
+from newsletter.filters import Filters
 from newsletter.model import Publication
 
 __all__ = [
@@ -36,11 +37,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FeedConfig:
-    """One source. `url` may hold ``{date}``; a path is absolute here. `votes` is None, an element or a /pattern/."""
+    """One source. `url` may hold ``{date}``; a path is absolute here. `votes` is None, an element or a /pattern/.
+
+    `rhythm` is in working days: when its newest entry is older, the feed is stale.
+    """
 
     url: str
     name: str | None = None
     votes: str | None = None
+    rhythm: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class Config:
     store: str
     secret: Secret
     smtp: tuple[SmtpConfig, ...]
+    filters: Filters = field(default_factory=Filters)
     sending: SendingConfig = SendingConfig()
     dkim: tuple[DkimConfig, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -117,13 +123,19 @@ class Config:
 
 # --- what each mapping may hold --------------------------------------------------------------------------------------
 
-_FEED: Final[Table] = {"url": v.feed_url, "name": v.optional(v.text), "votes": v.optional(v.votes)}
+_FEED: Final[Table] = {
+    "url": v.feed_url,
+    "name": v.optional(v.text),
+    "votes": v.optional(v.votes),
+    "rhythm": v.number(0, 366),
+}
 _FETCH: Final[Table] = {"deadline": v.number(0, 3600), "max_megabytes": v.number(0, 1000), "attempts": v.whole(1, 10)}
 _ISSUE: Final[Table] = {
     "max_papers": v.whole(1, 1000),
     "min_upvotes": v.whole(0, 10**9),
     "lifetime": v.number(0, 24 * 31),
 }
+_FILTERS: Final[Table] = dict.fromkeys(("include", "exclude", "pin", "authors", "organisations", "categories"), v.words)
 _SMTP: Final[Table] = {
     "host": v.text,
     "port": v.whole(1, 65535),
@@ -160,6 +172,10 @@ def _fetch(place: Place) -> FetchConfig:
 
 def _issue(place: Place) -> IssueConfig:
     return IssueConfig(**mapping(place, _ISSUE))
+
+
+def _filters(place: Place) -> Filters:
+    return Filters(**mapping(place, _FILTERS))
 
 
 def _sending(place: Place) -> SendingConfig:
@@ -203,6 +219,7 @@ _ROOT: Final[Table] = {
     "feeds": _feeds,
     "fetch": _fetch,
     "issue": _issue,
+    "filters": _filters,
     "templates": v.optional(v.file),
     "store": v.store_url,
     "secret": v.optional(v.secret),
@@ -218,6 +235,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "feeds": _FEED,
     "fetch": _FETCH,
     "issue": _ISSUE,
+    "filters": _FILTERS,
     "smtp": _SMTP,
     "sending": _SENDING,
     "dkim": _DKIM,
@@ -250,6 +268,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         feeds=values["feeds"],
         fetch=values.get("fetch", FetchConfig()),
         issue=values.get("issue", IssueConfig()),
+        filters=values.get("filters", Filters()),
         templates=templates,
         store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from newsletter import addresses
-from newsletter.config.nodes import Place, Reader, expand, scalar
+from newsletter.config.nodes import Place, Reader, expand, items, scalar
 from newsletter.errors import AddressError
 
 
@@ -42,6 +42,11 @@ def text(place: Place) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise place.error("must be one line without control characters")
     return value
+
+
+def words(place: Place) -> tuple[str, ...]:
+    """A list of keywords or names, which may be empty."""
+    return () if place.is_null else tuple(text(item) for item in items(place))
 
 
 def whole(low: int, high: int) -> Callable[[Place], int]:

@@ -37,7 +37,7 @@ def make(config: Config, day: date, world: World) -> Preview:
         f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
     ]
     problems = (*gathered.failures, *skipped)
-    issue = compose(gathered.feeds, day, config.issue)
+    issue = compose(gathered.feeds, day, config.issue, config.filters)
     if not issue.papers:
         return Preview(None, problems)
     rendered = prepare.render(config, issue)

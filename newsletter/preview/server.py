@@ -113,7 +113,7 @@ class Desk:
         key = (day, config.feeds)
         if key not in self._gathered:
             self._gathered[key] = prepare.gather(config, day, self._world)
-        return compose(self._gathered[key].feeds, day, config.issue)
+        return compose(self._gathered[key].feeds, day, config.issue, config.filters)
 
 
 def _headers(rendered: RenderedIssue, config: Config) -> str:

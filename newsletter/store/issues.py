@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, insert, literal, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, literal, select, update
 
-from newsletter.model import Delivery, FrozenIssue, Publication, RenderedIssue, State, SubscriberStatus
+from newsletter.model import Delivery, FrozenIssue, Paper, Publication, RenderedIssue, State, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, renderings, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, renderings, shown, subscribers
+
+_CHUNK: Final = 500  # keys looked up together
 
 _ISSUE: Final = select(
     issues.c.id,
@@ -30,16 +32,20 @@ _ISSUE: Final = select(
 class Issues(Part):
     """The part of the store that keeps issues."""
 
-    def freeze(self, rendered: RenderedIssue, publication: Publication, *, lifetime: timedelta) -> FrozenIssue:
+    def freeze(
+        self, rendered: RenderedIssue, publication: Publication, *, lifetime: timedelta, papers: Sequence[Paper] = ()
+    ) -> FrozenIssue:
         """Keep the issue and one PENDING delivery for each active subscriber, all in one transaction.
 
-        There is one issue a day: when it exists already, it is returned as it is, and nothing changes.
+        `papers` are those it shows, which no later issue is to show again. There is one issue a day: when it exists
+        already, it is returned as it is, and nothing changes.
         """
         with self._db.write() as connection:
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
             if issue_id is not None:
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
                 _insert_deliveries(connection, issue_id, rendering_id)
+                self._insert_shown(connection, issue_id, papers)
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
 
     def _insert_issue(self, connection: Connection, day: date, lifetime: timedelta) -> int | None:
@@ -52,6 +58,40 @@ class Issues(Part):
             return None
         found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
         return found
+
+    def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
+        rows = [
+            {"key": plain(paper.key), "issue_id": issue_id, "source": plain(paper.source), "upvotes": paper.upvotes}
+            for paper in papers
+        ]
+        if rows:  # on conflict: it was in two issues, and the first counts
+            statement = self._db.insert(shown).on_conflict_do_nothing(index_elements=[shown.c.key])
+            connection.execute(statement, rows)
+
+    def shown(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` (Paper.key) that an issue has shown."""
+        asked = {plain(key): key for key in keys}
+        found: set[str] = set()
+        waiting = list(asked)
+        with self._db.read() as connection:
+            for start in range(0, len(waiting), _CHUNK):
+                query = select(shown.c.key).where(shown.c.key.in_(waiting[start : start + _CHUNK]))
+                found.update(asked[row.key] for row in connection.execute(query))
+        return found
+
+    def last_votes(self, source: str) -> date | None:
+        """The day of the last issue with papers of `source`, if they carried upvotes."""
+        query = (
+            select(issues.c.day, func.count(shown.c.upvotes))
+            .join_from(shown, issues)
+            .where(shown.c.source == plain(source))
+            .group_by(issues.c.day)
+            .order_by(issues.c.day.desc())
+            .limit(1)
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return row[0] if row is not None and row[1] else None
 
     def issue(self, day: date) -> FrozenIssue | None:
         """The issue of `day`."""

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from newsletter.model import OPEN, State, SubscriberStatus, Verdict
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -128,6 +128,16 @@ deliveries = Table(
 # many were sent before.
 OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state in State if state in OPEN)})")
 Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS, postgresql_where=OPEN_ROWS)
+
+# Which papers an issue has shown, so that none is shown twice, and the votes each had then.
+shown = Table(
+    "shown",
+    metadata,
+    Column("key", Text, primary_key=True),  # Paper.key
+    Column("issue_id", ForeignKey(issues.c.id), nullable=False, index=True),
+    Column("source", Text, nullable=False),
+    Column("upvotes", Integer),
+)
 
 # How many messages a server with a limit got in each second, for the limits that outlive a run.
 server_use = Table(

@@ -1,0 +1,162 @@
+"""The day's issue, day after day: each paper once, and a reason for every day without mail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from newsletter.config import Config, load
+from newsletter.model import Report, Verdict
+from newsletter.pipeline import run
+from newsletter.store import Store
+from newsletter.world import World
+from tests.conftest import SHARED
+from tests.inbox import Inbox
+
+MONDAY = date(2026, 11, 23)
+HF_DAYS = sorted((SHARED / "data" / "hf").glob("*.json"))
+
+
+@dataclass
+class Desk:
+    """A site whose feed answers by day, and one reader."""
+
+    folder: Path
+    inbox: Inbox
+    warnings: list[str] = field(default_factory=list)
+
+    def configure(self, more: str = "", url: str = "{date}.json") -> None:
+        (self.folder / "config.yaml").write_text(
+            "sender: digest@news.example.org\npostal_address: 1 Example Street\nlist_id: papers.news.example.org\n"
+            f"feeds:\n  - url: '{url}'\nsecret: a secret of this test\n"
+            f"smtp:\n  - host: 127.0.0.1\n    port: {self.inbox.port}\n{more}",
+            "utf-8",
+        )
+
+    def publish(self, day: date, *entries: dict[str, object], name: str | None = None) -> None:
+        (self.folder / (name or f"{day}.json")).write_text(json.dumps([{"paper": entry} for entry in entries]), "utf-8")
+
+    @property
+    def config(self) -> Config:
+        return load(self.folder / "config.yaml", {})
+
+    def run(self, day: date) -> Report:
+        now = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
+        with Store.open(self.config.store, now=lambda: now) as store:
+            store.add("ada@example.org")
+            return run(self.config, day, store, World(now=lambda: now, warn=self.warnings.append))
+
+    @property
+    def last(self) -> str:
+        body = self.inbox.messages[-1].get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Inbox() as inbox:
+        made = Desk(tmp_path, inbox)
+        made.configure()
+        yield made
+
+
+def entry(number: int, upvotes: int | None = 5, **more: object) -> dict[str, object]:
+    votes = {} if upvotes is None else {"upvotes": upvotes}
+    return {"id": f"2611.{number:05d}", "title": f"Paper number {number}", "summary": "We study it.", **votes, **more}
+
+
+def test_a_paper_that_is_listed_again_is_not_shown_again(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1), entry(2))
+    tuesday = MONDAY + timedelta(days=1)
+    desk.publish(tuesday, entry(2, 90), entry(3))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    assert desk.run(tuesday).verdict is Verdict.NEW_ISSUE
+    assert "Paper number 3" in desk.last
+    assert "Paper number 2" not in desk.last
+
+
+def test_another_version_of_a_paper_is_the_same_paper(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1))
+    desk.run(MONDAY)
+    again = entry(1) | {"id": "2611.00001v2"}
+    desk.publish(MONDAY + timedelta(days=1), again, entry(3))
+    desk.run(MONDAY + timedelta(days=1))
+    assert "Paper number 1" not in desk.last
+
+
+def test_a_batch_that_is_served_again_is_stale_and_no_new_issue(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1), entry(2))
+    desk.publish(MONDAY + timedelta(days=1), entry(2), entry(1))
+    desk.run(MONDAY)
+    report = desk.run(MONDAY + timedelta(days=1))
+    assert (report.verdict, report.exit) == (Verdict.STALE, 75)
+    assert len(desk.inbox.messages) == 1
+
+
+@pytest.mark.parametrize(("published", "verdict"), [("2026-11-20", Verdict.QUIET_DAY), ("2026-11-02", Verdict.STALE)])
+def test_a_feed_without_days_is_stale_only_beyond_its_rhythm(desk: Desk, published: str, verdict: Verdict) -> None:
+    desk.configure(url="feed.json")
+    desk.publish(MONDAY, entry(1, publishedAt=published), name="feed.json")
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    assert desk.run(MONDAY + timedelta(days=1)).verdict is verdict
+
+
+def test_a_weekend_is_no_error(desk: Desk) -> None:
+    saturday = MONDAY - timedelta(days=2)
+    desk.publish(saturday)
+    report = desk.run(saturday)
+    assert (report.verdict, report.exit) == (Verdict.WEEKEND, 0)
+    assert "Saturday" in report.explanation
+
+
+def test_votes_that_vanish_are_an_error_and_not_a_digest_ranked_by_nothing(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1), entry(2))
+    desk.publish(MONDAY + timedelta(days=1), entry(3, None), entry(4, None))
+    desk.run(MONDAY)
+    report = desk.run(MONDAY + timedelta(days=1))
+    assert report.verdict is Verdict.FEED_FAILED
+    assert "on 2026-11-23 they had" in report.explanation
+
+
+def test_a_pinned_paper_leads_and_says_why(desk: Desk) -> None:
+    desk.configure("filters:\n  pin: [number 7]\n  exclude: [number 8]\n")
+    desk.publish(MONDAY, entry(1, 50), entry(8, 99), entry(7, 1))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    assert desk.last.index("Paper number 7") < desk.last.index("Paper number 1")
+    assert "Pinned, keyword: number 7" in desk.last
+    assert "Paper number 8" not in desk.last
+
+
+def test_an_issue_that_outlived_its_news_says_so(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1))
+    desk.inbox.refuse["ada@example.org"] = "451 4.3.0 later"
+    assert desk.run(MONDAY).verdict is Verdict.STILL_OWED
+    later = datetime(2026, 11, 25, 7, tzinfo=UTC)
+    with Store.open(desk.config.store, now=lambda: later) as store:
+        report = run(desk.config, MONDAY, store, World(now=lambda: later, warn=desk.warnings.append))
+    assert (report.verdict, report.exit) == (Verdict.TOO_LATE, 1)
+    assert "could not be sent while they were news" in desk.warnings[-1]
+    assert not desk.inbox.messages
+
+
+@pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")
+def test_all_real_days_in_order_show_each_paper_once(desk: Desk) -> None:
+    shown: list[str] = []
+    for path in HF_DAYS:
+        day = date.fromisoformat(path.stem)
+        (desk.folder / path.name).write_bytes(path.read_bytes())
+        before = len(desk.inbox.messages)
+        report = desk.run(day)
+        has_papers = bool(json.loads(path.read_text("utf-8")))
+        assert (report.verdict is Verdict.NEW_ISSUE) == has_papers, (day, report)
+        assert len(desk.inbox.messages) == before + has_papers
+        if has_papers:
+            shown += [line for line in desk.last.splitlines() if line.startswith("https://huggingface.co/papers/")]
+            assert desk.run(day).verdict is Verdict.ALREADY_SENT
+    assert len(shown) == len(set(shown))
