@@ -82,6 +82,15 @@ class CachedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Rising:
+    """A paper of an earlier `day` that was below the cut then and stands above it now; `gained` votes since."""
+
+    paper: Paper
+    day: date
+    gained: int
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """The day's selection, ranked: `papers[0]` is number 1. Content only; nothing about looks or readers."""
 
@@ -92,6 +101,8 @@ class Issue:
     skipped: int = 0  # entries of the feeds that could not be read
     seen: int = 0  # papers of the day that an earlier issue has shown
     pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
+    rising: tuple[Rising, ...] = ()
+    since: date | None = None  # the first day of several that are merged, after days without a run
 
 
 @dataclass(frozen=True, slots=True)

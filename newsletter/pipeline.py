@@ -28,6 +28,7 @@ from newsletter.model import (
     OWED,
     FrozenIssue,
     Outcome,
+    RenderedIssue,
     Report,
     State,
     SubscriberStatus,
@@ -40,43 +41,65 @@ from newsletter.world import World
 
 if TYPE_CHECKING:
     from newsletter.dkim import Signer
+    from newsletter.prepare import Prepared
 
 
 # --- the whole road --------------------------------------------------------------------------------------------------
 
 
-def run(config: Config, day: date, store: Store, world: World, *, dry_run: bool = False) -> Report:
+def run(
+    config: Config,
+    day: date,
+    store: Store,
+    world: World,
+    *,
+    dry_run: bool = False,
+    since: date | None = None,
+    catch_up: bool = False,
+) -> Report:
     """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does.
 
     A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
-    still on its way. The other process, or the next `send`, goes on with it.
+    still on its way. The other process, or the next `send`, goes on with it. The issue takes in the days from `since`
+    on; with `catch_up`, those after the last issue that had no run.
     """
+    from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
+
     with _alone(store, world) as alone:
         fresh = store.issue(day) is None
         if dry_run and not fresh:
             return Report(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
-        if fresh and (verdict := _freeze(config, day, store, world, dry_run=dry_run)) is not None:
-            return verdict
+        if fresh:
+            config.secret.reveal()  # an issue that could not be sent is not begun
+            prepared = prepare.prepare(config, day, store, world, since=since, catch_up=catch_up)
+            verdict = _freeze(config, prepared, day, store, dry_run=dry_run)
+            if verdict is not None:
+                return verdict
         if not alone:
             return _busy(day)
         return _send_owed(_sending(config, store, world), day, fresh=fresh)
 
 
-def _freeze(config: Config, day: date, store: Store, world: World, *, dry_run: bool) -> Report | None:
-    """Make the issue of `day` and keep it; returns the verdict when there is none to send."""
-    from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
-
-    config.secret.reveal()  # an issue that could not be sent is not begun
-    prepared = prepare.prepare(config, day, store, world)
+def _freeze(config: Config, prepared: Prepared | Report, day: date, store: Store, *, dry_run: bool) -> Report | None:
+    """Keep a new issue; returns the verdict when there is none to send."""
     if isinstance(prepared, Report):
         return prepared
     if dry_run:
-        return prepare.rehearsal(prepared.rendered, store)
+        return _rehearsal(prepared.rendered, store)
     if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
         return Report(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
     lifetime = timedelta(hours=config.issue.lifetime)
-    store.freeze(prepared.rendered, config.publication, lifetime=lifetime, papers=prepared.issue.papers)
+    store.freeze(
+        prepared.rendered, config.publication, lifetime=lifetime, papers=prepared.shown, offered=prepared.offered
+    )
     return None
+
+
+def _rehearsal(rendered: RenderedIssue, store: Store) -> Report:
+    """The verdict of a run that only shows what it would do."""
+    readers = store.count_subscribers()[SubscriberStatus.ACTIVE]
+    said = f"would send {rendered.subject!r} to {count(readers, 'reader')}; nothing was kept or sent"
+    return Report(Verdict.DRY_RUN, said, rendered.day)
 
 
 def send(

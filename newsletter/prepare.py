@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from newsletter import feed as feeds
-from newsletter.calendar import HUGGING_FACE, is_rest_day, is_stale
-from newsletter.config import Config
+from newsletter.calendar import HUGGING_FACE, is_rest_day, is_stale, missed_days
+from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
-from newsletter.issue import compose
+from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
-from newsletter.model import Issue, ParsedFeed, RenderedIssue, Report, SubscriberStatus, Verdict
+from newsletter.model import Issue, Paper, ParsedFeed, RenderedIssue, Report, Rising, Verdict
 from newsletter.render import Renderer
+from newsletter.risers import Rule, Standing, select
 from newsletter.store import Store
 from newsletter.words import count
 from newsletter.world import World
@@ -54,16 +56,29 @@ def render(config: Config, issue: Issue) -> RenderedIssue:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An issue and its rendering."""
+    """An issue, its rendering, and the papers it was chosen from."""
 
     issue: Issue
     rendered: RenderedIssue
+    offered: tuple[Paper, ...]
+
+    @property
+    def shown(self) -> tuple[Paper, ...]:
+        """All papers that the issue shows."""
+        return (*self.issue.papers, *(rising.paper for rising in self.issue.rising))
 
 
-def prepare(config: Config, day: date, store: Store, world: World) -> Prepared | Report:
-    """The day's issue, or the verdict that says why there is none."""
+def prepare(
+    config: Config, day: date, store: Store, world: World, *, since: date | None = None, catch_up: bool = False
+) -> Prepared | Report:
+    """The day's issue, or the verdict that says why there is none.
+
+    It takes in the days from `since` on; with `catch_up`, those after the last issue that had no run.
+    """
+    missed = _missed(config, day, store, since, catch_up=catch_up)
     try:
         gathered = _with_their_votes(gather(config, day, world, store), store)
+        gathered = _merged(gathered, [_quietly(config, each, world, store) for each in missed])
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
     shown = store.shown(paper.key for feed in gathered.feeds for paper in feed.papers)
@@ -72,8 +87,66 @@ def prepare(config: Config, day: date, store: Store, world: World) -> Prepared |
         return _no_papers(issue, gathered, stale=_stale(config, gathered, world.now()))
     for failure in gathered.failures:
         world.warn(failure)
+    offered = tuple(join_duplicates(paper for feed in gathered.feeds for paper in feed.papers))
+    issue = replace(issue, rising=_rising(config, issue, store, world), since=missed[0] if missed else None)
     rendered = render(config, issue)
-    return _linted(rendered, world) or Prepared(issue, rendered)
+    return _linted(rendered, world) or Prepared(issue, rendered, offered)
+
+
+def _missed(config: Config, day: date, store: Store, since: date | None, *, catch_up: bool) -> tuple[date, ...]:
+    """The earlier days that the issue of `day` takes in; only feeds that are asked by day know any."""
+    if not any(_by_day(source) for source in config.feeds):
+        return ()
+    if since is not None:
+        return tuple(since + timedelta(days=number) for number in range((day - since).days))
+    latest = store.latest_issue() if catch_up and config.issue.catch_up else None
+    if latest is None:
+        return ()
+    return missed_days(latest.rendered.day, day, HUGGING_FACE)[-config.issue.catch_up :]
+
+
+def _by_day(source: FeedConfig) -> bool:
+    return "{date}" in source.url
+
+
+def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
+    """What the feeds that are asked by day say of an earlier one; a failure costs only that day."""
+    asked = replace(config, feeds=tuple(source for source in config.feeds if _by_day(source)))
+    try:
+        return gather(asked, day, world, store)
+    except FeedError as error:
+        return Gathered((), (str(error),))
+
+
+def _merged(first: Gathered, others: Sequence[Gathered]) -> Gathered:
+    every = (first, *others)
+    return Gathered(
+        tuple(feed for each in every for feed in each.feeds), tuple(said for each in every for said in each.failures)
+    )
+
+
+def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[Rising, ...]:
+    """The late risers of the past days that had an issue: at most one request for each, which the cache answers."""
+    rules = config.issue
+    if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
+        return ()
+    papers: dict[str, Paper] = {}
+    days: dict[date, list[Standing]] = {}
+    for age in range(1, rules.look_back + 1):
+        past = issue.day - timedelta(days=age)
+        if then := store.votes_then(past):
+            now = _ranked(config, _quietly(config, past, world, store).feeds, past)
+            papers.update({paper.key: paper for paper in now})
+            days[past] = [Standing(paper.key, paper.upvotes or 0, then.get(paper.key)) for paper in now]
+    shown = store.shown(papers) | {paper.key for paper in issue.papers}
+    chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
+    return tuple(Rising(papers[riser.key], riser.day, riser.gained) for riser in chosen)
+
+
+def _ranked(config: Config, feeds: Sequence[ParsedFeed], day: date) -> tuple[Paper, ...]:
+    """A past day as its issue would rank it now, uncut; a feed without votes has no risers."""
+    voted = [feed for feed in feeds if feed.has_votes]
+    return compose(voted, day, replace(config.issue, max_papers=10**6), config.filters).papers
 
 
 def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
@@ -100,7 +173,7 @@ def _stale(config: Config, gathered: Gathered, now: datetime) -> bool:
 
     A feed that is asked for a day and gives another's papers is late, whatever their dates say.
     """
-    if any("{date}" in source.url for source in config.feeds):
+    if any(_by_day(source) for source in config.feeds):
         return True
     dates = [paper.published for feed in gathered.feeds for paper in feed.papers if paper.published is not None]
     rhythm = timedelta(days=max(source.rhythm for source in config.feeds))
@@ -134,10 +207,3 @@ def _no_papers(issue: Issue, gathered: Gathered, *, stale: bool) -> Report:
     if issue.seen:
         return Report(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
     return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)
-
-
-def rehearsal(rendered: RenderedIssue, store: Store) -> Report:
-    """The verdict of a run that only shows what it would do."""
-    readers = store.count_subscribers()[SubscriberStatus.ACTIVE]
-    said = f"would send {rendered.subject!r} to {count(readers, 'reader')}; nothing was kept or sent"
-    return Report(Verdict.DRY_RUN, said, rendered.day)

@@ -23,7 +23,7 @@ from premailer import Premailer
 from newsletter import resources
 from newsletter.errors import TemplateError
 from newsletter.latex import readable
-from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue, Slot
+from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue, Rising, Slot
 from newsletter.shorten import shorten
 
 # Gmail cuts a mail's HTML near 102 KB, and with it the unsubscribe link; what it counts beside is disputed.
@@ -205,11 +205,12 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "title": publication.title,
         "subject": _subject(issue),
         "preheader": _preheader(issue),
-        "day": long_date(issue.day),
+        "day": f"{long_date(issue.since)} to {long_date(issue.day)}" if issue.since else long_date(issue.day),
         "count": _count(len(issue.papers), "paper"),
         "minutes": _minutes(cards),
         "ranked_by_votes": issue.ranked_by_votes,
         "papers": cards,
+        "rising": [_rising(rising, layout) for rising in issue.rising],
         "more": _more(len(issue.papers) - len(papers), issue.left_out),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
@@ -237,8 +238,14 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) 
         "abstract": abstract,
         "summary": shorten(paper.summary or "", layout.summary) if full else "",
         "keywords": list(paper.keywords[:_KEYWORDS]) if full else [],
-        "links": _links(rank, paper),
+        "links": _links(f"#{rank}", paper),
     }
+
+
+def _rising(rising: Rising, layout: Layout) -> dict[str, Any]:
+    """A late riser: a compact row that says since when it rises, and by how much."""
+    card = _card(0, rising.paper, layout, full=False, source=False)
+    return card | {"since": f"{rising.day:%A}", "gained": rising.gained, "links": _links("rising", rising.paper)}
 
 
 def authors(paper: Paper) -> str:
@@ -252,7 +259,7 @@ def authors(paper: Paper) -> str:
     return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
-def _links(rank: int, paper: Paper) -> list[dict[str, str]]:
+def _links(place: str, paper: Paper) -> list[dict[str, str]]:
     """Where to go on, in a fixed order; an address that stands there already is not repeated."""
     stars = f" ★ {paper.code_stars}" if paper.code_stars else ""
     said = f" ({paper.comments})" if paper.comments else ""
@@ -268,7 +275,7 @@ def _links(rank: int, paper: Paper) -> list[dict[str, str]]:
         if url and url != paper.url and url not in links:
             links[url] = label
     # What a screen reader says: a list of ten links named PDF helps nobody (WCAG 2.2, 2.4.4).
-    about = f"#{rank}: {shorten(paper.title, _LINK_TITLE)}"
+    about = f"{place}: {shorten(paper.title, _LINK_TITLE)}"
     return [{"label": label, "url": url, "name": f"{label} {about}"} for url, label in links.items()]
 
 
@@ -322,9 +329,9 @@ def short_date(day: date) -> str:
 
 def _readable(issue: Issue) -> Issue:
     """The issue with LaTeX made text, and without anything that a copy's slots could be mistaken for."""
-    return replace(
-        issue, papers=tuple(_readable_paper(paper) for paper in issue.papers[:_MOST_ROWS]) + issue.papers[_MOST_ROWS:]
-    )
+    papers = tuple(_readable_paper(paper) for paper in issue.papers[:_MOST_ROWS]) + issue.papers[_MOST_ROWS:]
+    rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
+    return replace(issue, papers=papers, rising=rising)
 
 
 def _readable_paper(paper: Paper) -> Paper:

@@ -16,9 +16,9 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a module imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "model errors resources",
-    1: "addresses calendar dkim filters latex links shorten words world",
+    1: "addresses calendar dkim filters latex links risers shorten words world",
     2: "config roster",
-    3: "feed issue lint message render risers store transport",
+    3: "feed issue lint message render store transport",
     4: "deliver prepare",
     5: "pipeline",
     6: "check demo preview schedule web",

@@ -45,17 +45,22 @@ class Desk:
     def config(self) -> Config:
         return load(self.folder / "config.yaml", {})
 
-    def run(self, day: date) -> Report:
+    def run(self, day: date, *, catch_up: bool = False) -> Report:
         now = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
         with Store.open(self.config.store, now=lambda: now) as store:
             store.add("ada@example.org")
-            return run(self.config, day, store, World(now=lambda: now, warn=self.warnings.append))
+            world = World(now=lambda: now, warn=self.warnings.append)
+            return run(self.config, day, store, world, catch_up=catch_up)
+
+    @property
+    def told(self) -> list[str]:
+        """The text part of every mail, in order."""
+        bodies = [message.get_body(("plain",)) for message in self.inbox.messages]
+        return [str(body.get_content()) for body in bodies if body is not None]
 
     @property
     def last(self) -> str:
-        body = self.inbox.messages[-1].get_body(("plain",))
-        assert body is not None
-        return str(body.get_content())
+        return self.told[-1]
 
 
 @pytest.fixture
@@ -143,6 +148,46 @@ def test_an_issue_that_outlived_its_news_says_so(desk: Desk) -> None:
     assert (report.verdict, report.exit) == (Verdict.TOO_LATE, 1)
     assert "could not be sent while they were news" in desk.warnings[-1]
     assert not desk.inbox.messages
+
+
+def test_a_paper_that_rises_above_the_cut_later_comes_once_with_what_it_gained(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 2\n")
+    days = [MONDAY + timedelta(days=n) for n in range(3)]
+    desk.publish(days[0], entry(1, 50), entry(2, 40), entry(3, 1))
+    assert desk.run(days[0]).verdict is Verdict.NEW_ISSUE
+    desk.publish(days[0], entry(1, 60), entry(2, 41), entry(3, 45))
+    for number, day in enumerate(days[1:], 4):
+        desk.publish(day, entry(number))
+        assert desk.run(day).verdict is Verdict.NEW_ISSUE
+    assert ["Paper number 3" in text for text in desk.told] == [False, True, False]
+    assert "▲ 45 upvotes · rising since Monday, +44" in desk.told[1]
+
+
+def test_after_missed_days_there_is_one_merged_issue(desk: Desk) -> None:
+    days = [MONDAY + timedelta(days=n) for n in range(4)]
+    for number, day in enumerate(days):
+        desk.publish(day, entry(number))
+    desk.run(days[0])
+    assert desk.run(days[3], catch_up=True).verdict is Verdict.NEW_ISSUE
+    assert len(desk.inbox.messages) == 2
+    assert all(f"Paper number {number}" in desk.last for number in (1, 2, 3))
+    assert "24 November 2026 to 26 November 2026" in desk.last
+
+
+def test_an_explicit_day_is_only_that_day(desk: Desk) -> None:
+    for number in range(3):
+        desk.publish(MONDAY + timedelta(days=number), entry(number))
+    desk.run(MONDAY)
+    desk.run(MONDAY + timedelta(days=2))
+    assert "Paper number 1" not in desk.last
+
+
+def test_a_missed_day_that_cannot_be_had_costs_only_itself(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1))
+    desk.publish(MONDAY + timedelta(days=2), entry(3))
+    desk.run(MONDAY)
+    assert desk.run(MONDAY + timedelta(days=2), catch_up=True).verdict is Verdict.NEW_ISSUE
+    assert any("2026-11-24.json" in warning for warning in desk.warnings)
 
 
 @pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")

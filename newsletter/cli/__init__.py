@@ -103,14 +103,17 @@ def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, o
 
 @cli.command(short_help="Make and send the issue of the day.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
+@click.option("--since", type=DAY, help="Take in the days from this one on, as one issue.")
 @click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
 @click.pass_obj
-def run(app: App, day: Clock | None, dry_run: bool) -> None:
+def run(app: App, day: Clock | None, since: Clock | None, dry_run: bool) -> None:
     """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
     from newsletter.cli import work
 
     config = app.config()
-    sys.exit(work.run(config, resolve_day(day, config.timezone), dry_run=dry_run))
+    first = None if since is None else resolve_day(since, config.timezone)
+    today = resolve_day(day, config.timezone)
+    sys.exit(work.run(config, today, since=first, catch_up=day is None, dry_run=dry_run))
 
 
 @cli.command(short_help="Go on with what is still owed.")

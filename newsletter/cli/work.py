@@ -57,9 +57,13 @@ def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> No
         click.echo("")
 
 
-def run(config: Config, day: date, *, dry_run: bool) -> int:
+def run(config: Config, day: date, *, since: date | None, catch_up: bool, dry_run: bool) -> int:
     """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
-    return _reported(config, lambda store, world: pipeline.run(config, day, store, world, dry_run=dry_run), day)
+
+    def act(store: Store, world: World) -> Report:
+        return pipeline.run(config, day, store, world, dry_run=dry_run, since=since, catch_up=catch_up)
+
+    return _reported(config, act, day)
 
 
 def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:

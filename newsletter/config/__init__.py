@@ -59,11 +59,17 @@ class FetchConfig:
 
 @dataclass(frozen=True, slots=True)
 class IssueConfig:
-    """What goes into the day's issue; `lifetime` is in hours from its freezing."""
+    """What goes into the day's issue; `lifetime` is in hours from its freezing.
+
+    `look_back` is in calendar days, `catch_up` in days on which the source lists papers; 0 switches either off.
+    """
 
     max_papers: int = 20
     min_upvotes: int = 0
     lifetime: float = 24.0
+    look_back: int = 7
+    max_rising: int = 2
+    catch_up: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,9 @@ _ISSUE: Final[Table] = {
     "max_papers": v.whole(1, 1000),
     "min_upvotes": v.whole(0, 10**9),
     "lifetime": v.number(0, 24 * 31),
+    "look_back": v.whole(0, 31),
+    "max_rising": v.whole(0, 100),
+    "catch_up": v.whole(0, 31),
 }
 _FILTERS: Final[Table] = dict.fromkeys(("include", "exclude", "pin", "authors", "organisations", "categories"), v.words)
 _SMTP: Final[Table] = {

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, select, update
 
 from newsletter.model import Delivery, FrozenIssue, Paper, Publication, RenderedIssue, State, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, renderings, shown, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, plain, renderings, shown, subscribers
 
 _CHUNK: Final = 500  # keys looked up together
+_LISTED_FOR: Final = timedelta(days=60)
 
 _ISSUE: Final = select(
     issues.c.id,
@@ -33,12 +34,18 @@ class Issues(Part):
     """The part of the store that keeps issues."""
 
     def freeze(
-        self, rendered: RenderedIssue, publication: Publication, *, lifetime: timedelta, papers: Sequence[Paper] = ()
+        self,
+        rendered: RenderedIssue,
+        publication: Publication,
+        *,
+        lifetime: timedelta,
+        papers: Sequence[Paper] = (),
+        offered: Sequence[Paper] = (),
     ) -> FrozenIssue:
         """Keep the issue and one PENDING delivery for each active subscriber, all in one transaction.
 
-        `papers` are those it shows, which no later issue is to show again. There is one issue a day: when it exists
-        already, it is returned as it is, and nothing changes.
+        `papers` are those it shows, which no later issue is to show again; `offered` all it was made from. There is one
+        issue a day: when it exists already, it is returned as it is, and nothing changes.
         """
         with self._db.write() as connection:
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
@@ -46,6 +53,7 @@ class Issues(Part):
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
                 _insert_deliveries(connection, issue_id, rendering_id)
                 self._insert_shown(connection, issue_id, papers)
+                self._insert_listed(connection, rendered.day, offered)
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
 
     def _insert_issue(self, connection: Connection, day: date, lifetime: timedelta) -> int | None:
@@ -67,6 +75,19 @@ class Issues(Part):
         if rows:  # on conflict: it was in two issues, and the first counts
             statement = self._db.insert(shown).on_conflict_do_nothing(index_elements=[shown.c.key])
             connection.execute(statement, rows)
+
+    def _insert_listed(self, connection: Connection, day: date, offered: Sequence[Paper]) -> None:
+        connection.execute(delete(listed).where(listed.c.day < day - _LISTED_FOR))
+        rows = [{"day": day, "key": plain(paper.key), "upvotes": paper.upvotes} for paper in offered]
+        if rows:
+            statement = self._db.insert(listed).on_conflict_do_nothing(index_elements=[listed.c.day, listed.c.key])
+            connection.execute(statement, rows)
+
+    def votes_then(self, day: date) -> dict[str, int | None]:
+        """The upvotes that each paper had when the issue of `day` was made, by Paper.key; empty without an issue."""
+        with self._db.read() as connection:
+            rows = connection.execute(select(listed.c.key, listed.c.upvotes).where(listed.c.day == day))
+            return {row.key: row.upvotes for row in rows}
 
     def shown(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` (Paper.key) that an issue has shown."""

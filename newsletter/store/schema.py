@@ -30,7 +30,7 @@ from sqlalchemy import (
 from newsletter.model import OPEN, State, SubscriberStatus, Verdict
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -136,6 +136,15 @@ shown = Table(
     Column("key", Text, primary_key=True),  # Paper.key
     Column("issue_id", ForeignKey(issues.c.id), nullable=False, index=True),
     Column("source", Text, nullable=False),
+    Column("upvotes", Integer),
+)
+
+# The votes of all papers of a day when its issue was made: what a late riser has gained is counted from there.
+listed = Table(
+    "listed",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("key", Text, primary_key=True),  # Paper.key
     Column("upvotes", Integer),
 )
 
