@@ -106,6 +106,18 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """The days beside its own that an issue takes in: those from `since` on, or with `catch_up` those without a run.
+
+    With `again`, as in a weekly issue, papers of issues from `since` on may be shown again.
+    """
+
+    since: date | None = None
+    catch_up: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """Who publishes: what the masthead, the footer and the headers say.
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email.utils import parseaddr
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
@@ -30,6 +30,7 @@ from newsletter.model import (
     Outcome,
     RenderedIssue,
     Report,
+    Span,
     State,
     SubscriberStatus,
     Verdict,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from newsletter.prepare import Prepared
 
 
+_ONE_DAY: Final = Span()
+
 # --- the whole road --------------------------------------------------------------------------------------------------
 
 
@@ -54,14 +57,12 @@ def run(
     world: World,
     *,
     dry_run: bool = False,
-    since: date | None = None,
-    catch_up: bool = False,
+    span: Span = _ONE_DAY,
 ) -> Report:
     """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does.
 
     A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
-    still on its way. The other process, or the next `send`, goes on with it. The issue takes in the days from `since`
-    on; with `catch_up`, those after the last issue that had no run.
+    still on its way. The other process, or the next `send`, goes on with it. The issue takes in the days of `span`.
     """
     from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
 
@@ -71,7 +72,7 @@ def run(
             return Report(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
         if fresh:
             config.secret.reveal()  # an issue that could not be sent is not begun
-            prepared = prepare.prepare(config, day, store, world, since=since, catch_up=catch_up)
+            prepared = prepare.prepare(config, day, store, world, span)
             verdict = _freeze(config, prepared, day, store, dry_run=dry_run)
             if verdict is not None:
                 return verdict

@@ -12,7 +12,7 @@ from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
 from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
-from newsletter.model import Issue, Paper, ParsedFeed, RenderedIssue, Report, Rising, Verdict
+from newsletter.model import Issue, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
 from newsletter.render import Renderer
 from newsletter.risers import Rule, Standing, select
 from newsletter.store import Store
@@ -68,38 +68,35 @@ class Prepared:
         return (*self.issue.papers, *(rising.paper for rising in self.issue.rising))
 
 
-def prepare(
-    config: Config, day: date, store: Store, world: World, *, since: date | None = None, catch_up: bool = False
-) -> Prepared | Report:
-    """The day's issue, or the verdict that says why there is none.
-
-    It takes in the days from `since` on; with `catch_up`, those after the last issue that had no run.
-    """
-    missed = _missed(config, day, store, since, catch_up=catch_up)
+def prepare(config: Config, day: date, store: Store, world: World, span: Span) -> Prepared | Report:
+    """The day's issue, or the verdict that says why there is none."""
+    missed = _missed(config, day, store, span)
     try:
         gathered = _with_their_votes(gather(config, day, world, store), store)
         gathered = _merged(gathered, [_quietly(config, each, world, store) for each in missed])
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
-    shown = store.shown(paper.key for feed in gathered.feeds for paper in feed.papers)
+    keys = (paper.key for feed in gathered.feeds for paper in feed.papers)
+    shown = store.shown(keys, before=span.since if span.again else None)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     if not issue.papers:
         return _no_papers(issue, gathered, stale=_stale(config, gathered, world.now()))
     for failure in gathered.failures:
         world.warn(failure)
     offered = tuple(join_duplicates(paper for feed in gathered.feeds for paper in feed.papers))
-    issue = replace(issue, rising=_rising(config, issue, store, world), since=missed[0] if missed else None)
+    rising = () if span.again else _rising(config, issue, store, world)
+    issue = replace(issue, rising=rising, since=missed[0] if missed else None)
     rendered = render(config, issue)
     return _linted(rendered, world) or Prepared(issue, rendered, offered)
 
 
-def _missed(config: Config, day: date, store: Store, since: date | None, *, catch_up: bool) -> tuple[date, ...]:
+def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, ...]:
     """The earlier days that the issue of `day` takes in; only feeds that are asked by day know any."""
     if not any(_by_day(source) for source in config.feeds):
         return ()
-    if since is not None:
-        return tuple(since + timedelta(days=number) for number in range((day - since).days))
-    latest = store.latest_issue() if catch_up and config.issue.catch_up else None
+    if span.since is not None:
+        return tuple(span.since + timedelta(days=number) for number in range((day - span.since).days))
+    latest = store.latest_issue() if span.catch_up and config.issue.catch_up else None
     if latest is None:
         return ()
     return missed_days(latest.rendered.day, day, HUGGING_FACE)[-config.issue.catch_up :]

@@ -19,7 +19,7 @@ LAYERS = {
     1: "addresses calendar dkim filters latex links risers shorten words world",
     2: "config roster",
     3: "feed issue lint message render store transport",
-    4: "deliver prepare",
+    4: "alert deliver prepare",
     5: "pipeline",
     6: "check demo preview schedule web",
     7: "cli",

@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from newsletter import alert
+from newsletter.cli.options import span_of
 from newsletter.config import Config, load
-from newsletter.model import Report, Verdict
+from newsletter.model import Report, Span, Verdict
 from newsletter.pipeline import run
 from newsletter.store import Store
 from newsletter.world import World
@@ -19,6 +22,7 @@ from tests.conftest import SHARED
 from tests.inbox import Inbox
 
 MONDAY = date(2026, 11, 23)
+ONE_DAY = Span()
 HF_DAYS = sorted((SHARED / "data" / "hf").glob("*.json"))
 
 
@@ -45,12 +49,12 @@ class Desk:
     def config(self) -> Config:
         return load(self.folder / "config.yaml", {})
 
-    def run(self, day: date, *, catch_up: bool = False) -> Report:
+    def run(self, day: date, span: Span = ONE_DAY) -> Report:
         now = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
         with Store.open(self.config.store, now=lambda: now) as store:
             store.add("ada@example.org")
             world = World(now=lambda: now, warn=self.warnings.append)
-            return run(self.config, day, store, world, catch_up=catch_up)
+            return run(self.config, day, store, world, span=span)
 
     @property
     def told(self) -> list[str]:
@@ -168,7 +172,7 @@ def test_after_missed_days_there_is_one_merged_issue(desk: Desk) -> None:
     for number, day in enumerate(days):
         desk.publish(day, entry(number))
     desk.run(days[0])
-    assert desk.run(days[3], catch_up=True).verdict is Verdict.NEW_ISSUE
+    assert desk.run(days[3], Span(catch_up=True)).verdict is Verdict.NEW_ISSUE
     assert len(desk.inbox.messages) == 2
     assert all(f"Paper number {number}" in desk.last for number in (1, 2, 3))
     assert "24 November 2026 to 26 November 2026" in desk.last
@@ -186,8 +190,43 @@ def test_a_missed_day_that_cannot_be_had_costs_only_itself(desk: Desk) -> None:
     desk.publish(MONDAY, entry(1))
     desk.publish(MONDAY + timedelta(days=2), entry(3))
     desk.run(MONDAY)
-    assert desk.run(MONDAY + timedelta(days=2), catch_up=True).verdict is Verdict.NEW_ISSUE
+    assert desk.run(MONDAY + timedelta(days=2), Span(catch_up=True)).verdict is Verdict.NEW_ISSUE
     assert any("2026-11-24.json" in warning for warning in desk.warnings)
+
+
+def test_a_weekly_issue_ranks_the_whole_week_and_may_repeat_its_days(desk: Desk) -> None:
+    for number in range(3):
+        desk.publish(MONDAY + timedelta(days=number), entry(number, upvotes=10 * number))
+    desk.run(MONDAY)
+    sunday = MONDAY + timedelta(days=6)
+    desk.publish(sunday)
+    assert desk.run(sunday, span_of("week", sunday, None, catch_up=False)).verdict is Verdict.NEW_ISSUE
+    places = [desk.last.index(f"Paper number {number}") for number in (2, 1, 0)]
+    assert places == sorted(places)
+    later = sunday + timedelta(days=7)
+    assert desk.run(later, span_of("week", later, None, catch_up=False)).verdict is not Verdict.NEW_ISSUE
+
+
+def test_the_operator_is_told_once_when_days_pass_without_an_issue(desk: Desk) -> None:
+    desk.configure("alerts:\n  address: me@example.org\n  after: 2\n")
+    told: list[int] = []
+    for number in range(4):
+        day = MONDAY + timedelta(days=number)
+        now = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
+        desk.publish(day)
+        for _ in range(2):
+            report = desk.run(day)
+            with Store.open(desk.config.store, now=partial(datetime.fromisoformat, now.isoformat())) as store:
+                store.record_run(report, now)
+                letter = alert.due(desk.config, store, report)
+            if letter is not None:
+                alert.send(desk.config, letter)
+                told.append(number)
+    assert told == [1]
+    (message,) = desk.inbox.messages
+    assert message["To"] == "me@example.org"
+    assert "no issue for 2 days" in message["Subject"]
+    assert "quiet-day: the feeds have no papers for this day" in desk.last
 
 
 @pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")

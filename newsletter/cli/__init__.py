@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newsletter import __version__
-from newsletter.cli.options import DAY, Clock, resolve_day
+from newsletter.cli.options import DAY, Clock, resolve_day, span_of
 from newsletter.errors import NewsletterError
 
 if TYPE_CHECKING:
@@ -104,16 +104,19 @@ def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, o
 @cli.command(short_help="Make and send the issue of the day.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
 @click.option("--since", type=DAY, help="Take in the days from this one on, as one issue.")
+@click.option("--period", type=click.Choice(["day", "week", "month"]), default="day", help="Rank over so many days.")
 @click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
 @click.pass_obj
-def run(app: App, day: Clock | None, since: Clock | None, dry_run: bool) -> None:
+def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool) -> None:
     """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
     from newsletter.cli import work
 
     config = app.config()
+    if since is not None and period != "day":
+        raise click.UsageError("--since and --period both say which days; give one")
     first = None if since is None else resolve_day(since, config.timezone)
-    today = resolve_day(day, config.timezone)
-    sys.exit(work.run(config, today, since=first, catch_up=day is None, dry_run=dry_run))
+    span = span_of(period, resolve_day(day, config.timezone), first, catch_up=day is None)
+    sys.exit(work.run(config, resolve_day(day, config.timezone), span=span, dry_run=dry_run))
 
 
 @cli.command(short_help="Go on with what is still owed.")

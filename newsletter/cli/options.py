@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Final
 
 import click
+
+from newsletter.model import Span
+
+# Days beside its own that an issue of a period takes in.
+_PERIODS: Final = {"week": 6, "month": 29}
 
 # A day as it was asked for: fixed, or counted from today in a time zone that is known only once the config is read.
 Clock = Callable[[date], date]
@@ -37,3 +43,10 @@ def resolve_day(asked: Clock | None, zone: tzinfo) -> date:
     """The day that was asked for; today in `zone` when none was."""
     today = datetime.now(UTC).astimezone(zone).date()
     return today if asked is None else asked(today)
+
+
+def span_of(period: str, day: date, since: date | None, *, catch_up: bool) -> Span:
+    """The days that an issue of `day` takes in, as the command line says."""
+    if period in _PERIODS:
+        return Span(since=day - timedelta(days=_PERIODS[period]), again=True)
+    return Span(since=since, catch_up=catch_up)

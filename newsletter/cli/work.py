@@ -16,7 +16,7 @@ from newsletter.cli.show import watching
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.lint import Level
-from newsletter.model import FrozenIssue, Report, Verdict
+from newsletter.model import FrozenIssue, Report, Span, Verdict
 from newsletter.store import Store
 from newsletter.world import World
 
@@ -57,11 +57,11 @@ def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> No
         click.echo("")
 
 
-def run(config: Config, day: date, *, since: date | None, catch_up: bool, dry_run: bool) -> int:
+def run(config: Config, day: date, *, span: Span, dry_run: bool) -> int:
     """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
 
     def act(store: Store, world: World) -> Report:
-        return pipeline.run(config, day, store, world, dry_run=dry_run, since=since, catch_up=catch_up)
+        return pipeline.run(config, day, store, world, dry_run=dry_run, span=span)
 
     return _reported(config, act, day)
 
@@ -90,10 +90,23 @@ def _reported(
             report = _attempt(lambda: _watched(act, store), day)
             if not (quiet and report.verdict is Verdict.ALREADY_SENT):
                 store.record_run(report, started)
+                _alert(config, store, report)
     except NewsletterError as error:
         report = _failed(error, day)
     _print(report, quiet=quiet)
     return report.exit
+
+
+def _alert(config: Config, store: Store, report: Report) -> None:
+    """Write to the operator when there has been no issue for too long. A mail that fails is said, and no verdict."""
+    from newsletter import alert
+
+    try:
+        if (letter := alert.due(config, store, report)) is not None:
+            alert.send(config, letter)
+            click.echo(f"newsletter: wrote to {config.alerts.address}: {letter['Subject']}", err=True)
+    except NewsletterError as error:
+        click.echo(f"newsletter: the alert could not be sent: {error}", err=True)
 
 
 def _watched(act: Callable[[Store, World], Report], store: Store) -> Report:

@@ -23,6 +23,7 @@ from newsletter.model import Publication
 
 __all__ = [
     "TABLES",
+    "AlertConfig",
     "Config",
     "DkimConfig",
     "FeedConfig",
@@ -100,6 +101,14 @@ class SendingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertConfig:
+    """Who is told when there was no issue on so many days with a run; nobody without an address."""
+
+    address: str | None = None
+    after: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class DkimConfig:
     """A key that signs every copy (RFC 6376), published under `selector`."""
 
@@ -123,6 +132,7 @@ class Config:
     smtp: tuple[SmtpConfig, ...]
     filters: Filters = field(default_factory=Filters)
     sending: SendingConfig = SendingConfig()
+    alerts: AlertConfig = AlertConfig()
     dkim: tuple[DkimConfig, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -165,6 +175,7 @@ _SENDING: Final[Table] = {
     "pause_after": v.whole(1, 10**6),
     "pause_share": v.number(0, 1),
 }
+_ALERTS: Final[Table] = {"address": v.optional(v.bare_address), "after": v.whole(1, 366)}
 _DKIM: Final[Table] = {"selector": v.text, "private_key_file": v.file}
 
 
@@ -189,6 +200,10 @@ def _filters(place: Place) -> Filters:
 
 def _sending(place: Place) -> SendingConfig:
     return SendingConfig(**mapping(place, _SENDING))
+
+
+def _alerts(place: Place) -> AlertConfig:
+    return AlertConfig(**mapping(place, _ALERTS))
 
 
 def _dkim(place: Place) -> tuple[DkimConfig, ...]:
@@ -235,6 +250,7 @@ _ROOT: Final[Table] = {
     "secret_file": v.optional(v.secret_file),
     "smtp": _smtp,
     "sending": _sending,
+    "alerts": _alerts,
     "dkim": _dkim,
 }
 
@@ -247,6 +263,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "filters": _FILTERS,
     "smtp": _SMTP,
     "sending": _SENDING,
+    "alerts": _ALERTS,
     "dkim": _DKIM,
 }
 
@@ -283,6 +300,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
         smtp=values.get("smtp", (SmtpConfig(),)),
         sending=values.get("sending", SendingConfig()),
+        alerts=values.get("alerts", AlertConfig()),
         dkim=values.get("dkim", ()),
         warnings=tuple(_open_secrets(place)),
     )

@@ -89,14 +89,16 @@ class Issues(Part):
             rows = connection.execute(select(listed.c.key, listed.c.upvotes).where(listed.c.day == day))
             return {row.key: row.upvotes for row in rows}
 
-    def shown(self, keys: Iterable[str]) -> set[str]:
-        """Those of `keys` (Paper.key) that an issue has shown."""
+    def shown(self, keys: Iterable[str], *, before: date | None = None) -> set[str]:
+        """Those of `keys` (Paper.key) that an issue has shown, or one of a day before `before`."""
         asked = {plain(key): key for key in keys}
         found: set[str] = set()
         waiting = list(asked)
         with self._db.read() as connection:
             for start in range(0, len(waiting), _CHUNK):
                 query = select(shown.c.key).where(shown.c.key.in_(waiting[start : start + _CHUNK]))
+                if before is not None:
+                    query = query.join(issues).where(issues.c.day < before)
                 found.update(asked[row.key] for row in connection.execute(query))
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from newsletter.model import Report, Verdict
 from newsletter.store.database import Part
@@ -39,6 +39,13 @@ class Runs(Part):
         )
         with self._db.write() as connection:
             connection.execute(statement)
+
+    def days_without_issue(self) -> int:
+        """On how many days there were runs since the last one that made an issue (by UTC); 0 right after one."""
+        last = select(func.max(runs.c.id)).where(runs.c.verdict == Verdict.NEW_ISSUE).scalar_subquery()
+        query = select(runs.c.started_at).where(runs.c.id > func.coalesce(last, 0), runs.c.day.is_not(None))
+        with self._db.read() as connection:
+            return len({started.date() for started in connection.execute(query).scalars()})
 
     def runs(self, limit: int) -> list[RunRecord]:
         """The last `limit` runs, latest first."""
