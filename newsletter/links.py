@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import date
 from email.utils import parseaddr
 from enum import StrEnum
@@ -25,13 +26,16 @@ class Purpose(StrEnum):
     """What a token allows. One made for one purpose is no good for another."""
 
     UNSUBSCRIBE = "unsubscribe"
+    CONFIRM = "confirm"
+    PREFERENCES = "preferences"
 
 
 class Links:
-    """Makes and checks the links of one publication."""
+    """Makes and checks the links of one publication: made with `secret`, good also with one of the `old` ones."""
 
-    def __init__(self, secret: str, publication: Publication) -> None:
+    def __init__(self, secret: str, publication: Publication, old: Sequence[str] = ()) -> None:
         self._secret = secret.encode()
+        self._secrets = (self._secret, *(each.encode() for each in old))
         self._publication = publication
         self._domain = parseaddr(publication.sender)[1].rpartition("@")[2]
 
@@ -41,13 +45,23 @@ class Links:
         return base64.urlsafe_b64encode(raw + self._mac(purpose, raw)).decode()
 
     def verify(self, purpose: Purpose, token: str) -> str | None:
-        """The ref that `token` was made for, or None; compared in constant time."""
+        """The ref that `token` was made for, with any of the secrets, or None; compared in constant time."""
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
         ref, mac = raw[:_REF_BYTES], raw[_REF_BYTES:]
-        return ref.hex() if hmac.compare_digest(mac, self._mac(purpose, ref)) else None
+        good = [hmac.compare_digest(mac, self._mac(purpose, ref, secret)) for secret in self._secrets]
+        return ref.hex() if any(good) else None
+
+    def preferences(self, ref: str) -> str:
+        """Where a reader chooses what comes; where he leaves, when there is no web server."""
+        base = self._publication.base_url
+        return f"{base}/preferences/{self.token(Purpose.PREFERENCES, ref)}" if base else self.unsubscribe(ref)[1]
+
+    def confirm(self, ref: str) -> str:
+        """Where a reader confirms that he wants the mails; needs `base_url`."""
+        return f"{self._publication.base_url}/confirm/{self.token(Purpose.CONFIRM, ref)}"
 
     def unsubscribe(self, ref: str) -> tuple[str, str]:
         """Where a reader leaves: a page that also takes the one-click POST (RFC 8058), and a mail to us.
@@ -63,6 +77,6 @@ class Links:
         mac = self._mac("message-id", f"{day.isoformat()}\0{ref}".encode())
         return f"<{day:%Y%m%d}.{mac.hex()}@{self._domain}>"
 
-    def _mac(self, purpose: str, data: bytes) -> bytes:
+    def _mac(self, purpose: str, data: bytes, secret: bytes | None = None) -> bytes:
         signed = b"\0".join((purpose.encode(), self._publication.list_id.encode(), data))
-        return hmac.digest(self._secret, signed, hashlib.sha256)[:_MAC_BYTES]
+        return hmac.digest(secret or self._secret, signed, hashlib.sha256)[:_MAC_BYTES]

@@ -63,6 +63,7 @@ class Copies:
         unsubscribe, mailto = self._links.unsubscribe(delivery.ref)
         values = {
             Slot.UNSUBSCRIBE: unsubscribe,
+            Slot.PREFERENCES: self._links.preferences(delivery.ref),
             Slot.ADDRESS: delivery.address,
         }
         headers = [*self._own_headers(delivery, unsubscribe, mailto), *self._shared]

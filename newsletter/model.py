@@ -144,6 +144,7 @@ class Slot(StrEnum):
     """
 
     UNSUBSCRIBE = "https://slot.invalid/unsubscribe"
+    PREFERENCES = "https://slot.invalid/preferences"
     ADDRESS = "reader@slot.invalid"
 
 
@@ -182,8 +183,14 @@ class FrozenIssue:
 class SubscriberStatus(StrEnum):
     """Whether an address gets the next issue. Only ACTIVE does."""
 
+    PENDING = "pending"  # somebody asked on the web, the address has not confirmed
     ACTIVE = "active"
     UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"  # it bounced, complained, or the operator said so; stays until it confirms anew
+    FORGOTTEN = "forgotten"  # erased on request: a keyed hash of the address is all that is left
+
+
+EVERY_DAY: Final = 0b1111111
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +198,9 @@ class Subscriber:
     """A reader of the list.
 
     `ref` is random and opaque (16 hex digits): links and Message-IDs are made from it, never from the address.
-    `address` is as the reader wrote it, with the domain in its ASCII form; times are UTC.
+    `address` is as the reader wrote it, with the domain in its ASCII form; times are UTC. `days` are the weekdays on
+    which the reader wants an issue (bit 0 is Monday); none comes before `paused_until`. `consent` says how the reader
+    agreed, `reason` why the status is what it is.
     """
 
     id: int
@@ -200,6 +209,10 @@ class Subscriber:
     status: SubscriberStatus
     created_at: datetime
     status_at: datetime
+    days: int = EVERY_DAY
+    paused_until: date | None = None
+    consent: str = ""
+    reason: str = ""
 
 
 # --- deliveries and their state machine ------------------------------------------------------------------------------

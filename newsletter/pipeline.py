@@ -129,7 +129,7 @@ def send(
 
 
 def _sending(config: Config, store: Store, world: World) -> _Sending:
-    return _Sending(config, store, world, Links(config.secret.reveal(), config.publication))
+    return _Sending(config, store, world, config.links())
 
 
 def _busy(day: date | None) -> Report:

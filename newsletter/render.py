@@ -214,6 +214,8 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "more": _more(len(issue.papers) - len(papers), issue.left_out),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
+        "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
+        "archive_url": f"{publication.base_url}/archive/{issue.day}" if publication.base_url else "",
         "postal_address": publication.postal_address,
         "language": publication.language,
         "direction": publication.direction,

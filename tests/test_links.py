@@ -15,6 +15,15 @@ REF = "0123456789abcdef"
 LINKS = Links("secret", PUBLICATION)
 
 
+def test_a_link_made_with_an_old_secret_still_works_and_with_no_other() -> None:
+    links = Links("new", PUBLICATION, ["secret", "older"])
+    token = LINKS.token(Purpose.UNSUBSCRIBE, REF)
+    assert links.verify(Purpose.UNSUBSCRIBE, token) == REF
+    assert links.verify(Purpose.CONFIRM, token) is None
+    assert Links("new", PUBLICATION, ["older"]).verify(Purpose.UNSUBSCRIBE, token) is None
+    assert links.token(Purpose.UNSUBSCRIBE, REF) == Links("new", PUBLICATION).token(Purpose.UNSUBSCRIBE, REF)
+
+
 def test_a_token_gives_back_the_ref_it_was_made_for() -> None:
     assert LINKS.verify(Purpose.UNSUBSCRIBE, LINKS.token(Purpose.UNSUBSCRIBE, REF)) == REF
 

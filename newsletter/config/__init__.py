@@ -19,6 +19,7 @@ from newsletter.config import values as v
 from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, root
 from newsletter.config.values import Secret
 from newsletter.filters import Filters
+from newsletter.links import Links
 from newsletter.model import Publication
 
 __all__ = [
@@ -130,11 +131,16 @@ class Config:
     store: str
     secret: Secret
     smtp: tuple[SmtpConfig, ...]
+    old_secrets: tuple[Secret, ...] = ()
     filters: Filters = field(default_factory=Filters)
     sending: SendingConfig = SendingConfig()
     alerts: AlertConfig = AlertConfig()
     dkim: tuple[DkimConfig, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def links(self) -> Links:
+        """What makes and checks the links of this publication. Raises ConfigError when there is no secret."""
+        return Links(self.secret.reveal(), self.publication, [secret.reveal() for secret in self.old_secrets])
 
 
 # --- what each mapping may hold --------------------------------------------------------------------------------------
@@ -213,6 +219,10 @@ def _dkim(place: Place) -> tuple[DkimConfig, ...]:
     return tuple(DkimConfig(**mapping(item, _DKIM, required=required)) for item in items(place))
 
 
+def _old_secrets(place: Place) -> tuple[Secret, ...]:
+    return tuple(v.secret(item) for item in items(place))
+
+
 def _smtp(place: Place) -> tuple[SmtpConfig, ...]:
     return tuple(_server(item) for item in items(place))
 
@@ -248,6 +258,7 @@ _ROOT: Final[Table] = {
     "store": v.store_url,
     "secret": v.optional(v.secret),
     "secret_file": v.optional(v.secret_file),
+    "old_secrets": _old_secrets,
     "smtp": _smtp,
     "sending": _sending,
     "alerts": _alerts,
@@ -299,6 +310,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
         smtp=values.get("smtp", (SmtpConfig(),)),
+        old_secrets=values.get("old_secrets", ()),
         sending=values.get("sending", SendingConfig()),
         alerts=values.get("alerts", AlertConfig()),
         dkim=values.get("dkim", ()),

@@ -49,6 +49,7 @@ def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:
     base = config.publication.base_url
     values = {
         Slot.UNSUBSCRIBE: f"{base}/unsubscribe/preview" if base else f"mailto:{config.publication.bounce_address}",
+        Slot.PREFERENCES: f"{base}/preferences/preview",
         Slot.ADDRESS: "reader@example.org",
     }
     html_part, text_part = rendered.html, rendered.text

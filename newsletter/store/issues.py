@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, or_, select, update
 
 from newsletter.model import Delivery, FrozenIssue, Paper, Publication, RenderedIssue, State, SubscriberStatus
 from newsletter.store.database import Part
@@ -42,8 +42,9 @@ class Issues(Part):
         papers: Sequence[Paper] = (),
         offered: Sequence[Paper] = (),
     ) -> FrozenIssue:
-        """Keep the issue and one PENDING delivery for each active subscriber, all in one transaction.
+        """Keep the issue and one PENDING delivery for each reader who wants it, all in one transaction.
 
+        That is who is active, not paused, and has not chosen other weekdays than the issue's.
         `papers` are those it shows, which no later issue is to show again; `offered` all it was made from. There is one
         issue a day: when it exists already, it is returned as it is, and nothing changes.
         """
@@ -51,7 +52,7 @@ class Issues(Part):
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
             if issue_id is not None:
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
-                _insert_deliveries(connection, issue_id, rendering_id)
+                _insert_deliveries(connection, issue_id, rendering_id, rendered.day)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered)
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
@@ -163,8 +164,8 @@ def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedI
     return rendering_id
 
 
-def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int) -> None:
-    """One row for each active subscriber, made inside the database: 100,000 readers need no round trip each."""
+def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int, day: date) -> None:
+    """One row for each reader who wants it, made inside the database: 100,000 readers need no round trip each."""
     readers = (
         select(
             literal(issue_id),
@@ -173,7 +174,11 @@ def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int)
             subscribers.c.address,
             literal(State.PENDING, deliveries.c.state.type),
         )
-        .where(subscribers.c.status == SubscriberStatus.ACTIVE)
+        .where(
+            subscribers.c.status == SubscriberStatus.ACTIVE,
+            subscribers.c.days.bitwise_and(1 << day.weekday()) != 0,
+            or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
+        )
         .order_by(subscribers.c.id)
     )
     names = ["issue_id", "rendering_id", "subscriber_id", "address", "state"]

@@ -27,10 +27,10 @@ from sqlalchemy import (
     text,
 )
 
-from newsletter.model import OPEN, State, SubscriberStatus, Verdict
+from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, Verdict
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -79,6 +79,13 @@ subscribers = Table(
     Column("status", _word(SubscriberStatus), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("status_at", Utc, nullable=False),
+    Column("days", Integer, nullable=False, server_default=str(EVERY_DAY)),  # weekdays, bit 0 is Monday
+    Column("paused_until", Date),
+    Column("consent", Text, nullable=False, server_default=""),  # how the reader agreed
+    Column("reason", Text, nullable=False, server_default=""),  # why the status is what it is
+    Column("asked_at", Utc),  # somebody asked for this address, which has not confirmed since
+    Column("mailed_at", Utc),  # the last confirmation mail to it
+    Column("replaces", ForeignKey("subscribers.id")),  # the reader whose new address this is, once confirmed
 )
 
 issues = Table(
@@ -146,6 +153,19 @@ listed = Table(
     Column("day", Date, primary_key=True),
     Column("key", Text, primary_key=True),  # Paper.key
     Column("upvotes", Integer),
+)
+
+# Every mail that was read from the bounce mailbox, once: `digest` is the SHA-256 of its bytes, in hex.
+reports = Table(
+    "reports",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("read_at", Utc, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subscriber_id", ForeignKey(subscribers.c.id), index=True),
+    Column("issue_id", ForeignKey(issues.c.id)),
+    Column("status", Text, nullable=False, server_default=""),  # RFC 3463, such as 5.1.1
+    Column("words", Text, nullable=False, server_default=""),  # the server's
 )
 
 # How many messages a server with a limit got in each second, for the limits that outlive a run.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, select, update
 
 from newsletter.addresses import identity
 from newsletter.model import Subscriber, SubscriberStatus
@@ -17,13 +18,20 @@ from newsletter.store.schema import subscribers
 
 _CHUNK: Final = 500  # addresses looked up together
 
-_SUBSCRIBER: Final = select(
+# Whom an import does not bring back.
+_STAYING: Final = frozenset({SubscriberStatus.UNSUBSCRIBED, SubscriberStatus.SUPPRESSED, SubscriberStatus.FORGOTTEN})
+
+_SUBSCRIBER: Final[Select[Any]] = select(
     subscribers.c.id,
     subscribers.c.ref,
     subscribers.c.address,
     subscribers.c.status,
     subscribers.c.created_at,
     subscribers.c.status_at,
+    subscribers.c.days,
+    subscribers.c.paused_until,
+    subscribers.c.consent,
+    subscribers.c.reason,
 )
 
 
@@ -32,8 +40,8 @@ class Added(StrEnum):
 
     NEW = "new"
     ALREADY = "already"
-    BACK = "back"  # had unsubscribed, is subscribed again
-    LEFT = "left"  # has unsubscribed, and stays so
+    BACK = "back"  # had left or was suppressed, is subscribed again
+    LEFT = "left"  # has left or is suppressed, and stays so
 
 
 class Subscribers(Part):
@@ -105,6 +113,12 @@ class Subscribers(Part):
             done = connection.execute(change.values(status=SubscriberStatus.UNSUBSCRIBED, status_at=self._now()))
             return done.rowcount > 0
 
+    def prefer(self, ref: str, *, days: int, paused_until: date | None) -> None:
+        """Let the reader `ref` have issues on the weekdays `days` (bit 0 is Monday), and none before `paused_until`."""
+        change = update(subscribers).where(subscribers.c.ref == ref)
+        with self._db.write() as connection:
+            connection.execute(change.values(days=days, paused_until=paused_until))
+
     def find(self, address: str) -> Subscriber | None:
         """The subscriber at `address`, on the list or not."""
         return self._subscriber_where(subscribers.c.identity == identity(address))
@@ -134,7 +148,7 @@ class Subscribers(Part):
 def _became(known: dict[str, SubscriberStatus], key: str, *, revive: bool) -> Added:
     """What becomes of the address of this key; `known` is told, for the key may come twice."""
     status = known.get(key)
-    if status is SubscriberStatus.UNSUBSCRIBED and not revive:
+    if status in _STAYING and not revive:
         return Added.LEFT
     known[key] = SubscriberStatus.ACTIVE
-    return {None: Added.NEW, SubscriberStatus.UNSUBSCRIBED: Added.BACK}.get(status, Added.ALREADY)
+    return {None: Added.NEW, SubscriberStatus.ACTIVE: Added.ALREADY}.get(status, Added.BACK)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import flask
 
 from newsletter.config import Config
-from newsletter.links import Links, Purpose
+from newsletter.links import Purpose
 from newsletter.render import Renderer
 from newsletter.store import Store
 
@@ -30,7 +30,7 @@ def create_app(config: Config, store: Store) -> flask.Flask:
     """The pages of one publication as a WSGI application. Raises ConfigError when there is no secret."""
     app = flask.Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_POST
-    links = Links(config.secret.reveal(), config.publication)
+    links = config.links()
     renderer = Renderer(config.publication, templates=config.templates)
 
     def page(state: str, status: int = 200) -> tuple[str, int]:
