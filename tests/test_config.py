@@ -42,13 +42,17 @@ def test_the_shipped_reference_holds_every_key_and_no_other() -> None:
     text = resources.find("config.yaml").read_text("utf-8")
     uncommented = re.sub(r"^(\s*)# (?=\w+_file:)", r"\1", text, flags=re.MULTILINE)
     uncommented = re.sub(
+        r"^  # (?=imap:|  \w+: )", "  ", re.sub(r"^  imap: null.*\n", "", uncommented, flags=re.M), flags=re.M
+    )
+    uncommented = re.sub(
         r"^# (?=dkim:|  - selector|    private_key)", "", uncommented.replace("\ndkim: null", "\n# "), flags=re.M
     )
     written = yaml.safe_load(uncommented)
     found = {"": set(written)}
-    for section in ("feeds", "fetch", "issue", "filters", "smtp", "sending", "alerts", "dkim"):
+    for section in ("feeds", "fetch", "issue", "filters", "smtp", "sending", "alerts", "bounces", "dkim"):
         value = written[section]
         found[section] = set(value[0] if isinstance(value, list) else value)
+    found |= {f"bounces.{name}": set(written["bounces"][name]) for name in ("imap", "policy")}
     assert found == {section: set(table) for section, table in TABLES.items()}
 
 

@@ -77,6 +77,14 @@ def number(low: float, high: float) -> Callable[[Place], float]:
     return read
 
 
+def flag(place: Place) -> bool:
+    """A switch: true or false."""
+    value = expand(place, scalar(place, "true or false")).lower()
+    if value not in ("true", "false"):
+        raise place.error(f"expected true or false, not {value!r}")
+    return value == "true"
+
+
 def choice(*words: str) -> Callable[[Place], str]:
     """One of `words`."""
 
