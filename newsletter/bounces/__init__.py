@@ -12,7 +12,7 @@ from dataclasses import replace
 from email.errors import MessageError
 
 from newsletter.bounces.incoming import Incoming, redacted
-from newsletter.bounces.machine import complaint, delivery_report, failed_recipients, leaving
+from newsletter.bounces.machine import complaint, delivery_report, failed_recipients, leaving, ses_notification
 from newsletter.bounces.prose import auto_reply, known_prose, prose
 from newsletter.bounces.status import decide, weigh
 from newsletter.bounces.ties import ties
@@ -22,7 +22,7 @@ from newsletter.model import ReportKind
 __all__ = ["Failure", "Returned", "Ties", "decide", "parse", "redacted", "weigh"]
 
 # The first reader that knows the format has the word. The order is the rule.
-_READERS = (leaving, complaint, delivery_report, failed_recipients, auto_reply, known_prose, prose)
+_READERS = (leaving, complaint, ses_notification, delivery_report, failed_recipients, auto_reply, known_prose, prose)
 
 
 def parse(raw: bytes) -> Returned:

@@ -16,7 +16,7 @@ from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any, Final
 
-from newsletter.bounces.wording import ORIGINAL, RETURNED, SYSTEM
+from newsletter.bounces.wording import ANSWERED, ORIGINAL, RETURNED, SYSTEM
 
 # Addresses as they stand in prose; lengths are RFC 5321 section 4.5.3.1's.
 _ADDRESS: Final = re.compile(
@@ -79,13 +79,12 @@ class Incoming:
 
     def header(self, name: str) -> str:
         """A header of the outermost mail, decoded, on one line; empty without one."""
-        value = self.message.get(name)
-        if value is None:
-            return ""
+        raw = next((value for key, value in self.message.raw_items() if key.lower() == name.lower()), "")
+        value = str(raw).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         try:
-            text = str(make_header(decode_header(str(value))))
+            text = str(make_header(decode_header(value)))
         except (LookupError, ValueError):
-            text = str(value)
+            text = value
         return " ".join(text.split())[: _LINE * 10]
 
     @property
@@ -99,14 +98,22 @@ class Incoming:
         return f"{self.header('From')} {self.header('Sender')}"
 
     @cached_property
-    def from_a_system(self) -> bool:
-        """Whether a mail system sent it: by its sender, its empty return path, its form, or its subject."""
+    def is_report(self) -> bool:
+        """Whether a mail system sent it, by its sender, its form or its subject.
+
+        A subject that is answered or forwarded is a person's: he may answer a digest on a paper about bounces.
+        """
+        subject = self.header("Subject")
         return bool(
             SYSTEM.search(f"{self.sender} {self.header('Return-Path')}")
-            or self.header("Return-Path") == "<>"
-            or self.message.get_content_type() == "multipart/report"
-            or RETURNED.search(self.header("Subject"))
+            or self.report_type == "delivery-status"
+            or (RETURNED.search(subject) and not ANSWERED.search(subject))
         )
+
+    @cached_property
+    def from_a_system(self) -> bool:
+        """The same, or by its empty return path, which some people's answering machines have too."""
+        return self.is_report or self.header("Return-Path") == "<>"
 
     @cached_property
     def leaves(self) -> list[tuple[Message, str]]:

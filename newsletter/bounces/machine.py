@@ -52,11 +52,37 @@ def _feedback(mail: Incoming) -> dict[str, str] | None:
     """The fields of the feedback report, in whatever part they stand; None when there is none."""
     for part in mail.message.walk():
         if part.get_content_type() == "message/feedback-report":
-            return headers_of(inner(part))
+            report = inner(part)
+            return headers_of(report) | {name: " ".join(map(str, report.get_all(name, []))) for name in _NAMING}
     if mail.report_type != "feedback-report" and not re.search(r"(?im)^Feedback-Type:[ \t]*\S", mail.raw):
         return None
     matches = (re.search(rf"(?im)^({name}):[ \t]*(.+)$", mail.raw) for name in ("feedback-type", *_NAMING))
     return {match.group(1).lower(): match.group(2).strip() for match in matches if match}
+
+
+# --- Amazon SES's notifications, as SNS mails them -------------------------------------------------------------------
+
+_SES: Final = re.compile(r'"notificationType":\s*"(Bounce|Complaint)"')
+_SES_RECIPIENTS: Final = re.compile(r'"(?:bounced|complained)Recipients":\s*\[(.*?)\]', re.DOTALL)
+_SES_FIELD: Final = re.compile(r'"(emailAddress|status|diagnosticCode)":\s*"([^"]*)"')
+
+
+def ses_notification(mail: Incoming) -> Returned | None:
+    """JSON in the body of a mail, which breaks it into lines; so it is not parsed, and its fields are looked for."""
+    text = re.sub(r"!?\n ?", "", mail.notice)
+    kind, recipients = _SES.search(text), _SES_RECIPIENTS.search(text)
+    if kind is None or recipients is None:
+        return None
+    failures = []
+    for entry in recipients.group(1).split("}")[:20]:
+        told_fields = dict(_SES_FIELD.findall(entry))
+        if address := told_fields.get("emailAddress", ""):
+            words = told_fields.get("diagnosticCode", "")
+            failures.append(Failure(address, exact(told_fields.get("status", ""), words), one_line(words)))
+    if kind.group(1) == "Complaint":
+        return Returned(ReportKind.COMPLAINT, tuple(failures))
+    waits = re.search(r'"bounceType":\s*"Transient"', text)
+    return Returned(ReportKind.TEMPORARY if waits else ReportKind.PERMANENT, tuple(failures))
 
 
 # --- a delivery report (RFC 3464) ------------------------------------------------------------------------------------
@@ -78,7 +104,12 @@ _ACTIONS: Final[Mapping[str, ReportKind]] = {
 
 
 def delivery_report(mail: Incoming) -> Returned | None:
-    """The per-recipient fields (RFC 3464 section 2.3), wherever they stand: real reports put them in any part."""
+    """The per-recipient fields (RFC 3464 section 2.3), wherever they stand: real reports put them in any part.
+
+    Not in a person's mail: a reader who forwards us the report of a mail of his own has not bounced.
+    """
+    if not mail.from_a_system:
+        return None
     encoded = [text for part, text in mail.leaves if str(part.get("Content-Transfer-Encoding", "7bit")) != "7bit"]
     for text in (mail.raw, *encoded):
         blocks = [block for block in _blocks(text) if any(name in block for name in _RECIPIENTS)]

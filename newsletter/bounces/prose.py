@@ -12,7 +12,7 @@ from flufl.bounce import all_failures
 from newsletter.bounces.incoming import Incoming, addresses_in, one_line
 from newsletter.bounces.status import exact
 from newsletter.bounces.values import Failure, Returned
-from newsletter.bounces.wording import AUTOMATIC, DELAYED, FAILED, GIVEN_UP, OF_THE_SENDER, RETURNED, SYSTEM
+from newsletter.bounces.wording import ANSWERED, AUTOMATIC, DELAYED, FAILED, GIVEN_UP, NOT_DELIVERED, OF_THE_SENDER
 from newsletter.model import ReportKind
 
 # --- automatic answers (RFC 3834) ------------------------------------------------------------------------------------
@@ -40,8 +40,7 @@ def auto_reply(mail: Incoming) -> Returned | None:
         or mail.header("Precedence").lower() in ("auto_reply", "auto-reply")
         or any(name in mail.message for name in _AUTO_HEADERS)
     )
-    is_report = SYSTEM.search(mail.sender) or RETURNED.search(subject)
-    return Returned(ReportKind.AUTO_REPLY) if marked and not is_report else None
+    return Returned(ReportKind.AUTO_REPLY) if marked and not mail.is_report else None
 
 
 # --- known prose -----------------------------------------------------------------------------------------------------
@@ -49,7 +48,8 @@ def auto_reply(mail: Incoming) -> Returned | None:
 
 def known_prose(mail: Incoming) -> Returned | None:
     """What flufl.bounce knows: the wording of a hundred servers, collected by Mailman since 1998."""
-    if not mail.from_a_system and not FAILED.search(mail.notice):
+    asked = mail.from_a_system or (FAILED.search(mail.notice) and not ANSWERED.search(mail.header("Subject")))
+    if not asked:
         return None  # a person's mail is no report, whatever it quotes
     temporary, permanent = all_failures(mail.message)
     for found, kind in ((permanent, ReportKind.PERMANENT), (temporary, ReportKind.TEMPORARY)):
@@ -75,7 +75,8 @@ def told(mail: Incoming, addresses: Sequence[str]) -> Returned:
     failures = []
     for address in addresses:
         words = reason(notice, address)
-        failures.append(Failure(address, exact("4.0.0" if waits else "", words or notice), one_line(words)))
+        status = exact("4.0.0" if waits else "", words) or exact("", notice)
+        failures.append(Failure(address, status, one_line(words)))
     return Returned(ReportKind.TEMPORARY if waits else ReportKind.PERMANENT, tuple(failures))
 
 
@@ -94,7 +95,8 @@ def reason(notice: str, address: str) -> str:
 
 def prose(mail: Incoming) -> Returned | None:
     """A report in nobody's format: the address that its words name, or that the returned message was for."""
-    if not mail.from_a_system or not FAILED.search(f"{mail.header('Subject')}\n{mail.notice}"):
+    words = f"{mail.header('Subject')}\n{mail.notice}"
+    if not (FAILED if mail.is_report else NOT_DELIVERED).search(words) or not mail.from_a_system:
         return None
     named = named_in_prose(mail)
     return told(mail, named) if named else None

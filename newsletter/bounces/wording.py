@@ -52,6 +52,9 @@ RETURNED: Final = any_of(
     r"未送達",
 )
 
+# A subject that a person answers or forwards.
+ANSWERED: Final = any_of(r"^\s*(?:re|aw|sv|antw|tr|fwd?|wg)\s*(?:\[\d+\])?:")
+
 # The subjects of people's answering machines.
 AUTOMATIC: Final = any_of(
     r"^\s*(?:re: ?)?\[?auto(?:matic|mated)?[- ]?(?:reply|response|responder)",
@@ -75,6 +78,11 @@ FAILED: Final = any_of(
     r"\b[45]\.\d\.\d{1,2}\b",
     r"returned (?:mail|to sender)",
     r"(?:送信|配信)でき(?:ません|な)|送信に失敗",
+)
+
+# The same, in words that no answering machine uses.
+NOT_DELIVERED: Final = any_of(
+    r"not be delivered|unable to deliver|undeliverable|delivery (?:has )?failed|(?:送信|配信)できません"
 )
 
 # What a report says while the server still tries, and what it says when it does not any more.
