@@ -52,11 +52,17 @@ class Tally:
 
 def collect(config: Config, store: Store) -> Tally:
     """Read the mailbox to its end. Raises MailboxUnavailable; what was done until then stays done."""
-    links, tally = config.links(), Tally()
+    config.secret.reveal()  # before anything is connected
     with open_mailbox(config.bounces) as mailbox:
-        for mail in mailbox.mails():
-            _Reading(config, store, links, mailbox, tally).take(mail)
-    return tally
+        return read(config, store, mailbox)
+
+
+def read(config: Config, store: Store, mailbox: Mailbox) -> Tally:
+    """The same of an open mailbox."""
+    reading = _Reading(config, store, config.links(), mailbox, Tally())
+    for mail in mailbox.mails():
+        reading.take(mail)
+    return reading.tally
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,6 @@ class _Words(HTMLParser):
 
 def _words_of(html: str) -> str:
     parser = _Words()
-    parser.feed(html[: _LINE * 200])
+    parser.feed(html[: _LINE * 50])
     parser.close()
     return "".join(parser.words)

@@ -69,16 +69,16 @@ _SES_FIELD: Final = re.compile(r'"(emailAddress|status|diagnosticCode)":\s*"([^"
 
 def ses_notification(mail: Incoming) -> Returned | None:
     """JSON in the body of a mail, which breaks it into lines; so it is not parsed, and its fields are looked for."""
-    text = re.sub(r"!?\n ?", "", mail.notice)
+    text = re.sub(r"!?\n ?", "", "".join(text for _, text in mail.leaves)[:100_000])
     kind, recipients = _SES.search(text), _SES_RECIPIENTS.search(text)
     if kind is None or recipients is None:
         return None
     failures = []
     for entry in recipients.group(1).split("}")[:20]:
-        told_fields = dict(_SES_FIELD.findall(entry))
-        if address := told_fields.get("emailAddress", ""):
-            words = told_fields.get("diagnosticCode", "")
-            failures.append(Failure(address, exact(told_fields.get("status", ""), words), one_line(words)))
+        given = dict(_SES_FIELD.findall(entry))
+        if address := given.get("emailAddress", ""):
+            words = given.get("diagnosticCode", "")
+            failures.append(Failure(address, exact(given.get("status", ""), words), one_line(words)))
     if kind.group(1) == "Complaint":
         return Returned(ReportKind.COMPLAINT, tuple(failures))
     waits = re.search(r'"bounceType":\s*"Transient"', text)
