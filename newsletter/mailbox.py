@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from mailbox import Maildir
 from pathlib import Path
@@ -144,9 +144,9 @@ def _connected(config: ImapConfig) -> Iterator[IMAPClient]:
             _enter(client, config, context)
         yield client
     finally:
-        try:
+        with suppress(IMAPClientError, OSError):  # what was to be done is done; and a broken line is said already
             client.logout()
-        except (IMAPClientError, OSError):
+        with suppress(OSError):
             client.shutdown()
 
 

@@ -147,14 +147,15 @@ class StrippedImap(socketserver.StreamRequestHandler):
 
 @pytest.mark.parametrize("greeting", [b"* OK ready", b"* PREAUTH welcome"])
 def test_no_password_is_sent_where_starttls_is_taken_away(greeting: bytes) -> None:
-    handler = type("Handler", (StrippedImap,), {"greeting": greeting, "told": []})
+    told: list[bytes] = []
+    handler = type("Handler", (StrippedImap,), {"greeting": greeting, "told": told})
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_address[1]
         error = problem(ImapConfig("localhost", port, "starttls", None, USER, Secret(lambda: PASSWORD), timeout=5))
         server.shutdown()
     assert "STARTTLS" in str(error)
-    assert not any(b"LOGIN" in line.upper() for line in handler.told)
+    assert not any(b"LOGIN" in line.upper() for line in told)
 
 
 # --- Maildir ---------------------------------------------------------------------------------------------------------

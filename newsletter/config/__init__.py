@@ -254,8 +254,8 @@ def _policy(place: Place) -> BouncePolicy:
 _BOUNCES: Final[Table] = {
     "maildir": v.optional(v.file),
     "imap": _imap,
-    "processed": v.text,
-    "kept": v.text,
+    "processed": v.folder,
+    "kept": v.folder,
     "verp": v.flag,
     "policy": _policy,
 }
@@ -442,6 +442,9 @@ def _open_secrets(place: Place) -> Iterator[str]:
     written = [_find(place, "secret")]
     for _, servers in (pair for pair in pairs(place, _ROOT) if pair[0] == "smtp"):
         written += [child for item in items(servers) for name, child in pairs(item, _SMTP) if name == "password"]
+    for _, bounces in (pair for pair in pairs(place, _ROOT) if pair[0] == "bounces"):
+        imap = [child for name, child in pairs(bounces, _BOUNCES) if name == "imap" and not child.is_null]
+        written += [child for server in imap for name, child in pairs(server, _IMAP) if name == "password"]
     for child in written:
         if isinstance(child.node, yaml.ScalarNode) and not child.is_null and not ENV.search(child.node.value):
             yield f"{child.file}:{child.line}: {child.key} can be read by others; chmod 600 {child.file}"

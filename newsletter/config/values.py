@@ -107,6 +107,14 @@ def file(place: Place) -> Path:
     return place.path(text(place))
 
 
+def folder(place: Place) -> str:
+    """The name of a mail folder; no path."""
+    value = text(place)
+    if "/" in value or value.startswith("."):
+        raise place.error(f"expected a folder's name without / or a dot in front, not {value!r}")
+    return value
+
+
 def mailbox(place: Place) -> str:
     """One address, with or without a name in front: ``Daily Papers <digest@example.org>``."""
     value = text(place)
