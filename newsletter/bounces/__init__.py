@@ -9,9 +9,8 @@ what flufl.bounce knows of a hundred servers' prose, then the prose itself. Pure
 from __future__ import annotations
 
 from dataclasses import replace
-from email.errors import MessageError
 
-from newsletter.bounces.incoming import Incoming, redacted
+from newsletter.bounces.incoming import STUMBLES, Incoming, redacted
 from newsletter.bounces.machine import complaint, delivery_report, failed_recipients, leaving, ses_notification
 from newsletter.bounces.prose import auto_reply, known_prose, prose
 from newsletter.bounces.status import decide, weigh
@@ -33,6 +32,5 @@ def parse(raw: bytes) -> Returned:
         if found is None:
             found = Returned(ReportKind.BROKEN if mail.from_a_system else ReportKind.OTHER)
         return replace(found, ties=ties(mail, found.kind))
-    except (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError):
-        # Whatever the email package or a detector stumbles over: there is no end to what a stranger can send.
+    except STUMBLES:
         return Returned(ReportKind.BROKEN)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import getaddresses
@@ -17,6 +18,17 @@ from html.parser import HTMLParser
 from typing import Any, Final
 
 from newsletter.bounces.wording import ANSWERED, ORIGINAL, RETURNED, SYSTEM
+
+# What the email package, a codec or a detector may raise over a mail: there is no end to what a stranger can send.
+STUMBLES: Final = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MessageError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 # Addresses as they stand in prose; lengths are RFC 5321 section 4.5.3.1's.
 _ADDRESS: Final = re.compile(

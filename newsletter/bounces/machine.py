@@ -92,7 +92,7 @@ _FIELD: Final = re.compile(
 )
 _RECIPIENTS: Final = ("original-recipient", "final-recipient", "x-actual-recipient")
 
-# RFC 3464 section 2.3.3, and one misspelling.
+# RFC 3464 section 2.3.3, one misspelling, and what Postfix says of an address that was only probed.
 _ACTIONS: Final[Mapping[str, ReportKind]] = {
     "failed": ReportKind.PERMANENT,  # also after days of 4xx: the server has given up
     "failure": ReportKind.PERMANENT,
@@ -100,6 +100,8 @@ _ACTIONS: Final[Mapping[str, ReportKind]] = {
     "delivered": ReportKind.OTHER,
     "relayed": ReportKind.OTHER,
     "expanded": ReportKind.OTHER,
+    "undeliverable": ReportKind.PERMANENT,
+    "deliverable": ReportKind.OTHER,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +10,22 @@ from typing import Final
 
 from flufl.bounce import all_failures
 
-from newsletter.bounces.incoming import Incoming, addresses_in, one_line
+from newsletter.bounces.incoming import STUMBLES, Incoming, addresses_in, one_line
 from newsletter.bounces.status import exact
 from newsletter.bounces.values import Failure, Returned
-from newsletter.bounces.wording import ANSWERED, AUTOMATIC, DELAYED, FAILED, GIVEN_UP, NOT_DELIVERED, OF_THE_SENDER
+from newsletter.bounces.wording import (
+    ANSWERED,
+    AUTOMATIC,
+    DELAYED,
+    FAILED,
+    GIVEN_UP,
+    NOT_DELIVERED,
+    OF_THE_SENDER,
+    RETURNED,
+)
 from newsletter.model import ReportKind
+
+logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())  # it logs a traceback of what it stumbles over
 
 # --- automatic answers (RFC 3834) ------------------------------------------------------------------------------------
 
@@ -51,7 +63,10 @@ def known_prose(mail: Incoming) -> Returned | None:
     asked = mail.from_a_system or (FAILED.search(mail.notice) and not ANSWERED.search(mail.header("Subject")))
     if not asked:
         return None  # a person's mail is no report, whatever it quotes
-    temporary, permanent = all_failures(mail.message)
+    try:
+        temporary, permanent = all_failures(mail.message)
+    except STUMBLES:
+        return None
     for found, kind in ((permanent, ReportKind.PERMANENT), (temporary, ReportKind.TEMPORARY)):
         addresses = _credible(mail, [item.decode("utf-8", "replace") for item in sorted(found)])
         if addresses:
@@ -96,9 +111,8 @@ def reason(notice: str, address: str) -> str:
 def prose(mail: Incoming) -> Returned | None:
     """A report in nobody's format: the address that its words name, or that the returned message was for."""
     words = f"{mail.header('Subject')}\n{mail.notice}"
-    if not (FAILED if mail.is_report else NOT_DELIVERED).search(words) or not mail.from_a_system:
-        return None
-    named = named_in_prose(mail)
+    told_so = FAILED.search(words) or RETURNED.search(words) if mail.is_report else NOT_DELIVERED.search(words)
+    named = named_in_prose(mail) if told_so and mail.from_a_system else []
     return told(mail, named) if named else None
 
 

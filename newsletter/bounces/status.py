@@ -35,8 +35,9 @@ _MEANINGS: Final = (
         "5.1.1",
         any_of(
             r"(?:unknown|no such|invalid|bad|non-?existent) (?:user|recipient|address|mailbox|account|local)",
-            r"(?:user|recipient|address|mailbox|account)[^.\n]{0,40}"
-            r"(?:unknown|not (?:found|exist|listed|known)|does(?: not|n't) exist|doesn't have|invalid|no longer)",
+            r"(?:user|recipient|address|mailbox|account)[^\n]{0,60}"
+            r"(?:unknown|invalid|no longer|not (?:found|exist|listed|known|recogni[sz]ed)|"
+            r"does(?: not|n't) exist|doesn't have)",
             r"no mailbox here|not our customer|no such",
         ),
     ),
@@ -46,6 +47,7 @@ _MEANINGS: Final = (
         any_of(
             r"(?:host|domain)[^.\n]{0,30}(?:unknown|not found|does(?: not|n't) exist)",
             r"(?:unknown|no such|bad) (?:host|domain)|couldn't find any host|name or service not known|nxdomain",
+            r"non-existent (?:hosts?|domain)",
         ),
     ),
     (

@@ -65,7 +65,7 @@ AUTOMATIC: Final = any_of(
 
 # What a report says of a failure.
 FAILED: Final = any_of(
-    r"(?:could ?n[o']t|can ?n[o']t|can't|unable to|was not|not able to|failed to|not) (?:be )?"
+    r"(?:could ?n[o']t|can ?n[o']t|can't|unable to|was not|not able to|failed to|not) (?:be |yet been )?"
     r"(?:deliver|send|sent|process|complete)",
     r"deliver(?:y|ed)[^.\n]{0,40}(?:fail|abort|impossible|problem|error)",
     r"undeliverable|non[- ]?deliver|did not reach|rejected",
