@@ -8,15 +8,15 @@ import socketserver
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from newsletter.config import BouncesConfig, ImapConfig, Secret
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
-from newsletter.mailbox import LARGEST, open_mailbox
+from newsletter.mailbox import LARGEST, Mail, _Imap, open_mailbox
 from newsletter.store import Store
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, PASSWORD, MailHost, mail_host
@@ -98,6 +98,37 @@ def test_of_a_large_mail_the_beginning_is_read(host: MailHost, inbox: imaplib.IM
     with open_mailbox(BouncesConfig(imap=imap_config(host))) as mailbox:
         (mail,) = mailbox.mails()
     assert len(mail.raw) == LARGEST
+
+
+@dataclass
+class OldServer:
+    """What a client without MOVE does, word for word; and with or without UIDPLUS."""
+
+    capabilities: set[str]
+    done: list[str] = field(default_factory=list)
+
+    def has_capability(self, name: str) -> bool:
+        return name in self.capabilities
+
+    def folder_exists(self, folder: str) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **options: self.done.append(name)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "done"),
+    [
+        ({"MOVE", "UIDPLUS"}, ["create_folder", "move"]),
+        ({"UIDPLUS"}, ["create_folder", "copy", "delete_messages", "uid_expunge"]),
+        (set(), ["create_folder", "copy", "delete_messages"]),  # EXPUNGE would take others' mails with it
+    ],
+)
+def test_an_old_server_copies_first_and_deletes_then(capabilities: set[str], done: list[str]) -> None:
+    old = OldServer(capabilities)
+    _Imap(old, ImapConfig("localhost")).file(Mail(1, b""), "Processed")
+    assert old.done == done
 
 
 def problem(server: ImapConfig) -> MailboxUnavailable:

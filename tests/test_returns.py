@@ -11,6 +11,7 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from newsletter.config import Config, load
 from newsletter.links import Links, Purpose
@@ -22,13 +23,16 @@ from newsletter.model import (
     Outcome,
     OutcomeKind,
     RenderedIssue,
+    ReportKind,
     Result,
     State,
     Subscriber,
     SubscriberStatus,
+    Tie,
 )
 from newsletter.returns import Tally, collect, read
-from newsletter.store import Store
+from newsletter.store import NewReport, Store
+from newsletter.store.schema import subscribers
 from tests.fakes import Crash, FakeClock
 
 pytest_plugins = ["tests.postgres"]
@@ -339,6 +343,28 @@ def test_a_crash_between_store_and_mailbox_counts_nothing_twice(scene: Scene) ->
     assert scene.filed() == 2
     assert scene.store.count_reports()["permanent"] == 2
     assert scene.status() is ACTIVE
+
+
+def test_of_two_processes_that_read_one_mail_one_counts_it(scene: Scene) -> None:
+    seen = NewReport("d" * 64, ReportKind.PERMANENT, Tie(scene.reader(ADA).ref), "5.1.1")
+    asked = []
+    for _ in range(2):
+        scene.store.record_report(seen, lambda strikes: asked.append(strikes))
+    assert len(asked) == 1
+    assert scene.store.has_report(seen.digest)
+
+
+def test_a_report_about_an_address_of_before_says_nothing_about_the_present_one(scene: Scene) -> None:
+    copy = scene.copy(scene.issue(), ADA)[1]
+    with scene.store._db.write() as connection:
+        connection.execute(
+            update(subscribers)
+            .where(subscribers.c.identity == ADA)
+            .values(address="countess@example.net", identity="countess@example.net")
+        )
+    scene.arrives(report(copy))
+    assert scene.collect().unverified == 0
+    assert scene.status("countess@example.net") is ACTIVE
 
 
 def test_the_same_mail_twice_counts_once(scene: Scene) -> None:
