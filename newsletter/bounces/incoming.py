@@ -123,6 +123,12 @@ class Incoming:
         )
 
     @cached_property
+    def is_structured(self) -> bool:
+        """Whether it is built as a delivery report is (RFC 3464 section 2), whoever sent it."""
+        kinds = {part.get_content_type() for part, _ in self.leaves} | {self.message.get_content_type()}
+        return not kinds.isdisjoint(("multipart/report", "message/delivery-status"))
+
+    @cached_property
     def from_a_system(self) -> bool:
         """The same, or by its empty return path, which some people's answering machines have too."""
         return self.is_report or self.header("Return-Path") == "<>"
@@ -185,7 +191,9 @@ def _leaves(message: Message) -> Iterator[tuple[Message, str]]:
     if message.get_content_type() in _RETURNED_AS:
         return
     content: Any = message.get_payload()
-    if isinstance(content, list):
+    if isinstance(content, list) and message.get_content_type() == "message/delivery-status":
+        message = _undivided(message, content)
+    elif isinstance(content, list):
         for part in content:
             yield from _leaves(part)
         return
@@ -195,6 +203,15 @@ def _leaves(message: Message) -> Iterator[tuple[Message, str]]:
     except (LookupError, ValueError):
         text = data.decode("utf-8", "replace")
     yield message, text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _undivided(part: Message, blocks: list[Message]) -> Message:
+    """A delivery-status part with its text in one: the email package divides it before it could be decoded."""
+    whole = Message()
+    whole["Content-Type"] = "message/delivery-status"
+    whole["Content-Transfer-Encoding"] = str(part.get("Content-Transfer-Encoding", "7bit"))
+    whole.set_payload("\n".join(block.as_string() for block in blocks).strip() + "\n")
+    return whole
 
 
 def _decoded(part: Message) -> bytes:

@@ -110,7 +110,7 @@ def delivery_report(mail: Incoming) -> Returned | None:
 
     Not in a person's mail: a reader who forwards us the report of a mail of his own has not bounced.
     """
-    if not mail.from_a_system:
+    if not mail.from_a_system and not mail.is_structured:
         return None
     encoded = [text for part, text in mail.leaves if str(part.get("Content-Transfer-Encoding", "7bit")) != "7bit"]
     for text in (mail.raw, *encoded):
