@@ -36,6 +36,9 @@ _ADDRESS: Final = re.compile(
 )
 LOOSE_ADDRESS: Final = re.compile(r"[^\s<>;,@]{1,64}@[^\s<>;,@]{1,255}")
 
+# A line among headers that is none: a folded one whose blank was lost on the way, and the email package gives up at it.
+_NO_HEADER: Final = re.compile(rb"\n(?![!-9;-~]+[ \t]*:|[ \t])([^\n]+)")
+
 _LINES: Final = 2000  # of a report's words that are looked at
 _LINE: Final = 1000  # characters of each
 
@@ -87,6 +90,8 @@ class Incoming:
         text = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
         if text.startswith(b"From "):
             text = text.partition(b"\n")[2]
+        head, blank, body = text.partition(b"\n\n")
+        text = _NO_HEADER.sub(rb"\n \1", head) + blank + body
         return cls(message_from_bytes(text), text.decode("utf-8", "replace"))
 
     def header(self, name: str) -> str:

@@ -162,10 +162,11 @@ def _action(value: str) -> str:
 def _reported(mail: Incoming, blocks: Sequence[Mapping[str, str]]) -> Returned:
     """What the blocks say together: failures, else delays, else nothing that concerns us."""
     judged = [(_kind(block), failure) for block in blocks if (failure := _failure(mail, block)) is not None]
-    if not judged:  # a recipient without an address, such as `rfc822; undisclosed`: the prose may know better
+    if not judged:  # a recipient without an address, such as `rfc822; undisclosed`: other places may know better
         words = blocks[0].get("diagnostic-code", "")
         status = exact(_status(blocks[0]), words)
-        judged = [(_kind(blocks[0]), Failure(address, status, one_line(words))) for address in named_in_prose(mail)]
+        named = addresses_in(mail.header("X-Failed-Recipients")) or named_in_prose(mail)
+        judged = [(_kind(blocks[0]), Failure(address, status, one_line(words))) for address in named]
     for kind in (ReportKind.PERMANENT, ReportKind.TEMPORARY):
         failures = tuple(dict.fromkeys(failure for its, failure in judged if its is kind))
         if failures:

@@ -88,7 +88,8 @@ def exact(status: str, words: str) -> str:
     if status and not status.endswith(".0.0"):
         return status
     codes = [code for code in CODE.findall(words) if code[0] in "45"]
-    found = next((code for code in codes if not code.endswith(".0.0")), "")
+    finer = [code for code in codes if not code.endswith(".0")] + [code for code in codes if code[2] != "0"]
+    found = finer[0] if finer else ""
     found = found or next((meaning for meaning, pattern in _MEANINGS if pattern.search(words)), "")
     if not found:
         return status or (codes[0] if codes else "")

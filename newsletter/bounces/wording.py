@@ -13,7 +13,7 @@ def any_of(*phrases: str) -> re.Pattern[str]:
 
 # The senders of delivery reports.
 SYSTEM: Final = any_of(
-    r"mailer[-_.]?daemon",
+    r"mailer[-_. ]?daemon",
     r"mail-?daemon",
     r"\bpost[-_.]?master",
     r"mail ?(?:er)? ?(?:delivery|deliver|administrator|system)",
