@@ -29,6 +29,8 @@ EXPECTED: dict[str, tuple[ReportKind, str, str]] = {
     "dsn-two-recipients": (PERMANENT, "ada@example.net", "5.1.1"),
     "dsn-no-boundary": (PERMANENT, "ada@example.net", "5.1.1"),
     "dsn-without-address": (PERMANENT, "ada@example.net", "5.1.1"),
+    "dsn-expired": (PERMANENT, "ada@example.net", "4.4.1"),
+    "dsn-no-headers": (PERMANENT, "ada@example.net", "5.1.1"),
     "dsn-unfolded-headers": (PERMANENT, "ada@example.net", "5.1.1"),
     "dsn-base64": (PERMANENT, "ada@example.net", "5.1.1"),
     "dsn-from-a-person": (PERMANENT, "ada@example.net", "5.1.1"),

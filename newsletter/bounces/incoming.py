@@ -135,8 +135,8 @@ class Incoming:
 
     @cached_property
     def from_a_system(self) -> bool:
-        """The same, or by its empty return path, which some people's answering machines have too."""
-        return self.is_report or self.header("Return-Path") == "<>"
+        """The same, or by its empty return path, which some people's answering machines have too, or without a From."""
+        return self.is_report or self.header("Return-Path") == "<>" or not self.header("From")
 
     @cached_property
     def leaves(self) -> list[tuple[Message, str]]:

@@ -92,10 +92,11 @@ _FIELD: Final = re.compile(
 )
 _RECIPIENTS: Final = ("original-recipient", "final-recipient", "x-actual-recipient")
 
-# RFC 3464 section 2.3.3, one misspelling, and what Postfix says of an address that was only probed.
+# RFC 3464 section 2.3.3, and what SendGrid and Postfix (of an address that was only probed) say instead.
 _ACTIONS: Final[Mapping[str, ReportKind]] = {
     "failed": ReportKind.PERMANENT,  # also after days of 4xx: the server has given up
     "failure": ReportKind.PERMANENT,
+    "expired": ReportKind.PERMANENT,
     "delayed": ReportKind.TEMPORARY,
     "delivered": ReportKind.OTHER,
     "relayed": ReportKind.OTHER,
