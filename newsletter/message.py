@@ -71,7 +71,12 @@ class Copies:
         signatures = self._signatures(headers, text, html) if self._signers else []
         start, between, end = self._frame
         message = b"".join((_CRLF.join((*signatures, *headers, b"", b"")), start, text.wire, between, html.wire, end))
-        return Envelope(self._publication.bounce_address, delivery.address, message)
+        return Envelope(self._reverse_path(delivery), delivery.address, message)
+
+    def _reverse_path(self, delivery: Delivery) -> str:
+        if not self._publication.verp:
+            return self._publication.bounce_address
+        return self._links.reverse_path(self._frozen.rendered.day, delivery.ref)
 
     def _framed(self) -> tuple[bytes, bytes, bytes]:
         """What stands before, between and after the two parts."""

@@ -134,6 +134,7 @@ class Publication:
     base_url: str | None = None
     language: str = "en"
     direction: str = "ltr"  # of the language: ltr or rtl (HTML `dir`)
+    verp: bool = False  # MAIL FROM is an address of each copy's own, made from the bounce address
 
 
 class Slot(StrEnum):
@@ -386,3 +387,57 @@ class Report:
     def exit(self) -> int:
         """The exit code for cron."""
         return VERDICT_EXIT[self.verdict] if self.exit_code is None else self.exit_code
+
+
+# --- what comes back -------------------------------------------------------------------------------------------------
+
+
+class ReportKind(StrEnum):
+    """What a mail in the bounce mailbox is."""
+
+    PERMANENT = "permanent"  # a server has given up on an address
+    TEMPORARY = "temporary"  # it still tries
+    COMPLAINT = "complaint"  # a reader pressed "this is spam" (RFC 5965)
+    UNSUBSCRIBE = "unsubscribe"  # a reader leaves by mail
+    AUTO_REPLY = "auto-reply"  # a machine answers for a person (RFC 3834)
+    OTHER = "other"  # a person's mail, a receipt, a report of success
+    BROKEN = "broken"  # it looks like a report, and cannot be understood
+
+
+class Weight(StrEnum):
+    """What a report says against the address it is about."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    COMPLAINT = "complaint"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A report about a reader: its kind, its status (RFC 3463, may be empty), and the day of the issue it is about."""
+
+    kind: ReportKind
+    status: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """The copy that a report is about, as something in it proves: its reader's ref, and the issue's day if known."""
+
+    ref: str
+    day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BouncePolicy:
+    """How many issues must fail until a reader is suppressed: one hard failure, three soft ones in 14 days.
+
+    A limit of 0 never suppresses.
+    """
+
+    hard: int = 1
+    soft: int = 3
+    soft_days: int = 14
+    complaint: int = 1

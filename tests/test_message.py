@@ -137,6 +137,16 @@ def test_the_same_copy_is_the_same_bytes_and_another_reader_s_is_not() -> None:
     assert one["To"] != two["To"]
 
 
+def test_with_verp_each_copy_has_a_reverse_path_of_its_own_frozen_with_the_issue() -> None:
+    verp = replace(PUBLICATION, verp=True)
+    links = Links("secret", verp)
+    made = compile_copies(frozen(publication=verp), links)
+    paths = [made.envelope(Delivery(n, 1, n, f"{n:016x}", f"r{n}@example.org", 0)).mail_from for n in (1, 2)]
+    assert [links.returned(path) for path in paths] == [(WHEN.date(), f"{n:016x}") for n in (1, 2)]
+    usual = compile_copies(frozen(), links).envelope(Delivery(1, 1, 1, f"{1:016x}", "r1@example.org", 0))
+    assert usual.mail_from == PUBLICATION.bounce_address
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_adds_no_header_and_breaks_no_line(text: str) -> None:
     read = check(copy(from_feed(text)))

@@ -227,6 +227,26 @@ def web(app: App, host: str, port: int) -> None:
     pages.serve(app.config(), host, port)
 
 
+@cli.command(short_help="Read what came back: bounces, complaints, unsubscribes.")
+@click.option("--show", is_flag=True, help="Say what FILES are, and do nothing.")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def bounces(app: App, show: bool, files: tuple[Path, ...]) -> None:
+    """Read the bounce mailbox, and take off the list whose address is dead, who complained, or who left by mail.
+
+    With --show, only tell of each of FILES (mails) what it is and whom it names: file, kind, address, final address,
+    status, what it counts as, and the server's words, separated by tabs.
+    """
+    from newsletter.cli import returned
+
+    if show != bool(files):
+        raise click.UsageError("--show and FILES go together")
+    if show:
+        returned.show(files)
+    else:
+        sys.exit(returned.collect(app.config()))
+
+
 @cli.command(short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
 @click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")

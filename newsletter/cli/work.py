@@ -163,6 +163,7 @@ def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
     return {
         "issue": None if issue is None else _issue(store, issue),
         "subscribers": {str(status): number for status, number in store.count_subscribers().items()},
+        "returned": store.count_reports(),
         "runs": [
             {
                 "started_at": run.started_at.isoformat(),
@@ -204,6 +205,8 @@ def _told(known: dict[str, Any]) -> str:
         lines += ["No issue yet."]
     people = known["subscribers"]
     lines += ["", "Subscribers: " + ", ".join(f"{number} {status}" for status, number in people.items())]
+    if returned := [f"{number} {kind}" for kind, number in known["returned"].items() if number]:
+        lines += ["Returned mail: " + ", ".join(returned)]
     lines += ["", "Last runs:" if known["runs"] else "No run yet."]
     lines += [
         f"  {run['started_at'][:16].replace('T', ' ')} UTC  {run['verdict']:<15} {run['explanation']}"

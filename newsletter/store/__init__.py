@@ -16,10 +16,11 @@ from newsletter.store.database import Database
 from newsletter.store.feed_cache import FeedCache
 from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
+from newsletter.store.reports import NewReport, Reports
 from newsletter.store.runs import RunRecord, Runs
 from newsletter.store.subscribers import Added, Subscribers
 
-__all__ = ["Added", "Refusal", "RunRecord", "Store"]
+__all__ = ["Added", "NewReport", "Refusal", "RunRecord", "Store"]
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
 
@@ -28,7 +29,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Subscribers, Issues, Ledger, Runs, FeedCache):
+class Store(Subscribers, Issues, Ledger, Reports, Runs, FeedCache):
     """An open store; a context manager that closes it. Threads may share it."""
 
     @classmethod
