@@ -18,6 +18,7 @@ from newsletter.cli import main
 from newsletter.store import Store
 from tests.conftest import ROOT
 from tests.inbox import Inbox
+from tests.smtpd import CLOSE, Script, smtpd
 
 DAY = "2026-11-24"
 
@@ -214,6 +215,30 @@ def test_a_server_that_comes_back_gets_what_is_owed(site: Site, inbox: Inbox) ->
     site.configure()
     assert site("send").last == "verdict: new-issue - 1 accepted"
     assert inbox.recipients == ["ada@example.org"]
+
+
+def test_a_copy_in_doubt_twice_is_told_of_once_and_waits_for_the_operator(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    with smtpd(Script(replies={"dot": [CLOSE, CLOSE]})) as server:
+        site.configure(port=server.port)
+        done = site("run", "--date", DAY)
+        assert done.code == 75
+        assert done.last.startswith("verdict: still-owed - 1 uncertain; nobody knows whether 1 copy arrived")
+        assert "send --retry-uncertain" in done.err
+        assert (site("send").code, site("send").out) == (0, "")
+        assert "uncertain: ada@example.org" in site("status").out
+        assert site("send", "--retry-uncertain").last == "verdict: new-issue - 1 accepted"
+
+
+def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure("sending:\n  uncertain: hold\n", port=1)
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        store.turn([], store.claim(1, 1, resend_uncertain=0))  # and here it died
+    done = site("send")
+    assert "nobody knows whether 1 copy arrived" in done.err
+    assert "uncertain: ada@example.org" in site("status").out
 
 
 def test_send_says_nothing_to_cron_when_nothing_is_owed(site: Site) -> None:
