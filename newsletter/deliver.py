@@ -102,17 +102,18 @@ class Breaker:
             return None
         refused = outcome.kind is OutcomeKind.REFUSED
         words = _alike(outcome) if refused else None
+        said = f"{outcome.code} {outcome.text}" if outcome.code else outcome.text
         self._last.append((words, delivery) if words is not None else None)
         if not self._started:
             self._said[delivery.id] = words
             if self._first_alike():
-                return f"the first {self.first} readers were all refused: {outcome.code} {outcome.text}"
+                return f"the first {self.first} readers were all refused: {said}"
         if not refused or len(self._last) < _SHARE_OF:
             return None
         alike = sum(1 for answer in self._last if answer is not None and answer[0] == words)
         if alike < max(1, self.share * _SHARE_OF):
             return None
-        return f"{alike} of the last {_SHARE_OF} readers were refused alike: {outcome.code} {outcome.text}"
+        return f"{alike} of the last {_SHARE_OF} readers were refused alike: {said}"
 
     def _first_alike(self) -> bool:
         """Whether the first were all refused in one way; False also while one of them is unanswered."""
@@ -218,8 +219,10 @@ class _Loop:
                 copy = Copy(delivery, self.copies.envelope(delivery))
             except ValueError as error:
                 outcome = Outcome(OutcomeKind.REFUSED, None, f"no copy can be made: {error}")
+                result = Result(delivery, State.CLAIMED, outcome)
                 self.sender.breaker.offered(delivery)
-                self._note([Result(delivery, State.CLAIMED, outcome)], [])
+                self._tell(result)
+                self._note([result], [])
                 continue
             self.sender.breaker.offered(delivery)
             return copy
@@ -229,8 +232,12 @@ class _Loop:
         """What the ledger is to note of the answers among `events`."""
         results = [self._result(event) for event in events if isinstance(event, Answer)]
         for result in results:
-            self.paused = self.paused or self.sender.breaker.tell(result.delivery, result.outcome)
+            self._tell(result)
         return results
+
+    def _tell(self, result: Result) -> None:
+        """Let the breaker know: what it says counts before the next copy is given out."""
+        self.paused = self.paused or self.sender.breaker.tell(result.delivery, result.outcome)
 
     def _result(self, answer: Answer) -> Result:
         delivery, outcome = answer.copy.delivery, answer.outcome

@@ -46,7 +46,7 @@ ASIDE: Final = 300.0
 _LINGER: Final = 0.0005  # seconds
 _LINGERS: Final = 3
 
-# A server that takes longer to answer EHLO is far: then the round trips, not our work, are what a copy costs.
+# A server that never answers a command sooner is far: then the round trips, not our work, are what a copy costs.
 _FAR: Final = 0.01  # seconds
 
 _QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
@@ -86,6 +86,7 @@ class _Line:
     socket: socket.socket
     session: Session
     moved: float  # when bytes last went either way
+    asked: float | None = None  # when a command left that nothing else was ahead of
     watched: int = selectors.EVENT_READ
 
     @property
@@ -213,6 +214,11 @@ class Pool:
                 line.socket.recv(_READ)
         for line in lines:
             self._drop(line)
+        with suppress(queue.Empty):  # what was opened and not yet welcomed
+            while True:
+                made = self._opened.get_nowait()[1]
+                if isinstance(made, Connection):
+                    made.socket.close()
         self._selector.close()
         self._bell.close()
         self._button.close()
@@ -272,9 +278,7 @@ class Pool:
 
     def _add(self, relay: _Relay, made: Connection) -> None:
         made.socket.setblocking(False)
-        relay.round_trip = min(
-            relay.round_trip, made.round_trip
-        )  # the others were opened at once, and slowed each other
+        relay.round_trip = min(relay.round_trip, made.round_trip)
         session = Session(relay.name, made.extensions, far=relay.round_trip > _FAR)
         line = _Line(relay, made.socket, session, self._monotonic())
         relay.lines.add(line)
@@ -356,6 +360,7 @@ class Pool:
             while session.outbox and not session.closed:
                 session.wrote(_send(line.socket, session.outbox))
                 line.moved = self._monotonic()
+                line.asked = line.moved if session.sent is None else None
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
@@ -379,7 +384,7 @@ class Pool:
         try:
             while not line.session.closed:
                 data = line.socket.recv(_READ)
-                line.moved = self._monotonic()
+                self._heard(line)
                 events += line.session.receive(data)
                 if len(data) < _READ and not isinstance(line.socket, ssl.SSLSocket):
                     break
@@ -388,6 +393,14 @@ class Pool:
         except OSError as error:
             events += line.session.lost(error.strerror or str(error))
         return self._noted(line, events)
+
+    def _heard(self, line: _Line) -> None:
+        """Note when the server spoke, and how far away it is: the quickest answer tells, others met with its work."""
+        line.moved = self._monotonic()
+        if line.asked is not None:
+            line.relay.round_trip = min(line.relay.round_trip, line.moved - line.asked)
+            line.session.far = line.relay.round_trip > _FAR
+            line.asked = None
 
     def _overdue(self) -> list[Event]:
         """Connections whose server has been silent for too long; looked at once a second."""
