@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from datetime import timedelta
@@ -25,6 +26,7 @@ from newsletter.links import Links
 from newsletter.message import compile_copies
 from newsletter.model import RenderedIssue, Slot, State
 from newsletter.store import Store
+from newsletter.store.schema import HEAD
 from newsletter.transport import Pool
 from newsletter.world import utc_now
 
@@ -36,7 +38,7 @@ def main() -> int:
     """Freeze the issue for everybody in the file, send it, and say what became of the copies."""
     asked = _arguments()
     if asked.prepare:
-        subscribed(asked.subscribers)
+        _import(asked.subscribers)
         _issue(asked.sample)
         return 0
     server = SmtpConfig(asked.host, asked.port, connections=asked.connections, rate=asked.rate)
@@ -59,15 +61,24 @@ def main() -> int:
 
 def subscribed(csv: Path) -> Path:
     """A database with these subscribers and nothing else; made once."""
-    made = _cache() / f"{hashlib.sha256(csv.read_bytes()).hexdigest()[:16]}.db"
-    if not made.exists():
-        from newsletter.roster import read  # its validation costs more than the sending
-
-        with tempfile.TemporaryDirectory() as folder:
-            with Store.open(f"sqlite:///{folder}/new.db") as store, csv.open(encoding="utf-8") as stream:
-                store.add_all((row.address for row in read(stream) if row.address), revive=True)
-            shutil.copy(f"{folder}/new.db", made)
+    made = _database(csv)
+    if not made.exists():  # in a process of its own: importing needs more memory than sending
+        subprocess.run([sys.executable, "-m", "bench.send", "-", "0", csv, "--prepare"], check=True)
     return made
+
+
+def _import(csv: Path) -> None:
+    from newsletter.roster import read  # its validation costs more than the sending
+
+    with tempfile.TemporaryDirectory() as folder:
+        with Store.open(f"sqlite:///{folder}/new.db") as store, csv.open(encoding="utf-8") as stream:
+            store.add_all((row.address for row in read(stream) if row.address), revive=True)
+        shutil.copy(f"{folder}/new.db", _database(csv))
+
+
+def _database(csv: Path) -> Path:
+    with csv.open("rb") as stream:  # never whole in memory, which is measured
+        return _cache() / f"{hashlib.file_digest(stream, 'sha256').hexdigest()[:16]}-{HEAD}.db"
 
 
 def _issue(sample: Path | None) -> RenderedIssue:

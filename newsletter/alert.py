@@ -13,7 +13,7 @@ from newsletter.errors import TransportUnavailable
 from newsletter.message import plain
 from newsletter.model import Delivery, Envelope, OutcomeKind, Report, Verdict
 from newsletter.store import Store
-from newsletter.transport import Answer, Copy, Pool, Ready
+from newsletter.transport import Answer, Copy, Pool
 from newsletter.world import utc_now
 
 _POLICY: Final = SMTP.clone(max_line_length=76)
@@ -61,11 +61,9 @@ def send(config: Config, letter: EmailMessage) -> None:
     pool = Pool(config.smtp)
     try:
         while True:
-            events = pool.offer(lambda: waiting.pop() if waiting else None)
+            _, events = pool.offer(lambda: waiting.pop() if waiting else None)
             for event in events or pool.turn(hungry=bool(waiting)):
-                if isinstance(event, Ready):
-                    pool.go(event.copy)
-                elif isinstance(event, Answer):
+                if isinstance(event, Answer):
                     if event.outcome.kind is OutcomeKind.ACCEPTED:
                         return
                     raise TransportUnavailable(f"{event.outcome.code or 'no answer'} {event.outcome.text}")

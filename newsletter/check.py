@@ -100,4 +100,6 @@ def _keys(config: Config) -> Iterator[Finding]:
         return
     for signer in signers:
         where, text = signer.record
-        yield Finding("dkim", f'publish this TXT record\n     {where}. IN TXT "{text}"')
+        # A string in DNS has at most 255 octets; those of a record are put together (RFC 6376 section 3.6.2.2).
+        strings = " ".join(f'"{text[start : start + 255]}"' for start in range(0, len(text), 255))
+        yield Finding("dkim", f"publish this TXT record\n     {where}. IN TXT {strings}")

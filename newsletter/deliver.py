@@ -1,10 +1,11 @@
 """The send loop: claim copies, note that they are being sent, hand them over, note what the servers said.
 
-    claim -> offer the envelope -> Ready: SENDING, committed -> the message and its dot -> Answer: noted
+    claim -> offer: SENDING, committed -> envelope, message and final dot -> Answer: noted, and the next one offered
 
-Many connections are under way at once, and one commit notes everything that happened on them since the last. A row is
-SENDING before its own final dot, so a crash leaves at most one copy per connection in doubt. This file acts; the store
-remembers, the transport talks, and the tables below decide.
+Many connections are under way at once, and one commit notes what they have answered and which copies they get next. A
+row is SENDING before anything of its copy leaves, and its answer is noted before its connection is used again: so a
+crash leaves one copy per connection in doubt, and to a far server two, the second of which it has not got yet. This
+file acts; the store remembers, the transport talks, and the tables below decide.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from newsletter.errors import IssuePaused
 from newsletter.message import Copies
 from newsletter.model import OUTCOME_STATE, Delivery, FrozenIssue, Outcome, OutcomeKind, Result, State
 from newsletter.store import Store
-from newsletter.transport import Answer, Copy, Event, Ready
+from newsletter.transport import Answer, Copy, Event
 
 # Between attempts at a copy that the server put off. RFC 5321 section 4.5.4.1 asks a queue that runs for days to wait
 # 30 minutes; a greylisting server lets us in after about five, and a daily issue is old the next morning.
@@ -33,6 +34,9 @@ ATTEMPTS: Final = 2
 
 # A copy in doubt is sent again this often, with the same Message-ID, before it stays `uncertain`.
 RESEND_UNCERTAIN: Final = 1
+
+# States from which a copy may be claimed again in the same run.
+_AGAIN: Final = frozenset({State.PENDING, State.UNCERTAIN})
 
 # The share of readers refused in the same way is looked at over so many answers.
 _SHARE_OF: Final = 100
@@ -50,17 +54,23 @@ class Carrier(Protocol):
     def in_flight(self) -> int:
         """Copies that were offered and not answered."""
 
-    def offer(self, next_copy: Callable[[], Copy | None]) -> list[Event]:
-        """Offer copies wherever one can be taken, until `next_copy` gives None."""
+    def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
+        """Take copies wherever one can be taken, until `next_copy` gives None; those that leave with the next `turn`.
 
-    def go(self, copy: Copy) -> None:
-        """Let the message of a copy that was Ready out."""
+        Also the answers for those that cannot be sent at all.
+        """
 
     def turn(self, *, hungry: bool) -> list[Event]:
-        """Wait for something to happen. Raises TransportUnavailable when no server is left."""
+        """Send, and wait for something to happen. Raises TransportUnavailable when no server is left."""
 
     def full_until(self) -> float | None:
         """Seconds until any server may take a message again, when all have used up their day."""
+
+
+def _alike(outcome: Outcome) -> str:
+    """What two refusals of one kind have in common: the reply code, and the enhanced one if there is one."""
+    enhanced = outcome.text.partition(" ")[0] if outcome.text[:1].isdigit() else ""
+    return f"{outcome.code} {enhanced}"
 
 
 @dataclass
@@ -90,19 +100,20 @@ class Breaker:
             if delivery.id in self._order:
                 self._order.remove(delivery.id)
             return None
-        words = f"{outcome.code} {outcome.text.partition(' ')[0]}" if outcome.text[:1].isdigit() else f"{outcome.code}"
         refused = outcome.kind is OutcomeKind.REFUSED
-        self._last.append((words, delivery) if refused else None)
+        words = _alike(outcome) if refused else None
+        said = f"{outcome.code} {outcome.text}" if outcome.code else outcome.text
+        self._last.append((words, delivery) if words is not None else None)
         if not self._started:
-            self._said[delivery.id] = words if refused else None
+            self._said[delivery.id] = words
             if self._first_alike():
-                return f"the first {self.first} readers were all refused: {outcome.code} {outcome.text}"
+                return f"the first {self.first} readers were all refused: {said}"
         if not refused or len(self._last) < _SHARE_OF:
             return None
         alike = sum(1 for answer in self._last if answer is not None and answer[0] == words)
         if alike < max(1, self.share * _SHARE_OF):
             return None
-        return f"{alike} of the last {_SHARE_OF} readers were refused alike: {outcome.code} {outcome.text}"
+        return f"{alike} of the last {_SHARE_OF} readers were refused alike: {said}"
 
     def _first_alike(self) -> bool:
         """Whether the first were all refused in one way; False also while one of them is unanswered."""
@@ -153,33 +164,43 @@ class _Loop:
     copies: Copies
     only: int | None
     queue: deque[Delivery] = field(default_factory=deque)  # claimed
-    offered: set[Copy] = field(default_factory=set)  # claimed, envelope out
+    given: list[Copy] = field(default_factory=list)  # to the carrier, in this turn
     lost: Counter[int] = field(default_factory=Counter)  # delivery id -> connections lost with it
     exhausted: bool = False  # nothing is due in the ledger
     paused: str | None = None
 
     def run(self) -> None:
         """Until nothing is due, or nothing can be done."""
+        carrier = self.sender.carrier
         try:
-            while True:
-                self._settle(self.sender.carrier.offer(self._next))
-                hungry = self._hungry
-                if not self.sender.carrier.in_flight and not hungry:
-                    break
-                self._settle(self.sender.carrier.turn(hungry=hungry))
+            self._advance([])
+            while (hungry := self._hungry) or carrier.in_flight:
+                self._advance(carrier.turn(hungry=hungry))
         finally:
-            waiting = [*self.queue, *(copy.delivery for copy in self.offered)]
+            waiting = [*self.queue, *(copy.delivery for copy in self.given if not copy.begun)]
             self.sender.store.release(waiting)
         if self.paused is not None:
             self.sender.store.pause(self.issue.id, self.paused, self.sender.breaker.blamed)
             raise IssuePaused(self.paused)
 
+    def _advance(self, events: Sequence[Event]) -> None:
+        """Note what happened and give out the next copies, in one commit; they leave only after it."""
+        results = self._judged(events)
+        if any(OUTCOME_STATE[result.outcome.kind] in _AGAIN for result in results):
+            self._note(results, [])  # now: its copy may be the next
+            results = []
+        self.given, refused = self.sender.carrier.offer(self._next)
+        self._note([*results, *self._judged(refused)], self.given)
+
     @property
     def _hungry(self) -> bool:
-        """Whether there are copies to offer, and we mean to."""
-        if self.paused is not None or self.sender.stop() or self.sender.carrier.full_until() is not None:
-            return False
-        return bool(self.queue or self._claimed())
+        """Whether there are copies to offer, and a server that may take them."""
+        return self._willing and self.sender.carrier.full_until() is None and bool(self.queue or self._claimed())
+
+    @property
+    def _willing(self) -> bool:
+        """Whether we mean to begin with further copies."""
+        return self.paused is None and not self.sender.stop()
 
     def _claimed(self) -> bool:
         if not self.exhausted:
@@ -192,59 +213,53 @@ class _Loop:
 
     def _next(self) -> Copy | None:
         """The next copy to offer. One that cannot be made costs only its own reader a mail."""
-        while self._hungry:
+        while self._willing and (self.queue or self._claimed()):
             delivery = self.queue.popleft()
             try:
                 copy = Copy(delivery, self.copies.envelope(delivery))
             except ValueError as error:
                 outcome = Outcome(OutcomeKind.REFUSED, None, f"no copy can be made: {error}")
+                result = Result(delivery, State.CLAIMED, outcome)
                 self.sender.breaker.offered(delivery)
-                self._note([Result(delivery, State.CLAIMED, outcome)], [])
+                self._tell(result)
+                self._note([result], [])
                 continue
-            self.offered.add(copy)
             self.sender.breaker.offered(delivery)
             return copy
         return None
 
-    def _settle(self, events: Sequence[Event]) -> None:
-        """One commit for all that happened; only then the messages of those that were Ready."""
-        ready = [event.copy for event in events if isinstance(event, Ready)]
-        answered = [event for event in events if isinstance(event, Answer)]
-        gone = {event.copy for event in answered}
-        ready = [copy for copy in ready if copy not in gone]
-        results = [result for event in answered if (result := self._judged(event)) is not None]
-        self._note(results, ready)
-        for copy in ready:
-            copy.begun = True
-            self.offered.discard(copy)
-            self.sender.carrier.go(copy)
+    def _judged(self, events: Sequence[Event]) -> list[Result]:
+        """What the ledger is to note of the answers among `events`."""
+        results = [self._result(event) for event in events if isinstance(event, Answer)]
+        for result in results:
+            self._tell(result)
+        return results
 
-    def _judged(self, event: Answer) -> Result | None:
-        """What the ledger is to note; None for a copy that is simply offered again."""
-        delivery, outcome = event.copy.delivery, event.outcome
-        source = State.SENDING if event.copy.begun else State.CLAIMED
-        self.offered.discard(event.copy)
+    def _tell(self, result: Result) -> None:
+        """Let the breaker know: what it says counts before the next copy is given out."""
+        self.paused = self.paused or self.sender.breaker.tell(result.delivery, result.outcome)
+
+    def _result(self, answer: Answer) -> Result:
+        delivery, outcome = answer.copy.delivery, answer.outcome
         if outcome.kind is OutcomeKind.NOT_SENT:
             self.lost[delivery.id] += 1
             if self.lost[delivery.id] >= ATTEMPTS and not self._everybody_s(outcome):
                 outcome = Outcome(OutcomeKind.DEFERRED, outcome.code, outcome.text)
-            elif not event.copy.begun:
-                self.queue.appendleft(delivery)
-                return None
         later = retry_at(delivery, self.sender.now()) if OUTCOME_STATE[outcome.kind] is State.DEFERRED else None
-        return Result(delivery, source, outcome, later)
+        return Result(delivery, State.SENDING if answer.copy.begun else State.CLAIMED, outcome, later)
 
     @staticmethod
     def _everybody_s(outcome: Outcome) -> bool:
         """Whether the server spoke of itself (421, or 5xx for everybody) and not of this copy."""
         return outcome.code is not None
 
-    def _note(self, results: Sequence[Result], ready: Sequence[Copy]) -> None:
+    def _note(self, results: Sequence[Result], given: Sequence[Copy]) -> None:
         sender = self.sender
-        used = Counter(copy.server for copy in ready if copy.server in sender.limited)
-        sender.store.turn(results, [copy.delivery for copy in ready], used)
+        used = Counter(copy.server for copy in given if copy.server in sender.limited) if sender.limited else None
+        sender.store.turn(results, [copy.delivery for copy in given], used)
+        for copy in given:
+            copy.begun = True
         for result in results:
-            if OUTCOME_STATE[result.outcome.kind] in (State.PENDING, State.UNCERTAIN):
+            if OUTCOME_STATE[result.outcome.kind] in _AGAIN:
                 self.exhausted = False
             sender.progress(result.outcome)
-            self.paused = self.paused or sender.breaker.tell(result.delivery, result.outcome)

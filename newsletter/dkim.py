@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,22 +44,12 @@ class Signer:
         """The value of ``a=``."""
         return "rsa-sha256" if isinstance(self.key, rsa.RSAPrivateKey) else "ed25519-sha256"
 
-    def sign(self, headers: Sequence[bytes], body_hash: bytes, at: datetime) -> bytes:
-        """The DKIM-Signature header, folded, for `headers` (each ``Name: value``, folded with CRLF).
+    def seal(self, shared: Sequence[bytes], at: datetime) -> Seal:
+        """What signs copies that all have the headers `shared`, with `at` (aware) as the time of ``t=``."""
+        return Seal(self, dict(map(_relaxed, shared)), int(at.timestamp()))
 
-        `body_hash` is the SHA-256 of the body in relaxed form; `at` (aware) is the time of ``t=``.
-        """
-        present = dict(map(_relaxed, headers))
-        names = [name for name in _SIGNED if name in present]
-        unsigned = (
-            f"DKIM-Signature: v=1; a={self.algorithm}; c=relaxed/relaxed; d={self.domain};\r\n"
-            f" s={self.selector}; t={int(at.timestamp())}; h={':'.join(names[:7])}:\r\n  {':'.join(names[7:])};\r\n"
-            f" bh={base64.b64encode(body_hash).decode()};\r\n b="
-        ).encode()
-        signed = b"".join(present[name] + b"\r\n" for name in names[1:]) + _relaxed(unsigned)[1]
-        return unsigned + _folded(base64.b64encode(self._signature(signed)))
-
-    def _signature(self, data: bytes) -> bytes:
+    def signature(self, data: bytes) -> bytes:
+        """The signature of `data`, raw."""
         if isinstance(self.key, rsa.RSAPrivateKey):
             return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
         return self.key.sign(hashlib.sha256(data).digest())
@@ -78,6 +68,31 @@ class Signer:
             f"{self.selector}._domainkey.{self.domain}",
             f"v=DKIM1; k={kind}; p={base64.b64encode(raw).decode()}",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A signer at work on one issue: the headers that all its copies share are made canonical once."""
+
+    signer: Signer
+    shared: Mapping[str, bytes]
+    time: int  # Unix
+
+    def sign(self, own: Sequence[bytes], body_hash: bytes) -> bytes:
+        """The DKIM-Signature header, folded, of a copy with the headers `own` (each ``Name: value``) besides.
+
+        `body_hash` is the SHA-256 of the body in relaxed form.
+        """
+        present = {**self.shared, **dict(map(_relaxed, own))}
+        names = [name for name in _SIGNED if name in present]
+        signer = self.signer
+        unsigned = (
+            f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
+            f" s={signer.selector}; t={self.time}; h={':'.join(names[:7])}:\r\n  {':'.join(names[7:])};\r\n"
+            f" bh={base64.b64encode(body_hash).decode()};\r\n b="
+        ).encode()
+        signed = b"".join(present[name] + b"\r\n" for name in names[1:]) + _relaxed(unsigned)[1]
+        return unsigned + _folded(base64.b64encode(signer.signature(signed)))
 
 
 def load(path: Path, selector: str, domain: str) -> Signer:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime, parseaddr
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from newsletter.links import Links
 from newsletter.model import Delivery, Envelope, FrozenIssue, Publication, Slot
@@ -45,66 +45,66 @@ _ENCODED_WORD: Final = re.compile(r"=(?=\?)")
 
 
 class Copies:
-    """One issue, encoded: makes each reader's envelope by filling the gaps."""
+    """One issue, encoded: makes each reader's envelope by filling the gaps.
+
+    A message is its own headers, then pieces that all copies share, with gaps between them. The pieces are kept twice:
+    as they go over the wire, and as DKIM hashes the body (relaxed: RFC 6376 section 3.4.4).
+    """
 
     def __init__(self, frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> None:
-        self._frozen, self._links, self._signers = frozen, links, signers
+        self._frozen, self._links = frozen, links
         self._publication = frozen.publication
-        self._text = _encoder(frozen.rendered.text, lambda value: value)
-        self._html = _encoder(frozen.rendered.html, html.escape)
-        self._boundary = _boundary(frozen)
-        self._shared = _shared_headers(frozen, self._boundary)
-        self._frame = self._framed()
+        text = _encoder(frozen.rendered.text, lambda value: value)
+        page = _encoder(frozen.rendered.html, html.escape)
+        boundary = _boundary(frozen)
+        shared = _shared_headers(frozen, boundary)
+        start, between, end = _frame(boundary, text.encoding, page.encoding)
+        self._gaps = (*text.gaps, *page.gaps)
+        self._has_preferences = Slot.PREFERENCES in frozen.rendered.text + frozen.rendered.html
+        self._wire = _chain([_CRLF.join((b"", *shared, b"", start))], text.wire, [between], page.wire, [end])
+        self._canonical = _chain([start], text.canonical, [between], page.canonical, [end])
+        self._hashed = hashlib.sha256(self._canonical[0])  # the body up to its first gap
+        self._seals = [signer.seal(shared, frozen.frozen_at) for signer in signers]
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The copy of one reader; the same delivery gives the same bytes. Raises ValueError for a broken address."""
         if _CONTROLS.search(delivery.address):
             raise ValueError(f"{delivery.address!r} has control characters")
         unsubscribe, mailto = self._links.unsubscribe(delivery.ref)
-        values = {
-            Slot.UNSUBSCRIBE: unsubscribe,
-            Slot.PREFERENCES: self._links.preferences(delivery.ref),
-            Slot.ADDRESS: delivery.address,
-        }
-        headers = [*self._own_headers(delivery, unsubscribe, mailto), *self._shared]
-        text, html = self._text.fill(values), self._html.fill(values)
-        signatures = self._signatures(headers, text, html) if self._signers else []
-        start, between, end = self._frame
-        message = b"".join((_CRLF.join((*signatures, *headers, b"", b"")), start, text.wire, between, html.wire, end))
-        return Envelope(self._reverse_path(delivery), delivery.address, message)
+        values = {Slot.UNSUBSCRIBE: unsubscribe, Slot.ADDRESS: delivery.address}
+        if self._has_preferences:
+            values[Slot.PREFERENCES] = self._links.preferences(delivery.ref)
+        filled = [gap.fill(values) for gap in self._gaps]
+        headers = self._own_headers(delivery, unsubscribe, mailto)
+        if self._seals:
+            headers = [*self._signatures(headers, filled), *headers]
+        pieces = [b""] * (2 * len(filled) + 2)
+        pieces[0], pieces[1::2], pieces[2::2] = _CRLF.join(headers), self._wire, filled
+        return Envelope(self._reverse_path(delivery), delivery.address, b"".join(pieces))
 
     def _reverse_path(self, delivery: Delivery) -> str:
         if not self._publication.verp:
             return self._publication.bounce_address
         return self._links.reverse_path(self._frozen.rendered.day, delivery.ref)
 
-    def _framed(self) -> tuple[bytes, bytes, bytes]:
-        """What stands before, between and after the two parts."""
-        boundary = b"--" + self._boundary
-        return (
-            _CRLF.join((boundary, *_part_headers(b"text/plain", self._text.encoding), b"")),
-            _CRLF.join((b"", boundary, *_part_headers(b"text/html", self._html.encoding), b"")),
-            _CRLF.join((b"", boundary + b"--", b"")),
-        )
-
-    def _signatures(self, headers: Sequence[bytes], text: _Filled, html: _Filled) -> list[bytes]:
-        start, between, end = self._frame
-        body = hashlib.sha256(start)
-        for piece in (text.canonical, between, html.canonical, end):
+    def _signatures(self, headers: Sequence[bytes], filled: Sequence[bytes]) -> list[bytes]:
+        body = self._hashed.copy()
+        for value, piece in zip(filled, self._canonical[1:], strict=True):
+            body.update(value)
             body.update(piece)
-        return [signer.sign(headers, body.digest(), self._frozen.frozen_at) for signer in self._signers]
+        return [seal.sign(headers, body.digest()) for seal in self._seals]
 
     def _own_headers(self, delivery: Delivery, unsubscribe: str, mailto: str) -> list[bytes]:
         ways = [unsubscribe] if unsubscribe == mailto else [unsubscribe, mailto]
         headers = [
-            ("To", delivery.address),
-            ("Message-ID", self._links.message_id(self._frozen.rendered.day, delivery.ref)),
+            f"To: {delivery.address}",
+            f"Message-ID: {self._links.message_id(self._frozen.rendered.day, delivery.ref)}",
             # Each URI on a line of its own: folded anywhere else, or encoded, one-click is dead (RFC 2369, RFC 8058).
-            ("List-Unsubscribe", ",\r\n ".join(f"<{way}>" for way in ways)),
+            "List-Unsubscribe: " + ",\r\n ".join(f"<{way}>" for way in ways),
         ]
         if unsubscribe.startswith("https:"):
-            headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))  # RFC 8058 section 3.1
-        return [f"{name}: {value}".encode() for name, value in headers]
+            headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")  # RFC 8058 section 3.1
+        return [header.encode() for header in headers]
 
 
 def compile_copies(frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> Copies:
@@ -168,6 +168,15 @@ def _phrase(name: str, text: str) -> str:
     return f'"{escaped}"' if re.search(r"[^A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]", text) else text
 
 
+def _frame(boundary: bytes, text: bytes, html: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before, between and after the two parts, whose transfer encodings are `text` and `html`."""
+    return (
+        _CRLF.join((b"--" + boundary, *_part_headers(b"text/plain", text), b"")),
+        _CRLF.join((b"", b"--" + boundary, *_part_headers(b"text/html", html), b"")),
+        _CRLF.join((b"", b"--" + boundary + b"--", b"")),
+    )
+
+
 def _part_headers(content_type: bytes, encoding: bytes) -> list[bytes]:
     return [
         b"Content-Type: " + content_type + b"; charset=utf-8",
@@ -185,38 +194,33 @@ def _boundary(frozen: FrozenIssue) -> bytes:
 # --- bodies with gaps ------------------------------------------------------------------------------------------------
 
 
+class _Gap(Protocol):
+    """Where the copies of an issue differ."""
+
+    def fill(self, values: Mapping[Slot, str]) -> bytes:
+        """One reader's bytes, which stand on lines of their own; the same on the wire and for DKIM."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Filled:
-    """A part of one reader's copy, as it goes over the wire and as DKIM hashes it (RFC 6376 section 3.4.4)."""
+class _Part:
+    """An encoded part: pieces that all copies share, each beginning at the start of a line, and the gaps between."""
 
-    wire: bytes
-    canonical: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _QuotedPrintable:
-    """Pieces of encoded text with slots between; each slot's value stands on lines of its own, between soft breaks.
-
-    So every piece and every value begins at the start of a line, and dots can be stuffed once for all copies.
-    """
-
+    encoding: bytes
     wire: Sequence[bytes]
     canonical: Sequence[bytes]
-    slots: Sequence[Slot]
+    gaps: Sequence[_Gap]
+
+
+@dataclass(frozen=True, slots=True)
+class _SoftLines:
+    """A slot in quoted-printable: its value stands between soft breaks, so dots can be stuffed once for all copies."""
+
+    slot: Slot
     escape: Callable[[str], str]
-    encoding = b"quoted-printable"
 
-    def fill(self, values: Mapping[Slot, str]) -> _Filled:
-        """The encoded part for one reader."""
-        encoded = {slot: _soft_lines(self.escape(value)) for slot, value in values.items()}
-        own = [encoded[slot] for slot in self.slots]
-        return _Filled(_interleave(self.wire, own), _interleave(self.canonical, own))
-
-
-def _interleave(pieces: Sequence[bytes], values: Sequence[bytes]) -> bytes:
-    out = [b""] * (2 * len(values) + 1)
-    out[::2], out[1::2] = pieces, values
-    return b"".join(out)
+    def fill(self, values: Mapping[Slot, str]) -> bytes:
+        """The value in whole lines."""
+        return _soft_lines(self.escape(values[self.slot]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,27 +229,34 @@ class _Base64:
 
     text: str
     escape: Callable[[str], str]
-    encoding = b"base64"
 
-    def fill(self, values: Mapping[Slot, str]) -> _Filled:
-        """The encoded part for one reader. Base64 has no dots and no blanks."""
+    def fill(self, values: Mapping[Slot, str]) -> bytes:
+        """The whole part, filled and encoded. Base64 has no dots and no blanks."""
         filled = _SLOTS.sub(lambda match: self.escape(values[Slot(match.group())]), self.text)
-        encoded = encodebytes(filled.encode()).replace(b"\n", _CRLF).removesuffix(_CRLF)
-        return _Filled(encoded, encoded)
+        return encodebytes(filled.encode()).replace(b"\n", _CRLF).removesuffix(_CRLF)
 
 
-def _encoder(text: str, escape: Callable[[str], str]) -> _QuotedPrintable | _Base64:
+def _encoder(text: str, escape: Callable[[str], str]) -> _Part:
     """Whichever encoding makes the part smaller."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "ignore").decode().replace("\0", "")
-    slots = [Slot(found) for found in _SLOTS.findall(text)]
     pieces = _SLOTS.split(text)
     # A piece that ends where a slot begins ends in a soft break, so that the slot has the next line to itself.
     encoded = [_soft_end(_quoted(piece)) for piece in pieces[:-1]] + [_quoted(pieces[-1])]
     crlf_text = text.replace("\n", "\r\n")
-    if sum(map(len, encoded)) <= len(crlf_text.encode()) * 4 / 3 * 78 / 76:
-        assert not any(_BARE.search(piece) for piece in encoded)
-        return _QuotedPrintable([*map(_stuffed, encoded)], [*map(_relaxed, encoded)], slots, escape)
-    return _Base64(crlf_text, escape)
+    if sum(map(len, encoded)) > len(crlf_text.encode()) * 4 / 3 * 78 / 76:
+        return _Part(b"base64", (b"", b""), (b"", b""), [_Base64(crlf_text, escape)])
+    assert not any(_BARE.search(piece) for piece in encoded)
+    gaps = [_SoftLines(Slot(found), escape) for found in _SLOTS.findall(text)]
+    return _Part(b"quoted-printable", [*map(_stuffed, encoded)], [*map(_relaxed, encoded)], gaps)
+
+
+def _chain(*runs: Sequence[bytes]) -> list[bytes]:
+    """The pieces of all `runs`, where the last piece of one and the first of the next, with no gap between, are one."""
+    chained = [b""]
+    for first, *rest in runs:
+        chained[-1] += first
+        chained += rest
+    return chained
 
 
 def _stuffed(encoded: bytes) -> bytes:

@@ -143,7 +143,10 @@ def _alone(store: Store, world: World) -> Iterator[bool]:
     """The sender's lock. Who holds it knows that no other process sends: what is found half done, a crash left."""
     with store.exclusive() as alone:
         if alone:
-            store.recover()
+            if doubtful := store.recover():
+                world.warn(
+                    f"the last run was cut off; nobody knows whether {count(doubtful, 'copy', 'copies')} arrived"
+                )
             if late := store.expire():
                 world.warn(f"{count(late, 'copy', 'copies')} could not be sent while they were news (issue.lifetime)")
         yield alone
@@ -261,9 +264,10 @@ def _report(
         return Report(Verdict.TOO_LATE, f"{describe(counts)}: too old to be news (issue.lifetime)", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
         return Report(Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts)
-    if counts.get(State.UNCERTAIN) and sending.answered:
+    if counts.get(State.UNCERTAIN) and (fresh or sending.answered):  # said once: later runs have nothing to do
         held = count(counts[State.UNCERTAIN], "copy", "copies")
-        sending.world.warn(f"nobody knows whether {held} arrived; `newsletter send --retry-uncertain` sends them again")
+        said = f"nobody knows whether {held} arrived; `newsletter send --retry-uncertain` sends them again"
+        return Report(Verdict.STILL_OWED, f"{describe(counts)}; {said}", day, counts)
     if fresh or sending.answered:
         return Report(Verdict.NEW_ISSUE, describe(counts), day, counts)
     return Report(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from newsletter.errors import TransportUnavailable
 from newsletter.model import Envelope, Outcome, OutcomeKind
-from newsletter.transport import Answer, Copy, Event, Ready
+from newsletter.transport import Answer, Copy, Event
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, 250, "ok")
 DEFERRED = Outcome(OutcomeKind.DEFERRED, 451, "later")
@@ -43,32 +43,28 @@ class FakeCarrier:
     def full_until(self) -> float | None:
         return None
 
-    def offer(self, next_copy: Callable[[], Copy | None]) -> list[Event]:
+    def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
         if self._current is not None or self._dead is not None or (copy := next_copy()) is None:
-            return []
+            return [], []
         script = self.scripts.get(copy.envelope.rcpt_to)
         self._answer = script.pop(0) if script else ACCEPTED
         if isinstance(self._answer, TransportUnavailable):
             self._dead = self._answer
-            return [Answer(copy, NOT_SENT)]
+            return [], [Answer(copy, NOT_SENT)]
         self._current = copy
-        return []
+        return [copy], []
 
     def turn(self, *, hungry: bool) -> list[Event]:
         copy = self._current
         if copy is None:
             assert self._dead is not None
             raise self._dead
-        if not copy.begun:
-            return [Ready(copy)]
+        self.before(copy.envelope)
+        self.handed[copy.envelope.rcpt_to].append(copy.envelope)
         self._current = None
         if isinstance(self._answer, BaseException):
             raise self._answer
         return [Answer(copy, self._answer)]
-
-    def go(self, copy: Copy) -> None:
-        self.before(copy.envelope)
-        self.handed[copy.envelope.rcpt_to].append(copy.envelope)
 
     @property
     def order(self) -> list[str]:

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Script:
     tls: ssl.SSLContext | None = None
     implicit: bool = False
     messages_per_connection: int = 10**9
+    slow: dict[str, float] = field(default_factory=dict)  # seconds that a stage takes
 
 
 @dataclass
@@ -108,6 +110,7 @@ class _Conversation:
 
     def say(self, stage: str, usual: str, *, before: Callable[[], None] = lambda: None) -> str:
         """Answer as scripted; `before` is done before the client can know of a usual answer."""
+        time.sleep(self.server.script.slow.get(stage, 0))
         answer = self.server.reply(stage, usual)
         if answer == usual:
             before()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,9 +19,12 @@ from pathlib import Path
 import pytest
 
 from newsletter.cli import main
+from newsletter.model import Result, State
 from newsletter.store import Store
 from tests.conftest import ROOT
+from tests.fakes import ACCEPTED, DEFERRED, REFUSED, UNCERTAIN
 from tests.inbox import Inbox
+from tests.smtpd import CLOSE, Script, smtpd
 
 DAY = "2026-11-24"
 
@@ -216,6 +223,30 @@ def test_a_server_that_comes_back_gets_what_is_owed(site: Site, inbox: Inbox) ->
     assert inbox.recipients == ["ada@example.org"]
 
 
+def test_a_copy_in_doubt_twice_is_told_of_once_and_waits_for_the_operator(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    with smtpd(Script(replies={"dot": [CLOSE, CLOSE]})) as server:
+        site.configure(port=server.port)
+        done = site("run", "--date", DAY)
+        assert done.code == 75
+        assert done.last.startswith("verdict: still-owed - 1 uncertain; nobody knows whether 1 copy arrived")
+        assert "send --retry-uncertain" in done.err
+        assert (site("send").code, site("send").out) == (0, "")
+        assert "uncertain: ada@example.org" in site("status").out
+        assert site("send", "--retry-uncertain").last == "verdict: new-issue - 1 accepted"
+
+
+def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure("sending:\n  uncertain: hold\n", port=1)
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        store.turn([], store.claim(1, 1, resend_uncertain=0))  # and here it died
+    done = site("send")
+    assert "nobody knows whether 1 copy arrived" in done.err
+    assert "uncertain: ada@example.org" in site("status").out
+
+
 def test_send_says_nothing_to_cron_when_nothing_is_owed(site: Site) -> None:
     done = site("send")
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -276,6 +307,27 @@ def test_an_address_that_the_server_refuses_in_three_issues_is_suppressed(site: 
         listed.append("emmy@example.org" in site("subscribers", "list").out)
     assert listed == [True, True, False]
     assert json.loads(site("status", "--json").out)["subscribers"]["suppressed"] == 1
+
+
+def test_status_shows_every_state_and_everybody_who_was_not_accepted_with_the_server_s_words(site: Site) -> None:
+    site("subscribers", "add", *(f"{name}@example.org" for name in "abcdefgh"))
+    site.configure(port=1)
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        store.unsubscribe("a@example.org")
+        (*begun, _) = store.claim(1, 7, resend_uncertain=0)
+        store.turn([], begun)
+        outcomes = (ACCEPTED, DEFERRED, REFUSED, UNCERTAIN)
+        store.turn([Result(row, State.SENDING, each) for row, each in zip(begun, outcomes, strict=False)], [])
+    told = site("status").out
+    for state in State:
+        assert f"  {state:<10} 1\n" in told or state is State.EXPIRED, state
+    for line in (
+        "deferred: c@example.org - 451 later",
+        "refused: d@example.org - 550 no such user",
+        "uncertain: e@example.org - connection lost",
+    ):
+        assert f"  {line}\n" in told
 
 
 def test_status_of_a_day_that_was_never_made_is_an_error(site: Site) -> None:
@@ -424,6 +476,44 @@ def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:
     assert set(inbox.recipients) == set(addresses)
     assert len(inbox.recipients) <= 30 + 4  # one in doubt for each connection
     assert len({message["Message-ID"] for message in inbox.messages}) == 30
+
+
+def test_sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_run(site: Site) -> None:
+    site("subscribers", "add", *(f"r{n}@example.org" for n in range(200)))
+    with smtpd(Script(slow={"dot": 0.02})) as server:
+        site.configure(port=server.port)
+        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            while len(server.messages) < 10:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.terminate()
+            assert process.wait(60) == 75
+        with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+            counts = {state: number for state, number in store.counts(1).items() if number}
+        assert counts == {State.ACCEPTED: len(server.messages), State.PENDING: 200 - len(server.messages)}
+        assert site("send").last == "verdict: new-issue - 200 accepted"
+        assert len(server.messages) == 200
+
+
+def test_a_terminal_shows_how_far_it_is_how_fast_and_how_long_it_will_take(site: Site) -> None:
+    site("subscribers", "add", *(f"r{n}@example.org" for n in range(60)))
+    with smtpd(Script(slow={"dot": 0.1})) as server:
+        site.configure(port=server.port)
+        terminal, other_end = pty.openpty()
+        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=other_end) as run:
+            os.close(other_end)
+            seen = b""
+            with suppress(OSError):  # how Linux says that the other end is closed
+                while chunk := os.read(terminal, 65_536):
+                    seen += chunk
+            os.close(terminal)
+            assert run.wait(60) == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    assert DAY in shown
+    assert re.search(r"\b[1-9]\d?/60 +[1-9]\d*/s +0:00:0\d", shown), shown
 
 
 def test_an_issue_is_made_even_while_another_run_is_still_sending(site: Site, inbox: Inbox) -> None:

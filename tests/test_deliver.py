@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from newsletter.deliver import Breaker, Sender
-from newsletter.errors import IssuePaused, TransportUnavailable
+from newsletter.errors import IssuePaused, StoreError, TransportUnavailable
 from newsletter.links import Links
 from newsletter.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
 from newsletter.store import Store
+from newsletter.transport import Copy, Event
 from tests.conftest import PUBLICATION
+from tests.disk import small_disk
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, Crash, FakeCarrier, FakeClock
 
 RENDERED = RenderedIssue(
@@ -31,10 +33,11 @@ READERS = ("ada", "emmy", "kurt")
 class Scene:
     """A frozen issue for three readers, and the means to send it again and again."""
 
-    def __init__(self, folder: Path, readers: tuple[str, ...] = READERS) -> None:
+    def __init__(self, folder: Path, readers: tuple[str, ...] = READERS, busy_timeout: float = 30.0) -> None:
         self.clock = FakeClock()
         self.folder = folder
-        self.store = Store.open(f"sqlite:///{folder / 'test.db'}", now=self.clock.now)
+        url = f"sqlite:///{folder / 'test.db'}"
+        self.store = Store.open(url, now=self.clock.now, busy_timeout=busy_timeout)
         for reader in readers:
             self.store.add(f"{reader}@example.org")
         self.issue: FrozenIssue = self.store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24))
@@ -213,6 +216,74 @@ def test_states_that_are_final_stay_final(scene: Scene) -> None:
     assert scene.store.counts(scene.issue.id)[State.REFUSED] == 1
 
 
+# --- the ledger cannot be written, the clock cannot be trusted -------------------------------------------------------
+
+
+class Saboteur(FakeCarrier):
+    """Does something when the first copy was taken, before it is noted in the ledger."""
+
+    def __init__(self, sabotage: Callable[[], object]) -> None:
+        super().__init__()
+        self._sabotage: Callable[[], object] | None = sabotage
+
+    def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
+        taken = super().offer(next_copy)
+        if self._sabotage is not None:
+            self._sabotage()
+            self._sabotage = None
+        return taken
+
+
+def test_nothing_leaves_while_another_program_keeps_the_ledger_locked(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, busy_timeout=0.1)
+    with closing(sqlite3.connect(tmp_path / "test.db")) as other:
+        carrier = Saboteur(lambda: other.execute("BEGIN EXCLUSIVE"))
+        with pytest.raises(StoreError, match="another process kept it locked"):
+            scene.send(carrier)
+    assert not carrier.handed
+    scene.send(FakeCarrier())
+    assert scene.counts == {"accepted": 3}
+    scene.store.close()
+
+
+def test_nothing_leaves_when_the_ledger_s_disk_is_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        scene = Scene(disk)
+        filler = disk / "filler"
+        carrier = Saboteur(lambda: fill(filler))
+        with pytest.raises(StoreError, match="the disk is full"):
+            scene.send(carrier)
+        assert not carrier.handed
+        filler.unlink()
+        scene.send(FakeCarrier())
+        assert scene.counts == {"accepted": 3}
+        scene.store.close()
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with suppress(OSError), path.open("wb", buffering=0) as stream:
+        while stream.write(b"x" * 4096):
+            pass
+
+
+@pytest.mark.parametrize("jump", [{"hours": -30}, {"hours": -1}, {"hours": 1}, {"days": 400}])
+def test_a_clock_that_jumps_while_copies_are_under_way_costs_no_copy_and_doubles_none(
+    scene: Scene, jump: dict[str, float]
+) -> None:
+    carrier = FakeCarrier(emmy=[UNCERTAIN])
+    carrier.before = lambda envelope: scene.clock.move(**jump) if len(carrier.handed) == 0 else None
+    scene.send(carrier)
+    scene.send(carrier)
+    copies = {address: len(handed) for address, handed in carrier.handed.items()}
+    if scene.clock.now() < scene.issue.expires_at:
+        assert copies == {"ada@example.org": 1, "emmy@example.org": 2, "kurt@example.org": 1}
+        assert scene.counts == {"accepted": 3}
+    else:  # as far as the clock tells, it is no news any more
+        assert set(copies.values()) == {1}
+        assert scene.counts["expired"] == 3 - scene.counts["accepted"]
+
+
 # --- the breaker -----------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +340,18 @@ def test_a_reader_for_whom_no_copy_can_be_made_costs_only_themselves_a_mail(scen
     assert scene.counts == {"accepted": 2, "refused": 1}
     (row,) = scene.store.refusals(scene.issue.id)
     assert "no copy can be made" in row.text
+
+
+def test_when_no_copy_can_be_made_at_all_the_issue_is_paused(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 20)
+    for n in range(20):
+        scene.spoil(f"r{n}@example.org", f"r{n}@example.org\x07")
+    carrier = FakeCarrier()
+    with pytest.raises(IssuePaused, match="the first 5 readers were all refused: no copy can be made"):
+        scene.send(carrier, breaker=Breaker(5, 0.5))
+    assert not carrier.handed
+    assert scene.counts == {"pending": 20}
+    scene.store.close()
 
 
 def test_refusals_that_overtake_the_first_acceptances_are_no_pattern() -> None:

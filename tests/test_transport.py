@@ -13,7 +13,7 @@ import pytest
 from newsletter.config import Secret, SmtpConfig
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
-from newsletter.transport import Answer, Copy, Pool, Ready
+from newsletter.transport import Answer, Copy, Pool, connect
 from newsletter.transport.limits import Window
 from newsletter.transport.session import Session
 from tests.smtpd import CLOSE, SILENT, Authority, Script, Smtpd, smtpd
@@ -43,12 +43,9 @@ class Courier:
         waiting = [Copy(DELIVERY, each) for each in reversed(envelopes)]
         outcomes: list[Outcome] = []
         while len(outcomes) < len(envelopes):
-            events = self.pool.offer(lambda: waiting.pop() if waiting else None)
-            for event in events or self.pool.turn(hungry=bool(waiting)):
-                if isinstance(event, Ready):
-                    self.pool.go(event.copy)
-                elif isinstance(event, Answer):
-                    outcomes.append(event.outcome)
+            _, events = self.pool.offer(lambda: waiting.pop() if waiting else None)
+            events = events or self.pool.turn(hungry=bool(waiting))
+            outcomes += [event.outcome for event in events if isinstance(event, Answer)]
         return outcomes
 
 
@@ -330,8 +327,25 @@ def test_only_a_far_server_gets_the_next_envelope_before_it_has_answered_the_mes
         copy = Copy(DELIVERY, envelope())
         session.offer(copy)
         session.receive(b"250 ok\r\n250 ok\r\n354 go on\r\n")
-        session.go(copy)
+        assert session.sent is copy
         assert session.free is far
+
+
+def test_a_server_is_far_when_no_answer_of_it_comes_soon() -> None:
+    for slow, far in (({"EHLO": 0.05}, False), ({"EHLO": 0.05, "MAIL": 0.05}, True)):  # busy just then, or always so
+        with smtpd(Script(extensions=("PIPELINING",), slow=slow)) as server:
+            sending = transport(server)
+            assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
+            assert [line.session.far for relay in sending.pool._relays for line in relay.lines] == [far]
+
+
+def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> None:
+    with smtpd() as server:
+        pool = Pool([config(server)])
+        pool.turn(hungry=True)
+        pool._opened.put((pool._relays[0], late := connect(config(server))))
+        pool.close()
+    assert late.socket.fileno() == -1
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -371,5 +385,5 @@ def test_what_was_sent_in_the_last_24_hours_counts_against_the_day() -> None:
         _OPEN.append(sending)
         assert len(sending.send_all([envelope()] * 2)) == 2
         assert sending.pool.full_until() == pytest.approx(10, abs=1)
-        assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == []
+        assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == ([], [])
     assert len(server.messages) == 2

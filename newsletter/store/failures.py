@@ -6,8 +6,6 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from newsletter.errors import StoreBusy, StoreError
 
 _BUSY: Final = "another process kept it locked for too long; try again"
@@ -37,8 +35,8 @@ def damaged(where: str) -> StoreError:
     return StoreError(f"{where}: {_DAMAGED}")
 
 
-def translate(error: SQLAlchemyError, where: str) -> StoreError:
-    """The StoreError for what SQLAlchemy raised; `where` names the database, without its password."""
+def translate(error: Exception, where: str) -> StoreError:
+    """The StoreError for what SQLAlchemy or the driver raised; `where` names the database, without its password."""
     cause = getattr(error, "orig", None) or error
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _SQLITE:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, UpdateBase, bindparam, delete, exists, func, or_, select, update
 
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
@@ -32,7 +32,8 @@ _SOURCES: Final[Mapping[State, frozenset[State]]] = {
 # What `status` shows besides the counts: who did not get their copy, or may not have.
 _NOT_ACCEPTED: Final = (State.REFUSED, State.DEFERRED, State.UNCERTAIN)
 
-_CANDIDATES: Final = (
+# Copies that may be claimed, but for those in doubt.
+_DUE: Final = (
     select(
         _ROW.id,
         _ROW.rendering_id,
@@ -43,9 +44,18 @@ _CANDIDATES: Final = (
         subscribers.c.status,
     )
     .join_from(deliveries, subscribers)
+    .where(
+        OPEN_ROWS,
+        _ROW.issue_id == bindparam("issue"),
+        exists().where(issues.c.id == bindparam("issue"), issues.c.expires_at > bindparam("now")),
+        or_(_ROW.not_before.is_(None), _ROW.not_before <= bindparam("now")),
+    )
     .order_by(_ROW.id)
+    .limit(bindparam("most"))
     .with_for_update(of=deliveries, skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time
 )
+_FRESH: Final = _DUE.where(_ROW.state.in_(_SOURCES[State.CLAIMED] - {State.UNCERTAIN}))
+_IN_DOUBT: Final = _DUE.where(_ROW.state == State.UNCERTAIN, _ROW.doubts <= bindparam("doubts"))
 
 _RECORD: Final = (
     update(deliveries)
@@ -88,6 +98,8 @@ class Ledger(Part):
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         super().__init__(database, now)
         self._holder = secrets.token_hex(8)
+        self._record, self._begin = database.prepare(_RECORD), database.prepare(_BEGIN)
+        self._use = database.prepare(_more_use(database))
 
     def exclusive(self) -> AbstractContextManager[bool]:
         """The sender's lock, held while the block runs; gives False when another process holds it."""
@@ -130,13 +142,11 @@ class Ledger(Part):
         `not_before` lies ahead is not due, nor is any of an expired issue. Readers who left become WITHDRAWN instead.
         With `subscriber_id`, only this reader's copy.
         """
-        query = _CANDIDATES.where(*_due(issue_id, self._now())).limit(limit)
-        if subscriber_id is not None:
-            query = query.where(_ROW.subscriber_id == subscriber_id)
-        in_doubt = (_ROW.state == State.UNCERTAIN, _ROW.doubts <= resend_uncertain)
+        asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
         with self._db.write() as connection:
-            for due in (query.where(_ROW.state != State.UNCERTAIN), query.where(*in_doubt)):
-                while rows := connection.execute(due).all():
+            for due in (_FRESH, _IN_DOUBT):
+                query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
+                while rows := connection.execute(query, asked).all():
                     if claimed := self._claim(connection, rows):
                         return claimed
         return []
@@ -144,7 +154,8 @@ class Ledger(Part):
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
         staying = [Delivery(*row[:6]) for row in rows if row.status is SubscriberStatus.ACTIVE]
         leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE]
-        _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
+        if leaving:
+            _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
         ids = [delivery.id for delivery in staying]
         _move(connection, _SOURCES[State.CLAIMED], State.CLAIMED, _ROW.id.in_(ids), claimed_by=self._holder)
         return staying
@@ -161,13 +172,15 @@ class Ledger(Part):
         if not results and not begin:
             return
         changes = [self._change(result) for result in results]
-        with self._db.write() as connection:
-            if changes and connection.execute(_RECORD, changes).rowcount != len(changes):
+        rows = [{"row": delivery.id, "holder": self._holder} for delivery in begin]
+        with self._db.quickly() as cursor:
+            if changes and self._record.execute(cursor, changes) != len(changes):
                 raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
-            rows = [{"row": delivery.id, "holder": self._holder} for delivery in begin]
-            if rows and connection.execute(_BEGIN, rows).rowcount != len(rows):
+            if rows and self._begin.execute(cursor, rows) != len(rows):
                 raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
-            self._use(connection, used or {})
+            if used:
+                second = int(self._now().timestamp())
+                self._use.execute(cursor, [{"server": name, "second": second, "messages": used[name]} for name in used])
 
     def _change(self, result: Result) -> dict[str, Any]:
         """The parameters of _RECORD for a copy that was answered."""
@@ -184,18 +197,6 @@ class Ledger(Part):
             "reply_code": outcome.code,
             "reply_text": plain(outcome.text),
         }
-
-    def _use(self, connection: Connection, used: Mapping[str, int]) -> None:
-        if not used:
-            return
-        second = int(self._now().timestamp())
-        statement = self._db.insert(server_use)
-        more = statement.on_conflict_do_update(
-            index_elements=[server_use.c.server, server_use.c.second],
-            set_={"messages": server_use.c.messages + statement.excluded.messages},
-        )
-        rows = [{"server": server, "second": second, "messages": number} for server, number in used.items()]
-        connection.execute(more, rows)
 
     def used(self, seconds: float) -> dict[str, list[float]]:
         """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.
@@ -273,14 +274,12 @@ class Ledger(Part):
         return (Refusal(row.address, row.state, row.reply_code, row.reply_text or "") for row in rows)
 
 
-def _due(issue_id: int, now: datetime) -> tuple[Any, ...]:
-    """The conditions under which a copy may be claimed."""
-    return (
-        OPEN_ROWS,
-        _ROW.issue_id == issue_id,
-        exists().where(issues.c.id == issue_id, issues.c.expires_at > now),
-        _ROW.state.in_(_SOURCES[State.CLAIMED]),
-        or_(_ROW.not_before.is_(None), _ROW.not_before <= now),
+def _more_use(database: Database) -> UpdateBase:
+    """The statement that adds messages to those which a server has got in a second."""
+    statement = database.insert(server_use).values({column.name: bindparam(column.name) for column in server_use.c})
+    return statement.on_conflict_do_update(
+        index_elements=[server_use.c.server, server_use.c.second],
+        set_={"messages": server_use.c.messages + statement.excluded.messages},
     )
 
 

@@ -3,6 +3,6 @@
 from newsletter.transport.connect import connect, name
 from newsletter.transport.limits import DAY
 from newsletter.transport.pool import Pool
-from newsletter.transport.session import Answer, Copy, Down, Event, Ready
+from newsletter.transport.session import Answer, Copy, Down, Event
 
-__all__ = ["DAY", "Answer", "Copy", "Down", "Event", "Pool", "Ready", "connect", "name"]
+__all__ = ["DAY", "Answer", "Copy", "Down", "Event", "Pool", "connect", "name"]

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 import queue
-import select
 import selectors
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from newsletter.config import SmtpConfig
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
-from newsletter.model import OutcomeKind
+from newsletter.model import Outcome, OutcomeKind
 from newsletter.transport.connect import Connection, connect, name
 from newsletter.transport.limits import DAY, Window
 from newsletter.transport.session import Answer, Copy, Down, Event, Session
@@ -42,15 +41,16 @@ RECONNECT: Final = (0.5, 2.0, 5.0)
 # Seconds until a server that was put aside gets another chance, while others serve.
 ASIDE: Final = 300.0
 
-# Answers that come together share a commit: with many connections under way it pays to wait this long for more of them.
-_LINGER: Final = 0.0003  # seconds
-_MANY: Final = 4  # copies under way
+# Answers that come together share a commit: until half of the copies under way have theirs, it pays to wait this long,
+# so often, for more of them.
+_LINGER: Final = 0.0005  # seconds
+_LINGERS: Final = 3
 
-# A server that takes longer to answer EHLO is far: then the round trips, not our work, are what a copy costs.
+# A server that never answers a command sooner is far: then the round trips, not our work, are what a copy costs.
 _FAR: Final = 0.01  # seconds
 
 _QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
-_READ: Final = 65_536  # bytes
+_READ: Final = 4_096  # bytes; four replies have two hundred
 
 
 @dataclass(eq=False)
@@ -61,6 +61,7 @@ class _Relay:
     rate: Window | None
     day: Window | None
     lines: set[_Line] = field(default_factory=set)
+    takers: dict[_Line, None] = field(default_factory=dict)  # those that may take a copy, longest free first
     opening: int = 0
     ceiling: int = 0  # connections it allows, as far as we know
     failures: int = 0  # to connect, in a row
@@ -71,9 +72,10 @@ class _Relay:
     not_before: float = 0.0
     error: TransportUnavailable | None = None  # put aside, and why
 
-    @property
-    def windows(self) -> list[Window]:
-        return [window for window in (self.rate, self.day) if window is not None]
+    def __post_init__(self) -> None:
+        """Name what is asked for with every copy, once."""
+        self.name = name(self.server)
+        self.windows = [window for window in (self.rate, self.day) if window is not None]
 
 
 @dataclass(eq=False)
@@ -84,6 +86,7 @@ class _Line:
     socket: socket.socket
     session: Session
     moved: float  # when bytes last went either way
+    asked: float | None = None  # when a command left that nothing else was ahead of
     watched: int = selectors.EVENT_READ
 
     @property
@@ -140,28 +143,23 @@ class Pool:
         """Copies that were offered and not answered."""
         return len(self._carrying)
 
-    def offer(self, next_copy: Callable[[], Copy | None]) -> list[Event]:
-        """Offer copies on every connection that is free and within its limits, until `next_copy` gives None."""
-        events: list[Event] = []
-        for line in self._takers():
-            copy = next_copy()
-            if copy is None:
-                break
-            now = self._monotonic()
-            for window in line.relay.windows:
-                window.take(now)
-            copy.server = name(line.relay.server)
-            self._carrying[copy] = line
-            self._touched.add(line)
-            events += self._noted(line, line.session.offer(copy))
-        return events
+    def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
+        """Give copies to every connection that is free and within its limits, until `next_copy` gives None.
 
-    def go(self, copy: Copy) -> None:
-        """Let the message of a copy that was Ready out."""
-        line = self._carrying.get(copy)
-        if line is not None:
-            line.session.go(copy)
-            self._touched.add(line)
+        Returns those that will go out with the next `turn`, not before, and the answers for those that cannot.
+        """
+        given: list[Copy] = []
+        events: list[Event] = []
+        for relay in self._relays:
+            while (line := self._taker(relay)) is not None:
+                copy = next_copy()
+                if copy is None:
+                    return given, events
+                answers = self._give(line, copy)
+                events += answers
+                if not answers:
+                    given.append(copy)
+        return given, events
 
     def turn(self, *, hungry: bool) -> list[Event]:
         """Write what is to be written, wait until something happens, and say what; `hungry`: there are more copies.
@@ -171,22 +169,28 @@ class Pool:
         events = self._flush()
         if hungry:
             self._open()
-        if events:
-            return events
-        ready = self._selector.select(self._patience(hungry=hungry))
-        if len(ready) < len(self._carrying) // 2 and len(self._carrying) >= _MANY:
-            select.select((), (), (), _LINGER)
-            ready = self._selector.select(0)
-        for key, mask in ready:
+        if not events:
+            events = self._hear(self._patience(hungry=hungry))
+            for _ in range(_LINGERS):
+                if not events or len(events) >= len(self._carrying) // 2:
+                    break
+                time.sleep(_LINGER)
+                events += self._hear(0)
+        return events + self._overdue()
+
+    def _hear(self, patience: float) -> list[Event]:
+        """What happens within `patience` seconds, or at once when something has."""
+        events: list[Event] = []
+        for key, mask in self._selector.select(patience):
             line = key.data
             if line is None:
                 events += self._welcome()
                 continue
             if mask & selectors.EVENT_READ:
                 events += self._read(line)
-            if mask & selectors.EVENT_WRITE and line in line.relay.lines:
+            if line.session.outbox and line in line.relay.lines:
                 events += self._write(line)
-        return events + self._overdue()
+        return events
 
     def full_until(self) -> float | None:
         """Seconds until a server that has used up its day takes messages again; None when one may take some now."""
@@ -210,6 +214,11 @@ class Pool:
                 line.socket.recv(_READ)
         for line in lines:
             self._drop(line)
+        with suppress(queue.Empty):  # what was opened and not yet welcomed
+            while True:
+                made = self._opened.get_nowait()[1]
+                if isinstance(made, Connection):
+                    made.socket.close()
         self._selector.close()
         self._bell.close()
         self._button.close()
@@ -244,7 +253,7 @@ class Pool:
         except TransportUnavailable as error:
             made = error
         except Exception as error:  # whatever it is, the loop must hear of it
-            made = TransportUnavailable(f"{name(relay.server)}: {error}")
+            made = TransportUnavailable(f"{relay.name}: {error}")
         self._opened.put((relay, made))
         with suppress(OSError):
             self._button.send(b"!")
@@ -269,12 +278,11 @@ class Pool:
 
     def _add(self, relay: _Relay, made: Connection) -> None:
         made.socket.setblocking(False)
-        relay.round_trip = min(
-            relay.round_trip, made.round_trip
-        )  # the others were opened at once, and slowed each other
-        session = Session(name(relay.server), made.extensions, far=relay.round_trip > _FAR)
+        relay.round_trip = min(relay.round_trip, made.round_trip)
+        session = Session(relay.name, made.extensions, far=relay.round_trip > _FAR)
         line = _Line(relay, made.socket, session, self._monotonic())
         relay.lines.add(line)
+        relay.takers[line] = None
         relay.served, relay.failures = True, 0
         self._selector.register(line.socket, line.watched, line)
 
@@ -294,6 +302,7 @@ class Pool:
 
     def _drop(self, line: _Line) -> None:
         line.relay.lines.discard(line)
+        line.relay.takers.pop(line, None)
         self._touched.discard(line)
         with suppress(KeyError, ValueError):
             self._selector.unregister(line.socket)
@@ -301,19 +310,28 @@ class Pool:
 
     # --- what happens on them ----------------------------------------------------------------------------------------
 
-    def _takers(self) -> Iterator[_Line]:
-        """The connections that may take a copy now."""
+    def _taker(self, relay: _Relay) -> _Line | None:
+        """A connection of `relay` that may take a copy now."""
+        if relay.error is not None:
+            return None
+        for line in tuple(relay.takers):
+            if not line.full:
+                now = self._monotonic() if relay.windows else 0.0
+                return None if any(window.allowed_at(now) > now for window in relay.windows) else line
+            if line.session.idle:
+                self._drop_politely(line)
+        return None
+
+    def _give(self, line: _Line, copy: Copy) -> list[Event]:
+        relay = line.relay
+        del relay.takers[line]
         now = self._monotonic()
-        for relay in self._relays:
-            if relay.error is not None:
-                continue
-            for line in tuple(relay.lines):
-                if line.full and line.session.idle:
-                    self._drop_politely(line)
-                elif not line.full and line.session.free:
-                    if any(window.allowed_at(now) > now for window in relay.windows):
-                        break
-                    yield line
+        for window in relay.windows:
+            window.take(now)
+        copy.server = relay.name
+        self._carrying[copy] = line
+        self._touched.add(line)
+        return self._noted(line, line.session.offer(copy))
 
     def _drop_politely(self, line: _Line) -> None:
         with suppress(OSError):
@@ -340,10 +358,9 @@ class Pool:
         session = line.session
         try:
             while session.outbox and not session.closed:
-                with memoryview(session.outbox) as view:
-                    number = line.socket.send(view)
-                session.wrote(number)
+                session.wrote(_send(line.socket, session.outbox))
                 line.moved = self._monotonic()
+                line.asked = line.moved if session.sent is None else None
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
@@ -367,7 +384,7 @@ class Pool:
         try:
             while not line.session.closed:
                 data = line.socket.recv(_READ)
-                line.moved = self._monotonic()
+                self._heard(line)
                 events += line.session.receive(data)
                 if len(data) < _READ and not isinstance(line.socket, ssl.SSLSocket):
                     break
@@ -375,9 +392,15 @@ class Pool:
             pass
         except OSError as error:
             events += line.session.lost(error.strerror or str(error))
-        if line.session.outbox:
-            self._touched.add(line)
         return self._noted(line, events)
+
+    def _heard(self, line: _Line) -> None:
+        """Note when the server spoke, and how far away it is: the quickest answer tells, others met with its work."""
+        line.moved = self._monotonic()
+        if line.asked is not None:
+            line.relay.round_trip = min(line.relay.round_trip, line.moved - line.asked)
+            line.session.far = line.relay.round_trip > _FAR
+            line.asked = None
 
     def _overdue(self) -> list[Event]:
         """Connections whose server has been silent for too long; looked at once a second."""
@@ -394,21 +417,27 @@ class Pool:
 
     def _noted(self, line: _Line, events: list[Event]) -> list[Event]:
         """The same events, after drawing the conclusions about the server."""
-        relay = line.relay
-        carried = any(isinstance(event, Answer) for event in events)
+        carried = False
         for event in events:
             if isinstance(event, Answer):
-                self._carrying.pop(event.copy, None)
-                if event.outcome.kind is OutcomeKind.ACCEPTED:
-                    relay.losses = relay.blocked = 0
-                elif event.outcome.kind is OutcomeKind.BLOCKED:
-                    relay.blocked += 1
-                    if relay.blocked >= BLOCKED_IN_A_ROW:
-                        said = f"{event.outcome.code} {event.outcome.text}"
-                        self._put_aside(relay, TransportUnavailable(f"{name(relay.server)} blocks us: {said}"))
+                carried = True
+                del self._carrying[event.copy]
+                self._judge(line.relay, event.outcome)
             elif isinstance(event, Down):
                 self._ended(line, event, carried=carried)
+        if line.session.free:
+            line.relay.takers[line] = None
         return events
+
+    def _judge(self, relay: _Relay, outcome: Outcome) -> None:
+        """What one answer says about the server."""
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            relay.losses = relay.blocked = 0
+        elif outcome.kind is OutcomeKind.BLOCKED:
+            relay.blocked += 1
+            if relay.blocked >= BLOCKED_IN_A_ROW:
+                said = f"{outcome.code} {outcome.text}"
+                self._put_aside(relay, TransportUnavailable(f"{relay.name} blocks us: {said}"))
 
     def _ended(self, line: _Line, down: Down, *, carried: bool) -> None:
         """A session is over. One on which nothing was on its way was only tired of waiting."""
@@ -419,5 +448,10 @@ class Pool:
         elif carried:
             relay.losses += 1
             if relay.losses >= LOST_IN_A_ROW + relay.server.connections - 1:  # all may fall at once
-                words = f"{name(relay.server)} drops every connection ({down.reason})"
+                words = f"{relay.name} drops every connection ({down.reason})"
                 self._put_aside(relay, TransportUnavailable(words))
+
+
+def _send(line: socket.socket, pieces: Collection[bytes | memoryview]) -> int:
+    """Write as much of `pieces` as the system takes; TLS cannot gather them itself."""
+    return line.send(b"".join(pieces)) if isinstance(line, ssl.SSLSocket) else line.sendmsg(pieces)

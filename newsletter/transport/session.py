@@ -1,10 +1,10 @@
 """One SMTP session after login, without a socket: bytes in, events and bytes to write out.
 
-A copy goes through it in two steps. `offer` writes its envelope (MAIL, RCPT, DATA); when the server is ready for the
-message, Ready comes out, and the ledger has its say. `go` writes the message and its final dot; then Answer comes out.
-With PIPELINING (RFC 2920) the envelope is one write. To a server that is `far`, the next copy's envelope follows a
-message without waiting, which saves half of the round trips; to a near one it waits, so that a command never leaves
-before the answer to the message ahead of it was read, and the server's own log proves what we knew.
+`offer` writes a copy's envelope (MAIL, RCPT, DATA); when the server is ready for the message, it follows, with its
+final dot; then Answer comes out. With PIPELINING (RFC 2920) the envelope is one write. To a server that is `far`, the
+next copy's envelope follows a message without waiting, which saves half of the round trips; to a near one it waits, so
+that a command never leaves before the answer to the message ahead of it was read, and the server's own log proves what
+we knew.
 
 What a reply means stands in the tables: a fact about one reader, charged to them, or the server's trouble with
 everybody, charged to nobody. The two must never be mixed up.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -56,6 +55,7 @@ _CLOSING: Final = 421  # RFC 5321 section 3.8: said at any stage, nothing was ta
 _LONGEST_REPLY: Final = 500  # characters kept of a server's words
 _LONGEST_LINE: Final = 65_536  # bytes without a line end: then it is no SMTP server
 _END: Final = b".\r\n"
+_ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 
 
 @dataclass(slots=True, eq=False)
@@ -70,13 +70,6 @@ class Copy:
     begun: bool = False
     server: str = ""
     refusal: tuple[Stage, int, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The server waits for this copy's message: note in the ledger that it is being sent, then `go`."""
-
-    copy: Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,36 +88,42 @@ class Down:
     error: TransportUnavailable | None = None
 
 
-Event = Ready | Answer | Down
+Event = Answer | Down
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
-    """The conversation with the server `name`, which offered `extensions` (lower case) to EHLO."""
+    """The conversation with the server `name`, which offered `extensions` (lower case) to EHLO.
+
+    `outbox` holds what is to be written, in pieces: a message is never copied on its way to the socket.
+    """
 
     name: str
     extensions: dict[str, str]
     far: bool = False
-    outbox: bytearray = field(default_factory=bytearray, init=False)
+    outbox: deque[bytes | memoryview] = field(default_factory=deque, init=False)
     closed: bool = field(default=False, init=False)
     offered: Copy | None = field(default=None, init=False)  # its envelope is out
     sent: Copy | None = field(default=None, init=False)  # its message is out, its answer is not in
     messages: int = field(default=0, init=False)
     _expected: deque[tuple[Stage, Copy | None]] = field(default_factory=deque, init=False)
-    _inbox: bytearray = field(default_factory=bytearray, init=False)
-    _words: list[str] = field(default_factory=list, init=False)
-    _written: int = field(default=0, init=False)  # bytes, over the session's life
+    _rest: bytes = field(default=b"", init=False)  # of an answer whose line has no end yet
+    _said: list[bytes] = field(default_factory=list, init=False)  # the lines of the reply under way
+    _queued: int = field(default=0, init=False)  # bytes, over the session's life
+    _written: int = field(default=0, init=False)  # of them
     _dot_at: int = field(default=0, init=False)  # `_written` when the final dot of `sent` is out
 
-    @property
-    def pipelining(self) -> bool:
-        """Whether commands may be sent before the answers to those before them (RFC 2920)."""
-        return "pipelining" in self.extensions
+    def __post_init__(self) -> None:
+        """Read what every copy depends on out of `extensions`, once."""
+        self._pipelining = "pipelining" in self.extensions  # RFC 2920: commands may leave before earlier answers
+        self._takes_size = "size" in self.extensions  # RFC 1870
+        limit = self.extensions.get("size", "")
+        self._limit = int(limit) if limit.isdigit() and int(limit) > 0 else None  # bytes of a message
 
     @property
     def free(self) -> bool:
         """Whether a copy may be offered now."""
-        return not self.closed and self.offered is None and (self.sent is None or (self.far and self.pipelining))
+        return not self.closed and self.offered is None and (self.sent is None or (self.far and self._pipelining))
 
     @property
     def idle(self) -> bool:
@@ -145,53 +144,53 @@ class Session:
 
     def offer(self, copy: Copy) -> list[Event]:
         """Begin with a copy's envelope; only when `free`. Events come at once for one that cannot be sent at all."""
-        envelope = copy.envelope
-        size, limit = len(envelope.message), self.extensions.get("size", "")
-        if limit.isdigit() and 0 < int(limit) < size:  # RFC 1870: the server is spared a message beyond its limit
-            error = TransportMisconfigured(f"{self.name} takes messages of {limit} bytes, a copy has {size}")
+        size = len(copy.envelope.message)
+        if self._limit is not None and self._limit < size:  # the server is spared a message beyond its limit
+            error = TransportMisconfigured(f"{self.name} takes messages of {self._limit} bytes, a copy has {size}")
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, None, str(error))), *self._down(str(error), error)]
-        if not envelope.rcpt_to.isascii() and "smtputf8" not in self.extensions:
+        if not copy.envelope.rcpt_to.isascii() and "smtputf8" not in self.extensions:
             words = f"{self.name} cannot send to addresses beyond ASCII (RFC 6531)"
             return [Answer(copy, Outcome(OutcomeKind.REFUSED, None, words))]
         self.offered = copy
-        if self.pipelining:
-            self._write(b"".join(self._command(stage, copy) for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA)))
-            self._expected.extend((stage, copy) for stage in (Stage.MAIL, Stage.RCPT, Stage.DATA))
+        if self._pipelining:
+            self._write("".join(self._command(stage, copy) for stage in _ENVELOPE).encode())
+            self._expected += [(stage, copy) for stage in _ENVELOPE]
         else:
             self._step(Stage.MAIL, copy)
         return []
 
-    def go(self, copy: Copy) -> None:
-        """Write the message of the copy that was Ready, and its final dot."""
-        assert self.offered is copy
-        assert self.sent is None
+    def wrote(self, number: int) -> None:
+        """The first `number` bytes of `outbox` are with the system now."""
+        self._written += number
+        while number:
+            first = self.outbox.popleft()
+            if number < len(first):
+                self.outbox.appendleft(memoryview(first)[number:])
+                return
+            number -= len(first)
+
+    def _send(self, copy: Copy) -> None:
+        """Write the message that the server waits for, and its final dot."""
         self._write(copy.envelope.message, _END)
-        self._dot_at = self._written + len(self.outbox)
+        self._dot_at = self._queued
         self._expected.append((Stage.DOT, copy))
         self.offered, self.sent = None, copy
         self.messages += 1
 
-    def wrote(self, number: int) -> None:
-        """The first `number` bytes of `outbox` are with the system now."""
-        del self.outbox[:number]
-        self._written += number
-
     def _write(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            self.outbox += piece
+        self.outbox += pieces
+        self._queued += sum(map(len, pieces))
 
-    def _command(self, stage: Stage, copy: Copy) -> bytes:
+    def _command(self, stage: Stage, copy: Copy) -> str:
         envelope = copy.envelope
         if stage is Stage.MAIL:
-            options = f" SIZE={len(envelope.message)}" if "size" in self.extensions else ""
-            options += "" if envelope.rcpt_to.isascii() else " SMTPUTF8"
-            return f"MAIL FROM:<{envelope.mail_from}>{options}\r\n".encode()
-        if stage is Stage.RCPT:
-            return f"RCPT TO:<{envelope.rcpt_to}>\r\n".encode()
-        return b"DATA\r\n"
+            size = f" SIZE={len(envelope.message)}" if self._takes_size else ""
+            utf8 = "" if envelope.rcpt_to.isascii() else " SMTPUTF8"
+            return f"MAIL FROM:<{envelope.mail_from}>{size}{utf8}\r\n"
+        return f"RCPT TO:<{envelope.rcpt_to}>\r\n" if stage is Stage.RCPT else "DATA\r\n"
 
     def _step(self, stage: Stage, copy: Copy) -> None:
-        self._write(self._command(stage, copy))
+        self._write(self._command(stage, copy).encode())
         self._expected.append((stage, copy))
 
     # --- in ----------------------------------------------------------------------------------------------------------
@@ -200,15 +199,23 @@ class Session:
         """What the server said; b"" when it hung up."""
         if not data:
             return self.lost("the server hung up")
-        self._inbox += data
+        *lines, self._rest = (self._rest + data).split(b"\n")
         events: list[Event] = []
-        for code, words in self._replies():
-            events += self._reply(code, words)
-            if self.closed:
-                break
-        if len(self._inbox) > _LONGEST_LINE:
+        for line in lines:
+            self._said.append(line)
+            if line[3:4] != b"-":  # the last line of a reply (RFC 5321 section 4.2.1)
+                events += self._reply(int(line[:3]) if line[:3].isdigit() else 0)
+                self._said.clear()
+                if self.closed:
+                    return events
+        if len(self._rest) > _LONGEST_LINE:
             events += self.lost("the server's answer has no end")
         return events
+
+    @property
+    def _words(self) -> str:
+        """The reply under way without its codes, as one line."""
+        return one_line(b" ".join(line[4:].rstrip(b"\r") for line in self._said))
 
     def lost(self, reason: str) -> list[Event]:
         """The line is gone: what was not wholly written was not sent, what was is in doubt (RFC 1047)."""
@@ -234,33 +241,21 @@ class Session:
         self._expected.clear()
         return [*events, Down(reason, error)]
 
-    def _replies(self) -> Iterator[tuple[int, str]]:
-        """The whole replies in the inbox; a reply may have several lines (RFC 5321 section 4.2.1)."""
-        while (end := self._inbox.find(b"\n")) >= 0:
-            line = bytes(self._inbox[:end]).rstrip(b"\r")
-            del self._inbox[: end + 1]
-            code = int(line[:3]) if line[:3].isdigit() else 0
-            self._words.append(line[4:].decode("utf-8", "replace"))
-            if line[3:4] != b"-":
-                words, self._words = " ".join(self._words), []
-                yield code, words
-
-    def _reply(self, code: int, words: str) -> list[Event]:
-        words = one_line(words)
+    def _reply(self, code: int) -> list[Event]:
         if code == _CLOSING:
-            return self._closing(f"{code} {words}", code)
+            return self._closing(f"{code} {self._words}", code)
         if not self._expected:
-            return self.lost(f"the server spoke out of turn: {code} {words}")
+            return self.lost(f"the server spoke out of turn: {code} {self._words}")
         stage, copy = self._expected.popleft()
-        if stage is Stage.RESET or copy is None:
-            return [] if code in _GOOD[Stage.RESET] or stage is not Stage.RESET else self.lost(f"{code} {words}")
         good = code in _GOOD[stage]
+        if copy is None:  # RSET, or the end of a DATA that had no recipient
+            return [] if good or stage is not Stage.RESET else self.lost(f"{code} {self._words}")
         if not good and not 400 <= code <= 599:
-            return self._closing(f"the server broke the protocol: {code} {words}", None)
+            return self._closing(f"the server broke the protocol: {code} {self._words}", None)
         if stage is Stage.DOT:
-            return self._answered(copy, code, words)
+            return self._answered(copy, code, good=good)
         if not good and copy.refusal is None:
-            copy.refusal = (stage, code, words)
+            copy.refusal = (stage, code, self._words)
         return self._enveloped(stage, copy, good=good)
 
     def _closing(self, reason: str, code: int | None) -> list[Event]:
@@ -270,21 +265,21 @@ class Session:
             return [Answer(sent, Outcome(OutcomeKind.NOT_SENT, code, reason)), *self._down(reason)]
         return self._down(reason)
 
-    def _answered(self, copy: Copy, code: int, words: str) -> list[Event]:
+    def _answered(self, copy: Copy, code: int, *, good: bool) -> list[Event]:
         self.sent = None
-        if code in _GOOD[Stage.DOT]:
-            return [Answer(copy, Outcome(OutcomeKind.ACCEPTED, code, words))]
-        return self._refused(copy, Stage.DOT, code, words)
+        if good:
+            return [Answer(copy, Outcome(OutcomeKind.ACCEPTED, code, self._words))]
+        return self._refused(copy, Stage.DOT, code, self._words)
 
     def _enveloped(self, stage: Stage, copy: Copy, *, good: bool) -> list[Event]:
         """After an answer to one of the envelope's commands: the next step, or what a refusal means."""
         if copy.refusal is None:
             if stage is Stage.DATA:
-                return [Ready(copy)]
-            if not self.pipelining:
+                self._send(copy)
+            elif not self._pipelining:
                 self._step({Stage.MAIL: Stage.RCPT, Stage.RCPT: Stage.DATA}[stage], copy)
             return []
-        if self.pipelining and stage is not Stage.DATA:
+        if self._pipelining and stage is not Stage.DATA:
             return []  # the answers to the rest of the envelope are on their way
         self.offered = None
         if stage is Stage.DATA and good:  # RFC 2920 section 3.1: DATA taken although no recipient was
@@ -315,5 +310,5 @@ def one_line(said: BaseException | str | bytes) -> str:
         said = said.strerror
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
     if text.isascii() and text.isprintable() and "  " not in text and len(text) <= _LONGEST_REPLY:
-        return text.strip()  # nearly every one, and there are four for each copy
+        return text.strip()  # nearly every one
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())[:_LONGEST_REPLY]
