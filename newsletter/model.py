@@ -177,6 +177,15 @@ class FrozenIssue:
     paused: str | None = None  # why nothing of it is sent until the operator says so
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedIssue:
+    """A line of the archive's index: an issue that somebody has got. `frozen_at` is UTC."""
+
+    day: date
+    subject: str
+    frozen_at: datetime
+
+
 # --- readers ---------------------------------------------------------------------------------------------------------
 
 

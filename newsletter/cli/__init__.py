@@ -204,6 +204,24 @@ def subscribers_export(app: App, file: Any) -> None:
     people.export(app.config(), file)
 
 
+@cli.group(cls=Commands, short_help="What was sent, for the web.")
+def archive() -> None:
+    """Show what was sent to everybody; `newsletter web` does so by itself."""
+
+
+@archive.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def archive_export(app: App, folder: Path) -> None:
+    """Write every issue that was sent, the index and the Atom feed into DIR, as files for any web host.
+
+    Safe to repeat: only what changed is written, and nothing is removed.
+    """
+    from newsletter.cli import pages
+
+    pages.export(app.config(), folder)
+
+
 @cli.command(short_help="Try everything a run needs, send nothing.")
 @click.pass_obj
 def check(app: App) -> None:
