@@ -70,3 +70,16 @@ def test_a_message_id_is_a_function_of_issue_and_reader() -> None:
     assert first.endswith("@news.example.org>")
     assert first != LINKS.message_id(date(2026, 11, 25), REF)
     assert first != LINKS.message_id(day, "f" * 16)
+
+
+def test_a_forgotten_address_is_kept_as_a_hash_that_only_the_secrets_can_make() -> None:
+    links = Links("new", PUBLICATION, ["old"])
+    hashes = links.veil("ada@example.org")
+    assert hashes == [
+        Links("new", PUBLICATION).veil("ada@example.org")[0],
+        *Links("old", PUBLICATION).veil("ada@example.org"),
+    ]
+    assert [len(each) for each in hashes] == [65, 65]
+    assert len({*hashes, *links.veil("emmy@example.org")}) == 4
+    other = replace(PUBLICATION, list_id="other.example.org")
+    assert Links("new", other).veil("ada@example.org")[0] not in hashes
