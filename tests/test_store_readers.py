@@ -29,6 +29,7 @@ from newsletter.model import (
 )
 from newsletter.store import Added, PastCopy, PastReport, Store
 from newsletter.store.schema import metadata, reports, subscribers
+from newsletter.store.subscribers import stored_key
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, FakeClock
 
@@ -141,6 +142,7 @@ def test_the_later_word_counts(store: Store, clock: FakeClock) -> None:
     gone = NewReader(ADA, UNSUBSCRIBED, reason="elsewhere")
     assert store.merge([replace(gone, status_at=before)]) == Counter([Added.ALREADY])
     assert found(store).status is ACTIVE
+    clock.move(hours=1)
     assert store.merge([replace(gone, status_at=after)]) == Counter([Added.OFF])
     assert (found(store).status, found(store).status_at, found(store).reason) == (UNSUBSCRIBED, after, "elsewhere")
 
@@ -153,6 +155,12 @@ def test_a_new_reader_is_kept_with_all_that_the_import_says(store: Store) -> Non
     assert reader == Subscriber(
         reader.id, reader.ref, ADA, SUPPRESSED, joined, left, 0b11, date(2027, 1, 1), "a form", "550"
     )
+
+
+def test_what_an_import_dates_in_the_future_is_dated_now(store: Store, clock: FakeClock) -> None:
+    later = clock.now() + timedelta(days=400)
+    store.merge([NewReader(ADA, created_at=later, status_at=later), NewReader(ADA, SUPPRESSED, status_at=later)])
+    assert (found(store).created_at, found(store).status_at) == (clock.now(), clock.now())
 
 
 def test_one_reader_in_many_spellings_is_one(store: Store) -> None:
@@ -322,6 +330,19 @@ def test_a_new_address_that_was_a_reader_itself_stays(store: Store, clock: FakeC
         connection.execute(own.values(status=PENDING, replaces=found(store).id))
     store.forget(ADA)
     assert found(store, "lovelace@example.net").status is PENDING
+
+
+def test_the_key_of_a_forgotten_address_is_its_hash(store: Store) -> None:
+    key = "ada@example.org"
+    store.add(key)
+    with store._db.read() as connection:
+        assert [stored_key(connection, each, LINKS.veil) for each in (key, "new@example.org")] == [
+            key,
+            "new@example.org",
+        ]
+    store.forget(key)
+    with store._db.read() as connection:
+        assert stored_key(connection, key, LINKS.veil) == LINKS.veil(key)[0]
 
 
 def test_a_forgotten_address_is_known_after_the_secret_was_changed(database_url: str) -> None:

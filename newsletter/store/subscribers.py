@@ -135,8 +135,8 @@ class Subscribers(Part):
                 "address": reader.address,
                 "identity": key,
                 "status": reader.status,
-                "created_at": reader.created_at or now,
-                "status_at": reader.status_at or now,
+                "created_at": min(reader.created_at or now, now),
+                "status_at": min(reader.status_at or now, now),
                 "days": reader.days,
                 "paused_until": reader.paused_until,
                 "consent": plain(reader.consent),
@@ -157,7 +157,8 @@ class Subscribers(Part):
                 own = {"address": reader.address, "identity": key, "consent": plain(reader.consent)}
                 back.append(values | own | {"status_at": now})
             else:
-                off.append(values | {"status_at": reader.status_at or now, "reason": plain(reader.reason)})
+                at = min(reader.status_at or now, now)
+                off.append(values | {"status_at": at, "reason": plain(reader.reason)})
         if back:
             connection.execute(_BACK, back)
         if off:
@@ -248,6 +249,12 @@ def look_up(connection: Connection, keys: Sequence[str], veil: Veil) -> dict[str
     stored = {key: key for key in keys} | {hashed: key for key in keys for hashed in veil(key)}
     asked = select(_ROW.identity, _ROW.id, _ROW.status, _ROW.status_at).where(_ROW.identity.in_(stored))
     return {stored[row[0]]: Known(*row[1:]) for row in connection.execute(asked)}
+
+
+def stored_key(connection: Connection, key: str, veil: Veil) -> str:
+    """What stands in `identity` for the address of this `key`: the key, or the hash that is left of it."""
+    asked = select(_ROW.identity).where(_ROW.identity.in_([key, *veil(key)]))
+    return connection.execute(asked).scalar() or key
 
 
 def _becomes(

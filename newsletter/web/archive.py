@@ -26,11 +26,11 @@ def pages(config: Config, store: Store, renderer: Renderer) -> flask.Blueprint:
     routes = flask.Blueprint("archive", __name__)
     archive = Archive(config.publication, store, renderer)
 
-    @routes.get("/archive")
+    @routes.get("/archive", strict_slashes=True)
     def bare() -> flask.typing.ResponseReturnValue:
         return flask.redirect("archive/", 308)  # the index's links are relative
 
-    @routes.get("/archive/")
+    @routes.get("/archive/", strict_slashes=True)
     def index() -> flask.Response:
         return _answer(archive.index(), "text/html")
 
