@@ -244,12 +244,12 @@ def subscribers_export(app: App, file: Any) -> None:
     people.export(app.config(), file)
 
 
-@cli.group(cls=Commands, short_help="What was sent, for the web.")
-def archive() -> None:
+@cli.group("archive", cls=Commands, short_help="What was sent, for the web.")
+def archived() -> None:
     """Show what was sent to everybody; `newsletter web` does so by itself."""
 
 
-@archive.command("export")
+@archived.command("export")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.pass_obj
 def archive_export(app: App, folder: Path) -> None:
@@ -257,9 +257,9 @@ def archive_export(app: App, folder: Path) -> None:
 
     Safe to repeat: only what changed is written, and nothing is removed.
     """
-    from newsletter.cli import pages
+    from newsletter.cli import archive
 
-    pages.export(app.config(), folder)
+    archive.export(app.config(), folder)
 
 
 @cli.command(short_help="Try everything a run needs, send nothing.")
