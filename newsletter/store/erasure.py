@@ -78,7 +78,7 @@ def _drop_requests(connection: Connection, row: int) -> None:
     waiting = (subscribers.c.replaces == row, subscribers.c.status == SubscriberStatus.PENDING)
     unused = [~exists().where(table.c.subscriber_id == subscribers.c.id) for table in (deliveries, reports)]
     connection.execute(delete(subscribers).where(*waiting, *unused))
-    connection.execute(update(subscribers).where(subscribers.c.replaces == row).values(replaces=None))
+    connection.execute(update(subscribers).where(subscribers.c.replaces == row).values(asked_at=None, replaces=None))
 
 
 def _redact(connection: Connection, table: Table, column: Column[Any], spellings: tuple[str, ...]) -> None:
