@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Table, delete, exists, func, or_, select, update
 
 from newsletter.addresses import identity
-from newsletter.errors import StoreBusy, StoreError
+from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
 from newsletter.store.database import Part
 from newsletter.store.schema import deliveries, issues, reports, runs, subscribers
@@ -28,7 +28,8 @@ class Erasure(Part):
 
         What stays is a keyed hash, by which no import takes the address in again; of the reader's copies, that there
         were any, and how they ended. What is still owed to him is withdrawn by the next `claim`. Raises StoreError
-        without a veil, and StoreBusy when others use the file: then the address is out of use, but not of the file.
+        without a veil, and when others use the file (StoreBusy) or there is no room to write it anew: then the address
+        is out of use, but not out of the file.
         """
         if self._veil is None:
             raise StoreError(f"{self._db.name}: forgetting needs the secret, to recognise the address ever after")
@@ -43,8 +44,10 @@ class Erasure(Part):
                 _redact(connection, table, column, (key, address))
         try:
             self._db.scrub()
-        except StoreBusy as error:
-            raise StoreBusy(f"{error}; the address is forgotten, but the file may still hold traces of it") from error
+        except StoreError as error:
+            raise type(error)(
+                f"{error}; the address is forgotten, but the file may still hold traces of it: repeat the command"
+            ) from error
         return True
 
     def _blank(self, connection: Connection, row: int, hashed: str) -> None:
