@@ -112,6 +112,14 @@ class Links:
             return None
         return date.fromordinal(int.from_bytes(signed[:_DAY_BYTES])), signed[_DAY_BYTES:].hex()
 
+    def veil(self, identity: str) -> list[str]:
+        """What may be kept of an address that asked to be forgotten: a keyed hash, with each secret, the newest first.
+
+        Without the secret it tells nothing, not even whether it belongs to an address that one has in mind.
+        """
+        signed = b"\0".join((b"forgotten", self._publication.list_id.encode(), identity.encode()))
+        return [f"#{hmac.digest(secret, signed, hashlib.sha256).hex()}" for secret in self._secrets]
+
     def _mac(self, purpose: str, data: bytes, secret: bytes | None = None) -> bytes:
         signed = b"\0".join((purpose.encode(), self._publication.list_id.encode(), data))
         return hmac.digest(secret or self._secret, signed, hashlib.sha256)[:_MAC_BYTES]

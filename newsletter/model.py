@@ -178,6 +178,15 @@ class FrozenIssue:
     paused: str | None = None  # why nothing of it is sent until the operator says so
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedIssue:
+    """A line of the archive's index: an issue that somebody has got. `frozen_at` is UTC."""
+
+    day: date
+    subject: str
+    frozen_at: datetime
+
+
 # --- readers ---------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +223,24 @@ class Subscriber:
     paused_until: date | None = None
     consent: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewReader:
+    """Somebody for the list, as a person or a file tells of him: not only an address, so that an export can come back.
+
+    `status` is what he is there; one who left or is suppressed there must not be mailed here. Times are UTC, None for
+    those that nobody knows.
+    """
+
+    address: str
+    status: SubscriberStatus = SubscriberStatus.ACTIVE
+    consent: str = ""
+    reason: str = ""
+    days: int = EVERY_DAY
+    paused_until: date | None = None
+    created_at: datetime | None = None
+    status_at: datetime | None = None
 
 
 # --- deliveries and their state machine ------------------------------------------------------------------------------

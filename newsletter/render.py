@@ -104,7 +104,7 @@ class Renderer:
         text = self._render("digest.txt", shown)
         return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
 
-    def page(self, name: str, **values: str) -> str:
+    def page(self, name: str, **values: object) -> str:
         """A web page from template `name`: it gets the publication's `title`, `language`, `direction`, and `values`."""
         publication = self._publication
         shared = {"title": publication.title, "language": publication.language, "direction": publication.direction}

@@ -16,10 +16,10 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a module imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "model errors resources",
-    1: "addresses calendar dkim filters latex links risers shorten words world",
+    1: "addresses atom calendar dkim filters latex links risers shorten words world",
     2: "config roster",
     3: "bounces feed issue lint mailbox message render store transport",
-    4: "alert deliver prepare returns",
+    4: "alert archive deliver prepare returns",
     5: "pipeline",
     6: "check demo preview schedule web",
     7: "cli",
@@ -39,6 +39,7 @@ HOMES = {
     "flufl": {"bounces"},
     "imapclient": {"mailbox"},
     "jinja2": {"render"},
+    "lxml": {"atom"},
     "nh3": {"feed"},
     "premailer": {"render"},
     "pylatexenc": {"latex"},

@@ -106,3 +106,16 @@ def test_a_message_id_is_of_one_copy_only() -> None:
     assert not LINKS.is_message_id(found, date(2026, 11, 25), REF)
     assert not LINKS.is_message_id(found, DAY, "f" * 16)
     assert not Links("new", PUBLICATION).is_message_id(found, DAY, REF)
+
+
+def test_a_forgotten_address_is_kept_as_a_hash_that_only_the_secrets_can_make() -> None:
+    links = Links("new", PUBLICATION, ["old"])
+    hashes = links.veil("ada@example.org")
+    assert hashes == [
+        Links("new", PUBLICATION).veil("ada@example.org")[0],
+        *Links("old", PUBLICATION).veil("ada@example.org"),
+    ]
+    assert [len(each) for each in hashes] == [65, 65]
+    assert len({*hashes, *links.veil("emmy@example.org")}) == 4
+    other = replace(PUBLICATION, list_id="other.example.org")
+    assert Links("new", other).veil("ada@example.org")[0] not in hashes

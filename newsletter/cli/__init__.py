@@ -146,16 +146,16 @@ def status(app: App, issue: Clock | None, as_json: bool) -> None:
     work.status(config, day, as_json=as_json)
 
 
-@cli.group(cls=Commands, short_help="Add, remove, list, import, export readers.")
+@cli.group(cls=Commands, short_help="Add, remove, show, list, import, export readers.")
 def subscribers() -> None:
-    """Add, remove, list, import and export the readers."""
+    """Add, remove, suppress, forget, show, list, import and export the readers."""
 
 
 @subscribers.command("add")
 @click.argument("addresses", nargs=-1, required=True)
 @click.pass_obj
 def subscribers_add(app: App, addresses: tuple[str, ...]) -> None:
-    """Subscribe ADDRESSES, also those who had left."""
+    """Subscribe ADDRESSES, also those who had left, were suppressed or forgotten: use it when they ask for it."""
     from newsletter.cli import people
 
     sys.exit(people.add(app.config(), addresses))
@@ -171,8 +171,46 @@ def subscribers_remove(app: App, addresses: tuple[str, ...]) -> None:
     sys.exit(people.remove(app.config(), addresses))
 
 
+@subscribers.command("suppress")
+@click.argument("addresses", nargs=-1, required=True)
+@click.option("--reason", default="suppressed by the operator", show_default=True, help="Kept, and shown by `show`.")
+@click.pass_obj
+def subscribers_suppress(app: App, addresses: tuple[str, ...], reason: str) -> None:
+    """Keep ADDRESSES off the list, whatever is imported, until they confirm anew or you add them.
+
+    Also an address that was never on it.
+    """
+    from newsletter.cli import people
+
+    sys.exit(people.suppress(app.config(), addresses, reason))
+
+
+@subscribers.command("forget")
+@click.argument("addresses", nargs=-1, required=True)
+@click.pass_obj
+def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
+    """Erase ADDRESSES, as a reader may ask (GDPR article 17). There is no way back.
+
+    What stays is a keyed hash, by which no import takes the address in again. Backups, the bounce mailbox and the mail
+    server's logs are yours to look after.
+    """
+    from newsletter.cli import people
+
+    sys.exit(people.forget(app.config(), addresses))
+
+
+@subscribers.command("show")
+@click.argument("address")
+@click.pass_obj
+def subscribers_show(app: App, address: str) -> None:
+    """Print what is known of ADDRESS: its status and why, how it agreed, its last copies, and what came back."""
+    from newsletter.cli import people
+
+    sys.exit(people.tell(app.config(), address))
+
+
 @subscribers.command("list")
-@click.option("--all", "everyone", is_flag=True, help="Also those who have left.")
+@click.option("--all", "everyone", is_flag=True, help="Also those who get nothing, each with its status.")
 @click.pass_obj
 def subscribers_list(app: App, everyone: bool) -> None:
     """Print one address per line."""
@@ -183,25 +221,45 @@ def subscribers_list(app: App, everyone: bool) -> None:
 
 @subscribers.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.option("--consent", help="How these readers agreed.  [default: imported on the day, from the file]")
 @click.pass_obj
-def subscribers_import(app: App, file: Any) -> None:
+def subscribers_import(app: App, file: Any, consent: str | None) -> None:
     """Take subscribers from FILE (- for standard input): CSV with a column `email`, or one address per line.
 
-    A row that is no address is refused with its line number and the others are taken. Nobody who left comes back.
+    The other columns of an export are read too. A row that cannot be taken is refused with its line number and the
+    others are taken. Nobody comes back who left, is suppressed or forgotten.
     """
     from newsletter.cli import people
 
-    sys.exit(people.take(app.config(), file))
+    sys.exit(people.take(app.config(), file, consent))
 
 
 @subscribers.command("export")
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 @click.pass_obj
 def subscribers_export(app: App, file: Any) -> None:
-    """Write everyone, with status and dates, to FILE as CSV (- for standard output)."""
+    """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output)."""
     from newsletter.cli import people
 
     people.export(app.config(), file)
+
+
+@cli.group("archive", cls=Commands, short_help="What was sent, for the web.")
+def archived() -> None:
+    """Show what was sent to everybody; `newsletter web` does so by itself."""
+
+
+@archived.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def archive_export(app: App, folder: Path) -> None:
+    """Write every issue that was sent, the index and the Atom feed into DIR, as files for any web host.
+
+    Safe to repeat: only what changed is written, and nothing is removed.
+    """
+    from newsletter.cli import archive
+
+    archive.export(app.config(), folder)
 
 
 @cli.command(short_help="Try everything a run needs, send nothing.")

@@ -200,7 +200,9 @@ def _told(known: dict[str, Any]) -> str:
         lines += [f"Issue of {issue['day']}: {issue['subject']}"]
         lines += [f"  paused: {issue['paused']}"] if issue["paused"] else []
         lines += [f"  {state:<10} {number}" for state, number in issue["counts"].items() if number]
-        lines += [f"  {row['state']}: {row['address']} - {_words(row)}" for row in issue["not_accepted"]]
+        lines += [
+            f"  {row['state']}: {row['address'] or '(forgotten)'} - {_words(row)}" for row in issue["not_accepted"]
+        ]
     else:
         lines += ["No issue yet."]
     people = known["subscribers"]

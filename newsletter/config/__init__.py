@@ -6,7 +6,7 @@ A table lists what each mapping may hold; the dataclasses say what the program g
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parseaddr
 from pathlib import Path
@@ -18,6 +18,7 @@ import yaml
 from newsletter.config import values as v
 from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, root
 from newsletter.config.values import Secret
+from newsletter.errors import ConfigError
 from newsletter.filters import Filters
 from newsletter.links import LONGEST_BOUNCE_LOCAL_PART, Links
 from newsletter.model import BouncePolicy, Publication
@@ -174,6 +175,13 @@ class Config:
     def links(self) -> Links:
         """What makes and checks the links of this publication. Raises ConfigError when there is no secret."""
         return Links(self.secret.reveal(), self.publication, [secret.reveal() for secret in self.old_secrets])
+
+    def veil(self) -> Callable[[str], Sequence[str]] | None:
+        """What the store recognises forgotten addresses by; None when there is no secret at hand."""
+        try:
+            return self.links().veil
+        except ConfigError:
+            return None
 
 
 # --- what each mapping may hold --------------------------------------------------------------------------------------

@@ -7,9 +7,18 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
 
-from newsletter.model import Delivery, FrozenIssue, Paper, Publication, RenderedIssue, State, SubscriberStatus
+from newsletter.model import (
+    ArchivedIssue,
+    Delivery,
+    FrozenIssue,
+    Paper,
+    Publication,
+    RenderedIssue,
+    State,
+    SubscriberStatus,
+)
 from newsletter.store.database import Part
 from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, plain, renderings, shown, subscribers
 
@@ -28,6 +37,8 @@ _ISSUE: Final = select(
     issues.c.expires_at,
     issues.c.paused,
 ).join_from(issues, renderings)
+
+_ARCHIVED: Final = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
 
 
 class Issues(Part):
@@ -129,6 +140,17 @@ class Issues(Part):
         with self._db.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _frozen(row)
+
+    def archive(self, limit: int | None = None) -> list[ArchivedIssue]:
+        """The issues of which a copy was accepted, newest day first; the newest `limit` of them."""
+        query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
+        with self._db.read() as connection:
+            rows = connection.execute(query.where(_ARCHIVED).order_by(issues.c.day.desc()).limit(limit))
+            return [ArchivedIssue(*row) for row in rows]
+
+    def archived(self, day: date) -> FrozenIssue | None:
+        """The issue of `day`, when it is one of `archive`."""
+        return self._issue_where(_ISSUE.where(issues.c.day == day, _ARCHIVED))
 
     def unfinished(self) -> list[FrozenIssue]:
         """The issues with copies that are owed, under way or in doubt, oldest first."""
