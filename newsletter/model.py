@@ -103,6 +103,7 @@ class Issue:
     pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
     rising: tuple[Rising, ...] = ()
     since: date | None = None  # the first day of several that are merged, after days without a run
+    notes: tuple[str, ...] = ()  # what went wrong, for the operator's copy alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +154,26 @@ SLOT_HOST: Final = "slot.invalid"
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorCopy:
+    """The parts that the reader of `ref`, who runs the newsletter, gets: the issue's, and what went wrong with it."""
+
+    ref: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedIssue:
-    """An issue as every reader sees it: subject, HTML inlined once, text part; both parts still hold `Slot`s."""
+    """An issue as every reader sees it: subject, HTML inlined once, text part; both parts still hold `Slot`s.
+
+    `operator` has the parts of one reader's copy, when there is something that only the operator should read.
+    """
 
     day: date
     subject: str
     html: str
     text: str
+    operator: OperatorCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
 from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
-from newsletter.model import Issue, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
+from newsletter.model import Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
 from newsletter.render import Renderer
 from newsletter.risers import Rule, Standing, select
 from newsletter.store import Store
@@ -87,7 +87,20 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     rising = () if span.again else _rising(config, issue, store, world)
     issue = replace(issue, rising=rising, since=missed[0] if missed else None)
     rendered = render(config, issue)
-    return _linted(rendered, world) or Prepared(issue, rendered, offered)
+    verdict = _linted(rendered, world)
+    return verdict or Prepared(issue, _noted(config, issue, rendered, gathered.failures, store), offered)
+
+
+def _noted(
+    config: Config, issue: Issue, rendered: RenderedIssue, notes: tuple[str, ...], store: Store
+) -> RenderedIssue:
+    """The rendering with a copy of its own for the operator, if there is something to note and one to read it."""
+    address = config.alerts.address or config.sending.canary
+    reader = store.find(address) if notes and address else None
+    if reader is None:
+        return rendered
+    noted = render(config, replace(issue, notes=notes))
+    return replace(rendered, operator=OperatorCopy(reader.ref, noted.html, noted.text))
 
 
 def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, ...]:
@@ -129,12 +142,17 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
         return ()
     papers: dict[str, Paper] = {}
     days: dict[date, list[Standing]] = {}
+    failures: list[str] = []
     for age in range(1, rules.look_back + 1):
         past = issue.day - timedelta(days=age)
         if then := store.votes_then(past):
-            now = _ranked(config, _quietly(config, past, world, store).feeds, past)
+            again = _quietly(config, past, world, store)
+            failures += again.failures
+            now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
             days[past] = [Standing(paper.key, paper.upvotes or 0, then.get(paper.key)) for paper in now]
+    if failures:
+        world.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
     shown = store.shown(papers) | {paper.key for paper in issue.papers}
     chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
     return tuple(Rising(papers[riser.key], riser.day, riser.gained) for riser in chosen)

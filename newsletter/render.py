@@ -212,6 +212,7 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "papers": cards,
         "rising": [_rising(rising, layout) for rising in issue.rising],
         "more": _more(len(issue.papers) - len(papers), issue.left_out),
+        "notes": list(issue.notes),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
         "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
@@ -333,7 +334,7 @@ def _readable(issue: Issue) -> Issue:
     """The issue with LaTeX made text, and without anything that a copy's slots could be mistaken for."""
     papers = tuple(_readable_paper(paper) for paper in issue.papers[:_MOST_ROWS]) + issue.papers[_MOST_ROWS:]
     rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
-    return replace(issue, papers=papers, rising=rising)
+    return replace(issue, papers=papers, rising=rising, notes=_defused(issue.notes))
 
 
 def _readable_paper(paper: Paper) -> Paper:

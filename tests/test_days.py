@@ -33,11 +33,12 @@ class Desk:
     folder: Path
     inbox: Inbox
     warnings: list[str] = field(default_factory=list)
+    readers: tuple[str, ...] = ("ada@example.org",)
 
-    def configure(self, more: str = "", url: str = "{date}.json") -> None:
+    def configure(self, more: str = "", *urls: str) -> None:
         (self.folder / "config.yaml").write_text(
             "sender: digest@news.example.org\npostal_address: 1 Example Street\nlist_id: papers.news.example.org\n"
-            f"feeds:\n  - url: '{url}'\nsecret: a secret of this test\n"
+            f"feeds: {json.dumps([{'url': url} for url in urls or ('{date}.json',)])}\nsecret: a secret of this test\n"
             f"smtp:\n  - host: 127.0.0.1\n    port: {self.inbox.port}\n{more}",
             "utf-8",
         )
@@ -52,7 +53,8 @@ class Desk:
     def run(self, day: date, span: Span = ONE_DAY) -> Report:
         now = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
         with Store.open(self.config.store, now=lambda: now) as store:
-            store.add("ada@example.org")
+            for reader in self.readers:
+                store.add(reader)
             world = World(now=lambda: now, warn=self.warnings.append)
             return run(self.config, day, store, world, span=span)
 
@@ -110,7 +112,7 @@ def test_a_batch_that_is_served_again_is_stale_and_no_new_issue(desk: Desk) -> N
 
 @pytest.mark.parametrize(("published", "verdict"), [("2026-11-20", Verdict.QUIET_DAY), ("2026-11-02", Verdict.STALE)])
 def test_a_feed_without_days_is_stale_only_beyond_its_rhythm(desk: Desk, published: str, verdict: Verdict) -> None:
-    desk.configure(url="feed.json")
+    desk.configure("", "feed.json")
     desk.publish(MONDAY, entry(1, publishedAt=published), name="feed.json")
     assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
     assert desk.run(MONDAY + timedelta(days=1)).verdict is verdict
@@ -227,6 +229,38 @@ def test_the_operator_is_told_once_when_days_pass_without_an_issue(desk: Desk) -
     assert message["To"] == "me@example.org"
     assert "no issue for 2 days" in message["Subject"]
     assert "quiet-day: the feeds have no papers for this day" in desk.last
+
+
+@pytest.mark.parametrize("setting", ["alerts:\n  address", "sending:\n  canary"])
+def test_a_source_that_fails_is_noted_in_the_operator_s_copy_alone(desk: Desk, setting: str) -> None:
+    desk.configure(f"{setting}: Me@example.org\n", "{date}.json", "gone.json")
+    desk.readers = ("ada@example.org", "me@example.org")
+    desk.publish(MONDAY, entry(1))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    copies = {str(message["To"]): message for message in desk.inbox.messages}
+    for kind in ("plain", "html"):
+        mine, hers = (copies[reader].get_body((kind,)) for reader in ("me@example.org", "ada@example.org"))
+        assert mine is not None
+        assert hers is not None
+        assert "gone.json: cannot be read" in " ".join(mine.get_content().split())
+        assert "gone.json" not in hers.get_content()
+        assert "operator" not in hers.get_content()
+
+
+def test_an_operator_s_copy_that_is_sent_again_is_the_same(desk: Desk) -> None:
+    desk.configure("alerts:\n  address: ada@example.org\n", "{date}.json", "gone.json")
+    desk.publish(MONDAY, entry(1))
+    desk.inbox.refuse["ada@example.org"] = "451 4.3.0 later"
+    desk.run(MONDAY)
+    with Store.open(desk.config.store) as store:
+        frozen = store.issue(MONDAY)
+    desk.configure()  # the address is no setting any more, and the feed is asked for no more
+    desk.inbox.refuse.clear()
+    later = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    with Store.open(desk.config.store, now=lambda: later) as store:
+        assert store.issue(MONDAY) == frozen
+        assert run(desk.config, MONDAY, store, World(now=lambda: later)).verdict is Verdict.NEW_ISSUE
+    assert "gone.json" in desk.last
 
 
 @pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")

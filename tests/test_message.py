@@ -20,7 +20,7 @@ from newsletter.feed import parse
 from newsletter.issue import compose
 from newsletter.links import Links
 from newsletter.message import compile_copies
-from newsletter.model import Delivery, FrozenIssue, Publication, RenderedIssue, Slot
+from newsletter.model import Delivery, FrozenIssue, OperatorCopy, Publication, RenderedIssue, Slot
 from newsletter.render import Renderer
 from tests.conftest import PUBLICATION, SHARED
 
@@ -99,6 +99,21 @@ def check(message: bytes) -> EmailMessage:
     assert [each.get_content_type() for each in read.iter_parts()] == ["text/plain", "text/html"]  # M1
     assert not any(each.defects for each in read.walk())
     return read
+
+
+def test_one_reader_s_copy_may_have_parts_of_its_own() -> None:
+    operator = OperatorCopy("0" * 16, RENDERED.html + "<p>日本</p>" * 99, RENDERED.text + "日本\n" * 99)
+    mine, hers = (
+        compile_copies(frozen(replace(RENDERED, operator=operator)), Links("secret", PUBLICATION))
+        .envelope(Delivery(1, 1, 1, ref, "ada@example.org", 0))
+        .message
+        for ref in ("0" * 16, "1" * 16)
+    )
+    for kind in ("plain", "html"):
+        assert "日本" in part(mine, kind)
+        assert "日本" not in part(hers, kind)
+    assert part(mine, "plain").startswith("Grüße")
+    check(mine)
 
 
 def test_both_parts_read_back_as_they_were_rendered_with_the_reader_s_own_values() -> None:

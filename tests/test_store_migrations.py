@@ -59,15 +59,23 @@ def test_a_store_that_holds_an_issue_is_upgraded_from_the_first_revision(databas
 
 # As the first revision kept an issue and a reader of it.
 OLD_ROWS = (
-    "INSERT INTO subscribers (id, ref, address, identity, status, created_at, status_at) VALUES"
-    " (1, '00', 'ada@example.org', 'ada@example.org', 'active', '2026-11-24 07:00:00', '2026-11-24 07:00:00')",
-    "INSERT INTO issues (id, day, frozen_at, expires_at) VALUES"
-    " (1, '2026-11-24', '2026-11-24 07:00:00', '2026-11-25 07:00:00')",
-    "INSERT INTO renderings (id, issue_id, subject, html, text, publication) VALUES (1, 1, 's', '<p>x', 'x', "
-    """'{"title": "T", "sender": "a@example.org", "bounce_address": "a@example.org", "postal_address": "P","""
-    """ "list_id": "l.example.org"}')""",
-    "INSERT INTO deliveries (id, issue_id, rendering_id, subscriber_id, address, state) VALUES"
-    " (1, 1, 1, 1, 'ada@example.org', 'pending')",
+    (
+        "INSERT INTO subscribers (id, ref, address, identity, status, created_at, status_at) VALUES"
+        " (1, '00', 'ada@example.org', 'ada@example.org', 'active', '2026-11-24 07:00:00', '2026-11-24 07:00:00')"
+    ),
+    (
+        "INSERT INTO issues (id, day, frozen_at, expires_at) VALUES"
+        " (1, '2026-11-24', '2026-11-24 07:00:00', '2026-11-25 07:00:00')"
+    ),
+    (
+        "INSERT INTO renderings (id, issue_id, subject, html, text, publication) VALUES (1, 1, 's', '<p>x', 'x', "
+        """'{"title": "T", "sender": "a@example.org", "bounce_address": "a@example.org", "postal_address": "P","""
+        """ "list_id": "l.example.org"}')"""
+    ),
+    (
+        "INSERT INTO deliveries (id, issue_id, rendering_id, subscriber_id, address, state) VALUES"
+        " (1, 1, 1, 1, 'ada@example.org', 'pending')"
+    ),
 )
 
 

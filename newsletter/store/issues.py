@@ -13,6 +13,7 @@ from newsletter.model import (
     ArchivedIssue,
     Delivery,
     FrozenIssue,
+    OperatorCopy,
     Paper,
     Publication,
     RenderedIssue,
@@ -33,6 +34,7 @@ _ISSUE: Final = select(
     renderings.c.html,
     renderings.c.text,
     renderings.c.publication,
+    renderings.c.operator,
     issues.c.frozen_at,
     issues.c.expires_at,
     issues.c.paused,
@@ -180,6 +182,7 @@ def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedI
         html=rendered.html,
         text=rendered.text,
         publication=asdict(publication),
+        operator=asdict(rendered.operator) if rendered.operator else None,
     )
     (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
     assert isinstance(rendering_id, int)
@@ -211,7 +214,13 @@ def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
     return FrozenIssue(
         id=row.id,
         rendering_id=row.rendering_id,
-        rendered=RenderedIssue(day=row.day, subject=row.subject, html=row.html, text=row.text),
+        rendered=RenderedIssue(
+            day=row.day,
+            subject=row.subject,
+            html=row.html,
+            text=row.text,
+            operator=OperatorCopy(**row.operator) if row.operator else None,
+        ),
         publication=Publication(**row.publication),
         frozen_at=row.frozen_at,
         expires_at=row.expires_at,
