@@ -2,7 +2,7 @@
 
 Order: what the operator pinned, then most upvotes first; papers with equal upvotes keep the order their feed gave them
 (feeds in the order of the config). In a feed that carries votes a missing figure counts as zero; a feed without votes
-keeps its own order.
+keeps its own order. With a section for each source, a paper of several stands in the first one's.
 """
 
 from __future__ import annotations
@@ -32,16 +32,27 @@ def compose(
     new = [paper for paper in offered if paper.key not in shown]
     ranked = sorted(new, key=_votes, reverse=True)  # stable: ties keep the feed's order
     filtered = apply(ranked, replace(filters or Filters(), min_upvotes=rules.min_upvotes))
-    chosen = filtered.kept[: rules.max_papers]
+    chosen = _cut(filtered.kept, feeds, rules)
     return Issue(
         day=day,
         papers=chosen,
         ranked_by_votes=any(paper.upvotes is not None for paper in chosen),
+        by_source=rules.sections == "source",
         left_out=len(new) - len(chosen),
         skipped=sum(len(feed.skipped) for feed in feeds),
         seen=len(offered) - len(new),
         pinned={paper.key: filtered.pinned[paper.key] for paper in chosen if paper.key in filtered.pinned},
     )
+
+
+def _cut(ranked: Sequence[Paper], feeds: Sequence[ParsedFeed], rules: IssueConfig) -> tuple[Paper, ...]:
+    """The best papers; with a section for each source the best of each, in the order of the feeds."""
+    if rules.sections == "merged":
+        return tuple(ranked[: rules.max_papers])
+    sections: dict[str, list[Paper]] = {paper.source: [] for feed in feeds for paper in feed.papers}
+    for paper in ranked:
+        sections[paper.source].append(paper)
+    return tuple(paper for section in sections.values() for paper in section[: rules.max_papers])
 
 
 def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
@@ -74,4 +85,6 @@ def _join(first: Paper, second: Paper) -> Paper:
         known = [value for value in (getattr(first, count), getattr(second, count)) if value is not None]
         if known:
             changes[count] = max(known)
+    listings = dict.fromkeys((*first.also, second.source, *second.also))
+    changes["also"] = tuple(name for name in listings if name not in ("", first.source))
     return replace(first, **changes)

@@ -42,6 +42,7 @@ class Paper:
     summary: str | None = None  # the feed's own machine-written summary (`ai_summary`), never ours
     keywords: tuple[str, ...] = ()
     source: str = ""  # the name of the feed it came from, as the reader may see it
+    also: tuple[str, ...] = ()  # the names of other feeds that list it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Issue:
     day: date
     papers: tuple[Paper, ...]
     ranked_by_votes: bool
+    by_source: bool = False  # a section for each source, ranked on its own: `papers` has one after the other
     left_out: int = 0  # papers of the day that did not make the cut (max_papers, min_upvotes)
     skipped: int = 0  # entries of the feeds that could not be read
     seen: int = 0  # papers of the day that an earlier issue has shown

@@ -150,7 +150,10 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
             failures += again.failures
             now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
-            days[past] = [Standing(paper.key, paper.upvotes or 0, then.get(paper.key)) for paper in now]
+            days[past] = [
+                Standing(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
+                for paper in now
+            ]
     if failures:
         world.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
     shown = store.shown(papers) | {paper.key for paper in issue.papers}

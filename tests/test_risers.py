@@ -39,6 +39,11 @@ def test_what_was_shown_is_never_shown_again() -> None:
     assert select({YESTERDAY: standings(9, 8)}, {"a", "b"}, TODAY, 10) == ()
 
 
+def test_each_section_has_a_cut_of_its_own() -> None:
+    day = [Standing("a", 90), Standing("b", 80), Standing("c", 9, section="HN"), Standing("d", 8, section="HN")]
+    assert keys(select({YESTERDAY: day}, {"a"}, TODAY, 1)) == ["c"]
+
+
 def test_shown_papers_keep_their_place_above_the_cut() -> None:
     assert select({YESTERDAY: standings(9, 8, 7)}, {"a", "b"}, TODAY, 3) == (Riser("c", YESTERDAY, 7, 7),)
 

@@ -66,10 +66,12 @@ class FetchConfig:
 class IssueConfig:
     """What goes into the day's issue; `lifetime` is in hours from its freezing.
 
+    `sections` is ``merged``, or ``source``: then `max_papers` counts for each source's section.
     `look_back` is in calendar days, `catch_up` in days on which the source lists papers; 0 switches either off.
     """
 
     max_papers: int = 20
+    sections: str = "merged"
     min_upvotes: int = 0
     lifetime: float = 24.0
     look_back: int = 7
@@ -195,6 +197,7 @@ _FEED: Final[Table] = {
 _FETCH: Final[Table] = {"deadline": v.number(0, 3600), "max_megabytes": v.number(0, 1000), "attempts": v.whole(1, 10)}
 _ISSUE: Final[Table] = {
     "max_papers": v.whole(1, 1000),
+    "sections": v.choice("merged", "source"),
     "min_upvotes": v.whole(0, 10**9),
     "lifetime": v.number(0, 24 * 31),
     "look_back": v.whole(0, 31),
