@@ -392,6 +392,7 @@ def _readable_paper(paper: Paper) -> Paper:
         title=readable(paper.title),
         abstract=readable(paper.abstract),
         summary=readable(paper.summary) if paper.summary else None,
+        authors=tuple(map(readable, paper.authors)),  # arXiv's feeds write Andr\'e
     )
     return Paper(**{field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)})
 
