@@ -62,7 +62,7 @@ def _store(config: Config) -> str:
 def _issue(config: Config) -> str:
     """Today's issue, as far as the lint."""
     world = World()
-    day = prepare.today(config, world.now())
+    day = config.today(world.now())
     gathered = prepare.gather(config, day, world)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))

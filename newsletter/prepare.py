@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from newsletter import feed as feeds
-from newsletter.calendar import HUGGING_FACE, is_rest_day, is_stale, missed_days
+from newsletter.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
 from newsletter.issue import compose, join_duplicates
@@ -22,31 +22,31 @@ from newsletter.world import World
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the feeds gave for a day, and which of them failed with what words."""
+    """What each feed gave for a day, and which of them failed with what words."""
 
-    feeds: tuple[ParsedFeed, ...]
-    failures: tuple[str, ...] = field(default=())
+    answers: tuple[tuple[FeedConfig, ParsedFeed], ...]
+    failures: tuple[str, ...] = ()
 
-
-def today(config: Config, now: datetime) -> date:
-    """The day it is in the configured time zone."""
-    return now.astimezone(config.timezone).date()
+    @property
+    def feeds(self) -> tuple[ParsedFeed, ...]:
+        """The answers alone."""
+        return tuple(feed for _, feed in self.answers)
 
 
 def gather(config: Config, day: date, world: World, cache: feeds.Cache | None = None) -> Gathered:
     """Ask every feed for `day`. One that fails is reported and the others serve; raises FeedError when none does."""
-    parsed: list[ParsedFeed] = []
+    answers: list[tuple[FeedConfig, ParsedFeed]] = []
     failures: list[str] = []
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
         try:
             answer = feeds.fetch(url, config.fetch, cache=cache, now=world.now, sleep=world.sleep)
-            parsed.append(feeds.parse(answer.body, source, content_type=answer.content_type))
+            answers.append((source, feeds.parse(answer.body, source, content_type=answer.content_type)))
         except FeedError as error:
             failures.append(str(error))
-    if not parsed:
+    if not answers:
         raise FeedError("; ".join(failures))
-    return Gathered(tuple(parsed), tuple(failures))
+    return Gathered(tuple(answers), tuple(failures))
 
 
 def render(config: Config, issue: Issue) -> RenderedIssue:
@@ -79,16 +79,18 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     keys = (paper.key for feed in gathered.feeds for paper in feed.papers)
     shown = store.shown(keys, before=span.since if span.again else None)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
+    late = tuple(_late(gathered, shown, world.now()))
     if not issue.papers:
-        return _no_papers(issue, gathered, stale=_stale(config, gathered, world.now()))
-    for failure in gathered.failures:
-        world.warn(failure)
+        return _no_papers(issue, gathered, config.calendars, late)
+    notes = (*gathered.failures, *late)
+    for note in notes:
+        world.warn(note)
     offered = tuple(join_duplicates(paper for feed in gathered.feeds for paper in feed.papers))
     rising = () if span.again else _rising(config, issue, store, world)
     issue = replace(issue, rising=rising, since=missed[0] if missed else None)
     rendered = render(config, issue)
     verdict = _linted(rendered, world)
-    return verdict or Prepared(issue, _noted(config, issue, rendered, gathered.failures, store), offered)
+    return verdict or Prepared(issue, _noted(config, issue, rendered, notes, store), offered)
 
 
 def _noted(
@@ -109,10 +111,11 @@ def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, 
         return ()
     if span.since is not None:
         return tuple(span.since + timedelta(days=number) for number in range((day - span.since).days))
-    latest = store.latest_issue() if span.catch_up and config.issue.catch_up else None
-    if latest is None:
+    calendars = [source.calendar for source in config.feeds if _by_day(source) and source.calendar is not None]
+    latest = store.latest_issue(before=day) if span.catch_up and config.issue.catch_up else None
+    if latest is None or not calendars:
         return ()
-    return missed_days(latest.rendered.day, day, HUGGING_FACE)[-config.issue.catch_up :]
+    return missed_days(latest.rendered.day, day, calendars[0])[-config.issue.catch_up :]
 
 
 def _by_day(source: FeedConfig) -> bool:
@@ -131,7 +134,8 @@ def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
 def _merged(first: Gathered, others: Sequence[Gathered]) -> Gathered:
     every = (first, *others)
     return Gathered(
-        tuple(feed for each in every for feed in each.feeds), tuple(said for each in every for said in each.failures)
+        tuple(answer for each in every for answer in each.answers),
+        tuple(said for each in every for said in each.failures),
     )
 
 
@@ -172,30 +176,36 @@ def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
 
     Ranked by nothing, they would make a digest that looks like any other. Raises FeedError when no feed is left.
     """
-    kept: list[ParsedFeed] = []
+    kept: list[tuple[FeedConfig, ParsedFeed]] = []
     failures = list(gathered.failures)
-    for feed in gathered.feeds:
+    for source_of, feed in gathered.answers:
         source = feed.papers[0].source if feed.papers else ""
         voted = None if feed.has_votes or not feed.papers else store.last_votes(source)
         if voted is None:
-            kept.append(feed)
+            kept.append((source_of, feed))
         else:
-            failures.append(f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes")
+            failures.append(
+                f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes, "
+                "or give the feed another feeds.name if it has none any more"
+            )
     if not kept:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(kept), tuple(failures))
 
 
-def _stale(config: Config, gathered: Gathered, now: datetime) -> bool:
-    """Whether old papers are all there is because the sources are late: asked for by day, or older than their rhythm.
+def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[str]:
+    """The feeds that hold nothing new and should: those asked for a day, and those older than their rhythm.
 
     A feed that is asked for a day and gives another's papers is late, whatever their dates say.
     """
-    if any(_by_day(source) for source in config.feeds):
-        return True
-    dates = [paper.published for feed in gathered.feeds for paper in feed.papers if paper.published is not None]
-    rhythm = timedelta(days=max(source.rhythm for source in config.feeds))
-    return is_stale(max(dates, default=None), now, rhythm)
+    for source, feed in gathered.answers:
+        newest = max((paper.published for paper in feed.papers if paper.published is not None), default=None)
+        if not feed.papers or any(paper.key not in shown for paper in feed.papers):
+            continue
+        if _by_day(source):
+            yield f"{feed.papers[0].source or source.url}: gives only papers that earlier issues have shown"
+        elif is_stale(newest, now, timedelta(days=source.rhythm)):
+            yield f"{feed.papers[0].source or source.url}: nothing since {newest}, which is late for feeds.rhythm"
 
 
 def _linted(rendered: RenderedIssue, world: World) -> Report | None:
@@ -208,20 +218,21 @@ def _linted(rendered: RenderedIssue, world: World) -> Report | None:
     return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
 
 
-def _no_papers(issue: Issue, gathered: Gathered, *, stale: bool) -> Report:
+def _no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str]) -> Report:
+    """Why there is no issue; `calendars` are those of the feeds that have one."""
     if gathered.failures:
         return Report(Verdict.FEED_FAILED, "; ".join(gathered.failures), issue.day)
     if issue.left_out:
         said = f"{count(issue.left_out, 'paper')}, all left out by min_upvotes or filters"
         return Report(Verdict.FILTERED_OUT, said, issue.day)
-    if issue.skipped:
+    if issue.skipped and not issue.seen:
         unread = count(issue.skipped, "entry", "entries")
         return Report(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
-    if is_rest_day(HUGGING_FACE, issue.day):
-        return Report(Verdict.WEEKEND, f"nothing is listed on a {issue.day:%A}", issue.day)
-    if issue.seen and stale:
-        said = f"the feeds hold {count(issue.seen, 'paper')}, and earlier issues have shown them all; they are late"
-        return Report(Verdict.STALE, said, issue.day)
+    reasons = [why_empty(calendar, issue.day) for calendar in calendars]
+    if reasons and all(reasons):
+        return Report(Verdict.WEEKEND, f"nothing new is listed on {reasons[0]}", issue.day)
+    if late:
+        return Report(Verdict.STALE, "; ".join(late), issue.day)
     if issue.seen:
         return Report(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
     return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)

@@ -35,10 +35,11 @@ class Desk:
     warnings: list[str] = field(default_factory=list)
     readers: tuple[str, ...] = ("ada@example.org",)
 
-    def configure(self, more: str = "", *urls: str) -> None:
+    def configure(self, more: str = "", *feeds: str | dict[str, str]) -> None:
+        sources = [{"url": feed} if isinstance(feed, str) else feed for feed in feeds or ("{date}.json",)]
         (self.folder / "config.yaml").write_text(
             "sender: digest@news.example.org\npostal_address: 1 Example Street\nlist_id: papers.news.example.org\n"
-            f"feeds: {json.dumps([{'url': url} for url in urls or ('{date}.json',)])}\nsecret: a secret of this test\n"
+            f"feeds: {json.dumps(sources)}\nsecret: a secret of this test\n"
             f"smtp:\n  - host: 127.0.0.1\n    port: {self.inbox.port}\n{more}",
             "utf-8",
         )
@@ -50,8 +51,8 @@ class Desk:
     def config(self) -> Config:
         return load(self.folder / "config.yaml", {})
 
-    def run(self, day: date, span: Span = ONE_DAY) -> Report:
-        now = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
+    def run(self, day: date, span: Span = ONE_DAY, at: datetime | None = None) -> Report:
+        now = at or datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
         with Store.open(self.config.store, now=lambda: now) as store:
             for reader in self.readers:
                 store.add(reader)
@@ -124,6 +125,85 @@ def test_a_weekend_is_no_error(desk: Desk) -> None:
     report = desk.run(saturday)
     assert (report.verdict, report.exit) == (Verdict.WEEKEND, 0)
     assert "Saturday" in report.explanation
+
+
+def test_an_empty_holiday_says_which(desk: Desk) -> None:
+    thanksgiving = date(2026, 11, 26)
+    desk.publish(thanksgiving)
+    report = desk.run(thanksgiving)
+    assert (report.verdict, report.exit) == (Verdict.WEEKEND, 0)
+    assert "Thanksgiving" in report.explanation
+    desk.publish(thanksgiving, entry(1))
+    assert desk.run(thanksgiving).verdict is Verdict.NEW_ISSUE
+
+
+def test_arxiv_has_its_own_evenings_and_weekends(desk: Desk) -> None:
+    desk.configure("timezone: America/New_York\n", {"url": "list.json", "calendar": "arxiv"})
+    told = []
+    for number, at in enumerate(("11-20T01", "11-21T01", "11-22T12", "11-23T00", "11-23T01", "11-24T00", "11-24T02")):
+        now = datetime.fromisoformat(f"2026-{at}:30:00+00:00")
+        if number in (0, 4, 6):  # what Thursday, Sunday and Monday evening announce
+            desk.publish(MONDAY, entry(number), name="list.json")
+        report = desk.run(desk.config.today(now), at=now)
+        told.append((str(report.day), report.verdict.value))
+    assert told == [
+        ("2026-11-20", "new-issue"),  # Thursday, 20:30
+        ("2026-11-21", "weekend"),  # Friday, 20:30
+        ("2026-11-22", "weekend"),  # Sunday noon
+        ("2026-11-22", "weekend"),  # Sunday, 19:30
+        ("2026-11-23", "new-issue"),  # Sunday, 20:30
+        ("2026-11-23", "already-sent"),  # Monday, 19:30
+        ("2026-11-24", "new-issue"),  # Monday, 21:30
+    ]
+
+
+def test_a_feed_that_is_late_beside_others_is_noted_for_the_operator(desk: Desk) -> None:
+    desk.configure("alerts:\n  address: ada@example.org\n", "{date}.json", {"url": "blog.json", "name": "A blog"})
+    desk.publish(MONDAY, entry(9, publishedAt="2026-11-02"), name="blog.json")
+    desk.publish(MONDAY, entry(1))
+    desk.publish(MONDAY + timedelta(days=1), entry(2))
+    desk.run(MONDAY)
+    assert "operator" not in desk.last
+    assert desk.run(MONDAY + timedelta(days=1)).verdict is Verdict.NEW_ISSUE
+    assert "A blog: nothing since 2026-11-02" in " ".join(desk.last.split())
+
+
+def test_a_quiet_day_beside_a_feed_without_days_is_not_stale(desk: Desk) -> None:
+    desk.configure("", "{date}.json", "blog.json")
+    desk.publish(MONDAY, entry(9, publishedAt="2026-11-20"), name="blog.json")
+    desk.publish(MONDAY, entry(1))
+    desk.publish(MONDAY + timedelta(days=1))
+    desk.run(MONDAY)
+    assert desk.run(MONDAY + timedelta(days=1)).verdict is Verdict.QUIET_DAY
+
+
+def test_an_issue_of_a_clock_that_ran_ahead_hides_no_missed_days(desk: Desk) -> None:
+    days = [MONDAY + timedelta(days=n) for n in range(3)]
+    for number, day in enumerate((*days, date(2031, 1, 1))):
+        desk.publish(day, entry(number))
+    desk.run(days[0])
+    desk.run(date(2031, 1, 1))
+    assert desk.run(days[2], Span(catch_up=True)).verdict is Verdict.NEW_ISSUE
+    assert all(f"Paper number {number}" in desk.last for number in (1, 2))
+
+
+def test_a_clock_set_back_makes_no_second_issue(desk: Desk) -> None:
+    desk.publish(MONDAY, entry(1))
+    desk.run(MONDAY)
+    before = datetime(2026, 11, 23, 1, tzinfo=UTC)
+    assert desk.run(desk.config.today(before), at=before).verdict is Verdict.ALREADY_SENT
+    assert len(desk.inbox.messages) == 1
+
+
+def test_a_year_ends_on_a_day_like_others(desk: Desk) -> None:
+    for number, day in enumerate((date(2026, 12, 30), date(2026, 12, 31), date(2027, 1, 4))):
+        desk.publish(day, entry(number))
+    desk.publish(date(2027, 1, 1))
+    verdicts = [
+        desk.run(date(*day), Span(catch_up=True)).verdict for day in ((2026, 12, 30), (2027, 1, 1), (2027, 1, 4))
+    ]
+    assert verdicts == [Verdict.NEW_ISSUE, Verdict.NEW_ISSUE, Verdict.NEW_ISSUE]
+    assert ["Paper number 1" in text for text in desk.told] == [False, True, False]
 
 
 def test_votes_that_vanish_are_an_error_and_not_a_digest_ranked_by_nothing(desk: Desk) -> None:

@@ -96,9 +96,9 @@ def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, o
 
     config = app.config()
     if serve:
-        work.serve_preview(app.path, resolve_day(day, config.timezone), port, open_browser=open_browser)
+        work.serve_preview(app.path, resolve_day(day, config), port, open_browser=open_browser)
     else:
-        sys.exit(work.preview(config, resolve_day(day, config.timezone), output))
+        sys.exit(work.preview(config, resolve_day(day, config), output))
 
 
 @cli.command(short_help="Make and send the issue of the day.")
@@ -114,9 +114,9 @@ def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: 
     config = app.config()
     if since is not None and period != "day":
         raise click.UsageError("--since and --period both say which days; give one")
-    first = None if since is None else resolve_day(since, config.timezone)
-    span = span_of(period, resolve_day(day, config.timezone), first, catch_up=day is None)
-    sys.exit(work.run(config, resolve_day(day, config.timezone), span=span, dry_run=dry_run))
+    first = None if since is None else resolve_day(since, config)
+    span = span_of(period, resolve_day(day, config), first, catch_up=day is None)
+    sys.exit(work.run(config, resolve_day(day, config), span=span, dry_run=dry_run))
 
 
 @cli.command(short_help="Go on with what is still owed.")
@@ -129,7 +129,7 @@ def send(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool) -> 
     from newsletter.cli import work
 
     config = app.config()
-    day = None if issue is None else resolve_day(issue, config.timezone)
+    day = None if issue is None else resolve_day(issue, config)
     sys.exit(work.send(config, day, retry_uncertain=retry_uncertain, resume=resume))
 
 
@@ -142,7 +142,7 @@ def status(app: App, issue: Clock | None, as_json: bool) -> None:
     from newsletter.cli import work
 
     config = app.config()
-    day = None if issue is None else resolve_day(issue, config.timezone)
+    day = None if issue is None else resolve_day(issue, config)
     work.status(config, day, as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from newsletter.calendar import CALENDARS, Calendar, calendar_of, day_due
 from newsletter.config import values as v
 from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, root
 from newsletter.config.values import Secret
@@ -44,13 +46,15 @@ __all__ = [
 class FeedConfig:
     """One source. `url` may hold ``{date}``; a path is absolute here. `votes` is None, an element or a /pattern/.
 
-    `rhythm` is in working days: when its newest entry is older, the feed is stale.
+    `rhythm` is in working days: when its newest entry is older, the feed is stale. `calendar` is how it counts
+    its days; None: as the operator does.
     """
 
     url: str
     name: str | None = None
     votes: str | None = None
     rhythm: float = 5.0
+    calendar: Calendar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,15 @@ class Config:
     dkim: tuple[DkimConfig, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def calendars(self) -> tuple[Calendar, ...]:
+        """Those of the feeds that have one."""
+        return tuple(feed.calendar for feed in self.feeds if feed.calendar is not None)
+
+    def today(self, now: datetime) -> date:
+        """The day of the issue that is due at `now` (aware), in the calendars of the feeds and the operator's zone."""
+        return day_due(self.calendars, self.timezone, now)
+
     def links(self) -> Links:
         """What makes and checks the links of this publication. Raises ConfigError when there is no secret."""
         return Links(self.secret.reveal(), self.publication, [secret.reveal() for secret in self.old_secrets])
@@ -193,6 +206,7 @@ _FEED: Final[Table] = {
     "name": v.optional(v.text),
     "votes": v.optional(v.votes),
     "rhythm": v.number(0, 366),
+    "calendar": v.optional(v.choice(*CALENDARS)),
 }
 _FETCH: Final[Table] = {"deadline": v.number(0, 3600), "max_megabytes": v.number(0, 1000), "attempts": v.whole(1, 10)}
 _ISSUE: Final[Table] = {
@@ -274,7 +288,12 @@ _DKIM: Final[Table] = {"selector": v.text, "private_key_file": v.file}
 
 
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
-    return tuple(FeedConfig(**mapping(item, _FEED, required=("url",))) for item in items(place))
+    return tuple(_feed(mapping(item, _FEED, required=("url",))) for item in items(place))
+
+
+def _feed(values: dict[str, Any]) -> FeedConfig:
+    named = values.pop("calendar", None)
+    return FeedConfig(**values, calendar=CALENDARS[named] if named else calendar_of(values["url"]))
 
 
 def _fetch(place: Place) -> FetchConfig:

@@ -134,9 +134,10 @@ class Issues(Part):
         """The issue of `day`."""
         return self._issue_where(_ISSUE.where(issues.c.day == day))
 
-    def latest_issue(self) -> FrozenIssue | None:
-        """The issue of the latest day."""
-        return self._issue_where(_ISSUE.order_by(issues.c.day.desc()).limit(1))
+    def latest_issue(self, *, before: date | None = None) -> FrozenIssue | None:
+        """The issue of the latest day, or of the latest before that one."""
+        query = _ISSUE if before is None else _ISSUE.where(issues.c.day < before)
+        return self._issue_where(query.order_by(issues.c.day.desc()).limit(1))
 
     def _issue_where(self, query: Select[Any]) -> FrozenIssue | None:
         with self._db.read() as connection:
