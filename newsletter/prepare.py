@@ -76,8 +76,7 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
         gathered = _merged(gathered, [_quietly(config, each, world, store) for each in missed])
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
-    keys = (paper.key for feed in gathered.feeds for paper in feed.papers)
-    shown = store.shown(keys, before=span.since if span.again else None)
+    shown = _old(gathered, day, store, span)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     late = tuple(_late(gathered, shown, world.now()))
     if not issue.papers:
@@ -91,6 +90,19 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     rendered = render(config, issue)
     verdict = _linted(rendered, world)
     return verdict or Prepared(issue, _noted(config, issue, rendered, notes, store), offered)
+
+
+def _old(gathered: Gathered, day: date, store: Store, span: Span) -> set[str]:
+    """The keys of papers that are no news: an issue has shown them, or left them out of a list that is served again.
+
+    A list in which nothing is new is the one of an earlier day, and what was below the cut then is so still.
+    """
+    keys = {paper.key for feed in gathered.feeds for paper in feed.papers}
+    first = span.since if span.again else None
+    shown = store.shown(keys, before=first)
+    known = shown | store.offered(keys, before=first or day)
+    fresh = [feed.papers for feed in gathered.feeds if any(paper.key not in known for paper in feed.papers)]
+    return shown | (keys - {paper.key for papers in fresh for paper in papers})
 
 
 def _noted(

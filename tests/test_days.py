@@ -111,6 +111,16 @@ def test_a_batch_that_is_served_again_is_stale_and_no_new_issue(desk: Desk) -> N
     assert len(desk.inbox.messages) == 1
 
 
+def test_what_a_batch_left_out_is_no_news_when_it_is_served_again(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 2\n  look_back: 0\n")
+    days = [MONDAY + timedelta(days=n) for n in range(3)]
+    desk.publish(days[0], entry(1, 9), entry(2, 8), entry(3, 7))
+    desk.publish(days[1], entry(3, 70), entry(2, 60), entry(1, 50))
+    desk.publish(days[2], entry(3, 80), entry(4, 1))
+    assert [desk.run(day).verdict for day in days] == [Verdict.NEW_ISSUE, Verdict.STALE, Verdict.NEW_ISSUE]
+    assert "Paper number 3" in desk.last  # listed among new ones it has its chance again
+
+
 @pytest.mark.parametrize(("published", "verdict"), [("2026-11-20", Verdict.QUIET_DAY), ("2026-11-02", Verdict.STALE)])
 def test_a_feed_without_days_is_stale_only_beyond_its_rhythm(desk: Desk, published: str, verdict: Verdict) -> None:
     desk.configure("", "feed.json")

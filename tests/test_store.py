@@ -29,7 +29,7 @@ from newsletter.model import (
     Verdict,
 )
 from newsletter.store import Added, Store
-from tests.conftest import PUBLICATION
+from tests.conftest import PUBLICATION, paper
 from tests.disk import small_disk
 from tests.fakes import FakeClock
 
@@ -214,6 +214,28 @@ def test_the_latest_issue_is_of_the_latest_day_not_the_last_one_made(store: Stor
 
 
 # --- runs and feeds' answers -----------------------------------------------------------------------------------------
+
+
+def test_what_issues_have_shown_and_were_offered_is_known_by_their_days(store: Store) -> None:
+    papers = [paper(n) for n in (1, 2, 3)]
+    later = replace(RENDERED, day=DAY + timedelta(days=1))
+    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=papers[:1], offered=papers[:2])
+    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=papers[1:2], offered=papers[1:])
+    keys = [each.key for each in papers] + [f"title:{n}" for n in range(1_200)]
+    assert store.shown(keys) == set(keys[:2])
+    assert store.shown(keys, before=later.day) == set(keys[:1])
+    assert store.offered(keys, before=later.day) == set(keys[:2])
+    assert store.offered(keys, before=DAY) == set()
+    assert store.votes_then(DAY) == {each.key: each.upvotes for each in papers[:2]}
+    assert store.votes_then(DAY - timedelta(days=1)) == {}
+
+
+def test_whether_a_source_had_votes_is_what_its_last_issue_says(store: Store) -> None:
+    for number, upvotes in enumerate((5, None, 0)):
+        rendered = replace(RENDERED, day=DAY + timedelta(days=number))
+        store.freeze(rendered, PUBLICATION, lifetime=LIFETIME, papers=[paper(number, upvotes=upvotes, source="HN")])
+        assert store.last_votes("HN") == (None if upvotes is None else rendered.day)
+    assert store.last_votes("Reddit") is None
 
 
 def test_runs_are_kept_with_their_reasons_the_latest_first(store: Store, clock: FakeClock) -> None:

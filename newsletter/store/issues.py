@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Column, Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
 
 from newsletter.model import (
     ArchivedIssue,
@@ -105,15 +105,23 @@ class Issues(Part):
 
     def shown(self, keys: Iterable[str], *, before: date | None = None) -> set[str]:
         """Those of `keys` (Paper.key) that an issue has shown, or one of a day before `before`."""
+        query = select(shown.c.key)
+        if before is not None:
+            query = query.join(issues).where(issues.c.day < before)
+        return self._known(keys, query, shown.c.key)
+
+    def offered(self, keys: Iterable[str], *, before: date) -> set[str]:
+        """Those of `keys` that were listed, shown or not, when an issue of a day before `before` was made."""
+        return self._known(keys, select(listed.c.key).where(listed.c.day < before), listed.c.key)
+
+    def _known(self, keys: Iterable[str], query: Select[Any], column: Column[str]) -> set[str]:
         asked = {plain(key): key for key in keys}
         found: set[str] = set()
         waiting = list(asked)
         with self._db.read() as connection:
             for start in range(0, len(waiting), _CHUNK):
-                query = select(shown.c.key).where(shown.c.key.in_(waiting[start : start + _CHUNK]))
-                if before is not None:
-                    query = query.join(issues).where(issues.c.day < before)
-                found.update(asked[row.key] for row in connection.execute(query))
+                some = query.where(column.in_(waiting[start : start + _CHUNK]))
+                found.update(asked[row.key] for row in connection.execute(some))
         return found
 
     def last_votes(self, source: str) -> date | None:
