@@ -14,7 +14,7 @@ from typing import Any
 
 from newsletter.config import IssueConfig
 from newsletter.filters import Filters, apply
-from newsletter.model import Issue, Paper, ParsedFeed
+from newsletter.model import BY_TITLE, Issue, Paper, ParsedFeed
 
 
 def compose(
@@ -56,11 +56,20 @@ def _cut(ranked: Sequence[Paper], feeds: Sequence[ParsedFeed], rules: IssueConfi
 
 
 def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
-    """One paper per key, at the place of its first appearance, with what each listing knew."""
-    joined: dict[str, Paper] = {}
+    """One paper per identity, at the place of its first appearance, with what each listing knew."""
+    joined: list[Paper] = []
+    places: dict[str, int] = {}
     for paper in papers:
-        joined[paper.key] = _join(joined[paper.key], paper) if paper.key in joined else paper
-    return list(joined.values())
+        place = next((places[name] for name in paper.sought if name in places), None)
+        if place is None:
+            place = len(joined)
+            joined.append(paper)
+        else:
+            places.pop(joined[place].key)  # which may have been the title alone, and is an id now
+            joined[place] = _join(joined[place], paper)
+        for name in joined[place].names:
+            places.setdefault(name, place)
+    return joined
 
 
 def _with_votes(feed: ParsedFeed) -> Iterable[Paper]:
@@ -86,5 +95,7 @@ def _join(first: Paper, second: Paper) -> Paper:
         if known:
             changes[count] = max(known)
     listings = dict.fromkeys((*first.also, second.source, *second.also))
+    if first.key.startswith(BY_TITLE):  # an id tells more
+        changes["key"] = second.key
     changes["also"] = tuple(name for name in listings if name not in ("", first.source))
     return replace(first, **changes)

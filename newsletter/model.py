@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -43,6 +44,33 @@ class Paper:
     keywords: tuple[str, ...] = ()
     source: str = ""  # the name of the feed it came from, as the reader may see it
     also: tuple[str, ...] = ()  # the names of other feeds that list it
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is remembered by: its key, and its title, by which a feed without ids may list it."""
+        return (self.key,) if self.key.startswith(BY_TITLE) else (self.key, *_titled(self.title, "titled:"))
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """By which of others' `names` it is found; of two papers that both have an id, titles prove nothing."""
+        return (self.key, *_titled(self.title, "titled:" if self.key.startswith(BY_TITLE) else BY_TITLE))
+
+
+BY_TITLE: Final = "title:"
+_DISTINCT: Final = 16  # letters that tell titles apart
+
+
+def title_key(title: str) -> str:
+    """The identity of a paper without an id: the title's letters and digits; a short one, like "C++", as it is."""
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    letters = "".join(filter(str.isalnum, folded))
+    return BY_TITLE + (letters if len(letters) >= _DISTINCT else folded)
+
+
+def _titled(title: str, prefix: str) -> tuple[str, ...]:
+    """The title's identity under a prefix, if it is long enough to be one paper's."""
+    letters = title_key(title).removeprefix(BY_TITLE)
+    return (prefix + letters,) if len(letters) >= _DISTINCT else ()
 
 
 @dataclass(frozen=True, slots=True)

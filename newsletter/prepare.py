@@ -97,9 +97,10 @@ def _old(gathered: Gathered, day: date, store: Store, span: Span) -> set[str]:
 
     A list in which nothing is new is the one of an earlier day, and what was below the cut then is so still.
     """
-    keys = {paper.key for feed in gathered.feeds for paper in feed.papers}
+    papers = [paper for feed in gathered.feeds for paper in feed.papers]
+    keys = {paper.key for paper in papers}
     first = span.since if span.again else None
-    shown = store.shown(keys, before=first)
+    shown = store.shown(papers, before=first)
     known = shown | store.offered(keys, before=first or day)
     fresh = [feed.papers for feed in gathered.feeds if any(paper.key not in known for paper in feed.papers)]
     return shown | (keys - {paper.key for papers in fresh for paper in papers})
@@ -172,7 +173,7 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
             ]
     if failures:
         world.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
-    shown = store.shown(papers) | {paper.key for paper in issue.papers}
+    shown = store.shown(papers.values()) | {paper.key for paper in issue.papers}
     chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
     return tuple(Rising(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 

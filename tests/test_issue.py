@@ -12,7 +12,7 @@ from newsletter import feed as feeds
 from newsletter.config import FeedConfig, IssueConfig
 from newsletter.filters import Filters
 from newsletter.issue import compose, join_duplicates
-from newsletter.model import Paper, ParsedFeed, Skipped
+from newsletter.model import Paper, ParsedFeed, Skipped, title_key
 from tests.conftest import SHARED, paper
 
 DAY = date(2026, 11, 24)
@@ -101,6 +101,22 @@ def test_a_paper_of_several_feeds_names_them_all_and_keeps_its_highest_rank() ->
 def test_the_same_feed_on_two_days_is_one_source() -> None:
     (joined,) = join_duplicates([paper(1), paper(1), paper(1, source="HN"), paper(1, source="HN")])
     assert (joined.source, joined.also) == ("Hugging Face", ("HN",))
+
+
+@pytest.mark.parametrize("bare_first", [True, False])
+def test_a_listing_without_an_id_is_joined_by_its_title(bare_first: bool) -> None:
+    title = "Reading by Lighthouse at Night"
+    with_id = paper(1, title=title, upvotes=3)
+    bare = paper(9, key=title_key(title), title=title, source="HN", upvotes=9)
+    other = paper(2, title=title)
+    (joined, second) = join_duplicates([bare, with_id, other] if bare_first else [with_id, bare, other])
+    assert (joined.key, joined.upvotes, {joined.source, *joined.also}) == (with_id.key, 9, {"Hugging Face", "HN"})
+    assert second == other
+
+
+def test_short_titles_are_no_identity_of_papers_with_ids() -> None:
+    papers = [paper(1, title="Owls"), paper(9, key=title_key("Owls"), title="Owls")]
+    assert join_duplicates(papers) == papers
 
 
 def test_sections_stand_in_the_order_of_the_feeds_each_with_its_own_cut() -> None:

@@ -27,6 +27,7 @@ from newsletter.model import (
     Subscriber,
     SubscriberStatus,
     Verdict,
+    title_key,
 )
 from newsletter.store import Added, Store
 from tests.conftest import PUBLICATION, paper
@@ -221,13 +222,25 @@ def test_what_issues_have_shown_and_were_offered_is_known_by_their_days(store: S
     later = replace(RENDERED, day=DAY + timedelta(days=1))
     store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=papers[:1], offered=papers[:2])
     store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=papers[1:2], offered=papers[1:])
-    keys = [each.key for each in papers] + [f"title:{n}" for n in range(1_200)]
-    assert store.shown(keys) == set(keys[:2])
-    assert store.shown(keys, before=later.day) == set(keys[:1])
+    others = [paper(n) for n in range(10, 1_210)]
+    keys = [each.key for each in (*papers, *others)]
+    assert store.shown([*papers, *others]) == set(keys[:2])
+    assert store.shown([*papers, *others], before=later.day) == set(keys[:1])
     assert store.offered(keys, before=later.day) == set(keys[:2])
     assert store.offered(keys, before=DAY) == set()
     assert store.votes_then(DAY) == {each.key: each.upvotes for each in papers[:2]}
     assert store.votes_then(DAY - timedelta(days=1)) == {}
+
+
+def test_a_paper_is_known_by_its_title_to_feeds_without_ids_and_by_its_id_to_others(store: Store) -> None:
+    title = "A title that is long enough"
+    with_id, bare = paper(1, title=title), paper(1, title=f"{title}!", key=title_key(title))
+    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=[with_id])
+    assert store.shown([bare, paper(2, title=title), paper(3, key="title:owls", title="Owls")]) == {bare.key}
+    later = replace(RENDERED, day=DAY + timedelta(days=1))
+    other = paper(9, title="Another title that is long enough")
+    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=[replace(other, key=title_key(other.title))])
+    assert store.shown([other, paper(8)]) == {other.key}
 
 
 def test_whether_a_source_had_votes_is_what_its_last_issue_says(store: Store) -> None:

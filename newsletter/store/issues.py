@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
@@ -83,8 +83,9 @@ class Issues(Part):
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
-            {"key": plain(paper.key), "issue_id": issue_id, "source": plain(paper.source), "upvotes": paper.upvotes}
+            {"key": plain(name), "issue_id": issue_id, "source": plain(paper.source), "upvotes": paper.upvotes}
             for paper in papers
+            for name in paper.names
         ]
         if rows:  # on conflict: it was in two issues, and the first counts
             statement = self._db.insert(shown).on_conflict_do_nothing(index_elements=[shown.c.key])
@@ -103,12 +104,13 @@ class Issues(Part):
             rows = connection.execute(select(listed.c.key, listed.c.upvotes).where(listed.c.day == day))
             return {row.key: row.upvotes for row in rows}
 
-    def shown(self, keys: Iterable[str], *, before: date | None = None) -> set[str]:
-        """Those of `keys` (Paper.key) that an issue has shown, or one of a day before `before`."""
+    def shown(self, papers: Collection[Paper], *, before: date | None = None) -> set[str]:
+        """The keys of those papers that an issue has shown, or one of a day before `before`."""
         query = select(shown.c.key)
         if before is not None:
             query = query.join(issues).where(issues.c.day < before)
-        return self._known(keys, query, shown.c.key)
+        found = self._known((name for paper in papers for name in paper.sought), query, shown.c.key)
+        return {paper.key for paper in papers if not found.isdisjoint(paper.sought)}
 
     def offered(self, keys: Iterable[str], *, before: date) -> set[str]:
         """Those of `keys` that were listed, shown or not, when an issue of a day before `before` was made."""
