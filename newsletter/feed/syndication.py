@@ -35,8 +35,10 @@ _FEEDS: Final = frozenset({"rss", "feed", "rdf", "channel"})
 _PAGES: Final = frozenset({"html", "head", "body", "title", "meta", "script", "div", "p", "h1", "center", "br", "b"})
 _PAGE_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
-# Each reference is a step of its own to a forgiving parser; the real feed with the most has 300,000 in ten megabytes.
-_MOST_REFERENCES: Final = 600_000
+_MARKUP: Final = frozenset({"text/html", "application/xhtml+xml"})
+
+# Each reference is a step of its own to a forgiving parser; escaped HTML has at most a million in ten megabytes.
+_MOST_REFERENCES: Final = 2_000_000
 # The SAX reader of the standard library looks each attribute up in a list, and the forgiving one copies what might be a
 # tag at each step: quadratic in time and memory.
 _MONSTROUS_TAG: Final = re.compile(r"<(?![!?])(?:[^<>=]*+(?:=[^<>=]*+){100}|[^<>]{200000})")
@@ -44,7 +46,6 @@ _MONSTROUS_TAG: Final = re.compile(r"<(?![!?])(?:[^<>=]*+(?:=[^<>=]*+){100}|[^<>
 # eight seconds; a word of 45,000 letters alone makes as many.
 _LONG_WORD: Final = re.compile(r"[A-Za-z0-9_.+-]{100,}+")
 _MOST_STEPS: Final = 2_000_000_000
-_MARKUP: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
 def read(text: str, votes: str | None, source: str | None, url: str) -> ParsedFeed:
