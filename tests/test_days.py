@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -368,3 +369,82 @@ def test_all_real_days_in_order_show_each_paper_once(desk: Desk) -> None:
             shown += [line for line in desk.last.splitlines() if line.startswith("https://huggingface.co/papers/")]
             assert desk.run(day).verdict is Verdict.ALREADY_SENT
     assert len(shown) == len(set(shown))
+
+
+@pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")
+def test_real_days_with_gaps_repeats_a_stale_and_a_dead_day(desk: Desk) -> None:
+    for path in HF_DAYS:
+        (desk.folder / path.name).write_bytes(path.read_bytes())
+    listed = {date.fromisoformat(path.stem) for path in HF_DAYS}
+    days = [date(2026, 8, 14) + timedelta(days=n) for n in range(14)]
+    for day in days:
+        if day not in listed:
+            desk.publish(day)
+    again, dead = days[10], days[11]  # Monday and Tuesday of the week after
+    (desk.folder / f"{again}.json").write_bytes((desk.folder / "2026-08-21.json").read_bytes())
+    (desk.folder / f"{dead}.json").unlink()
+    desk.publish(days[12], entry(1), entry(2))
+    told = {}
+    for day in days:
+        if day in (date(2026, 8, 18), date(2026, 8, 19)):
+            continue  # the machine is off
+        told[day.day] = desk.run(day, Span(catch_up=True)).verdict.value
+        repeated = desk.run(day, Span(catch_up=True)).verdict.value
+        assert repeated == ("already-sent" if told[day.day] == "new-issue" else told[day.day])
+    assert told == {
+        14: "quiet-day",
+        15: "weekend",
+        16: "weekend",
+        17: "new-issue",
+        20: "new-issue",
+        21: "new-issue",
+        22: "weekend",
+        23: "weekend",
+        24: "stale",
+        25: "feed-failed",
+        26: "new-issue",
+        27: "quiet-day",
+    }
+    merged = desk.told[1]
+    assert "18 August 2026 to 20 August 2026" in merged
+    shown = [
+        line for text in desk.told for line in text.splitlines() if line.startswith("https://huggingface.co/papers/")
+    ]
+    assert len(shown) == len(set(shown))
+    assert len(desk.told) == 4
+
+
+@pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")
+def test_the_real_paper_that_was_listed_on_two_days_is_shown_once(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 100\n")
+    for day in ("2026-04-10", "2026-04-16"):
+        (desk.folder / f"{day}.json").write_bytes((SHARED / "data" / "hf" / f"{day}.json").read_bytes())
+        assert desk.run(date.fromisoformat(day)).verdict is Verdict.NEW_ISSUE
+    assert ["huggingface.co/papers/2604.07429" in text for text in desk.told] == [True, False]
+
+
+@pytest.mark.skipif(not HF_DAYS, reason="no real data: ../shared/data is not beside this checkout")
+def test_real_feeds_of_six_kinds_make_one_issue(desk: Desk) -> None:
+    feeds = SHARED / "data" / "feeds"
+    desk.configure(
+        "issue:\n  max_papers: 100\n",
+        {"url": str(SHARED / "data" / "hf" / "{date}.json")},
+        *(
+            {"url": str(feeds / name), "name": called}
+            for name, called in (
+                ("arxiv_cs.AI_20250820.atom.xml", "arXiv cs.AI"),
+                ("reddit_ml_top_20250703.atom.xml", "r/MachineLearning"),
+                ("hnrss_newest_20240311.rss.xml", "Hacker News"),
+                ("stackexchange_python_rank_excerpt.atom.xml", "Stack Overflow"),
+                ("jsonfeed_example_1.json", "A blog"),
+            )
+        ),
+    )
+    assert desk.run(date(2026, 8, 20)).verdict is Verdict.NEW_ISSUE
+    kickers = re.findall(r"^#\d+ (?:· ▲ (-?\d+) upvotes? )?(?:· \d+ \w+ \d{4} )?· (.+?)\r?$", desk.last, re.MULTILINE)
+    votes = [int(upvotes) for upvotes, _ in kickers if upvotes]
+    assert votes == sorted(votes, reverse=True)
+    assert {source for _, source in kickers} >= {
+        *("Hugging Face", "arXiv cs.AI", "r/MachineLearning", "Hacker News", "Stack Overflow", "A blog")
+    }
+    assert not any(upvotes for upvotes, source in kickers if source in ("arXiv cs.AI", "A blog"))
