@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from newsletter import feed as feeds
 from newsletter.calendar import Calendar, is_stale, missed_days, why_empty
@@ -18,6 +19,8 @@ from newsletter.risers import Rule, Standing, select
 from newsletter.store import Store
 from newsletter.words import count
 from newsletter.world import World
+
+_NOTES: Final = 10  # in the operator's copy
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     missed = _missed(config, day, store, span)
     try:
         gathered = _with_their_votes(gather(config, day, world, store), store)
-        gathered = _merged(gathered, [_quietly(config, each, world, store) for each in missed])
+        gathered = _merged(config, gathered, [_quietly(config, each, world, store) for each in missed])
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
     shown = _old(gathered, day, store, span)
@@ -114,6 +117,8 @@ def _noted(
     reader = store.find(address) if notes and address else None
     if reader is None:
         return rendered
+    if len(notes) > _NOTES:
+        notes = (*notes[:_NOTES], f"and {len(notes) - _NOTES} more, which the run has printed")
     noted = render(config, replace(issue, notes=notes))
     return replace(rendered, operator=OperatorCopy(reader.ref, noted.html, noted.text))
 
@@ -144,10 +149,13 @@ def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
         return Gathered((), (str(error),))
 
 
-def _merged(first: Gathered, others: Sequence[Gathered]) -> Gathered:
+def _merged(config: Config, first: Gathered, others: Sequence[Gathered]) -> Gathered:
+    """The answers of several days, those of one feed together: feeds stay in the order of the config."""
     every = (first, *others)
+    order = {source: number for number, source in enumerate(config.feeds)}
+    answers = [answer for each in every for answer in each.answers]
     return Gathered(
-        tuple(answer for each in every for answer in each.answers),
+        tuple(sorted(answers, key=lambda answer: order[answer[0]])),
         tuple(said for each in every for said in each.failures),
     )
 
@@ -234,7 +242,7 @@ def _linted(rendered: RenderedIssue, world: World) -> Report | None:
 def _no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str]) -> Report:
     """Why there is no issue; `calendars` are those of the feeds that have one."""
     if gathered.failures:
-        return Report(Verdict.FEED_FAILED, "; ".join(gathered.failures), issue.day)
+        return Report(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)), issue.day)
     if issue.left_out:
         said = f"{count(issue.left_out, 'paper')}, all left out by min_upvotes or filters"
         return Report(Verdict.FILTERED_OUT, said, issue.day)

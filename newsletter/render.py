@@ -209,7 +209,7 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "ranked_by_votes": issue.ranked_by_votes,
         "papers": cards,
         "rising": [_rising(rising, issue, layout) for rising in issue.rising],
-        "more": _more(len(issue.papers) - len(cards), issue.left_out),
+        "more": _more(len(issue.papers) - len(cards), issue),
         "notes": list(issue.notes),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
@@ -335,8 +335,17 @@ def _subject(issue: Issue) -> str:
     votes = f" (▲ {first.upvotes})" if first.upvotes else ""
     rest = len(issue.papers) - 1
     end = f"{votes} and {rest} more" if rest else votes
-    begin = f"{issue.day.day} {_MONTHS[issue.day.month - 1][:3]}: "
+    begin = f"{_days(issue)}: "
     return begin + textwrap.shorten(first.title, _SUBJECT - len(begin) - len(end), placeholder="…") + end
+
+
+def _days(issue: Issue) -> str:
+    """24 Nov, or of several days 18–24 Nov."""
+    last, first = short_date(issue.day).rsplit(" ", 1)[0], issue.since
+    if first is None:
+        return last
+    same = (first.year, first.month) == (issue.day.year, issue.day.month)
+    return f"{first.day if same else short_date(first).rsplit(' ', 1)[0]}–{last}"
 
 
 def _preheader(issue: Issue) -> str:
@@ -350,13 +359,14 @@ def _minutes(cards: list[dict[str, Any]]) -> int:
     return max(1, round(words / _WORDS_PER_MINUTE))
 
 
-def _more(not_shown: int, left_out: int) -> str:
+def _more(not_shown: int, issue: Issue) -> str:
     """What the mail does not show, and why."""
     parts = []
     if not_shown:
         parts.append(f"and {not_shown} more that did not fit into a mail")
-    if left_out:
-        parts.append(f"{_count(left_out, 'paper')} of the day did not make the cut")
+    if issue.left_out:
+        days = "these days" if issue.since else "the day"
+        parts.append(f"{_count(issue.left_out, 'paper')} of {days} did not make the cut")
     said = "; ".join(parts)
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 

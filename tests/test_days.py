@@ -269,6 +269,7 @@ def test_after_missed_days_there_is_one_merged_issue(desk: Desk) -> None:
     assert len(desk.inbox.messages) == 2
     assert all(f"Paper number {number}" in desk.last for number in (1, 2, 3))
     assert "24 November 2026 to 26 November 2026" in desk.last
+    assert str(desk.inbox.messages[-1]["Subject"]).startswith("24–26 Nov: Paper number")
 
 
 def test_an_explicit_day_is_only_that_day(desk: Desk) -> None:
@@ -285,6 +286,16 @@ def test_a_missed_day_that_cannot_be_had_costs_only_itself(desk: Desk) -> None:
     desk.run(MONDAY)
     assert desk.run(MONDAY + timedelta(days=2), Span(catch_up=True)).verdict is Verdict.NEW_ISSUE
     assert any("2026-11-24.json" in warning for warning in desk.warnings)
+
+
+def test_a_weekly_issue_has_its_sections_in_the_order_of_the_config(desk: Desk) -> None:
+    desk.configure("issue:\n  sections: source\n", {"url": "{date}.json", "name": "HF"}, {"url": "b.json", "name": "B"})
+    desk.publish(MONDAY, entry(1))
+    sunday = MONDAY + timedelta(days=6)
+    desk.publish(sunday)
+    desk.publish(sunday, entry(2), name="b.json")
+    desk.run(sunday, span_of("week", sunday, None, catch_up=False))
+    assert re.findall(r"^={72}\r?\n(\w+)", desk.last, re.MULTILINE) == ["HF", "B"]
 
 
 def test_a_weekly_issue_ranks_the_whole_week_and_may_repeat_its_days(desk: Desk) -> None:

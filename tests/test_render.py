@@ -174,6 +174,20 @@ def test_late_risers_have_a_section_and_say_since_which_day() -> None:
     assert "rising since Monday, +63" in rendered.text
 
 
+@pytest.mark.parametrize(
+    ("since", "begins"),
+    [
+        (date(2026, 11, 18), "18–24 Nov: "),
+        (date(2026, 10, 26), "26 Oct–24 Nov: "),
+        (date(2025, 11, 24), "24 Nov–24 Nov: "),
+    ],
+)
+def test_an_issue_of_several_days_says_which(since: date, begins: str) -> None:
+    rendered = Renderer(PUBLICATION).issue(replace(issue(), since=since, left_out=3))
+    assert rendered.subject.startswith(begins)
+    assert "3 papers of these days did not make the cut." in rendered.text
+
+
 def test_what_did_not_make_the_cut_is_said() -> None:
     rendered = Renderer(PUBLICATION).issue(replace(issue(), left_out=12))
     for part in (rendered.html, rendered.text):
