@@ -41,13 +41,13 @@ class Rule:
     """How far to look back, in calendar days, and how many risers one issue may carry.
 
     The figures come from replaying real days (`python -m tests.simulate`). Seven days: each day less loses about one
-    of a hundred papers, and after a week the rest is not news. Two cards: a section stays short on every day, and few
+    of a hundred papers, and after a week the rest is not news. Three cards: a section stays short on every day, and few
     runs find more; those wait for the next run. There is no margin over the cut: asking for a lead of three votes
     saves one card in thirty and loses papers that belong to the day's top.
     """
 
     look_back: int = 7
-    max_cards: int = 2
+    max_cards: int = 3
 
 
 def select(

@@ -79,7 +79,7 @@ class IssueConfig:
     min_upvotes: int = 0
     lifetime: float = 24.0
     look_back: int = 7
-    max_rising: int = 2
+    max_rising: int = 3
     catch_up: int = 5
 
 
