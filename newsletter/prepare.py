@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -59,11 +59,11 @@ def render(config: Config, issue: Issue) -> RenderedIssue:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An issue, its rendering, and the papers it was chosen from."""
+    """An issue, its rendering, and the papers it was chosen from, by the day they were listed on."""
 
     issue: Issue
     rendered: RenderedIssue
-    offered: tuple[Paper, ...]
+    offered: Mapping[date, Sequence[Paper]]
 
     @property
     def shown(self) -> tuple[Paper, ...]:
@@ -75,10 +75,11 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     """The day's issue, or the verdict that says why there is none."""
     missed = _missed(config, day, store, span)
     try:
-        gathered = _with_their_votes(gather(config, day, world, store), store)
-        gathered = _merged(config, gathered, [_quietly(config, each, world, store) for each in missed])
+        days = {day: _with_their_votes(gather(config, day, world, store), store)}
+        days |= {each: _quietly(config, each, world, store) for each in missed}
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
+    gathered = _merged(config, days.values())
     shown = _old(gathered, day, store, span)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     late = tuple(_late(gathered, shown, world.now()))
@@ -87,7 +88,10 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     notes = (*gathered.failures, *late)
     for note in notes:
         world.warn(note)
-    offered = tuple(join_duplicates(paper for feed in gathered.feeds for paper in feed.papers))
+    offered = {
+        listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
+        for listed_on, each in days.items()
+    }
     rising = () if span.again else _rising(config, issue, store, world)
     issue = replace(issue, rising=rising, since=missed[0] if missed else None)
     rendered = render(config, issue)
@@ -149,9 +153,8 @@ def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
         return Gathered((), (str(error),))
 
 
-def _merged(config: Config, first: Gathered, others: Sequence[Gathered]) -> Gathered:
+def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     """The answers of several days, those of one feed together: feeds stay in the order of the config."""
-    every = (first, *others)
     order = {source: number for number, source in enumerate(config.feeds)}
     answers = [answer for each in every for answer in each.answers]
     return Gathered(

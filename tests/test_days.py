@@ -260,6 +260,20 @@ def test_a_paper_that_rises_above_the_cut_later_comes_once_with_what_it_gained(d
     assert "▲ 45 upvotes · rising since Monday, +44" in desk.told[1]
 
 
+def test_the_days_of_a_merged_issue_are_looked_at_again_too(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 2\n")
+    days = [MONDAY + timedelta(days=n) for n in range(4)]
+    desk.publish(days[0], entry(1))
+    desk.publish(days[1], entry(2, 9), entry(3, 8), entry(4, 1))
+    desk.publish(days[2], entry(5, 7))
+    desk.publish(days[3], entry(6))
+    desk.run(days[0])
+    desk.run(days[2], Span(catch_up=True))
+    desk.publish(days[1], entry(2, 9), entry(3, 8), entry(4, 30))
+    desk.run(days[3])
+    assert "rising since Tuesday, +29" in desk.last
+
+
 def test_after_missed_days_there_is_one_merged_issue(desk: Desk) -> None:
     days = [MONDAY + timedelta(days=n) for n in range(4)]
     for number, day in enumerate(days):

@@ -220,8 +220,8 @@ def test_the_latest_issue_is_of_the_latest_day_not_the_last_one_made(store: Stor
 def test_what_issues_have_shown_and_were_offered_is_known_by_their_days(store: Store) -> None:
     papers = [paper(n) for n in (1, 2, 3)]
     later = replace(RENDERED, day=DAY + timedelta(days=1))
-    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=papers[:1], offered=papers[:2])
-    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=papers[1:2], offered=papers[1:])
+    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=papers[:1], offered={DAY: papers[:2]})
+    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=papers[1:2], offered={later.day: papers[1:]})
     others = [paper(n) for n in range(10, 1_210)]
     keys = [each.key for each in (*papers, *others)]
     assert store.shown([*papers, *others]) == set(keys[:2])

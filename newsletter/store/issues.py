@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
@@ -53,13 +53,14 @@ class Issues(Part):
         *,
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
-        offered: Sequence[Paper] = (),
+        offered: Mapping[date, Sequence[Paper]] | None = None,
     ) -> FrozenIssue:
         """Keep the issue and one PENDING delivery for each reader who wants it, all in one transaction.
 
         That is who is active, not paused, and has not chosen other weekdays than the issue's.
-        `papers` are those it shows, which no later issue is to show again; `offered` all it was made from. There is one
-        issue a day: when it exists already, it is returned as it is, and nothing changes.
+        `papers` are those it shows, which no later issue is to show again; `offered` all it was made from,
+        by the day they were listed on. There is one issue a day: when it exists already, it is returned as it is, and
+        nothing changes.
         """
         with self._db.write() as connection:
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
@@ -67,7 +68,7 @@ class Issues(Part):
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
                 _insert_deliveries(connection, issue_id, rendering_id, rendered.day)
                 self._insert_shown(connection, issue_id, papers)
-                self._insert_listed(connection, rendered.day, offered)
+                self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
 
     def _insert_issue(self, connection: Connection, day: date, lifetime: timedelta) -> int | None:
@@ -91,15 +92,19 @@ class Issues(Part):
             statement = self._db.insert(shown).on_conflict_do_nothing(index_elements=[shown.c.key])
             connection.execute(statement, rows)
 
-    def _insert_listed(self, connection: Connection, day: date, offered: Sequence[Paper]) -> None:
-        connection.execute(delete(listed).where(listed.c.day < day - _LISTED_FOR))
-        rows = [{"day": day, "key": plain(paper.key), "upvotes": paper.upvotes} for paper in offered]
+    def _insert_listed(self, connection: Connection, today: date, offered: Mapping[date, Sequence[Paper]]) -> None:
+        connection.execute(delete(listed).where(listed.c.day < today - _LISTED_FOR))
+        rows = [
+            {"day": day, "key": plain(paper.key), "upvotes": paper.upvotes}
+            for day, papers in offered.items()
+            for paper in papers
+        ]
         if rows:
             statement = self._db.insert(listed).on_conflict_do_nothing(index_elements=[listed.c.day, listed.c.key])
             connection.execute(statement, rows)
 
     def votes_then(self, day: date) -> dict[str, int | None]:
-        """The upvotes that each paper had when the issue of `day` was made, by Paper.key; empty without an issue."""
+        """The upvotes each paper of `day` had when an issue took that day in, by Paper.key; empty when none has."""
         with self._db.read() as connection:
             rows = connection.execute(select(listed.c.key, listed.c.upvotes).where(listed.c.day == day))
             return {row.key: row.upvotes for row in rows}
