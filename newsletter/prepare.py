@@ -227,7 +227,7 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
         if not feed.papers or any(paper.key not in shown for paper in feed.papers):
             continue
         if _by_day(source):
-            yield f"{feed.papers[0].source or source.url}: gives only papers that earlier issues have shown"
+            yield f"{feed.papers[0].source or source.url}: lists only papers of earlier days"
         elif is_stale(newest, now, timedelta(days=source.rhythm)):
             yield f"{feed.papers[0].source or source.url}: nothing since {newest}, which is late for feeds.rhythm"
 

@@ -99,6 +99,8 @@ def _reported(
 
 def _alert(config: Config, store: Store, report: Report) -> None:
     """Write to the operator when there has been no issue for too long. A mail that fails is said, and no verdict."""
+    if config.alerts.address is None:
+        return
     from newsletter import alert
 
     try:
