@@ -120,6 +120,14 @@ class Rising:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """How many votes a paper has won since the issue of `day`, which knew it too."""
+
+    day: date
+    votes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """The day's selection, ranked: `papers[0]` is number 1. Content only; nothing about looks or readers."""
 
@@ -133,6 +141,7 @@ class Issue:
     pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
     rising: tuple[Rising, ...] = ()
     since: date | None = None  # the first day of several that are merged, after days without a run
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # how votes have moved, by the paper's key
     notes: tuple[str, ...] = ()  # what went wrong, for the operator's copy alone
 
 

@@ -13,7 +13,7 @@ from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
 from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
-from newsletter.model import Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
+from newsletter.model import Gain, Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
 from newsletter.render import Renderer
 from newsletter.risers import Rule, Standing, select
 from newsletter.store import Store
@@ -93,7 +93,8 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
         for listed_on, each in days.items()
     }
     rising = () if span.again else _rising(config, issue, store, world)
-    issue = replace(issue, rising=rising, since=missed[0] if missed else None)
+    gains = _gains(issue, sorted(days), store) if span.again else {}
+    issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None)
     rendered = render(config, issue)
     verdict = _linted(rendered, world)
     return verdict or Prepared(issue, _noted(config, issue, rendered, notes, store), offered)
@@ -111,6 +112,16 @@ def _old(gathered: Gathered, day: date, store: Store, span: Span) -> set[str]:
     known = shown | store.offered(keys, before=first or day)
     fresh = [feed.papers for feed in gathered.feeds if any(paper.key not in known for paper in feed.papers)]
     return shown | (keys - {paper.key for papers in fresh for paper in papers})
+
+
+def _gains(issue: Issue, days: Sequence[date], store: Store) -> dict[str, Gain]:
+    """What the papers of an issue over several days have won since the first issue that knew them."""
+    then: dict[str, tuple[date, int]] = {}
+    for day in days:
+        for key, upvotes in store.votes_then(day).items():
+            then.setdefault(key, (day, upvotes or 0))
+    known = [(paper, *then[paper.key]) for paper in issue.papers if paper.key in then and paper.upvotes is not None]
+    return {paper.key: Gain(day, paper.upvotes - votes) for paper, day, votes in known if paper.upvotes}
 
 
 def _noted(

@@ -233,6 +233,7 @@ def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any
         paper, rank = issue.papers[at], ranks[at]
         card = _card(rank, paper, layout, full=rank <= full)
         card["why"] = issue.pinned.get(paper.key, "")
+        card["moved"] = _moved(paper, issue) if rank <= full else ""
         card["source"] = _listed(paper, sections) if several else ""
         card["section"] = paper.source if sections > 1 and rank == 1 else ""
         card["level"] = 3 if sections > 1 else 2
@@ -293,10 +294,21 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, A
 def _rising(rising: Rising, issue: Issue, layout: Layout) -> dict[str, Any]:
     """A late riser: a compact row that says since when it rises, and by how much."""
     paper = rising.paper
-    since = f"{rising.day:%A}" if issue.day - rising.day < _WEEK else short_date(rising.day)
+    since = _since(rising.day, issue)
     source = _listed(paper, 1) if _several(issue) else ""
     own = {"since": since, "gained": rising.gained, "source": source, "level": 3}
     return _card(0, paper, layout, full=False) | own | {"links": _links("rising", paper)}
+
+
+def _moved(paper: Paper, issue: Issue) -> str:
+    """``+41 since Tuesday``, where a paper has won votes since an earlier issue."""
+    gain = issue.gains.get(paper.key)
+    return f"+{gain.votes} since {_since(gain.day, issue)}" if gain and gain.votes > 0 else ""
+
+
+def _since(day: date, issue: Issue) -> str:
+    """The weekday, or the date where that would not say which."""
+    return f"{day:%A}" if issue.day - day < _WEEK else short_date(day)
 
 
 def authors(paper: Paper) -> str:

@@ -316,11 +316,14 @@ def test_a_weekly_issue_ranks_the_whole_week_and_may_repeat_its_days(desk: Desk)
     for number in range(3):
         desk.publish(MONDAY + timedelta(days=number), entry(number, upvotes=10 * number))
     desk.run(MONDAY)
+    desk.publish(MONDAY, entry(0, upvotes=9))
     sunday = MONDAY + timedelta(days=6)
     desk.publish(sunday)
     assert desk.run(sunday, span_of("week", sunday, None, catch_up=False)).verdict is Verdict.NEW_ISSUE
     places = [desk.last.index(f"Paper number {number}") for number in (2, 1, 0)]
     assert places == sorted(places)
+    assert re.findall(r"▲ 9 upvotes · \+9 since Monday", desk.last)
+    assert desk.last.count(" since ") == 1
     later = sunday + timedelta(days=7)
     assert desk.run(later, span_of("week", later, None, catch_up=False)).verdict is not Verdict.NEW_ISSUE
 
