@@ -390,6 +390,16 @@ def test_the_rate_holds_at_the_server_too() -> None:
         assert time.monotonic() - began >= 1.5  # 30 gaps of 1/20 s: no machine makes them shorter
 
 
+def test_a_limit_that_allows_a_copy_by_now_is_not_waited_for() -> None:
+    with smtpd() as server:
+        sending = transport(server, rate=20.0)
+        sending.send(envelope())
+        assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == ([], [])
+        assert 0 < sending.pool._patience(hungry=True) <= 0.05
+        time.sleep(0.06)  # as a slow commit does
+        assert sending.pool._patience(hungry=True) == 0
+
+
 def test_what_was_sent_in_the_last_24_hours_counts_against_the_day() -> None:
     with smtpd() as server:
         name = f"127.0.0.1:{server.port}"

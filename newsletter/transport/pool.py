@@ -355,11 +355,13 @@ class Pool:
         now = self._monotonic()
         waits = [1.0]
         for relay in self._relays if hungry else ():
-            if relay.error is None and relay.lines:
-                waits += [window.allowed_at(now) - now for window in relay.windows]
-            elif relay.error is None and not relay.opening:
-                waits.append(max(0.0, relay.not_before - now))
-        return min((wait for wait in waits if wait > 0), default=1.0)
+            if relay.error is not None:
+                continue
+            if relay.takers:  # all of its limits must allow a copy; perhaps they do by now
+                waits.append(max((window.allowed_at(now) - now for window in relay.windows), default=0.0))
+            elif not relay.lines and not relay.opening:
+                waits.append(relay.not_before - now)
+        return max(0.0, min(waits))
 
     def _flush(self) -> list[Event]:
         while self._leaving:  # only now: a QUIT, too, says that we have read what was answered
@@ -439,7 +441,7 @@ class Pool:
                 self._judge(line.relay, event.outcome)
             elif isinstance(event, Down):
                 self._ended(line, event, carried=carried)
-        if line.session.free:
+        if line.session.free and (line.session.idle or not line.full):
             line.relay.takers[line] = None
         return events
 
