@@ -331,12 +331,24 @@ def test_only_a_far_server_gets_the_next_envelope_before_it_has_answered_the_mes
         assert session.free is far
 
 
-def test_a_server_is_far_when_no_answer_of_it_comes_soon() -> None:
-    for slow, far in (({"EHLO": 0.05}, False), ({"EHLO": 0.05, "MAIL": 0.05}, True)):  # busy just then, or always so
-        with smtpd(Script(extensions=("PIPELINING",), slow=slow)) as server:
-            sending = transport(server)
-            assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
-            assert [line.session.far for relay in sending.pool._relays for line in relay.lines] == [far]
+@pytest.mark.parametrize(("quick", "far"), [(1, False), (0, True)])
+def test_a_server_is_far_when_none_of_many_answers_came_soon(quick: int, far: bool) -> None:
+    with smtpd(Script(extensions=("PIPELINING",), slow={"MAIL": 0.03}, quick=quick)) as server:
+        sending = transport(server)
+        sending.send_all([envelope()] * 33)
+        assert [line.session.far for relay in sending.pool._relays for line in relay.lines] == [far]
+
+
+def test_a_connection_says_goodbye_only_when_what_it_was_answered_can_have_been_noted() -> None:
+    with smtpd() as server:
+        sending = transport(server, messages_per_connection=1)
+        assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
+        sending.pool.offer(lambda: Copy(DELIVERY, envelope()))
+        time.sleep(0.1)
+        assert "QUIT" not in server.commands
+        sending.pool.turn(hungry=True)
+        while "QUIT" not in server.commands:
+            time.sleep(0.01)
 
 
 def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> None:
@@ -376,6 +388,16 @@ def test_the_rate_holds_at_the_server_too() -> None:
         began = time.monotonic()
         sending.send_all([envelope()] * 31)
         assert time.monotonic() - began >= 1.5  # 30 gaps of 1/20 s: no machine makes them shorter
+
+
+def test_a_limit_that_allows_a_copy_by_now_is_not_waited_for() -> None:
+    with smtpd() as server:
+        sending = transport(server, rate=20.0)
+        sending.send(envelope())
+        assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == ([], [])
+        assert 0 < sending.pool._patience(hungry=True) <= 0.05
+        time.sleep(0.06)  # as a slow commit does
+        assert sending.pool._patience(hungry=True) == 0
 
 
 def test_what_was_sent_in_the_last_24_hours_counts_against_the_day() -> None:

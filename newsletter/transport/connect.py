@@ -6,7 +6,6 @@ import re
 import smtplib
 import socket
 import ssl
-import time
 from dataclasses import dataclass
 
 from newsletter.config import SmtpConfig
@@ -16,14 +15,10 @@ from newsletter.transport.session import one_line
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connected, secured and logged in socket, and what the server offered to EHLO (lower case, with parameters).
-
-    `round_trip` is how long it took to answer EHLO, in seconds.
-    """
+    """A connected, secured and logged in socket, and what the server offered to EHLO (lower case, with parameters)."""
 
     socket: socket.socket
     extensions: dict[str, str]
-    round_trip: float
 
 
 def name(server: SmtpConfig) -> str:
@@ -34,7 +29,7 @@ def name(server: SmtpConfig) -> str:
 def connect(server: SmtpConfig) -> Connection:
     """Connect to `server`, blocking. Raises TransportUnavailable, and TransportMisconfigured when a person must act."""
     try:
-        smtp, round_trip = _open(server)
+        smtp = _open(server)
     except ssl.SSLCertVerificationError as error:
         reason = f"its certificate is not to be trusted: {error.verify_message}"
         raise TransportMisconfigured(f"{name(server)}: {reason}; see smtp.ca_file") from error
@@ -44,10 +39,10 @@ def connect(server: SmtpConfig) -> Connection:
         ) from error
     except OSError as error:  # smtplib's own exceptions are OSErrors too
         raise TransportUnavailable(f"{name(server)}: {one_line(error)}") from error
-    return _detached(smtp, round_trip)
+    return _detached(smtp)
 
 
-def _detached(smtp: smtplib.SMTP, round_trip: float) -> Connection:
+def _detached(smtp: smtplib.SMTP) -> Connection:
     """The socket without smtplib, which reads and writes one command at a time."""
     line, extensions = smtp.sock, {key.lower(): value for key, value in smtp.esmtp_features.items()}
     assert line is not None
@@ -56,10 +51,10 @@ def _detached(smtp: smtplib.SMTP, round_trip: float) -> Connection:
     smtp.sock = smtp.file = None
     # A message that is not the last write of a burst would wait for the delayed acknowledgement: 40 ms each.
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Connection(line, extensions, round_trip)
+    return Connection(line, extensions)
 
 
-def _open(server: SmtpConfig) -> tuple[smtplib.SMTP, float]:
+def _open(server: SmtpConfig) -> smtplib.SMTP:
     # The host goes to the constructor: only then does smtplib check the certificate's name.
     if server.tls == "implicit":
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -68,9 +63,7 @@ def _open(server: SmtpConfig) -> tuple[smtplib.SMTP, float]:
     else:
         smtp = smtplib.SMTP(server.host, server.port, _hostname(), timeout=server.timeout)
     try:
-        asked = time.monotonic()
         smtp.ehlo_or_helo_if_needed()
-        round_trip = time.monotonic() - asked
         if server.tls == "starttls":
             _starttls(smtp, server)
         if server.username is not None:
@@ -78,7 +71,7 @@ def _open(server: SmtpConfig) -> tuple[smtplib.SMTP, float]:
     except BaseException:
         smtp.close()
         raise
-    return smtp, round_trip
+    return smtp
 
 
 def _starttls(smtp: smtplib.SMTP, server: SmtpConfig) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import queue
+import select
 import selectors
 import socket
 import ssl
@@ -43,11 +44,12 @@ ASIDE: Final = 300.0
 
 # Answers that come together share a commit: until half of the copies under way have theirs, it pays to wait this long,
 # so often, for more of them.
-_LINGER: Final = 0.0005  # seconds
-_LINGERS: Final = 3
+_LINGER: Final = 0.001  # seconds
+_LINGERS: Final = 2
 
-# A server that never answers a command sooner is far: then the round trips, not our work, are what a copy costs.
-_FAR: Final = 0.01  # seconds
+# A server of which none of so many answers came sooner is far, not just busy: then round trips are what a copy costs.
+_FAR: Final = 0.015  # seconds
+_SURE: Final = 32
 
 _QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
 _READ: Final = 4_096  # bytes; four replies have two hundred
@@ -69,6 +71,7 @@ class _Relay:
     blocked: int = 0  # copies, in a row
     served: bool = False
     round_trip: float = math.inf  # seconds, the shortest
+    timed: int = 0  # answers that were looked at for it
     not_before: float = 0.0
     error: TransportUnavailable | None = None  # put aside, and why
 
@@ -120,6 +123,7 @@ class Pool:
         self._selector.register(self._bell, selectors.EVENT_READ, None)
         self._carrying: dict[Copy, _Line] = {}
         self._touched: set[_Line] = set()
+        self._leaving: list[_Line] = []  # those that have carried as many messages as they may
         self._checked = monotonic()
         self._closed = False
 
@@ -170,13 +174,22 @@ class Pool:
         if hungry:
             self._open()
         if not events:
-            events = self._hear(self._patience(hungry=hungry))
+            events = self._listen(hungry=hungry)
             for _ in range(_LINGERS):
                 if not events or len(events) >= len(self._carrying) // 2:
                     break
-                time.sleep(_LINGER)
+                select.select((), (), (), _LINGER)  # time.sleep fails under faketime
                 events += self._hear(0)
         return events + self._overdue()
+
+    def _listen(self, *, hungry: bool) -> list[Event]:
+        """Wait for an event, or for a connection that may take one of more copies; a second at most."""
+        until = self._monotonic() + self._patience(hungry=hungry)
+        while True:
+            events = self._hear(max(0.0, until - self._monotonic()))
+            free = hungry and any(relay.takers for relay in self._relays)
+            if events or free or self._monotonic() >= until:
+                return events
 
     def _hear(self, patience: float) -> list[Event]:
         """What happens within `patience` seconds, or at once when something has."""
@@ -278,9 +291,7 @@ class Pool:
 
     def _add(self, relay: _Relay, made: Connection) -> None:
         made.socket.setblocking(False)
-        relay.round_trip = min(relay.round_trip, made.round_trip)
-        session = Session(relay.name, made.extensions, far=relay.round_trip > _FAR)
-        line = _Line(relay, made.socket, session, self._monotonic())
+        line = _Line(relay, made.socket, Session(relay.name, made.extensions), self._monotonic())
         relay.lines.add(line)
         relay.takers[line] = None
         relay.served, relay.failures = True, 0
@@ -319,7 +330,8 @@ class Pool:
                 now = self._monotonic() if relay.windows else 0.0
                 return None if any(window.allowed_at(now) > now for window in relay.windows) else line
             if line.session.idle:
-                self._drop_politely(line)
+                del relay.takers[line]
+                self._leaving.append(line)
         return None
 
     def _give(self, line: _Line, copy: Copy) -> list[Event]:
@@ -343,13 +355,17 @@ class Pool:
         now = self._monotonic()
         waits = [1.0]
         for relay in self._relays if hungry else ():
-            if relay.error is None and relay.lines:
-                waits += [window.allowed_at(now) - now for window in relay.windows]
-            elif relay.error is None and not relay.opening:
-                waits.append(max(0.0, relay.not_before - now))
-        return min((wait for wait in waits if wait > 0), default=1.0)
+            if relay.error is not None:
+                continue
+            if relay.takers:  # all of its limits must allow a copy; perhaps they do by now
+                waits.append(max((window.allowed_at(now) - now for window in relay.windows), default=0.0))
+            elif not relay.lines and not relay.opening:
+                waits.append(relay.not_before - now)
+        return max(0.0, min(waits))
 
     def _flush(self) -> list[Event]:
+        while self._leaving:  # only now: a QUIT, too, says that we have read what was answered
+            self._drop_politely(self._leaving.pop())
         touched, self._touched = self._touched, set()
         return [event for line in touched for event in self._write(line)]
 
@@ -396,10 +412,10 @@ class Pool:
 
     def _heard(self, line: _Line) -> None:
         """Note when the server spoke, and how far away it is: the quickest answer tells, others met with its work."""
-        line.moved = self._monotonic()
+        relay, line.moved = line.relay, self._monotonic()
         if line.asked is not None:
-            line.relay.round_trip = min(line.relay.round_trip, line.moved - line.asked)
-            line.session.far = line.relay.round_trip > _FAR
+            relay.round_trip, relay.timed = min(relay.round_trip, line.moved - line.asked), relay.timed + 1
+            line.session.far = relay.round_trip > _FAR and relay.timed >= _SURE
             line.asked = None
 
     def _overdue(self) -> list[Event]:
@@ -425,7 +441,7 @@ class Pool:
                 self._judge(line.relay, event.outcome)
             elif isinstance(event, Down):
                 self._ended(line, event, carried=carried)
-        if line.session.free:
+        if line.session.free and (line.session.idle or not line.full):
             line.relay.takers[line] = None
         return events
 
