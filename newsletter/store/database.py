@@ -5,6 +5,7 @@ Every failure leaves here as a StoreError; no caller meets SQLAlchemy's.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
@@ -30,6 +31,9 @@ _PRAGMAS: Final = (
     "PRAGMA fullfsync = ON",
     "PRAGMA foreign_keys = ON",
 )
+
+_WRITING: Final = "BEGIN IMMEDIATE"
+_LOOK_EVERY: Final = 0.001  # seconds between attempts at the writer's lock
 
 _PAGE: Final = 1000  # rows read at a time by `pages`
 
@@ -170,8 +174,14 @@ def _sqlite(path: Path, busy_timeout: float) -> Engine:
             connection.close()
             raise
 
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get(_WRITES, False):
+            _begin_writing(connection, path, busy_timeout)
+        else:
+            connection.exec_driver_sql("BEGIN")
+
     event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "begin", begin)
     return engine
 
 
@@ -192,10 +202,44 @@ def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
             return
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer takes its lock at once: one that had read first would fail, not wait, where another wrote meanwhile."""
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin_writing(connection: Connection, path: Path, busy_timeout: float) -> None:
+    """Take the writer's lock at once: one that had read first would fail, not wait, where another wrote meanwhile.
+
+    SQLite lets those who wait sleep up to 100 ms between attempts, and whoever comes by meanwhile goes first: while an
+    issue is being sent, a reader who unsubscribes would wait for a second. So writers queue at a lock of the system's,
+    and the first of them looks every millisecond, for no longer than `busy_timeout`.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        with _queue(path):
+            deadline = time.monotonic() + busy_timeout
+            while not _taken(driver) and time.monotonic() < deadline:
+                time.sleep(_LOOK_EVERY)
+            if not driver.in_transaction:
+                connection.exec_driver_sql(_WRITING)  # once more, for the error as SQLAlchemy's
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")
+
+
+@contextmanager
+def _queue(path: Path) -> Iterator[None]:
+    """Be the one who waits for SQLite's lock on `path`; the others wait here, in turn."""
+    descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(driver: sqlite3.Connection) -> bool:
+    """Whether the lock was free, and is ours now; any error but a lock that is not free counts as the latter."""
+    try:
+        driver.execute(_WRITING)
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+    return True
 
 
 def _postgresql(url: URL, busy_timeout: float) -> Engine:
