@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -70,3 +70,27 @@ def test_a_message_id_is_a_function_of_issue_and_reader() -> None:
     assert first.endswith("@news.example.org>")
     assert first != LINKS.message_id(date(2026, 11, 25), REF)
     assert first != LINKS.message_id(day, "f" * 16)
+
+
+ASKED = datetime(2026, 11, 24, 7, 0, 0, 123_000, tzinfo=UTC)
+
+
+def test_a_link_to_confirm_carries_its_request_and_fits_no_other() -> None:
+    token = LINKS.confirm(REF, ASKED).rpartition("/")[2]
+    assert LINKS.verify_confirm(token) == (REF, ASKED)
+    assert len(token) == 40
+    assert set(token) <= set(string.ascii_letters + string.digits + "-_")
+    assert token != LINKS.confirm(REF, ASKED + timedelta(milliseconds=1)).rpartition("/")[2]
+    for purpose in Purpose:
+        assert LINKS.verify(purpose, token) is None
+        assert LINKS.verify_confirm(LINKS.token(purpose, REF)) is None
+    assert Links("new", PUBLICATION, ["secret"]).verify_confirm(token) == (REF, ASKED)
+    assert Links("other", PUBLICATION).verify_confirm(token) is None
+
+
+def test_every_changed_character_of_a_link_to_confirm_is_refused() -> None:
+    token = LINKS.confirm(REF, ASKED).rpartition("/")[2]
+    for at in range(len(token)):
+        for char in string.ascii_letters + string.digits + "-_":
+            if char != token[at]:
+                assert LINKS.verify_confirm(token[:at] + char + token[at + 1 :]) is None

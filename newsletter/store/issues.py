@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
 
 from newsletter.model import Delivery, FrozenIssue, Paper, Publication, RenderedIssue, State, SubscriberStatus
 from newsletter.store.database import Part
@@ -124,6 +124,12 @@ class Issues(Part):
     def latest_issue(self) -> FrozenIssue | None:
         """The issue of the latest day."""
         return self._issue_where(_ISSUE.order_by(issues.c.day.desc()).limit(1))
+
+    def latest_sent(self) -> FrozenIssue | None:
+        """The latest issue of which any copy was accepted, and which is not paused: what the public may see."""
+        sent = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
+        query = _ISSUE.where(issues.c.paused.is_(None), sent)
+        return self._issue_where(query.order_by(issues.c.day.desc()).limit(1))
 
     def _issue_where(self, query: Select[Any]) -> FrozenIssue | None:
         with self._db.read() as connection:

@@ -197,6 +197,11 @@ class Ledger(Part):
         rows = [{"server": server, "second": second, "messages": number} for server, number in used.items()]
         connection.execute(more, rows)
 
+    def note_use(self, used: Mapping[str, int]) -> None:
+        """Note how many messages that are no copies each server was given, for the limits that count these too."""
+        with self._db.write() as connection:
+            self._use(connection, used)
+
     def used(self, seconds: float) -> dict[str, list[float]]:
         """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.
 

@@ -18,6 +18,13 @@ def upgrade() -> None:
         subscribers.add_column(sa.Column("mailed_at", sa.DateTime(timezone=True)))
         subscribers.add_column(sa.Column("replaces", sa.Integer))
         subscribers.create_foreign_key("fk_subscribers_replaces", "subscribers", ["replaces"], ["id"])
+    op.create_index(
+        "ix_subscribers_asked_at",
+        "subscribers",
+        ["asked_at"],
+        sqlite_where=sa.text("asked_at IS NOT NULL"),
+        postgresql_where=sa.text("asked_at IS NOT NULL"),
+    )
     op.create_table(
         "reports",
         sa.Column("digest", sa.String(64), nullable=False),
