@@ -104,11 +104,17 @@ class Renderer:
         text = self._render("digest.txt", shown)
         return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
 
-    def page(self, name: str, **values: str) -> str:
-        """A web page from template `name`: it gets the publication's `title`, `language`, `direction`, and `values`."""
-        publication = self._publication
-        shared = {"title": publication.title, "language": publication.language, "direction": publication.direction}
-        return self._render(name, shared | values)
+    def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
+        """A mail beside the issues, from `name`.txt and `name`.html: subject, text and inlined HTML.
+
+        The first line of the text template is the subject. Both get what `page` gives, and `values`.
+        """
+        subject, _, text = self.page(f"{name}.txt", **values).strip().partition("\n")
+        return subject.removeprefix("Subject:").strip(), _tidy(text), inline(self.page(f"{name}.html", **values))
+
+    def page(self, name: str, **values: Any) -> str:
+        """A web page from template `name`: it gets the publication's words, see `shared`, and `values`."""
+        return self._render(name, shared(self._publication) | values)
 
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
         """The inlined HTML within the budget, and the context that holds the papers it shows.
@@ -192,6 +198,16 @@ def _tidy(text: str) -> str:
 # --- what templates get ----------------------------------------------------------------------------------------------
 
 
+def shared(publication: Publication) -> dict[str, Any]:
+    """What every template may use."""
+    return {
+        "title": publication.title,
+        "postal_address": publication.postal_address,
+        "language": publication.language,
+        "direction": publication.direction,
+    }
+
+
 def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
     """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
     papers = issue.papers[: min(_MOST_ROWS, kept or _MOST_ROWS)]
@@ -201,8 +217,7 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         _card(rank, paper, layout, full=rank <= full, source=sources) | {"why": issue.pinned.get(paper.key, "")}
         for rank, paper in enumerate(papers, 1)
     ]
-    return {
-        "title": publication.title,
+    return shared(publication) | {
         "subject": _subject(issue),
         "preheader": _preheader(issue),
         "day": f"{long_date(issue.since)} to {long_date(issue.day)}" if issue.since else long_date(issue.day),
@@ -216,9 +231,6 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
         "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
         "archive_url": f"{publication.base_url}/archive/{issue.day}" if publication.base_url else "",
-        "postal_address": publication.postal_address,
-        "language": publication.language,
-        "direction": publication.direction,
     }
 
 
