@@ -10,7 +10,8 @@ import logging
 import re
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from pathlib import Path
@@ -136,9 +137,21 @@ class Renderer:
                 return html, shown
             kept = min(kept - 1, _fitting(html, self._budget))
 
+    def check(self, *names: str) -> None:
+        """Raises TemplateError when one of these templates cannot even be read."""
+        for name in names:
+            with self._telling(name):
+                self._environment.get_template(name)
+
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
-        try:
+        with self._telling(name):
             return self._environment.get_template(name).render(values)
+
+    @contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        """Whatever goes wrong in a template is a TemplateError."""
+        try:
+            yield
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:

@@ -46,7 +46,7 @@ def test_the_shipped_reference_holds_every_key_and_no_other() -> None:
     )
     written = yaml.safe_load(uncommented)
     found = {"": set(written)}
-    for section in ("feeds", "fetch", "issue", "filters", "smtp", "sending", "alerts", "dkim"):
+    for section in ("feeds", "fetch", "issue", "filters", "smtp", "sending", "alerts", "dkim", "web"):
         value = written[section]
         found[section] = set(value[0] if isinstance(value, list) else value)
     assert found == {section: set(table) for section, table in TABLES.items()}

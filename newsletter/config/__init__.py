@@ -33,6 +33,7 @@ __all__ = [
     "Secret",
     "SendingConfig",
     "SmtpConfig",
+    "WebConfig",
     "load",
 ]
 
@@ -118,6 +119,15 @@ class DkimConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The web pages: sign-ups in an hour, from one network address and in all, and whose X-Forwarded-For counts."""
+
+    per_ip: int = 20
+    overall: int = 500
+    trusted_proxy: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. Each stage of the pipeline is given its own part of it, never the whole."""
 
@@ -136,6 +146,7 @@ class Config:
     sending: SendingConfig = SendingConfig()
     alerts: AlertConfig = AlertConfig()
     dkim: tuple[DkimConfig, ...] = ()
+    web: WebConfig = WebConfig()
     warnings: tuple[str, ...] = ()
 
     def links(self) -> Links:
@@ -183,6 +194,11 @@ _SENDING: Final[Table] = {
 }
 _ALERTS: Final[Table] = {"address": v.optional(v.bare_address), "after": v.whole(1, 366)}
 _DKIM: Final[Table] = {"selector": v.text, "private_key_file": v.file}
+_WEB: Final[Table] = {
+    "per_ip": v.whole(1, 10**6),
+    "overall": v.whole(1, 10**6),
+    "trusted_proxy": v.network_address,
+}
 
 
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
@@ -217,6 +233,10 @@ def _dkim(place: Place) -> tuple[DkimConfig, ...]:
         return ()
     required = ("selector", "private_key_file")
     return tuple(DkimConfig(**mapping(item, _DKIM, required=required)) for item in items(place))
+
+
+def _web(place: Place) -> WebConfig:
+    return WebConfig(**mapping(place, _WEB))
 
 
 def _old_secrets(place: Place) -> tuple[Secret, ...]:
@@ -263,6 +283,7 @@ _ROOT: Final[Table] = {
     "sending": _sending,
     "alerts": _alerts,
     "dkim": _dkim,
+    "web": _web,
 }
 
 # Every key of config.yaml, dotted; `tests/test_config.py` holds the shipped file equal to it.
@@ -276,6 +297,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "sending": _SENDING,
     "alerts": _ALERTS,
     "dkim": _DKIM,
+    "web": _WEB,
 }
 
 
@@ -314,6 +336,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         sending=values.get("sending", SendingConfig()),
         alerts=values.get("alerts", AlertConfig()),
         dkim=values.get("dkim", ()),
+        web=values.get("web", WebConfig()),
         warnings=tuple(_open_secrets(place)),
     )
 
