@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from bench import sending
+from bench import sending, web
 from bench.issues import made_up_day, render
 from bench.publication import DAY, PUBLICATION
 from newsletter import feed, prepare
@@ -44,6 +44,8 @@ def main() -> None:
     python, program = starting([sys.executable, "-c", "pass"]), starting([sys.executable, "-m", "newsletter", "--help"])
     figure("python -c pass, wall ms", python)
     figure("newsletter --help, wall ms", program, "< 100")
+    for what, times in web.measure().items():
+        figure(f"{what} at {web.RATE} a second while sending, ms, p99", web.percentile(times, 0.99), "< 50")
     sending.measure()
 
 
