@@ -56,7 +56,7 @@ def _letter(config: Config, store: Store) -> EmailMessage:
 def send(config: Config, letter: EmailMessage) -> None:
     """Hand the mail to a server. Raises TransportUnavailable when none takes it."""
     message = re.sub(rb"(?m)^\.", b"..", letter.as_bytes())
-    envelope = Envelope(config.publication.bounce_address, str(letter["To"]), message)
+    envelope = Envelope(config.publication.bounce_address, str(letter["To"]), (message,))
     waiting = [Copy(Delivery(0, 0, 0, "", str(letter["To"]), 0), envelope)]
     pool = Pool(config.smtp)
     try:
