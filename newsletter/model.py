@@ -269,6 +269,7 @@ class Delivery:
     ref: str  # the subscriber's
     address: str  # frozen with the issue
     attempts: int  # finished ones, before this
+    doubts: int = 0  # how often nobody knew whether it had arrived
 
 
 @dataclass(frozen=True, slots=True)
