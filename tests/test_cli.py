@@ -82,6 +82,7 @@ class Site:
             f"smtp:\n  - host: {host}\n    port: {port or self.port}\n{smtp}{more}",
             "utf-8",
         )
+        (self.folder / "config.yaml").chmod(0o600)
 
     def __call__(self, *arguments: str) -> Done:
         self.capsys.readouterr()
