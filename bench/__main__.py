@@ -40,6 +40,7 @@ def main() -> None:
         for number, bar in ((20, "<= 30"), (100, "<= 120")):
             figure(f"{number} papers rendered, CPU ms, warm", 1000 * rendering(number), bar)
         figure("a run over 7 days of history and 3 sources, wall s", week(Path(folder)), "< 1")
+        figure("a feed of 10 MB parsed, memory of the process, MB", memory(Path(folder)), "< 200")
     python, program = starting([sys.executable, "-c", "pass"]), starting([sys.executable, "-m", "newsletter", "--help"])
     figure("python -c pass, wall ms", python)
     figure("newsletter --help, wall ms", program, "< 100")
@@ -66,6 +67,27 @@ def freeze_once(path: str) -> None:
         begin = cpu()
         store.freeze(render(feed.fetch(path, FetchConfig()).body), PUBLICATION, lifetime=timedelta(hours=24))
         print(cpu() - begin)
+
+
+def memory(folder: Path) -> float:
+    """The most MB that a new process takes to parse 10 MB of RSS, the format that costs most; half of it is markup."""
+    text = "&lt;p&gt;We study &lt;b&gt;owls&lt;/b&gt; by their feathers, and kites by their strings.&lt;/p&gt; " * 12
+    item = (
+        f"<item><title>Owls &amp; kites</title><link>https://a.example/1</link><description>{text}</description></item>"
+    )
+    items = item * ((10_000_000 - 100) // len(item))
+    path = folder / "large.rss"
+    path.write_text(f'<rss version="2.0"><channel><title>Large</title>{items}</channel></rss>', "utf-8")
+    child = subprocess.Popen([sys.executable, "-m", "bench", str(path)], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return used.ru_maxrss / 1024
+
+
+def parse_once(path: str) -> None:
+    """The measured process of `memory`."""
+    print(len(feed.parse(feed.fetch(path, FetchConfig()).body, FeedConfig(path)).papers))
 
 
 def rendering(number: int) -> float:
@@ -131,6 +153,6 @@ def cpu() -> float:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        freeze_once(sys.argv[1])
+        (parse_once if sys.argv[1].endswith(".rss") else freeze_once)(sys.argv[1])
     else:
         main()

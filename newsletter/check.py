@@ -11,6 +11,7 @@ from newsletter.config import Config, SmtpConfig
 from newsletter.errors import NewsletterError
 from newsletter.issue import compose
 from newsletter.lint import Level, lint
+from newsletter.mailbox import open_mailbox
 from newsletter.model import SubscriberStatus
 from newsletter.store import Store
 from newsletter.transport import connect, name
@@ -35,6 +36,10 @@ def examine(config: Config) -> Iterator[Finding]:
     for server in config.smtp:
         yield _tried(f"smtp {name(server)}", partial(_server, server))
     yield from _keys(config)
+    if config.bounces.maildir is None and config.bounces.imap is None:
+        yield Finding("bounces", "no mailbox; nothing reads what comes back")
+    else:
+        yield _tried("bounces", lambda: _mailbox(config))
 
 
 def _tried(what: str, act: Callable[[], str]) -> Finding:
@@ -57,7 +62,7 @@ def _store(config: Config) -> str:
 def _issue(config: Config) -> str:
     """Today's issue, as far as the lint."""
     world = World()
-    day = prepare.today(config, world.now())
+    day = config.today(world.now())
     gathered = prepare.gather(config, day, world)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
@@ -77,6 +82,12 @@ def _server(server: SmtpConfig) -> str:
     connection.socket.close()
     offered = ", ".join(sorted(word.upper() for word in connection.extensions))
     return f"connected ({server.tls}, {'logged in' if server.username else 'no login'}); offers {offered}"
+
+
+def _mailbox(config: Config) -> str:
+    """Reach the bounce mailbox as `newsletter bounces` does, and read nothing."""
+    with open_mailbox(config.bounces):
+        return "the mailbox can be read"
 
 
 def _keys(config: Config) -> Iterator[Finding]:

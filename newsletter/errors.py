@@ -10,6 +10,8 @@ NewsletterError
 │   └── StoreBusy           75  another process holds it
 ├── TransportUnavailable    75  nothing could be handed to the mail server
 │   └── TransportMisconfigured 78  and trying again will not help: login refused, certificate wrong
+├── MailboxUnavailable      75  the bounce mailbox cannot be read now
+│   └── MailboxMisconfigured 78  and trying again will not help: login refused, certificate wrong, no such folder
 └── IssuePaused             75  an issue waits for the operator
 """
 
@@ -74,6 +76,18 @@ class TransportUnavailable(NewsletterError):
 
 class TransportMisconfigured(TransportUnavailable):
     """The server can be reached, but the login or the certificate is wrong: a person must act."""
+
+    exit_code = os.EX_CONFIG
+
+
+class MailboxUnavailable(NewsletterError):
+    """The bounce mailbox cannot be read now; what came stays there for the next run."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+class MailboxMisconfigured(MailboxUnavailable):
+    """The login, the certificate or the folder of the bounce mailbox is wrong: a person must act."""
 
     exit_code = os.EX_CONFIG
 

@@ -2,7 +2,7 @@
 
 Order: what the operator pinned, then most upvotes first; papers with equal upvotes keep the order their feed gave them
 (feeds in the order of the config). In a feed that carries votes a missing figure counts as zero; a feed without votes
-keeps its own order.
+keeps its own order. With a section for each source, a paper of several stands in the first one's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from newsletter.config import IssueConfig
 from newsletter.filters import Filters, apply
-from newsletter.model import Issue, Paper, ParsedFeed
+from newsletter.model import BY_TITLE, Issue, Paper, ParsedFeed
 
 
 def compose(
@@ -32,11 +32,12 @@ def compose(
     new = [paper for paper in offered if paper.key not in shown]
     ranked = sorted(new, key=_votes, reverse=True)  # stable: ties keep the feed's order
     filtered = apply(ranked, replace(filters or Filters(), min_upvotes=rules.min_upvotes))
-    chosen = filtered.kept[: rules.max_papers]
+    chosen = _cut(filtered.kept, feeds, rules)
     return Issue(
         day=day,
         papers=chosen,
         ranked_by_votes=any(paper.upvotes is not None for paper in chosen),
+        by_source=rules.sections == "source",
         left_out=len(new) - len(chosen),
         skipped=sum(len(feed.skipped) for feed in feeds),
         seen=len(offered) - len(new),
@@ -44,12 +45,31 @@ def compose(
     )
 
 
+def _cut(ranked: Sequence[Paper], feeds: Sequence[ParsedFeed], rules: IssueConfig) -> tuple[Paper, ...]:
+    """The best papers; with a section for each source the best of each, in the order of the feeds."""
+    if rules.sections == "merged":
+        return tuple(ranked[: rules.max_papers])
+    sections: dict[str, list[Paper]] = {paper.source: [] for feed in feeds for paper in feed.papers}
+    for paper in ranked:
+        sections[paper.source].append(paper)
+    return tuple(paper for section in sections.values() for paper in section[: rules.max_papers])
+
+
 def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
-    """One paper per key, at the place of its first appearance, with what each listing knew."""
-    joined: dict[str, Paper] = {}
+    """One paper per identity, at the place of its first appearance, with what each listing knew."""
+    joined: list[Paper] = []
+    places: dict[str, int] = {}
     for paper in papers:
-        joined[paper.key] = _join(joined[paper.key], paper) if paper.key in joined else paper
-    return list(joined.values())
+        place = next((places[name] for name in paper.sought if name in places), None)
+        if place is None:
+            place = len(joined)
+            joined.append(paper)
+        else:
+            places.pop(joined[place].key)  # which may have been the title alone, and is an id now
+            joined[place] = _join(joined[place], paper)
+        for name in joined[place].names:
+            places.setdefault(name, place)
+    return joined
 
 
 def _with_votes(feed: ParsedFeed) -> Iterable[Paper]:
@@ -74,4 +94,8 @@ def _join(first: Paper, second: Paper) -> Paper:
         known = [value for value in (getattr(first, count), getattr(second, count)) if value is not None]
         if known:
             changes[count] = max(known)
+    listings = dict.fromkeys((*first.also, second.source, *second.also))
+    if first.key.startswith(BY_TITLE):  # an id tells more
+        changes["key"] = second.key
+    changes["also"] = tuple(name for name in listings if name not in ("", first.source))
     return replace(first, **changes)

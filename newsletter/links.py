@@ -21,6 +21,13 @@ from newsletter.model import Publication
 _REF_BYTES: Final = 8
 _MAC_BYTES: Final = 16
 
+# The token of a bounce address: day, ref and MAC, in base32, since a server may change a local part's case. 80 bits are
+# the least that RFC 2104 section 5 allows for a MAC; with 34 characters there is room in a local part's 64 octets (RFC
+# 5321 section 4.5.3.1.1).
+_DAY_BYTES: Final = 3
+_SHORT_MAC_BYTES: Final = 10
+LONGEST_BOUNCE_LOCAL_PART: Final = 64 - 1 - 34
+
 
 class Purpose(StrEnum):
     """What a token allows. One made for one purpose is no good for another."""
@@ -76,6 +83,42 @@ class Links:
         """The Message-ID of one reader's copy, with brackets: a function of both, so a copy sent again is the same."""
         mac = self._mac("message-id", f"{day.isoformat()}\0{ref}".encode())
         return f"<{day:%Y%m%d}.{mac.hex()}@{self._domain}>"
+
+    def is_message_id(self, found: str, day: date, ref: str) -> bool:
+        """Whether `found`, the part before the @, was the Message-ID of this copy, with any of the secrets."""
+        data = f"{day.isoformat()}\0{ref}".encode()
+        made = [f"{day:%Y%m%d}.{self._mac('message-id', data, secret).hex()}" for secret in self._secrets]
+        return any(hmac.compare_digest(found.encode(), one.encode()) for one in made)
+
+    def reverse_path(self, day: date, ref: str) -> str:
+        """The MAIL FROM of one reader's copy (VERP): whatever a report says, its address tells which copy it is of."""
+        raw = day.toordinal().to_bytes(_DAY_BYTES) + bytes.fromhex(ref)
+        token = base64.b32encode(raw + self._mac("bounce", raw)[:_SHORT_MAC_BYTES]).decode().rstrip("=").lower()
+        local, _, domain = self._publication.bounce_address.rpartition("@")
+        return f"{local}+{token}@{domain}"
+
+    def returned(self, address: str) -> tuple[date, str] | None:
+        """Day and ref of the copy whose reverse path `address` is, or None; compared in constant time."""
+        token = address.rpartition("@")[0].rpartition("+")[2].upper()
+        try:
+            raw = base64.b32decode(token + "=" * (-len(token) % 8))
+        except (binascii.Error, ValueError):
+            return None
+        if base64.b32encode(raw).decode().rstrip("=") != token:
+            return None  # another spelling of the same bytes: the last letter holds two bits that mean nothing
+        signed, mac = raw[: _DAY_BYTES + _REF_BYTES], raw[_DAY_BYTES + _REF_BYTES :]
+        made = [self._mac("bounce", signed, secret)[:_SHORT_MAC_BYTES] for secret in self._secrets]
+        if not any(hmac.compare_digest(mac, one) for one in made):
+            return None
+        return date.fromordinal(int.from_bytes(signed[:_DAY_BYTES])), signed[_DAY_BYTES:].hex()
+
+    def veil(self, identity: str) -> list[str]:
+        """What may be kept of an address that asked to be forgotten: a keyed hash, with each secret, the newest first.
+
+        Without the secret it tells nothing, not even whether it belongs to an address that one has in mind.
+        """
+        signed = b"\0".join((b"forgotten", self._publication.list_id.encode(), identity.encode()))
+        return [f"#{hmac.digest(secret, signed, hashlib.sha256).hex()}" for secret in self._secrets]
 
     def _mac(self, purpose: str, data: bytes, secret: bytes | None = None) -> bytes:
         signed = b"\0".join((purpose.encode(), self._publication.list_id.encode(), data))

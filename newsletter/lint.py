@@ -210,10 +210,11 @@ def _links(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
 
 
 def _insecure(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    for tag, values in page.tags:
-        for name in ("href", "src"):
-            if values.get(name, "").startswith("http://"):
-                yield f"<{tag} {name}={values[name][:80]!r}> is http, not https"
+    links = [values.get(name, "") for _, values in page.tags for name in ("href", "src")]
+    insecure = [link for link in links if link.startswith("http://")]
+    if insecure:
+        others = f", and so are {len(insecure) - 1} more" if len(insecure) > 1 else ""
+        yield f"{insecure[0][:80]!r} is http, not https{others}"
 
 
 def _active(rendered: RenderedIssue, page: _Page) -> Iterator[str]:

@@ -16,13 +16,13 @@ import html
 import re
 from base64 import encodebytes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.header import Header
 from email.utils import format_datetime, parseaddr
 from typing import TYPE_CHECKING, Final, Protocol
 
 from newsletter.links import Links
-from newsletter.model import Delivery, Envelope, FrozenIssue, Publication, Slot
+from newsletter.model import Delivery, Envelope, FrozenIssue, OperatorCopy, Publication, Slot
 
 if TYPE_CHECKING:  # it brings cryptography, which is large
     from newsletter.dkim import Signer
@@ -65,11 +65,14 @@ class Copies:
         self._canonical = _chain([start], text.canonical, [between], page.canonical, [end])
         self._hashed = hashlib.sha256(self._canonical[0])  # the body up to its first gap
         self._seals = [signer.seal(shared, frozen.frozen_at) for signer in signers]
+        self._own = {each.ref: Copies(_of_one(frozen, each), links, signers) for each in _operators(frozen)}
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The copy of one reader; the same delivery gives the same bytes. Raises ValueError for a broken address."""
         if _CONTROLS.search(delivery.address):
             raise ValueError(f"{delivery.address!r} has control characters")
+        if delivery.ref in self._own:
+            return self._own[delivery.ref].envelope(delivery)
         unsubscribe, mailto = self._links.unsubscribe(delivery.ref)
         values = {Slot.UNSUBSCRIBE: unsubscribe, Slot.ADDRESS: delivery.address}
         if self._has_preferences:
@@ -80,7 +83,12 @@ class Copies:
             headers = [*self._signatures(headers, filled), *headers]
         pieces = [b""] * (2 * len(filled) + 2)
         pieces[0], pieces[1::2], pieces[2::2] = _CRLF.join(headers), self._wire, filled
-        return Envelope(self._publication.bounce_address, delivery.address, tuple(pieces))
+        return Envelope(self._reverse_path(delivery), delivery.address, tuple(pieces))
+
+    def _reverse_path(self, delivery: Delivery) -> str:
+        if not self._publication.verp:
+            return self._publication.bounce_address
+        return self._links.reverse_path(self._frozen.rendered.day, delivery.ref)
 
     def _signatures(self, headers: Sequence[bytes], filled: Sequence[bytes]) -> list[bytes]:
         body = self._hashed.copy()
@@ -100,6 +108,16 @@ class Copies:
         if unsubscribe.startswith("https:"):
             headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")  # RFC 8058 section 3.1
         return [header.encode() for header in headers]
+
+
+def _operators(frozen: FrozenIssue) -> tuple[OperatorCopy, ...]:
+    """The reader whose copy has parts of its own, if there is one."""
+    return (frozen.rendered.operator,) if frozen.rendered.operator else ()
+
+
+def _of_one(frozen: FrozenIssue, own: OperatorCopy) -> FrozenIssue:
+    """The issue as that reader gets it."""
+    return replace(frozen, rendered=replace(frozen.rendered, html=own.html, text=own.text, operator=None))
 
 
 def compile_copies(frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> Copies:

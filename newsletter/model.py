@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -42,6 +43,34 @@ class Paper:
     summary: str | None = None  # the feed's own machine-written summary (`ai_summary`), never ours
     keywords: tuple[str, ...] = ()
     source: str = ""  # the name of the feed it came from, as the reader may see it
+    also: tuple[str, ...] = ()  # the names of other feeds that list it
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is remembered by: its key, and its title, by which a feed without ids may list it."""
+        return (self.key,) if self.key.startswith(BY_TITLE) else (self.key, *_titled(self.title, "titled:"))
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """By which of others' `names` it is found; of two papers that both have an id, titles prove nothing."""
+        return (self.key, *_titled(self.title, "titled:" if self.key.startswith(BY_TITLE) else BY_TITLE))
+
+
+BY_TITLE: Final = "title:"
+_DISTINCT: Final = 16  # letters that tell titles apart
+
+
+def title_key(title: str) -> str:
+    """The identity of a paper without an id: the title's letters and digits; a short one, like "C++", as it is."""
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    letters = "".join(filter(str.isalnum, folded))
+    return BY_TITLE + (letters if len(letters) >= _DISTINCT else folded)
+
+
+def _titled(title: str, prefix: str) -> tuple[str, ...]:
+    """The title's identity under a prefix, if it is long enough to be one paper's."""
+    letters = title_key(title).removeprefix(BY_TITLE)
+    return (prefix + letters,) if len(letters) >= _DISTINCT else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +120,29 @@ class Rising:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """How many votes a paper has won since the issue of `day`, which knew it too."""
+
+    day: date
+    votes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """The day's selection, ranked: `papers[0]` is number 1. Content only; nothing about looks or readers."""
 
     day: date
     papers: tuple[Paper, ...]
     ranked_by_votes: bool
+    by_source: bool = False  # a section for each source, ranked on its own: `papers` has one after the other
     left_out: int = 0  # papers of the day that did not make the cut (max_papers, min_upvotes)
     skipped: int = 0  # entries of the feeds that could not be read
     seen: int = 0  # papers of the day that an earlier issue has shown
     pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
     rising: tuple[Rising, ...] = ()
     since: date | None = None  # the first day of several that are merged, after days without a run
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # how votes have moved, by the paper's key
+    notes: tuple[str, ...] = ()  # what went wrong, for the operator's copy alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +174,7 @@ class Publication:
     base_url: str | None = None
     language: str = "en"
     direction: str = "ltr"  # of the language: ltr or rtl (HTML `dir`)
+    verp: bool = False  # MAIL FROM is an address of each copy's own, made from the bounce address
 
 
 class Slot(StrEnum):
@@ -152,13 +193,26 @@ SLOT_HOST: Final = "slot.invalid"
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorCopy:
+    """The parts that the reader of `ref`, who runs the newsletter, gets: the issue's, and what went wrong with it."""
+
+    ref: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedIssue:
-    """An issue as every reader sees it: subject, HTML inlined once, text part; both parts still hold `Slot`s."""
+    """An issue as every reader sees it: subject, HTML inlined once, text part; both parts still hold `Slot`s.
+
+    `operator` has the parts of one reader's copy, when there is something that only the operator should read.
+    """
 
     day: date
     subject: str
     html: str
     text: str
+    operator: OperatorCopy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +229,15 @@ class FrozenIssue:
     frozen_at: datetime
     expires_at: datetime
     paused: str | None = None  # why nothing of it is sent until the operator says so
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedIssue:
+    """A line of the archive's index: an issue that somebody has got. `frozen_at` is UTC."""
+
+    day: date
+    subject: str
+    frozen_at: datetime
 
 
 # --- readers ---------------------------------------------------------------------------------------------------------
@@ -213,6 +276,24 @@ class Subscriber:
     paused_until: date | None = None
     consent: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewReader:
+    """Somebody for the list, as a person or a file tells of him: not only an address, so that an export can come back.
+
+    `status` is what he is there; one who left or is suppressed there must not be mailed here. Times are UTC, None for
+    those that nobody knows.
+    """
+
+    address: str
+    status: SubscriberStatus = SubscriberStatus.ACTIVE
+    consent: str = ""
+    reason: str = ""
+    days: int = EVERY_DAY
+    paused_until: date | None = None
+    created_at: datetime | None = None
+    status_at: datetime | None = None
 
 
 # --- deliveries and their state machine ------------------------------------------------------------------------------
@@ -398,3 +479,57 @@ class Report:
     def exit(self) -> int:
         """The exit code for cron."""
         return VERDICT_EXIT[self.verdict] if self.exit_code is None else self.exit_code
+
+
+# --- what comes back -------------------------------------------------------------------------------------------------
+
+
+class ReportKind(StrEnum):
+    """What a mail in the bounce mailbox is."""
+
+    PERMANENT = "permanent"  # a server has given up on an address
+    TEMPORARY = "temporary"  # it still tries
+    COMPLAINT = "complaint"  # a reader pressed "this is spam" (RFC 5965)
+    UNSUBSCRIBE = "unsubscribe"  # a reader leaves by mail
+    AUTO_REPLY = "auto-reply"  # a machine answers for a person (RFC 3834)
+    OTHER = "other"  # a person's mail, a receipt, a report of success
+    BROKEN = "broken"  # it looks like a report, and cannot be understood
+
+
+class Weight(StrEnum):
+    """What a report says against the address it is about."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    COMPLAINT = "complaint"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A report about a reader: its kind, its status (RFC 3463, may be empty), and the day of the issue it is about."""
+
+    kind: ReportKind
+    status: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """The copy that a report is about, as something in it proves: its reader's ref, and the issue's day if known."""
+
+    ref: str
+    day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BouncePolicy:
+    """How many issues must fail until a reader is suppressed: one hard failure, three soft ones in 14 days.
+
+    A limit of 0 never suppresses.
+    """
+
+    hard: int = 1
+    soft: int = 3
+    soft_days: int = 14
+    complaint: int = 1

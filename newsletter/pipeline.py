@@ -175,6 +175,7 @@ class _Sending:
         try:
             for issue in issues:
                 self._issue(issue, pool, limited)
+                self.store.suppress_refused(issue.id, self.config.bounces.policy)
             if (wait := pool.full_until()) is not None:
                 self.full_until = self.world.now() + timedelta(seconds=wait)
         except (TransportUnavailable, IssuePaused) as error:

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from newsletter import feed as feeds
-from newsletter.calendar import HUGGING_FACE, is_rest_day, is_stale, missed_days
+from newsletter.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
 from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
-from newsletter.model import Issue, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
+from newsletter.model import Gain, Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
 from newsletter.render import Renderer
 from newsletter.risers import Rule, Standing, select
 from newsletter.store import Store
 from newsletter.words import count
 from newsletter.world import World
 
+_NOTES: Final = 10  # in the operator's copy
+
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the feeds gave for a day, and which of them failed with what words."""
+    """What each feed gave for a day, and which of them failed with what words."""
 
-    feeds: tuple[ParsedFeed, ...]
-    failures: tuple[str, ...] = field(default=())
+    answers: tuple[tuple[FeedConfig, ParsedFeed], ...]
+    failures: tuple[str, ...] = ()
 
-
-def today(config: Config, now: datetime) -> date:
-    """The day it is in the configured time zone."""
-    return now.astimezone(config.timezone).date()
+    @property
+    def feeds(self) -> tuple[ParsedFeed, ...]:
+        """The answers alone."""
+        return tuple(feed for _, feed in self.answers)
 
 
 def gather(config: Config, day: date, world: World, cache: feeds.Cache | None = None) -> Gathered:
     """Ask every feed for `day`. One that fails is reported and the others serve; raises FeedError when none does."""
-    parsed: list[ParsedFeed] = []
+    answers: list[tuple[FeedConfig, ParsedFeed]] = []
     failures: list[str] = []
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
         try:
             answer = feeds.fetch(url, config.fetch, cache=cache, now=world.now, sleep=world.sleep)
-            parsed.append(feeds.parse(answer.body, source, content_type=answer.content_type))
+            answers.append((source, feeds.parse(answer.body, source, content_type=answer.content_type)))
         except FeedError as error:
             failures.append(str(error))
-    if not parsed:
+    if not answers:
         raise FeedError("; ".join(failures))
-    return Gathered(tuple(parsed), tuple(failures))
+    return Gathered(tuple(answers), tuple(failures))
 
 
 def render(config: Config, issue: Issue) -> RenderedIssue:
@@ -56,11 +59,11 @@ def render(config: Config, issue: Issue) -> RenderedIssue:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An issue, its rendering, and the papers it was chosen from."""
+    """An issue, its rendering, and the papers it was chosen from, by the day they were listed on."""
 
     issue: Issue
     rendered: RenderedIssue
-    offered: tuple[Paper, ...]
+    offered: Mapping[date, Sequence[Paper]]
 
     @property
     def shown(self) -> tuple[Paper, ...]:
@@ -72,22 +75,67 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     """The day's issue, or the verdict that says why there is none."""
     missed = _missed(config, day, store, span)
     try:
-        gathered = _with_their_votes(gather(config, day, world, store), store)
-        gathered = _merged(gathered, [_quietly(config, each, world, store) for each in missed])
+        days = {day: _with_their_votes(gather(config, day, world, store), store)}
+        days |= {each: _quietly(config, each, world, store) for each in missed}
     except FeedError as error:
         return Report(Verdict.FEED_FAILED, str(error), day)
-    keys = (paper.key for feed in gathered.feeds for paper in feed.papers)
-    shown = store.shown(keys, before=span.since if span.again else None)
+    gathered = _merged(config, days.values())
+    shown = _old(gathered, day, store, span)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
+    late = tuple(_late(gathered, shown, world.now()))
     if not issue.papers:
-        return _no_papers(issue, gathered, stale=_stale(config, gathered, world.now()))
-    for failure in gathered.failures:
-        world.warn(failure)
-    offered = tuple(join_duplicates(paper for feed in gathered.feeds for paper in feed.papers))
+        return _no_papers(issue, gathered, config.calendars, late)
+    notes = (*gathered.failures, *late)
+    for note in notes:
+        world.warn(note)
+    offered = {
+        listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
+        for listed_on, each in days.items()
+    }
     rising = () if span.again else _rising(config, issue, store, world)
-    issue = replace(issue, rising=rising, since=missed[0] if missed else None)
+    gains = _gains(issue, sorted(days), store) if span.again else {}
+    issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None)
     rendered = render(config, issue)
-    return _linted(rendered, world) or Prepared(issue, rendered, offered)
+    verdict = _linted(rendered, world)
+    return verdict or Prepared(issue, _noted(config, issue, rendered, notes, store), offered)
+
+
+def _old(gathered: Gathered, day: date, store: Store, span: Span) -> set[str]:
+    """The keys of papers that are no news: an issue has shown them, or left them out of a list that is served again.
+
+    A list in which nothing is new is the one of an earlier day, and what was below the cut then is so still.
+    """
+    papers = [paper for feed in gathered.feeds for paper in feed.papers]
+    keys = {paper.key for paper in papers}
+    first = span.since if span.again else None
+    shown = store.shown(papers, before=first)
+    known = shown | store.offered(keys, before=first or day)
+    fresh = [feed.papers for feed in gathered.feeds if any(paper.key not in known for paper in feed.papers)]
+    return shown | (keys - {paper.key for papers in fresh for paper in papers})
+
+
+def _gains(issue: Issue, days: Sequence[date], store: Store) -> dict[str, Gain]:
+    """What the papers of an issue over several days have won since the first issue that knew them."""
+    then: dict[str, tuple[date, int]] = {}
+    for day in days:
+        for key, upvotes in store.votes_then(day).items():
+            then.setdefault(key, (day, upvotes or 0))
+    known = [(paper, *then[paper.key]) for paper in issue.papers if paper.key in then and paper.upvotes is not None]
+    return {paper.key: Gain(day, paper.upvotes - votes) for paper, day, votes in known if paper.upvotes}
+
+
+def _noted(
+    config: Config, issue: Issue, rendered: RenderedIssue, notes: tuple[str, ...], store: Store
+) -> RenderedIssue:
+    """The rendering with a copy of its own for the operator, if there is something to note and one to read it."""
+    address = config.alerts.address or config.sending.canary
+    reader = store.find(address) if notes and address else None
+    if reader is None:
+        return rendered
+    if len(notes) > _NOTES:
+        notes = (*notes[:_NOTES], f"and {len(notes) - _NOTES} more, which the run has printed")
+    noted = render(config, replace(issue, notes=notes))
+    return replace(rendered, operator=OperatorCopy(reader.ref, noted.html, noted.text))
 
 
 def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, ...]:
@@ -96,10 +144,11 @@ def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, 
         return ()
     if span.since is not None:
         return tuple(span.since + timedelta(days=number) for number in range((day - span.since).days))
-    latest = store.latest_issue() if span.catch_up and config.issue.catch_up else None
-    if latest is None:
+    calendars = [source.calendar for source in config.feeds if _by_day(source) and source.calendar is not None]
+    latest = store.latest_issue(before=day) if span.catch_up and config.issue.catch_up else None
+    if latest is None or not calendars:
         return ()
-    return missed_days(latest.rendered.day, day, HUGGING_FACE)[-config.issue.catch_up :]
+    return missed_days(latest.rendered.day, day, calendars[0])[-config.issue.catch_up :]
 
 
 def _by_day(source: FeedConfig) -> bool:
@@ -115,10 +164,13 @@ def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
         return Gathered((), (str(error),))
 
 
-def _merged(first: Gathered, others: Sequence[Gathered]) -> Gathered:
-    every = (first, *others)
+def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
+    """The answers of several days, those of one feed together: feeds stay in the order of the config."""
+    order = {source: number for number, source in enumerate(config.feeds)}
+    answers = [answer for each in every for answer in each.answers]
     return Gathered(
-        tuple(feed for each in every for feed in each.feeds), tuple(said for each in every for said in each.failures)
+        tuple(sorted(answers, key=lambda answer: order[answer[0]])),
+        tuple(said for each in every for said in each.failures),
     )
 
 
@@ -129,13 +181,21 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
         return ()
     papers: dict[str, Paper] = {}
     days: dict[date, list[Standing]] = {}
+    failures: list[str] = []
     for age in range(1, rules.look_back + 1):
         past = issue.day - timedelta(days=age)
         if then := store.votes_then(past):
-            now = _ranked(config, _quietly(config, past, world, store).feeds, past)
+            again = _quietly(config, past, world, store)
+            failures += again.failures
+            now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
-            days[past] = [Standing(paper.key, paper.upvotes or 0, then.get(paper.key)) for paper in now]
-    shown = store.shown(papers) | {paper.key for paper in issue.papers}
+            days[past] = [
+                Standing(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
+                for paper in now
+            ]
+    if failures:
+        world.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
+    shown = store.shown(papers.values()) | {paper.key for paper in issue.papers}
     chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
     return tuple(Rising(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 
@@ -151,30 +211,36 @@ def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
 
     Ranked by nothing, they would make a digest that looks like any other. Raises FeedError when no feed is left.
     """
-    kept: list[ParsedFeed] = []
+    kept: list[tuple[FeedConfig, ParsedFeed]] = []
     failures = list(gathered.failures)
-    for feed in gathered.feeds:
+    for source_of, feed in gathered.answers:
         source = feed.papers[0].source if feed.papers else ""
         voted = None if feed.has_votes or not feed.papers else store.last_votes(source)
         if voted is None:
-            kept.append(feed)
+            kept.append((source_of, feed))
         else:
-            failures.append(f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes")
+            failures.append(
+                f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes, "
+                "or give the feed another feeds.name if it has none any more"
+            )
     if not kept:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(kept), tuple(failures))
 
 
-def _stale(config: Config, gathered: Gathered, now: datetime) -> bool:
-    """Whether old papers are all there is because the sources are late: asked for by day, or older than their rhythm.
+def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[str]:
+    """The feeds that hold nothing new and should: those asked for a day, and those older than their rhythm.
 
     A feed that is asked for a day and gives another's papers is late, whatever their dates say.
     """
-    if any(_by_day(source) for source in config.feeds):
-        return True
-    dates = [paper.published for feed in gathered.feeds for paper in feed.papers if paper.published is not None]
-    rhythm = timedelta(days=max(source.rhythm for source in config.feeds))
-    return is_stale(max(dates, default=None), now, rhythm)
+    for source, feed in gathered.answers:
+        newest = max((paper.published for paper in feed.papers if paper.published is not None), default=None)
+        if not feed.papers or any(paper.key not in shown for paper in feed.papers):
+            continue
+        if _by_day(source):
+            yield f"{feed.papers[0].source or source.url}: lists only papers of earlier days"
+        elif is_stale(newest, now, timedelta(days=source.rhythm)):
+            yield f"{feed.papers[0].source or source.url}: nothing since {newest}, which is late for feeds.rhythm"
 
 
 def _linted(rendered: RenderedIssue, world: World) -> Report | None:
@@ -187,20 +253,21 @@ def _linted(rendered: RenderedIssue, world: World) -> Report | None:
     return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
 
 
-def _no_papers(issue: Issue, gathered: Gathered, *, stale: bool) -> Report:
+def _no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str]) -> Report:
+    """Why there is no issue; `calendars` are those of the feeds that have one."""
     if gathered.failures:
-        return Report(Verdict.FEED_FAILED, "; ".join(gathered.failures), issue.day)
+        return Report(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)), issue.day)
     if issue.left_out:
         said = f"{count(issue.left_out, 'paper')}, all left out by min_upvotes or filters"
         return Report(Verdict.FILTERED_OUT, said, issue.day)
-    if issue.skipped:
+    if issue.skipped and not issue.seen:
         unread = count(issue.skipped, "entry", "entries")
         return Report(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
-    if is_rest_day(HUGGING_FACE, issue.day):
-        return Report(Verdict.WEEKEND, f"nothing is listed on a {issue.day:%A}", issue.day)
-    if issue.seen and stale:
-        said = f"the feeds hold {count(issue.seen, 'paper')}, and earlier issues have shown them all; they are late"
-        return Report(Verdict.STALE, said, issue.day)
+    reasons = [why_empty(calendar, issue.day) for calendar in calendars]
+    if reasons and all(reasons):
+        return Report(Verdict.WEEKEND, f"nothing new is listed on {reasons[0]}", issue.day)
+    if late:
+        return Report(Verdict.STALE, "; ".join(late), issue.day)
     if issue.seen:
         return Report(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
     return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)

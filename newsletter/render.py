@@ -10,9 +10,10 @@ import logging
 import re
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +73,9 @@ LAYOUTS: Final = (
 # An abstract below a summary says much of it again, and gets so many characters less.
 _BESIDE_SUMMARY: Final = 120
 
+# Before that the name of a weekday is enough to say which.
+_WEEK: Final = timedelta(days=7)
+
 # Days this short show every paper as a full card.
 _SHORT_DAY: Final = 12
 
@@ -104,7 +108,7 @@ class Renderer:
         text = self._render("digest.txt", shown)
         return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
 
-    def page(self, name: str, **values: str) -> str:
+    def page(self, name: str, **values: object) -> str:
         """A web page from template `name`: it gets the publication's `title`, `language`, `direction`, and `values`."""
         publication = self._publication
         shared = {"title": publication.title, "language": publication.language, "direction": publication.direction}
@@ -194,13 +198,7 @@ def _tidy(text: str) -> str:
 
 def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
     """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
-    papers = issue.papers[: min(_MOST_ROWS, kept or _MOST_ROWS)]
-    full = len(papers) if len(papers) <= _SHORT_DAY and kept is None else layout.full
-    sources = len({paper.source for paper in papers}) > 1
-    cards = [
-        _card(rank, paper, layout, full=rank <= full, source=sources) | {"why": issue.pinned.get(paper.key, "")}
-        for rank, paper in enumerate(papers, 1)
-    ]
+    cards = _cards(issue, layout, kept)
     return {
         "title": publication.title,
         "subject": _subject(issue),
@@ -210,8 +208,9 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "minutes": _minutes(cards),
         "ranked_by_votes": issue.ranked_by_votes,
         "papers": cards,
-        "rising": [_rising(rising, layout) for rising in issue.rising],
-        "more": _more(len(issue.papers) - len(papers), issue.left_out),
+        "rising": [_rising(rising, issue, layout) for rising in issue.rising],
+        "more": _more(len(issue.papers) - len(cards), issue),
+        "notes": list(issue.notes),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
         "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
@@ -222,7 +221,56 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
     }
 
 
-def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) -> dict[str, Any]:
+def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any]]:
+    """What is shown of the papers: of several sections the best of each, with the section's name above its first."""
+    ranks = _ranks(issue)
+    shown = _leading(ranks, min(_MOST_ROWS, kept or _MOST_ROWS))
+    sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
+    full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
+    several = _several(issue)
+    cards = []
+    for at in shown:
+        paper, rank = issue.papers[at], ranks[at]
+        card = _card(rank, paper, layout, full=rank <= full)
+        card["why"] = issue.pinned.get(paper.key, "")
+        card["moved"] = _moved(paper, issue) if rank <= full else ""
+        card["source"] = _listed(paper, sections) if several else ""
+        card["section"] = paper.source if sections > 1 and rank == 1 else ""
+        card["level"] = 3 if sections > 1 else 2
+        cards.append(card)
+    return cards
+
+
+def _ranks(issue: Issue) -> list[int]:
+    """Each paper's rank, from 1: in its section, where there is one for each source."""
+    counted: Counter[str] = Counter()
+    ranks = []
+    for paper in issue.papers:
+        section = paper.source if issue.by_source else ""
+        counted[section] += 1
+        ranks.append(counted[section])
+    return ranks
+
+
+def _leading(ranks: Sequence[int], number: int) -> list[int]:
+    """The indexes of so many papers with the best ranks, in the issue's order."""
+    return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:number])
+
+
+def _several(issue: Issue) -> bool:
+    """Whether the papers come from more than one feed, so that each card says from which."""
+    papers = (*issue.papers, *(rising.paper for rising in issue.rising))
+    return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
+
+
+def _listed(paper: Paper, sections: int) -> str:
+    """The names of the feeds that list a paper; under a section's heading only the others."""
+    if sections == 1:
+        return ", ".join((paper.source, *paper.also))
+    return f"also in {', '.join(paper.also)}" if paper.also else ""
+
+
+def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, Any]:
     room = layout.abstract - (_BESIDE_SUMMARY if paper.summary else 0)
     abstract = shorten(paper.abstract, room if full else layout.line)
     if not full and paper.summary:  # a row has one line: the summary says most in it
@@ -234,7 +282,6 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) 
         "url": paper.url,
         "upvotes": paper.upvotes,
         "published": short_date(paper.published) if paper.published else "",
-        "source": paper.source if source else "",
         "organisation": paper.organisation or "",
         "authors": authors(paper),
         "abstract": abstract,
@@ -244,10 +291,24 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool, source: bool) 
     }
 
 
-def _rising(rising: Rising, layout: Layout) -> dict[str, Any]:
+def _rising(rising: Rising, issue: Issue, layout: Layout) -> dict[str, Any]:
     """A late riser: a compact row that says since when it rises, and by how much."""
-    card = _card(0, rising.paper, layout, full=False, source=False)
-    return card | {"since": f"{rising.day:%A}", "gained": rising.gained, "links": _links("rising", rising.paper)}
+    paper = rising.paper
+    since = _since(rising.day, issue)
+    source = _listed(paper, 1) if _several(issue) else ""
+    own = {"since": since, "gained": rising.gained, "source": source, "level": 3}
+    return _card(0, paper, layout, full=False) | own | {"links": _links("rising", paper)}
+
+
+def _moved(paper: Paper, issue: Issue) -> str:
+    """``+41 since Tuesday``, where a paper has won votes since an earlier issue."""
+    gain = issue.gains.get(paper.key)
+    return f"+{gain.votes} since {_since(gain.day, issue)}" if gain and gain.votes > 0 else ""
+
+
+def _since(day: date, issue: Issue) -> str:
+    """The weekday, or the date where that would not say which."""
+    return f"{day:%A}" if issue.day - day < _WEEK else short_date(day)
 
 
 def authors(paper: Paper) -> str:
@@ -286,8 +347,17 @@ def _subject(issue: Issue) -> str:
     votes = f" (▲ {first.upvotes})" if first.upvotes else ""
     rest = len(issue.papers) - 1
     end = f"{votes} and {rest} more" if rest else votes
-    begin = f"{issue.day.day} {_MONTHS[issue.day.month - 1][:3]}: "
+    begin = f"{_days(issue)}: "
     return begin + textwrap.shorten(first.title, _SUBJECT - len(begin) - len(end), placeholder="…") + end
+
+
+def _days(issue: Issue) -> str:
+    """24 Nov, or of several days 18–24 Nov."""
+    last, first = short_date(issue.day).rsplit(" ", 1)[0], issue.since
+    if first is None:
+        return last
+    same = (first.year, first.month) == (issue.day.year, issue.day.month)
+    return f"{first.day if same else short_date(first).rsplit(' ', 1)[0]}–{last}"
 
 
 def _preheader(issue: Issue) -> str:
@@ -301,13 +371,14 @@ def _minutes(cards: list[dict[str, Any]]) -> int:
     return max(1, round(words / _WORDS_PER_MINUTE))
 
 
-def _more(not_shown: int, left_out: int) -> str:
+def _more(not_shown: int, issue: Issue) -> str:
     """What the mail does not show, and why."""
     parts = []
     if not_shown:
         parts.append(f"and {not_shown} more that did not fit into a mail")
-    if left_out:
-        parts.append(f"{_count(left_out, 'paper')} of the day did not make the cut")
+    if issue.left_out:
+        days = "these days" if issue.since else "the day"
+        parts.append(f"{_count(issue.left_out, 'paper')} of {days} did not make the cut")
     said = "; ".join(parts)
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 
@@ -331,9 +402,10 @@ def short_date(day: date) -> str:
 
 def _readable(issue: Issue) -> Issue:
     """The issue with LaTeX made text, and without anything that a copy's slots could be mistaken for."""
-    papers = tuple(_readable_paper(paper) for paper in issue.papers[:_MOST_ROWS]) + issue.papers[_MOST_ROWS:]
+    shown = set(_leading(_ranks(issue), _MOST_ROWS))
+    papers = tuple(_readable_paper(paper) if at in shown else paper for at, paper in enumerate(issue.papers))
     rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
-    return replace(issue, papers=papers, rising=rising)
+    return replace(issue, papers=papers, rising=rising, notes=_defused(issue.notes))
 
 
 def _readable_paper(paper: Paper) -> Paper:
@@ -342,6 +414,7 @@ def _readable_paper(paper: Paper) -> Paper:
         title=readable(paper.title),
         abstract=readable(paper.abstract),
         summary=readable(paper.summary) if paper.summary else None,
+        authors=tuple(map(readable, paper.authors)),  # arXiv's feeds write Andr\'e
     )
     return Paper(**{field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)})
 

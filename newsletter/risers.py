@@ -6,6 +6,7 @@ and takes what should have been in their issues. What has been shown stays shown
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,11 +17,13 @@ class Standing:
     """How a paper of a past day stands now. `then` is its upvotes when that day's issue was made.
 
     `then` is None for a paper that was listed only later. A paper that the list's filters leave out has no standing.
+    Where an issue has sections, each has a cut of its own.
     """
 
     key: str
     upvotes: int
     then: int | None = None
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ class Rule:
     """How far to look back, in calendar days, and how many risers one issue may carry.
 
     The figures come from replaying real days (`python -m tests.simulate`). Seven days: each day less loses about one
-    of a hundred papers, and after a week the rest is not news. Two cards: a section stays short on every day, and few
+    of a hundred papers, and after a week the rest is not news. Three cards: a section stays short on every day, and few
     runs find more; those wait for the next run. There is no margin over the cut: asking for a lead of three votes
     saves one card in thirty and loses papers that belong to the day's top.
     """
 
     look_back: int = 7
-    max_cards: int = 2
+    max_cards: int = 3
 
 
 def select(
@@ -77,6 +80,8 @@ def _above_the_cut(
     """The papers that would be in the issues of the past `look_back` days, were these made now; oldest day first."""
     oldest = today - timedelta(days=look_back)
     for day in sorted(day for day in days if oldest <= day < today):
-        ranked = sorted(days[day], key=lambda standing: standing.upvotes, reverse=True)  # stable, as in issue.py
-        for standing in ranked[:max_papers]:
-            yield Riser(standing.key, day, standing.upvotes - (standing.then or 0), standing.upvotes)
+        above: Counter[str] = Counter()
+        for standing in sorted(days[day], key=lambda each: each.upvotes, reverse=True):  # stable, as in issue.py
+            above[standing.section] += 1
+            if above[standing.section] <= max_papers:
+                yield Riser(standing.key, day, standing.upvotes - (standing.then or 0), standing.upvotes)

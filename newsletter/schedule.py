@@ -1,7 +1,7 @@
 """Crontab lines and systemd units that call `newsletter` daily, and their installation.
 
 Two jobs: `run` once a day, and `send` every quarter of an hour, which goes on with copies a server put off
-(greylisting) or a crash left, and is silent when nothing is owed.
+(greylisting) or a crash left, and is silent when nothing is owed. With a bounce mailbox a third, `bounces`, every hour.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ _END: Final = "# newsletter {config}: end"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to call and when: the command's words, the config (absolute), and `at` in time zone `zone`."""
+    """What to call and when: the command's words, the config (absolute), and `at` in time zone `zone`.
+
+    `bounces` says that there is a bounce mailbox to read.
+    """
 
     command: tuple[str, ...]
     config: Path
     at: time
     zone: ZoneInfo
+    bounces: bool = False
 
     def words(self, subcommand: str) -> list[str]:
-        """The command line of one of the two jobs."""
+        """The command line of one of the jobs."""
         return [*self.command, "-c", str(self.config), subcommand]
 
 
@@ -42,6 +46,7 @@ def crontab(job: Job, now: datetime) -> str:
     begin, end = _BEGIN.format(config=job.config), _END.format(config=job.config)
     moved = "" if local.time() == job.at else f", which is {local:%H:%M} on this machine's clock today"
     log = shlex.quote(str(job.config.parent / "newsletter.log"))
+    read = f"{_bounces_minute(local.minute)} * * * * {_for_cron(job.words('bounces'))} >> {_percent(log)}"
     return "\n".join(
         (
             begin,
@@ -49,6 +54,7 @@ def crontab(job: Job, now: datetime) -> str:
             f"{local.minute} {local.hour} * * * {_for_cron(job.words('run'))} >> {_percent(log)}",
             "# What is still owed: copies that a server put off, or that a crash left.",
             f"{_quarters(local.minute)} * * * * {_for_cron(job.words('send'))} >> {_percent(log)}",
+            *(["# What came back: bounces, complaints, readers who leave by mail.", read] if job.bounces else []),
             end,
             "",
         )
@@ -58,6 +64,11 @@ def crontab(job: Job, now: datetime) -> str:
 def _quarters(minute: int) -> str:
     """Every quarter of an hour, but never in the minute of the daily run, which would find the lock taken."""
     return f"{(minute + 7) % 15}-59/15"
+
+
+def _bounces_minute(minute: int) -> int:
+    """Once an hour is soon enough, beside the other two jobs."""
+    return (minute + 11) % 60
 
 
 def _for_cron(words: list[str]) -> str:
@@ -71,12 +82,16 @@ def _percent(text: str) -> str:
 
 def units(job: Job) -> dict[str, str]:
     """The systemd unit files by name: a service and a timer for each job. systemd converts the zone itself."""
-    return {
+    found = {
         "newsletter.service": _service(job, "run", "Daily papers: make and send the issue of the day"),
         "newsletter.timer": _timer(f"*-*-* {job.at:%H:%M}:00 {job.zone.key}", "Daily papers: once a day"),
         "newsletter-send.service": _service(job, "send", "Daily papers: send what is still owed"),
         "newsletter-send.timer": _timer(f"*:{(job.at.minute + 7) % 15}/15", "Daily papers: every quarter of an hour"),
     }
+    if job.bounces:
+        found["newsletter-bounces.service"] = _service(job, "bounces", "Daily papers: read what came back")
+        found["newsletter-bounces.timer"] = _timer(f"*:{_bounces_minute(job.at.minute):02}", "Daily papers: every hour")
+    return found
 
 
 def _service(job: Job, subcommand: str, description: str) -> str:

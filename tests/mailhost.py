@@ -23,6 +23,7 @@ from email.policy import default
 from pathlib import Path
 
 from tests import needs
+from tests.smtpd import Authority
 
 DOMAIN = "dest.test"
 USERS = ("alice", "bob", "carol")
@@ -41,10 +42,12 @@ class MailHost:
     folder: Path
     smtp_port: int
     imap_port: int
+    users: tuple[str, ...] = USERS
+    imaps_port: int | None = None  # with a certificate for localhost, by the authority in the folder's authority.pem
 
     @property
     def addresses(self) -> list[str]:
-        return [f"{user}@{DOMAIN}" for user in USERS]
+        return [f"{user}@{DOMAIN}" for user in self.users]
 
     def inbox(self, address: str, expected: int) -> list[EmailMessage]:
         """What `address` has received, once that is `expected` messages."""
@@ -67,15 +70,17 @@ class MailHost:
 
 
 @contextmanager
-def mail_host() -> Iterator[MailHost]:
-    """Start it, and stop it whatever happens."""
+def mail_host(users: tuple[str, ...] = USERS, *, tls: bool = False) -> Iterator[MailHost]:
+    """Start it, and stop it whatever happens; with `tls`, IMAP has STARTTLS, and a port with implicit TLS."""
     needs.root()
     postfix, dovecot = needs.program("postfix", "postfix"), needs.program("dovecot", "dovecot-imapd")
     needs.program("lmtp", "dovecot-lmtpd")
     folder = Path(tempfile.mkdtemp(prefix="mailhost-"))
     folder.chmod(0o755)
-    host = MailHost(folder, _free_port(), _free_port())
+    host = MailHost(folder, _free_port(), _free_port(), users, _free_port() if tls else None)
     try:
+        if tls:
+            Authority.make(folder).context(host="localhost")
         _dovecot(host, dovecot)
         _postfix(host, postfix)
         for port in (host.smtp_port, host.imap_port):
@@ -172,14 +177,15 @@ state_dir = {folder}/run
 log_path = {folder}/dovecot.log
 protocols = imap lmtp
 listen = 127.0.0.1
-ssl = no
+{_dovecot_tls(host, version)}
 first_valid_uid = 1
 service imap-login {{
   inet_listener imap {{
     port = {host.imap_port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {host.imaps_port or 0}
+    ssl = {"yes" if host.imaps_port else "no"}
   }}
 }}
 service lmtp {{
@@ -188,6 +194,15 @@ service lmtp {{
   }}
 }}
 """
+
+
+def _dovecot_tls(host: MailHost, version: tuple[int, int]) -> str:
+    if host.imaps_port is None:
+        return "ssl = no"
+    chain = host.folder / "localhost-False-False.pem"
+    names = ("server_cert_file", "server_key_file") if version >= (2, 4) else ("cert", "key")
+    value = chain if version >= (2, 4) else f"<{chain}"
+    return "\n".join(["ssl = yes", *(f"ssl_{name} = {value}" for name in names)])
 
 
 def _postfix(host: MailHost, program: Path) -> None:
@@ -221,6 +236,7 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_forbid_bare_newline = yes
 virtual_mailbox_domains = {DOMAIN}
 virtual_transport = lmtp:unix:{folder}/lmtp
+recipient_delimiter = +
 default_transport = error:nothing leaves this machine
 relay_transport = error:nothing leaves this machine
 alias_maps =

@@ -7,8 +7,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from newsletter.calendar import ARXIV, HUGGING_FACE, Calendar, is_rest_day, is_stale, issue_day, missed_days
+from newsletter.calendar import (
+    CALENDARS,
+    Calendar,
+    calendar_of,
+    day_due,
+    holiday,
+    is_rest_day,
+    is_stale,
+    issue_day,
+    missed_days,
+    why_empty,
+)
 
+HUGGING_FACE, ARXIV = CALENDARS["hugging-face"], CALENDARS["arxiv"]
 NEW_YORK = ZoneInfo("America/New_York")
 BERLIN = ZoneInfo("Europe/Berlin")
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -44,13 +56,13 @@ def test_hugging_face_has_the_date_it_is_asked_for(now: datetime, day: str) -> N
 @pytest.mark.parametrize(
     ("local", "day"),
     [
-        ("2026-11-22T19:59", "2026-11-20"),  # Sunday: Friday's list still stands
+        ("2026-11-22T19:59", "2026-11-22"),
         ("2026-11-22T20:00", "2026-11-23"),  # and now Monday's is out
         ("2026-11-23T19:59", "2026-11-23"),
         ("2026-11-23T20:00", "2026-11-24"),
         ("2026-11-26T20:00", "2026-11-27"),  # Thursday: the last one of the week
-        ("2026-11-27T20:00", "2026-11-27"),  # Friday evening brings none
-        ("2026-11-28T12:00", "2026-11-27"),
+        ("2026-11-27T20:00", "2026-11-28"),  # Friday evening: a Saturday, and nothing is listed
+        ("2026-11-28T12:00", "2026-11-28"),
         ("2026-12-31T19:59", "2026-12-31"),
         ("2026-12-31T20:00", "2027-01-01"),  # a Thursday
     ],
@@ -87,6 +99,46 @@ def test_a_clock_set_back_gives_the_same_day_again() -> None:
     assert issue_day(ARXIV, now) == date(2026, 11, 24)
 
 
+@pytest.mark.parametrize(
+    ("url", "calendar"),
+    [
+        ("https://huggingface.co/api/daily_papers?date={date}&limit=100", HUGGING_FACE),
+        ("/srv/papers/{date}.json", HUGGING_FACE),
+        ("https://rss.arxiv.org/atom/cs.AI", ARXIV),
+        ("https://arxiv.org/list/cs.LG", ARXIV),
+        ("https://notarxiv.org/feed", None),
+        ("https://blog.example/feed?of=arxiv.org", None),
+        ("/srv/papers/arxiv.org.xml", None),
+    ],
+)
+def test_a_feed_s_calendar_is_known_by_its_address(url: str, calendar: Calendar | None) -> None:
+    assert calendar_of(url) == calendar
+
+
+@pytest.mark.parametrize(
+    ("calendars", "zone", "now", "day"),
+    [
+        # In Tokyo a morning is still the evening before where the lists are made.
+        ((HUGGING_FACE,), TOKYO, "2026-11-24T07:00+09:00", "2026-11-23"),
+        ((HUGGING_FACE,), TOKYO, "2026-11-24T09:30+09:00", "2026-11-24"),
+        # In New York the operator's evening belongs to the list that has filled all day.
+        ((HUGGING_FACE,), NEW_YORK, "2026-11-24T21:00-05:00", "2026-11-24"),
+        ((ARXIV,), NEW_YORK, "2026-11-24T21:00-05:00", "2026-11-25"),
+        ((ARXIV,), BERLIN, "2026-11-24T01:30+01:00", "2026-11-23"),
+        ((ARXIV,), BERLIN, "2026-11-24T07:00+01:00", "2026-11-24"),
+        ((HUGGING_FACE, ARXIV), NEW_YORK, "2026-11-24T21:00-05:00", "2026-11-24"),
+        ((HUGGING_FACE, ARXIV), BERLIN, "2027-01-01T01:30+01:00", "2026-12-31"),
+        ((), TOKYO, "2026-11-24T07:00+09:00", "2026-11-24"),
+        # The night on which Berlin's clocks go back, and the one on which they go forward.
+        ((HUGGING_FACE,), BERLIN, "2026-10-25T02:30+02:00", "2026-10-25"),
+        ((HUGGING_FACE,), BERLIN, "2026-10-25T02:30+01:00", "2026-10-25"),
+        ((HUGGING_FACE,), BERLIN, "2026-03-29T03:00+02:00", "2026-03-29"),
+    ],
+)
+def test_the_day_that_is_due(calendars: tuple[Calendar, ...], zone: ZoneInfo, now: str, day: str) -> None:
+    assert day_due(calendars, zone, datetime.fromisoformat(now)) == date.fromisoformat(day)
+
+
 # --- days without a list ---------------------------------------------------------------------------------------------
 
 
@@ -94,6 +146,37 @@ def test_a_clock_set_back_gives_the_same_day_again() -> None:
 def test_saturday_and_sunday_are_rest_days(calendar: Calendar) -> None:
     week = [MONDAY + timedelta(days=number) for number in range(7)]
     assert [is_rest_day(calendar, day) for day in week] == [False] * 5 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("day", "name"),
+    [
+        ("2026-01-01", "New Year's Day"),
+        ("2023-01-16", "Martin Luther King Day"),
+        ("2026-01-20", None),
+        ("2026-05-25", "Memorial Day"),
+        ("2026-05-18", None),
+        ("2023-05-29", "Memorial Day"),
+        ("2023-06-19", "Juneteenth"),
+        ("2026-07-03", "Independence Day"),  # the Friday before a Saturday
+        ("2027-07-05", "Independence Day"),  # the Monday after a Sunday
+        ("2026-07-02", None),
+        ("2026-09-07", "Labor Day"),
+        ("2026-09-14", None),
+        ("2026-11-26", "Thanksgiving"),
+        ("2026-11-19", None),
+        ("2026-12-25", "Christmas Day"),
+        ("2027-12-31", "New Year's Day"),
+    ],
+)
+def test_holidays(day: str, name: str | None) -> None:
+    assert holiday(date.fromisoformat(day)) == name
+
+
+@pytest.mark.parametrize("calendar", [ARXIV, HUGGING_FACE])
+def test_an_empty_day_has_a_reason_on_weekends_and_holidays_alone(calendar: Calendar) -> None:
+    days = ("2026-11-21", "2026-11-26", "2026-11-24")
+    assert [why_empty(calendar, date.fromisoformat(day)) for day in days] == ["a Saturday", "Thanksgiving", None]
 
 
 # --- catching up -----------------------------------------------------------------------------------------------------

@@ -324,6 +324,19 @@ def test_status_tells_what_became_of_the_issue_and_of_the_runs(site: Site, inbox
     assert known["runs"][0]["verdict"] == "new-issue"
 
 
+def test_an_address_that_the_server_refuses_in_three_issues_is_suppressed(site: Site, inbox: Inbox) -> None:
+    inbox.refuse["emmy@example.org"] = "550 5.1.1 no such user here"
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    listed = []
+    for number in (1, 2, 3):
+        feed = site.folder / f"papers-2026-11-{23 + number}.json"
+        feed.write_text(json.dumps([entry(number, 5)]), "utf-8")
+        assert site("run", "--date", f"2026-11-{23 + number}").code == 0
+        listed.append("emmy@example.org" in site("subscribers", "list").out)
+    assert listed == [True, True, False]
+    assert json.loads(site("status", "--json").out)["subscribers"]["suppressed"] == 1
+
+
 def test_status_shows_every_state_and_everybody_who_was_not_accepted_with_the_server_s_words(site: Site) -> None:
     site("subscribers", "add", *(f"{name}@example.org" for name in "abcdefgh"))
     site.configure(port=1)
@@ -348,6 +361,36 @@ def test_status_shows_every_state_and_everybody_who_was_not_accepted_with_the_se
 def test_status_of_a_day_that_was_never_made_is_an_error(site: Site) -> None:
     done = site("status", "2026-01-01")
     assert (done.code, done.err) == (1, "newsletter: there is no issue of 2026-01-01\n")
+
+
+# --- what comes back -------------------------------------------------------------------------------------------------
+
+
+def test_bounces_are_shown_without_doing_anything(site: Site) -> None:
+    done = site("bounces", "--show", str(ROOT / "tests" / "data" / "bounces" / "dsn-forwarded.eml"))
+    name, *cells = done.out.rstrip("\n").split("\t")
+    assert (done.code, Path(name).name) == (0, "dsn-forwarded.eml")
+    assert cells == [
+        *("permanent", "ada@example.net", "countess@elsewhere.example", "5.2.2", "soft"),
+        "smtp; 552 5.2.2 mailbox full",
+    ]
+    assert not (site.folder / "newsletter.db").exists()
+
+
+def test_bounces_without_a_mailbox_and_files_without_show_are_mistakes(site: Site) -> None:
+    done = site("bounces")
+    assert (done.code, done.out) == (78, "")
+    assert done.err == "newsletter: no bounce mailbox is configured: set bounces.maildir or bounces.imap\n"
+    assert site("bounces", str(site.feed)).code == site("bounces", "--show").code == 2
+
+
+def test_check_tries_the_bounce_mailbox(site: Site) -> None:
+    assert "ok   bounces: no mailbox; nothing reads what comes back" in site("check").out
+    site.configure("bounces:\n  maildir: Maildir\n")
+    assert "BAD  bounces: bounces.maildir: " in site("check").out
+    for part in ("new", "cur", "tmp"):
+        (site.folder / "Maildir" / part).mkdir(parents=True)
+    assert "ok   bounces: the mailbox can be read" in site("check").out
 
 
 # --- subscribers -----------------------------------------------------------------------------------------------------

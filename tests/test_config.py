@@ -42,13 +42,17 @@ def test_the_shipped_reference_holds_every_key_and_no_other() -> None:
     text = resources.find("config.yaml").read_text("utf-8")
     uncommented = re.sub(r"^(\s*)# (?=\w+_file:)", r"\1", text, flags=re.MULTILINE)
     uncommented = re.sub(
+        r"^  # (?=imap:|  \w+: )", "  ", re.sub(r"^  imap: null.*\n", "", uncommented, flags=re.M), flags=re.M
+    )
+    uncommented = re.sub(
         r"^# (?=dkim:|  - selector|    private_key)", "", uncommented.replace("\ndkim: null", "\n# "), flags=re.M
     )
     written = yaml.safe_load(uncommented)
     found = {"": set(written)}
-    for section in ("feeds", "fetch", "issue", "filters", "smtp", "sending", "alerts", "dkim"):
+    for section in ("feeds", "fetch", "issue", "filters", "smtp", "sending", "alerts", "bounces", "dkim"):
         value = written[section]
         found[section] = set(value[0] if isinstance(value, list) else value)
+    found |= {f"bounces.{name}": set(written["bounces"][name]) for name in ("imap", "policy")}
     assert found == {section: set(table) for section, table in TABLES.items()}
 
 
@@ -100,6 +104,22 @@ def test_what_is_not_written_has_the_reference_s_defaults(tmp_path: Path) -> Non
         (
             "smtp:\n  - host: mail.example.org\n    username: me\n    password: x\n",
             "config.yaml:7: smtp.0: a login at mail.example.org would send the password in clear",
+        ),
+        ("bounces:\n  verp: maybe\n", "config.yaml:7: bounces.verp: expected true or false, not 'maybe'"),
+        (
+            "bounces:\n  maildir: m\n  imap:\n    host: localhost\n    username: u\n    password: p\n",
+            "config.yaml:6: bounces: maildir and imap are both given; keep one",
+        ),
+        ("bounces:\n  kept: Processed\n", "config.yaml:6: bounces: processed and kept must be two folders"),
+        ("bounces:\n  processed: a/../../b\n", "config.yaml:7: bounces.processed: expected a folder's name"),
+        ("bounces:\n  imap:\n    host: localhost\n", "config.yaml:7: bounces.imap.username: is missing"),
+        (
+            "bounces:\n  imap:\n    host: imap.example.org\n    tls: none\n    username: u\n    password: p\n",
+            "config.yaml:7: bounces.imap: a login at imap.example.org would send the password in clear",
+        ),
+        (
+            f"bounce_address: {'b' * 30}@news.example.org\nbounces:\n  verp: true\n",
+            f"config.yaml:7: bounces: verp adds a token to {'b' * 30}@news.example.org, which has more than 29",
         ),
     ],
 )
@@ -187,3 +207,19 @@ def test_a_feed_is_a_url_or_a_file(tmp_path: Path) -> None:
 def test_the_sender_may_have_a_name(tmp_path: Path) -> None:
     config = read(tmp_path, MINIMAL.replace("digest@news", "Daily Papers <digest@NEWS"))
     assert config.publication.sender == "Daily Papers <digest@news.example.org>"
+
+
+def test_the_port_of_imap_goes_with_its_tls(tmp_path: Path) -> None:
+    imap = "bounces:\n  imap:\n    host: imap.example.org\n    username: u\n    password: p\n"
+    ports = [read(tmp_path, MINIMAL + imap + more).bounces.imap for more in ("", "    tls: starttls\n")]
+    assert [found.port for found in ports if found is not None] == [993, 143]
+
+
+def test_a_password_of_the_mailbox_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    imap = "bounces:\n  imap:\n    host: imap.example.org\n    username: u\n    password: "
+    path.write_text(f"{MINIMAL}{imap}open\n", "utf-8")
+    path.chmod(0o644)
+    assert [warning.partition(": ")[2].partition(" ")[0] for warning in load(path, {}).warnings] == [
+        "bounces.imap.password"
+    ]

@@ -10,8 +10,9 @@ import pytest
 
 from newsletter import feed as feeds
 from newsletter.config import FeedConfig, IssueConfig
+from newsletter.filters import Filters
 from newsletter.issue import compose, join_duplicates
-from newsletter.model import Paper, ParsedFeed, Skipped
+from newsletter.model import Paper, ParsedFeed, Skipped, title_key
 from tests.conftest import SHARED, paper
 
 DAY = date(2026, 11, 24)
@@ -82,3 +83,51 @@ def test_a_real_day_is_ranked_as_its_votes_say(path: Path) -> None:
     expected = sorted(answer, key=lambda entry: -entry["paper"].get("upvotes", 0))
     assert [each.arxiv_id for each in issue.papers] == [entry["paper"]["id"] for entry in expected]
     assert [each.upvotes for each in issue.papers] == [entry["paper"].get("upvotes", 0) for entry in expected]
+
+
+def listed(source: str, *numbers: int, upvotes: int | None = None) -> ParsedFeed:
+    """A feed that lists these papers in this order, each with as many votes as its number or with `upvotes`."""
+    votes = {number: number if upvotes is None else upvotes for number in numbers}
+    return ParsedFeed(tuple(paper(n, title=f"{n}", source=source, upvotes=votes[n]) for n in numbers))
+
+
+def test_a_paper_of_several_feeds_names_them_all_and_keeps_its_highest_rank() -> None:
+    feeds = [listed("HF", 1, 2, 3), listed("Reddit", 1, upvotes=90), listed("HN", 1, 4)]
+    issue = compose(feeds, DAY, IssueConfig())
+    assert titles(issue.papers) == ["1", "4", "3", "2"]
+    assert (issue.papers[0].source, issue.papers[0].also, issue.papers[0].upvotes) == ("HF", ("Reddit", "HN"), 90)
+
+
+def test_the_same_feed_on_two_days_is_one_source() -> None:
+    (joined,) = join_duplicates([paper(1), paper(1), paper(1, source="HN"), paper(1, source="HN")])
+    assert (joined.source, joined.also) == ("Hugging Face", ("HN",))
+
+
+@pytest.mark.parametrize("bare_first", [True, False])
+def test_a_listing_without_an_id_is_joined_by_its_title(bare_first: bool) -> None:
+    title = "Reading by Lighthouse at Night"
+    with_id = paper(1, title=title, upvotes=3)
+    bare = paper(9, key=title_key(title), title=title, source="HN", upvotes=9)
+    other = paper(2, title=title)
+    (joined, second) = join_duplicates([bare, with_id, other] if bare_first else [with_id, bare, other])
+    assert (joined.key, joined.upvotes, {joined.source, *joined.also}) == (with_id.key, 9, {"Hugging Face", "HN"})
+    assert second == other
+
+
+def test_short_titles_are_no_identity_of_papers_with_ids() -> None:
+    papers = [paper(1, title="Owls"), paper(9, key=title_key("Owls"), title="Owls")]
+    assert join_duplicates(papers) == papers
+
+
+def test_sections_stand_in_the_order_of_the_feeds_each_with_its_own_cut() -> None:
+    silent = ParsedFeed(tuple(paper(n, title=f"{n}", source="arXiv", upvotes=None) for n in (9, 8, 7)))
+    feeds = [listed("HN", 4, 5, 6), silent, listed("HF", 1, 3, 2)]
+    issue = compose(feeds, DAY, IssueConfig(max_papers=2, sections="source"))
+    assert titles(issue.papers) == ["6", "5", "9", "8", "3", "2"]
+    assert (issue.by_source, issue.left_out) == (True, 3)
+
+
+def test_a_pinned_paper_leads_its_own_section() -> None:
+    feeds = [listed("HF", 1, 2), listed("HN", 3, 4)]
+    issue = compose(feeds, DAY, IssueConfig(sections="source"), Filters(pin=("the number 3",)))
+    assert titles(issue.papers) == ["2", "1", "3", "4"]

@@ -70,3 +70,52 @@ def test_a_message_id_is_a_function_of_issue_and_reader() -> None:
     assert first.endswith("@news.example.org>")
     assert first != LINKS.message_id(date(2026, 11, 25), REF)
     assert first != LINKS.message_id(day, "f" * 16)
+
+
+# --- the reverse path of each copy -----------------------------------------------------------------------------------
+
+DAY = date(2026, 11, 24)
+
+
+def test_a_reverse_path_tells_which_copy_came_back_whatever_case_a_server_gives_it() -> None:
+    address = LINKS.reverse_path(DAY, REF)
+    assert address.startswith("bounces+")
+    assert address.endswith("@news.example.org")
+    assert len(address.partition("@")[0]) <= 64
+    assert LINKS.returned(address) == LINKS.returned(address.upper()) == (DAY, REF)
+    assert Links("new", PUBLICATION, ["secret"]).returned(address) == (DAY, REF)
+
+
+def test_every_changed_letter_of_a_reverse_path_is_refused() -> None:
+    local, _, domain = LINKS.reverse_path(DAY, REF).partition("@")
+    for at in range(len("bounces+"), len(local)):
+        for letter in string.ascii_lowercase + "234567":
+            if letter != local[at]:
+                assert LINKS.returned(f"{local[:at]}{letter}{local[at + 1 :]}@{domain}") is None
+
+
+@pytest.mark.parametrize("address", ["", "x", "bounces@news.example.org", "bounces+@x", "a+aaaa@x", "a+ä@x", "a+=@x"])
+def test_what_is_no_reverse_path_of_ours_is_none(address: str) -> None:
+    assert LINKS.returned(address) is None
+
+
+def test_a_message_id_is_of_one_copy_only() -> None:
+    found = LINKS.message_id(DAY, REF).strip("<>").partition("@")[0]
+    assert LINKS.is_message_id(found, DAY, REF)
+    assert Links("new", PUBLICATION, ["secret"]).is_message_id(found, DAY, REF)
+    assert not LINKS.is_message_id(found, date(2026, 11, 25), REF)
+    assert not LINKS.is_message_id(found, DAY, "f" * 16)
+    assert not Links("new", PUBLICATION).is_message_id(found, DAY, REF)
+
+
+def test_a_forgotten_address_is_kept_as_a_hash_that_only_the_secrets_can_make() -> None:
+    links = Links("new", PUBLICATION, ["old"])
+    hashes = links.veil("ada@example.org")
+    assert hashes == [
+        Links("new", PUBLICATION).veil("ada@example.org")[0],
+        *Links("old", PUBLICATION).veil("ada@example.org"),
+    ]
+    assert [len(each) for each in hashes] == [65, 65]
+    assert len({*hashes, *links.veil("emmy@example.org")}) == 4
+    other = replace(PUBLICATION, list_id="other.example.org")
+    assert Links("new", other).veil("ada@example.org")[0] not in hashes

@@ -20,7 +20,7 @@ from newsletter.feed import parse
 from newsletter.issue import compose
 from newsletter.links import Links
 from newsletter.message import compile_copies
-from newsletter.model import Delivery, FrozenIssue, Publication, RenderedIssue, Slot
+from newsletter.model import Delivery, FrozenIssue, OperatorCopy, Publication, RenderedIssue, Slot
 from newsletter.render import Renderer
 from tests.conftest import PUBLICATION, SHARED
 
@@ -101,6 +101,21 @@ def check(message: bytes) -> EmailMessage:
     return read
 
 
+def test_one_reader_s_copy_may_have_parts_of_its_own() -> None:
+    operator = OperatorCopy("0" * 16, RENDERED.html + "<p>日本</p>" * 99, RENDERED.text + "日本\n" * 99)
+    mine, hers = (
+        compile_copies(frozen(replace(RENDERED, operator=operator)), Links("secret", PUBLICATION))
+        .envelope(Delivery(1, 1, 1, ref, "ada@example.org", 0))
+        .message
+        for ref in ("0" * 16, "1" * 16)
+    )
+    for kind in ("plain", "html"):
+        assert "日本" in part(mine, kind)
+        assert "日本" not in part(hers, kind)
+    assert part(mine, "plain").startswith("Grüße")
+    check(mine)
+
+
 def test_both_parts_read_back_as_they_were_rendered_with_the_reader_s_own_values() -> None:
     message = copy()
     link = Links("secret", PUBLICATION).unsubscribe("0123456789abcdef")[0]
@@ -135,6 +150,16 @@ def test_the_same_copy_is_the_same_bytes_and_another_reader_s_is_not() -> None:
     assert copy() == copy()
     one, two = parsed(copy()), parsed(copy(address="emmy@example.org"))
     assert one["To"] != two["To"]
+
+
+def test_with_verp_each_copy_has_a_reverse_path_of_its_own_frozen_with_the_issue() -> None:
+    verp = replace(PUBLICATION, verp=True)
+    links = Links("secret", verp)
+    made = compile_copies(frozen(publication=verp), links)
+    paths = [made.envelope(Delivery(n, 1, n, f"{n:016x}", f"r{n}@example.org", 0)).mail_from for n in (1, 2)]
+    assert [links.returned(path) for path in paths] == [(WHEN.date(), f"{n:016x}") for n in (1, 2)]
+    usual = compile_copies(frozen(), links).envelope(Delivery(1, 1, 1, f"{1:016x}", "r1@example.org", 0))
+    assert usual.mail_from == PUBLICATION.bounce_address
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -15,8 +15,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter.preview import server
 from newsletter.world import World
-from tests import needs
 from tests.conftest import ROOT
+
+pytest_plugins = ["tests.chromium"]
 
 DAY = "2026-11-24"
 
@@ -126,23 +127,6 @@ def test_a_mistake_is_shown_and_its_repair_too(running: server.Server, site: Pat
 
 
 # --- in the browser --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = needs.program("chromium", "chromium")
-    driver = needs.program("chromedriver", "chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(chromium)
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
-        *("disable-component-update", "disable-sync", f"user-data-dir={profile}", "window-size=1200,1200"),
-    ):
-        options.add_argument(f"--{flag}")
-    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
-    yield running
-    running.quit()
 
 
 def test_views_switch_by_a_click_and_a_saved_template_shows_by_itself(

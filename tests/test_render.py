@@ -16,7 +16,7 @@ from newsletter.config import FeedConfig, IssueConfig
 from newsletter.errors import FeedFormatError
 from newsletter.issue import compose
 from newsletter.lint import Level, lint
-from newsletter.model import SLOT_HOST, Issue, Paper, ParsedFeed, RenderedIssue, Slot
+from newsletter.model import SLOT_HOST, Issue, Paper, ParsedFeed, RenderedIssue, Rising, Slot
 from newsletter.render import BUDGET, Renderer, authors, inline
 from tests.conftest import PUBLICATION, SHARED, issue, paper
 
@@ -117,6 +117,75 @@ def test_a_feed_without_votes_says_so_and_shows_none() -> None:
     for part in (rendered.html, rendered.text):
         assert "it carries no votes" in part
         assert "upvote" not in part
+
+
+def from_sources(**numbers: int) -> tuple[Paper, ...]:
+    return tuple(
+        paper(n + 1000 * at, title=f"{source} number {n}", source=source)
+        for at, (source, number) in enumerate(numbers.items())
+        for n in range(1, number + 1)
+    )
+
+
+def test_sections_have_headings_and_ranks_of_their_own_in_both_parts() -> None:
+    papers = from_sources(HF=3, Blog=2)
+    joined = replace(papers[0], also=("HN",))
+    rendered = Renderer(PUBLICATION).issue(replace(issue(joined, *papers[1:]), by_source=True))
+    assert sound(rendered).headings == ["HF", "Blog"]
+    assert re.findall(r"<h3[^>]*><a[^>]*>([^<]*)", rendered.html) == [each.title for each in papers]
+    assert re.findall(r"^={72}\n(\w+)\n\n-{72}\n#1 ", rendered.text, re.MULTILINE) == ["HF", "Blog"]
+    assert re.findall(r"^#(\d) .*", rendered.text, re.MULTILINE) == ["1", "2", "3", "1", "2"]
+    assert re.findall(r"also in HN", rendered.text) == ["also in HN"]
+
+
+def test_one_source_needs_no_heading() -> None:
+    assert Renderer(PUBLICATION).issue(replace(issue(), by_source=True)) == Renderer(PUBLICATION).issue(issue())
+
+
+def test_a_mail_that_is_too_large_loses_papers_at_the_end_of_each_section() -> None:
+    papers = from_sources(HF=100, HN=100, Blog=3)
+    rendered = Renderer(PUBLICATION).issue(replace(issue(*papers), by_source=True))
+    shown = re.findall(r"^(HF|HN|Blog) number (\d+)$", rendered.text, re.MULTILINE)
+    sound(rendered)
+    counted = {source: sum(each == source for each, _ in shown) for source in ("HF", "HN", "Blog")}
+    assert counted["Blog"] == 3
+    assert counted["HF"] - counted["HN"] in (0, 1)
+    assert counted["HN"] > 20
+    assert f"And {len(papers) - len(shown)} more that did not fit into a mail." in rendered.text
+
+
+def test_cards_name_their_feeds_when_there_are_several() -> None:
+    papers = from_sources(HF=1, HN=1)
+    rising = Rising(paper(9, source="Blog", also=("HN",)), date(2026, 11, 17), 41)
+    rendered = Renderer(PUBLICATION).issue(
+        replace(issue(replace(papers[0], also=("HN",)), papers[1]), rising=(rising,))
+    )
+    for said in ("23 Nov 2026 · HF, HN", "23 Nov 2026 · HN", "rising since 17 Nov 2026, +41 · Blog, HN"):
+        assert said in rendered.text
+        assert said in re.sub("<[^>]+>", "", rendered.html)
+
+
+def test_late_risers_have_a_section_and_say_since_which_day() -> None:
+    rising = tuple(Rising(paper(n), date(2026, 11, n), 40 + n) for n in (18, 23))
+    rendered = Renderer(PUBLICATION).issue(replace(issue(paper(1)), rising=rising))
+    assert sound(rendered).headings == ["Paper number 1", "Late risers"]
+    assert rendered.text.count("Late risers") == 1
+    assert "rising since Wednesday, +58" in rendered.text
+    assert "rising since Monday, +63" in rendered.text
+
+
+@pytest.mark.parametrize(
+    ("since", "begins"),
+    [
+        (date(2026, 11, 18), "18–24 Nov: "),
+        (date(2026, 10, 26), "26 Oct–24 Nov: "),
+        (date(2025, 11, 24), "24 Nov–24 Nov: "),
+    ],
+)
+def test_an_issue_of_several_days_says_which(since: date, begins: str) -> None:
+    rendered = Renderer(PUBLICATION).issue(replace(issue(), since=since, left_out=3))
+    assert rendered.subject.startswith(begins)
+    assert "3 papers of these days did not make the cut." in rendered.text
 
 
 def test_what_did_not_make_the_cut_is_said() -> None:

@@ -39,6 +39,11 @@ def test_what_was_shown_is_never_shown_again() -> None:
     assert select({YESTERDAY: standings(9, 8)}, {"a", "b"}, TODAY, 10) == ()
 
 
+def test_each_section_has_a_cut_of_its_own() -> None:
+    day = [Standing("a", 90), Standing("b", 80), Standing("c", 9, section="HN"), Standing("d", 8, section="HN")]
+    assert keys(select({YESTERDAY: day}, {"a"}, TODAY, 1)) == ["c"]
+
+
 def test_shown_papers_keep_their_place_above_the_cut() -> None:
     assert select({YESTERDAY: standings(9, 8, 7)}, {"a", "b"}, TODAY, 3) == (Riser("c", YESTERDAY, 7, 7),)
 
@@ -64,9 +69,9 @@ def test_the_section_is_short_and_what_leaves_the_window_first_goes_first() -> N
 
 
 def test_what_did_not_fit_is_found_by_the_next_run() -> None:
-    days = {YESTERDAY: standings(9, 8, 7)}
+    days = {YESTERDAY: standings(9, 8, 7, 6)}
     first = keys(select(days, (), TODAY, 10))
-    assert keys(select(days, first, TODAY + timedelta(days=1), 10)) == ["c"]
+    assert keys(select(days, first, TODAY + timedelta(days=1), 10)) == ["d"]
 
 
 def test_a_paper_listed_on_two_days_is_one() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import pytest
 
 from newsletter import roster
 from newsletter.errors import AddressError
-from newsletter.model import Subscriber, SubscriberStatus
+from newsletter.model import NewReader, Subscriber, SubscriberStatus
 
 
 def read(text: str) -> list[tuple[int, str | None]]:
@@ -49,17 +50,106 @@ def subscriber(address: str) -> Subscriber:
 
 
 def test_an_export_can_be_imported_again() -> None:
-    addresses = ["a@example.org", "用户@example.org", "=cmd|calc!a1@example.org", "+x@example.org"]
+    addresses = ["a@example.org", "用户@example.org", "=cmd|calc!a1@example.org", "+x@example.org", "'=y@example.org"]
     out = io.StringIO()
-    assert roster.write(out, [subscriber(address) for address in addresses]) == 4
+    assert roster.write(out, [subscriber(address) for address in addresses]) == 5
     out.seek(0)
     assert [row.address for row in roster.read(out)] == addresses
 
 
 def test_no_cell_of_an_export_is_a_formula() -> None:
     out = io.StringIO()
-    roster.write(out, [subscriber("=cmd|calc!a1@example.org")])
+    roster.write(out, [replace(subscriber("=cmd|calc!a1@example.org"), reason="-bad", consent="@once")])
     assert out.getvalue().splitlines() == [
-        "email,status,created_at,status_at",
-        "'=cmd|calc!a1@example.org,active,2026-11-24T07:00:00+00:00,2026-11-24T07:00:00+00:00",
+        "email,status,reason,consent,days,paused_until,created_at,status_at",
+        "'=cmd|calc!a1@example.org,active,'-bad,'@once,,,2026-11-24T07:00:00+00:00,2026-11-24T07:00:00+00:00",
+    ]
+
+
+# --- the other columns -----------------------------------------------------------------------------------------------
+
+
+def test_an_export_brings_back_everything_but_the_links() -> None:
+    when = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+    readers = [
+        NewReader(
+            "a@example.org", SubscriberStatus.ACTIVE, 'web form, "double" opt-in', "", 0b0010101, None, when, when
+        ),
+        NewReader(
+            "b@example.org", SubscriberStatus.SUPPRESSED, "", "550 =?utf-8?q?no?= such user", 0, None, when, when
+        ),
+        NewReader("c@example.org", SubscriberStatus.UNSUBSCRIBED, "-", "@", 127, date(2027, 1, 1), when, when),
+    ]
+    out = io.StringIO()
+    roster.write(
+        out,
+        [
+            Subscriber(
+                *(1, "0" * 16, each.address, each.status, when, when, each.days, each.paused_until),
+                consent=each.consent,
+                reason=each.reason,
+            )
+            for each in readers
+        ],
+    )
+    out.seek(0)
+    assert [row.reader for row in roster.read(out, "a note of this import")] == [
+        readers[0],
+        replace(readers[1], consent="a note of this import"),
+        readers[2],
+    ]
+
+
+def test_consent_is_noted_of_every_reader_whose_row_says_nothing_of_it() -> None:
+    text = "email,Consent\na@example.org,paper form\nb@example.org,\n"
+    rows = list(roster.read(io.StringIO(text), "asked at the conference"))
+    assert [row.reader and row.reader.consent for row in rows] == ["paper form", "asked at the conference"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        ("status", "subscribed", "status: 'subscribed' is none of pending, active, unsubscribed, suppressed"),
+        ("status", "forgotten", "status: 'forgotten' is none of"),
+        ("days", "Mon Someday", "days: someday is no weekday; expected some of Mon Tue Wed Thu Fri Sat Sun"),
+        ("created_at", "01/02/2024", "created_at: '01/02/2024' is no time; expected one such as 2026-11-24T07:00:00"),
+        ("paused_until", "soon", "paused_until: 'soon' is no date; expected one such as 2026-11-24"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_refuses_its_row_only(column: str, cell: str, said: str) -> None:
+    rows = list(roster.read(io.StringIO(f"email,{column}\na@example.org,{cell}\nb@example.org,\n")))
+    assert rows[0].reader is None
+    assert said in rows[0].problem
+    assert rows[1].reader == NewReader("b@example.org")
+
+
+def test_times_are_kept_in_utc() -> None:
+    text = "email,created_at\na@example.org,2026-01-01T00:30:00+02:00\nb@example.org,2026-01-01 00:30:00\n"
+    moments = [row.reader.created_at for row in roster.read(io.StringIO(text)) if row.reader]
+    assert moments == [datetime(2025, 12, 31, 22, 30, tzinfo=UTC), datetime(2026, 1, 1, 0, 30, tzinfo=UTC)]
+
+
+def test_hostile_cells_do_no_harm() -> None:
+    text = (
+        "email,name,consent\n"
+        "=?utf-8?q?a=0D=0ABcc:_x=40y?=@example.org,x,x\n"
+        'b@example.org,"=?utf-8?q?=0D=0ABcc:_x@example.com?=","one\r\ntwo\x1b[31m =?utf-8?q?=0D=0A?=\0"\n'
+        f"c@example.org,x,{'y' * 2000}\n"
+    )
+    rows = list(roster.read(io.StringIO(text, newline="")))
+    assert rows[0].reader is None
+    assert rows[1].reader == NewReader("b@example.org", consent="one two[31m =?utf-8?q?=0D=0A?=")
+    assert rows[2].reader == NewReader("c@example.org", consent="y" * 500)
+
+
+def test_what_is_no_csv_is_said_with_its_line() -> None:
+    with pytest.raises(AddressError, match=r"line 2: not CSV: field larger than field limit"):
+        read("email\n" + "x" * 200_000 + "\n")
+
+
+def test_spellings_of_one_address_are_normalised() -> None:
+    assert read("ada@B\u00dcCHER.example\nada@xn--bcher-kva.example\nrene\u0301@example.org\n") == [
+        (1, "ada@xn--bcher-kva.example"),
+        (2, "ada@xn--bcher-kva.example"),
+        (3, "ren\u00e9@example.org"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -28,6 +29,17 @@ def test_cron_runs_daily_and_goes_on_every_quarter_of_an_hour() -> None:
         "0 7 * * * /usr/bin/newsletter -c /srv/papers/config.yaml run >> /srv/papers/newsletter.log",
         "7-59/15 * * * * /usr/bin/newsletter -c /srv/papers/config.yaml send >> /srv/papers/newsletter.log",
     ]
+
+
+def test_with_a_bounce_mailbox_it_is_read_every_hour() -> None:
+    asked = replace(job(), bounces=True)
+    assert commands(crontab(asked, WINTER))[2:] == [
+        "11 * * * * /usr/bin/newsletter -c /srv/papers/config.yaml bounces >> /srv/papers/newsletter.log",
+    ]
+    made = units(asked)
+    assert "ExecStart=/usr/bin/newsletter -c /srv/papers/config.yaml bounces\n" in made["newsletter-bounces.service"]
+    assert "OnCalendar=*:11\n" in made["newsletter-bounces.timer"]
+    assert "newsletter-bounces.timer" not in units(job())
 
 
 def test_the_hour_is_converted_to_the_clock_that_cron_goes_by() -> None:
@@ -68,7 +80,9 @@ def test_systemd_takes_the_units(tmp_path: Path, config: str) -> None:
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("systemd-analyze is not installed")
-    for name, text in units(Job(("/bin/true",), Path(config), time(7), ZoneInfo("Europe/Berlin"))).items():
+    for name, text in units(
+        Job(("/bin/true",), Path(config), time(7), ZoneInfo("Europe/Berlin"), bounces=True)
+    ).items():
         (tmp_path / name).write_text(text, "utf-8")
     done = subprocess.run(
         [verify, "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],

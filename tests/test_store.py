@@ -20,15 +20,17 @@ from newsletter.errors import StoreBusy, StoreError
 from newsletter.model import (
     EVERY_DAY,
     CachedAnswer,
+    OperatorCopy,
     RenderedIssue,
     Report,
     State,
     Subscriber,
     SubscriberStatus,
     Verdict,
+    title_key,
 )
 from newsletter.store import Added, Store
-from tests.conftest import PUBLICATION
+from tests.conftest import PUBLICATION, paper
 from tests.disk import small_disk
 from tests.fakes import FakeClock
 
@@ -168,6 +170,14 @@ def test_an_issue_goes_to_those_who_want_one_that_day(store: Store) -> None:
     assert [copy.address.partition("@")[0] for copy in due] == ["ada", "sofia", "alan"]
 
 
+def test_the_operator_s_copy_is_frozen_with_its_issue(store: Store) -> None:
+    noted = replace(RENDERED, operator=OperatorCopy("0123456789abcdef", "<p>π, noted</p>", "π, noted\n"))
+    store.freeze(noted, PUBLICATION, lifetime=LIFETIME)
+    kept = store.issue(DAY)
+    assert kept is not None
+    assert kept.rendered == noted
+
+
 def test_a_frozen_issue_comes_back_as_it_was_made(store: Store, clock: FakeClock) -> None:
     publication = replace(PUBLICATION, base_url=None, title="Δελτίο")
     frozen = store.freeze(RENDERED, publication, lifetime=LIFETIME)
@@ -205,6 +215,40 @@ def test_the_latest_issue_is_of_the_latest_day_not_the_last_one_made(store: Stor
 
 
 # --- runs and feeds' answers -----------------------------------------------------------------------------------------
+
+
+def test_what_issues_have_shown_and_were_offered_is_known_by_their_days(store: Store) -> None:
+    papers = [paper(n) for n in (1, 2, 3)]
+    later = replace(RENDERED, day=DAY + timedelta(days=1))
+    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=papers[:1], offered={DAY: papers[:2]})
+    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=papers[1:2], offered={later.day: papers[1:]})
+    others = [paper(n) for n in range(10, 1_210)]
+    keys = [each.key for each in (*papers, *others)]
+    assert store.shown([*papers, *others]) == set(keys[:2])
+    assert store.shown([*papers, *others], before=later.day) == set(keys[:1])
+    assert store.offered(keys, before=later.day) == set(keys[:2])
+    assert store.offered(keys, before=DAY) == set()
+    assert store.votes_then(DAY) == {each.key: each.upvotes for each in papers[:2]}
+    assert store.votes_then(DAY - timedelta(days=1)) == {}
+
+
+def test_a_paper_is_known_by_its_title_to_feeds_without_ids_and_by_its_id_to_others(store: Store) -> None:
+    title = "A title that is long enough"
+    with_id, bare = paper(1, title=title), paper(1, title=f"{title}!", key=title_key(title))
+    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=[with_id])
+    assert store.shown([bare, paper(2, title=title), paper(3, key="title:owls", title="Owls")]) == {bare.key}
+    later = replace(RENDERED, day=DAY + timedelta(days=1))
+    other = paper(9, title="Another title that is long enough")
+    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=[replace(other, key=title_key(other.title))])
+    assert store.shown([other, paper(8)]) == {other.key}
+
+
+def test_whether_a_source_had_votes_is_what_its_last_issue_says(store: Store) -> None:
+    for number, upvotes in enumerate((5, None, 0)):
+        rendered = replace(RENDERED, day=DAY + timedelta(days=number))
+        store.freeze(rendered, PUBLICATION, lifetime=LIFETIME, papers=[paper(number, upvotes=upvotes, source="HN")])
+        assert store.last_votes("HN") == (None if upvotes is None else rendered.day)
+    assert store.last_votes("Reddit") is None
 
 
 def test_runs_are_kept_with_their_reasons_the_latest_first(store: Store, clock: FakeClock) -> None:

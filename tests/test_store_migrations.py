@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -33,6 +35,48 @@ def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert ScriptDirectory.from_config(alembic_config(connection)).get_current_head() == HEAD
     database.close()
+
+
+def test_a_store_that_holds_an_issue_is_upgraded_from_the_first_revision(database_url: str) -> None:
+    Store.open(database_url).close()
+    database = Database(database_url, 1)
+    with database.read() as connection:
+        steps = list(ScriptDirectory.from_config(alembic_config(connection)).walk_revisions())
+    first = steps[-1].revision
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(text(f"DROP TABLE {table.name}"))
+        connection.execute(text("DELETE FROM alembic_version"))
+        command.upgrade(alembic_config(connection), first)
+        for row in OLD_ROWS:
+            connection.execute(text(row))
+    database.close()
+    with Store.open(database_url, now=lambda: datetime(2026, 11, 24, 8, tzinfo=UTC)) as store:
+        (issue,) = store.unfinished()
+        (delivery,) = store.claim(issue.id, 10, resend_uncertain=0)
+    assert (issue.rendered.html, delivery.address) == ("<p>x", "ada@example.org")
+
+
+# As the first revision kept an issue and a reader of it.
+OLD_ROWS = (
+    (
+        "INSERT INTO subscribers (id, ref, address, identity, status, created_at, status_at) VALUES"
+        " (1, '00', 'ada@example.org', 'ada@example.org', 'active', '2026-11-24 07:00:00', '2026-11-24 07:00:00')"
+    ),
+    (
+        "INSERT INTO issues (id, day, frozen_at, expires_at) VALUES"
+        " (1, '2026-11-24', '2026-11-24 07:00:00', '2026-11-25 07:00:00')"
+    ),
+    (
+        "INSERT INTO renderings (id, issue_id, subject, html, text, publication) VALUES (1, 1, 's', '<p>x', 'x', "
+        """'{"title": "T", "sender": "a@example.org", "bounce_address": "a@example.org", "postal_address": "P","""
+        """ "list_id": "l.example.org"}')"""
+    ),
+    (
+        "INSERT INTO deliveries (id, issue_id, rendering_id, subscriber_id, address, state) VALUES"
+        " (1, 1, 1, 1, 'ada@example.org', 'pending')"
+    ),
+)
 
 
 def test_first_runs_at_the_same_time_make_one_store(database_url: str) -> None:

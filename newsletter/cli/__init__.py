@@ -5,6 +5,7 @@ What a command needs is imported inside it, so that `newsletter --help` does not
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -96,9 +97,9 @@ def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, o
 
     config = app.config()
     if serve:
-        work.serve_preview(app.path, resolve_day(day, config.timezone), port, open_browser=open_browser)
+        work.serve_preview(app.path, resolve_day(day, config), port, open_browser=open_browser)
     else:
-        sys.exit(work.preview(config, resolve_day(day, config.timezone), output))
+        sys.exit(work.preview(config, resolve_day(day, config), output))
 
 
 @cli.command(short_help="Make and send the issue of the day.")
@@ -114,9 +115,9 @@ def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: 
     config = app.config()
     if since is not None and period != "day":
         raise click.UsageError("--since and --period both say which days; give one")
-    first = None if since is None else resolve_day(since, config.timezone)
-    span = span_of(period, resolve_day(day, config.timezone), first, catch_up=day is None)
-    sys.exit(work.run(config, resolve_day(day, config.timezone), span=span, dry_run=dry_run))
+    first = None if since is None else resolve_day(since, config)
+    span = span_of(period, resolve_day(day, config), first, catch_up=day is None)
+    sys.exit(work.run(config, resolve_day(day, config), span=span, dry_run=dry_run))
 
 
 @cli.command(short_help="Go on with what is still owed.")
@@ -129,7 +130,7 @@ def send(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool) -> 
     from newsletter.cli import work
 
     config = app.config()
-    day = None if issue is None else resolve_day(issue, config.timezone)
+    day = None if issue is None else resolve_day(issue, config)
     sys.exit(work.send(config, day, retry_uncertain=retry_uncertain, resume=resume))
 
 
@@ -142,20 +143,20 @@ def status(app: App, issue: Clock | None, as_json: bool) -> None:
     from newsletter.cli import work
 
     config = app.config()
-    day = None if issue is None else resolve_day(issue, config.timezone)
+    day = None if issue is None else resolve_day(issue, config)
     work.status(config, day, as_json=as_json)
 
 
-@cli.group(cls=Commands, short_help="Add, remove, list, import, export readers.")
+@cli.group(cls=Commands, short_help="Add, remove, show, list, import, export readers.")
 def subscribers() -> None:
-    """Add, remove, list, import and export the readers."""
+    """Add, remove, suppress, forget, show, list, import and export the readers."""
 
 
 @subscribers.command("add")
 @click.argument("addresses", nargs=-1, required=True)
 @click.pass_obj
 def subscribers_add(app: App, addresses: tuple[str, ...]) -> None:
-    """Subscribe ADDRESSES, also those who had left."""
+    """Subscribe ADDRESSES, also those who had left, were suppressed or forgotten: use it when they ask for it."""
     from newsletter.cli import people
 
     sys.exit(people.add(app.config(), addresses))
@@ -171,8 +172,46 @@ def subscribers_remove(app: App, addresses: tuple[str, ...]) -> None:
     sys.exit(people.remove(app.config(), addresses))
 
 
+@subscribers.command("suppress")
+@click.argument("addresses", nargs=-1, required=True)
+@click.option("--reason", default="suppressed by the operator", show_default=True, help="Kept, and shown by `show`.")
+@click.pass_obj
+def subscribers_suppress(app: App, addresses: tuple[str, ...], reason: str) -> None:
+    """Keep ADDRESSES off the list, whatever is imported, until they confirm anew or you add them.
+
+    Also an address that was never on it.
+    """
+    from newsletter.cli import people
+
+    sys.exit(people.suppress(app.config(), addresses, reason))
+
+
+@subscribers.command("forget")
+@click.argument("addresses", nargs=-1, required=True)
+@click.pass_obj
+def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
+    """Erase ADDRESSES, as a reader may ask (GDPR article 17). There is no way back.
+
+    What stays is a keyed hash, by which no import takes the address in again. Backups, the bounce mailbox and the mail
+    server's logs are yours to look after.
+    """
+    from newsletter.cli import people
+
+    sys.exit(people.forget(app.config(), addresses))
+
+
+@subscribers.command("show")
+@click.argument("address")
+@click.pass_obj
+def subscribers_show(app: App, address: str) -> None:
+    """Print what is known of ADDRESS: its status and why, how it agreed, its last copies, and what came back."""
+    from newsletter.cli import people
+
+    sys.exit(people.tell(app.config(), address))
+
+
 @subscribers.command("list")
-@click.option("--all", "everyone", is_flag=True, help="Also those who have left.")
+@click.option("--all", "everyone", is_flag=True, help="Also those who get nothing, each with its status.")
 @click.pass_obj
 def subscribers_list(app: App, everyone: bool) -> None:
     """Print one address per line."""
@@ -183,25 +222,45 @@ def subscribers_list(app: App, everyone: bool) -> None:
 
 @subscribers.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.option("--consent", help="How these readers agreed.  [default: imported on the day, from the file]")
 @click.pass_obj
-def subscribers_import(app: App, file: Any) -> None:
+def subscribers_import(app: App, file: Any, consent: str | None) -> None:
     """Take subscribers from FILE (- for standard input): CSV with a column `email`, or one address per line.
 
-    A row that is no address is refused with its line number and the others are taken. Nobody who left comes back.
+    The other columns of an export are read too. A row that cannot be taken is refused with its line number and the
+    others are taken. Nobody comes back who left, is suppressed or forgotten.
     """
     from newsletter.cli import people
 
-    sys.exit(people.take(app.config(), file))
+    sys.exit(people.take(app.config(), file, consent))
 
 
 @subscribers.command("export")
 @click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
 @click.pass_obj
 def subscribers_export(app: App, file: Any) -> None:
-    """Write everyone, with status and dates, to FILE as CSV (- for standard output)."""
+    """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output)."""
     from newsletter.cli import people
 
     people.export(app.config(), file)
+
+
+@cli.group("archive", cls=Commands, short_help="What was sent, for the web.")
+def archived() -> None:
+    """Show what was sent to everybody; `newsletter web` does so by itself."""
+
+
+@archived.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def archive_export(app: App, folder: Path) -> None:
+    """Write every issue that was sent, the index and the Atom feed into DIR, as files for any web host.
+
+    Safe to repeat: only what changed is written, and nothing is removed.
+    """
+    from newsletter.cli import archive
+
+    archive.export(app.config(), folder)
 
 
 @cli.command(short_help="Try everything a run needs, send nothing.")
@@ -227,6 +286,26 @@ def web(app: App, host: str, port: int) -> None:
     pages.serve(app.config(), host, port)
 
 
+@cli.command(short_help="Read what came back: bounces, complaints, unsubscribes.")
+@click.option("--show", is_flag=True, help="Say what FILES are, and do nothing.")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def bounces(app: App, show: bool, files: tuple[Path, ...]) -> None:
+    """Read the bounce mailbox, and take off the list whose address is dead, who complained, or who left by mail.
+
+    With --show, only tell of each of FILES (mails) what it is and whom it names: file, kind, address, final address,
+    status, what it counts as, and the server's words, separated by tabs.
+    """
+    from newsletter.cli import returned
+
+    if show != bool(files):
+        raise click.UsageError("--show and FILES go together")
+    if show:
+        returned.show(files)
+    else:
+        sys.exit(returned.collect(app.config()))
+
+
 @cli.command(short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
 @click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")
@@ -242,6 +321,7 @@ def schedule(app: App, kind: str, at: str, install: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with an exit code of the contract; a user's mistake is one line."""
+    gc.set_threshold(10_000)  # a start makes a hundred thousand objects, and hardly one for the collector
     try:
         cli.main(arguments, prog_name="newsletter")
     except NewsletterError as error:

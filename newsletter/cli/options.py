@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Final
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from newsletter.model import Span
 
+if TYPE_CHECKING:
+    from newsletter.config import Config
+
 # Days beside its own that an issue of a period takes in.
 _PERIODS: Final = {"week": 6, "month": 29}
 
-# A day as it was asked for: fixed, or counted from today in a time zone that is known only once the config is read.
+# A day as it was asked for: fixed, or counted from today, which is known only once the config is read.
 Clock = Callable[[date], date]
 
 
@@ -39,9 +42,9 @@ class Day(click.ParamType[Clock]):
 DAY = Day()
 
 
-def resolve_day(asked: Clock | None, zone: tzinfo) -> date:
-    """The day that was asked for; today in `zone` when none was."""
-    today = datetime.now(UTC).astimezone(zone).date()
+def resolve_day(asked: Clock | None, config: Config) -> date:
+    """The day that was asked for; the one whose issue is due when none was."""
+    today = config.today(datetime.now(UTC))
     return today if asked is None else asked(today)
 
 

@@ -13,7 +13,7 @@ from newsletter.web import create_app
 
 def serve(config: Config, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises NewsletterError when the port is taken."""
-    with Store.open(config.store) as store:
+    with Store.open(config.store, veil=config.veil()) as store:
         app = create_app(config, store)
         try:
             server = waitress.create_server(app, host=host, port=port, ident=None, clear_untrusted_proxy_headers=True)

@@ -65,7 +65,8 @@ def schedule(path: Path, config: Config, kind: str, at: str, *, install: bool) -
         when = time.fromisoformat(at)
     except ValueError as error:
         raise NewsletterError(f"--at {at}: expected HH:MM, such as 07:00") from error
-    job = schedules.Job(_command(), path.resolve(), when, config.timezone)
+    mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
+    job = schedules.Job(_command(), path.resolve(), when, config.timezone, bounces=mailbox)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
         if install:

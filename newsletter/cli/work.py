@@ -99,6 +99,8 @@ def _reported(
 
 def _alert(config: Config, store: Store, report: Report) -> None:
     """Write to the operator when there has been no issue for too long. A mail that fails is said, and no verdict."""
+    if config.alerts.address is None:
+        return
     from newsletter import alert
 
     try:
@@ -163,6 +165,7 @@ def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
     return {
         "issue": None if issue is None else _issue(store, issue),
         "subscribers": {str(status): number for status, number in store.count_subscribers().items()},
+        "returned": store.count_reports(),
         "runs": [
             {
                 "started_at": run.started_at.isoformat(),
@@ -199,11 +202,15 @@ def _told(known: dict[str, Any]) -> str:
         lines += [f"Issue of {issue['day']}: {issue['subject']}"]
         lines += [f"  paused: {issue['paused']}"] if issue["paused"] else []
         lines += [f"  {state:<10} {number}" for state, number in issue["counts"].items() if number]
-        lines += [f"  {row['state']}: {row['address']} - {_words(row)}" for row in issue["not_accepted"]]
+        lines += [
+            f"  {row['state']}: {row['address'] or '(forgotten)'} - {_words(row)}" for row in issue["not_accepted"]
+        ]
     else:
         lines += ["No issue yet."]
     people = known["subscribers"]
     lines += ["", "Subscribers: " + ", ".join(f"{number} {status}" for status, number in people.items())]
+    if returned := [f"{number} {kind}" for kind, number in known["returned"].items() if number]:
+        lines += ["Returned mail: " + ", ".join(returned)]
     lines += ["", "Last runs:" if known["runs"] else "No run yet."]
     lines += [
         f"  {run['started_at'][:16].replace('T', ' ')} UTC  {run['verdict']:<15} {run['explanation']}"

@@ -6,8 +6,9 @@ A table lists what each mapping may hold; the dataclasses say what the program g
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final
@@ -15,20 +16,24 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from newsletter.calendar import CALENDARS, Calendar, calendar_of, day_due
 from newsletter.config import values as v
 from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, root
 from newsletter.config.values import Secret
+from newsletter.errors import ConfigError
 from newsletter.filters import Filters
-from newsletter.links import Links
-from newsletter.model import Publication
+from newsletter.links import LONGEST_BOUNCE_LOCAL_PART, Links
+from newsletter.model import BouncePolicy, Publication
 
 __all__ = [
     "TABLES",
     "AlertConfig",
+    "BouncesConfig",
     "Config",
     "DkimConfig",
     "FeedConfig",
     "FetchConfig",
+    "ImapConfig",
     "IssueConfig",
     "Secret",
     "SendingConfig",
@@ -41,13 +46,15 @@ __all__ = [
 class FeedConfig:
     """One source. `url` may hold ``{date}``; a path is absolute here. `votes` is None, an element or a /pattern/.
 
-    `rhythm` is in working days: when its newest entry is older, the feed is stale.
+    `rhythm` is in working days: when its newest entry is older, the feed is stale. `calendar` is how it counts
+    its days; None: as the operator does.
     """
 
     url: str
     name: str | None = None
     votes: str | None = None
     rhythm: float = 5.0
+    calendar: Calendar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +70,16 @@ class FetchConfig:
 class IssueConfig:
     """What goes into the day's issue; `lifetime` is in hours from its freezing.
 
+    `sections` is ``merged``, or ``source``: then `max_papers` counts for each source's section.
     `look_back` is in calendar days, `catch_up` in days on which the source lists papers; 0 switches either off.
     """
 
     max_papers: int = 20
+    sections: str = "merged"
     min_upvotes: int = 0
     lifetime: float = 24.0
     look_back: int = 7
-    max_rising: int = 2
+    max_rising: int = 3
     catch_up: int = 5
 
 
@@ -118,6 +127,36 @@ class DkimConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ImapConfig:
+    """A mailbox on an IMAP server; `timeout` in seconds for each answer."""
+
+    host: str
+    port: int = 993
+    tls: str = "implicit"
+    ca_file: Path | None = None
+    username: str | None = None
+    password: Secret | None = None
+    folder: str = "INBOX"
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BouncesConfig:
+    """Where mails come back to: a Maildir or an IMAP server, one of them, or none.
+
+    What was read is moved to the folder `processed`, what a person should look at to `kept`. `verp` gives each copy a
+    reverse path of its own.
+    """
+
+    maildir: Path | None = None
+    imap: ImapConfig | None = None
+    processed: str = "Processed"
+    kept: str = "Kept"
+    verp: bool = False
+    policy: BouncePolicy = field(default_factory=BouncePolicy)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. Each stage of the pipeline is given its own part of it, never the whole."""
 
@@ -135,12 +174,29 @@ class Config:
     filters: Filters = field(default_factory=Filters)
     sending: SendingConfig = SendingConfig()
     alerts: AlertConfig = AlertConfig()
+    bounces: BouncesConfig = BouncesConfig()
     dkim: tuple[DkimConfig, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def calendars(self) -> tuple[Calendar, ...]:
+        """Those of the feeds that have one."""
+        return tuple(feed.calendar for feed in self.feeds if feed.calendar is not None)
+
+    def today(self, now: datetime) -> date:
+        """The day of the issue that is due at `now` (aware), in the calendars of the feeds and the operator's zone."""
+        return day_due(self.calendars, self.timezone, now)
 
     def links(self) -> Links:
         """What makes and checks the links of this publication. Raises ConfigError when there is no secret."""
         return Links(self.secret.reveal(), self.publication, [secret.reveal() for secret in self.old_secrets])
+
+    def veil(self) -> Callable[[str], Sequence[str]] | None:
+        """What the store recognises forgotten addresses by; None when there is no secret at hand."""
+        try:
+            return self.links().veil
+        except ConfigError:
+            return None
 
 
 # --- what each mapping may hold --------------------------------------------------------------------------------------
@@ -150,10 +206,12 @@ _FEED: Final[Table] = {
     "name": v.optional(v.text),
     "votes": v.optional(v.votes),
     "rhythm": v.number(0, 366),
+    "calendar": v.optional(v.choice(*CALENDARS)),
 }
 _FETCH: Final[Table] = {"deadline": v.number(0, 3600), "max_megabytes": v.number(0, 1000), "attempts": v.whole(1, 10)}
 _ISSUE: Final[Table] = {
     "max_papers": v.whole(1, 1000),
+    "sections": v.choice("merged", "source"),
     "min_upvotes": v.whole(0, 10**9),
     "lifetime": v.number(0, 24 * 31),
     "look_back": v.whole(0, 31),
@@ -182,11 +240,60 @@ _SENDING: Final[Table] = {
     "pause_share": v.number(0, 1),
 }
 _ALERTS: Final[Table] = {"address": v.optional(v.bare_address), "after": v.whole(1, 366)}
+_IMAP: Final[Table] = {
+    "host": v.text,
+    "port": v.whole(1, 65535),
+    "tls": v.choice("none", "starttls", "implicit"),
+    "ca_file": v.optional(v.file),
+    "username": v.text,
+    "password": v.optional(v.secret),
+    "password_file": v.optional(v.secret_file),
+    "folder": v.text,
+    "timeout": v.number(0, 3600),
+}
+_POLICY: Final[Table] = {
+    "hard": v.whole(0, 1000),
+    "soft": v.whole(0, 1000),
+    "soft_days": v.whole(1, 366),
+    "complaint": v.whole(0, 1000),
+}
+
+
+def _imap(place: Place) -> ImapConfig | None:
+    if place.is_null:
+        return None
+    values = _secret_or_file(place, mapping(place, _IMAP, required=("host", "username")), "password")
+    if "port" not in values and values.get("tls", "implicit") != "implicit":
+        values["port"] = 143
+    server = ImapConfig(**values)
+    if server.password is None:
+        raise place.error("username needs password or password_file")
+    _no_clear_login(place, server.tls, server.host)
+    return server
+
+
+def _policy(place: Place) -> BouncePolicy:
+    return BouncePolicy(**mapping(place, _POLICY))
+
+
+_BOUNCES: Final[Table] = {
+    "maildir": v.optional(v.file),
+    "imap": _imap,
+    "processed": v.folder,
+    "kept": v.folder,
+    "verp": v.flag,
+    "policy": _policy,
+}
 _DKIM: Final[Table] = {"selector": v.text, "private_key_file": v.file}
 
 
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
-    return tuple(FeedConfig(**mapping(item, _FEED, required=("url",))) for item in items(place))
+    return tuple(_feed(mapping(item, _FEED, required=("url",))) for item in items(place))
+
+
+def _feed(values: dict[str, Any]) -> FeedConfig:
+    named = values.pop("calendar", None)
+    return FeedConfig(**values, calendar=CALENDARS[named] if named else calendar_of(values["url"]))
 
 
 def _fetch(place: Place) -> FetchConfig:
@@ -233,11 +340,22 @@ def _server(place: Place) -> SmtpConfig:
     if server.username is not None:
         if server.password is None:
             raise place.error("username needs password or password_file")
-        if server.tls == "none" and server.host not in ("localhost", "127.0.0.1", "::1"):
-            raise place.error(
-                f"a login at {server.host} would send the password in clear: set tls to starttls or implicit"
-            )
+        _no_clear_login(place, server.tls, server.host)
     return server
+
+
+def _no_clear_login(place: Place, tls: str, host: str) -> None:
+    if tls == "none" and host not in ("localhost", "127.0.0.1", "::1"):
+        raise place.error(f"a login at {host} would send the password in clear: set tls to starttls or implicit")
+
+
+def _bounces(place: Place) -> BouncesConfig:
+    found = BouncesConfig(**mapping(place, _BOUNCES))
+    if found.maildir is not None and found.imap is not None:
+        raise place.error("maildir and imap are both given; keep one")
+    if found.processed == found.kept:
+        raise place.error("processed and kept must be two folders")
+    return found
 
 
 _ROOT: Final[Table] = {
@@ -262,6 +380,7 @@ _ROOT: Final[Table] = {
     "smtp": _smtp,
     "sending": _sending,
     "alerts": _alerts,
+    "bounces": _bounces,
     "dkim": _dkim,
 }
 
@@ -275,6 +394,9 @@ TABLES: Final[Mapping[str, Table]] = {
     "smtp": _SMTP,
     "sending": _SENDING,
     "alerts": _ALERTS,
+    "bounces": _BOUNCES,
+    "bounces.imap": _IMAP,
+    "bounces.policy": _POLICY,
     "dkim": _DKIM,
 }
 
@@ -289,17 +411,23 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     if templates is not None and not templates.is_dir():
         raise _find(place, "templates").error(f"no such folder: {templates}")
     sender = values["sender"]
+    bounces = values.get("bounces", BouncesConfig())
+    bounce_address = values.get("bounce_address") or parseaddr(sender)[1]
+    if bounces.verp and len(bounce_address.rpartition("@")[0]) > LONGEST_BOUNCE_LOCAL_PART:
+        most = f"more than {LONGEST_BOUNCE_LOCAL_PART} characters before its @"
+        raise _find(place, "bounces").error(f"verp adds a token to {bounce_address}, which has {most}")
     return Config(
         path=path,
         publication=Publication(
             title=values.get("title", "Daily Papers"),
             sender=sender,
-            bounce_address=values.get("bounce_address") or parseaddr(sender)[1],
+            bounce_address=bounce_address,
             postal_address=values["postal_address"],
             list_id=values["list_id"],
             base_url=values.get("base_url"),
             language=values.get("language", "en"),
             direction=values.get("direction", "ltr"),
+            verp=bounces.verp,
         ),
         timezone=values.get("timezone", ZoneInfo("UTC")),
         feeds=values["feeds"],
@@ -313,6 +441,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         old_secrets=values.get("old_secrets", ()),
         sending=values.get("sending", SendingConfig()),
         alerts=values.get("alerts", AlertConfig()),
+        bounces=bounces,
         dkim=values.get("dkim", ()),
         warnings=tuple(_open_secrets(place)),
     )
@@ -343,6 +472,9 @@ def _open_secrets(place: Place) -> Iterator[str]:
     written = [_find(place, "secret")]
     for _, servers in (pair for pair in pairs(place, _ROOT) if pair[0] == "smtp"):
         written += [child for item in items(servers) for name, child in pairs(item, _SMTP) if name == "password"]
+    for _, bounces in (pair for pair in pairs(place, _ROOT) if pair[0] == "bounces"):
+        imap = [child for name, child in pairs(bounces, _BOUNCES) if name == "imap" and not child.is_null]
+        written += [child for server in imap for name, child in pairs(server, _IMAP) if name == "password"]
     for child in written:
         if isinstance(child.node, yaml.ScalarNode) and not child.is_null and not ENV.search(child.node.value):
             yield f"{child.file}:{child.line}: {child.key} can be read by others; chmod 600 {child.file}"

@@ -77,6 +77,14 @@ def number(low: float, high: float) -> Callable[[Place], float]:
     return read
 
 
+def flag(place: Place) -> bool:
+    """A switch: true or false."""
+    value = expand(place, scalar(place, "true or false")).lower()
+    if value not in ("true", "false"):
+        raise place.error(f"expected true or false, not {value!r}")
+    return value == "true"
+
+
 def choice(*words: str) -> Callable[[Place], str]:
     """One of `words`."""
 
@@ -97,6 +105,14 @@ def optional(read: Reader) -> Reader:
 def file(place: Place) -> Path:
     """A path; relative ones start at the config file's folder."""
     return place.path(text(place))
+
+
+def folder(place: Place) -> str:
+    """The name of a mail folder; no path."""
+    value = text(place)
+    if "/" in value or value.startswith("."):
+        raise place.error(f"expected a folder's name without / or a dot in front, not {value!r}")
+    return value
 
 
 def mailbox(place: Place) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from newsletter.model import title_key
 
 # https://info.arxiv.org/help/arxiv_identifier.html; the subject class and the version are no part of the identity.
 _ARXIV_ID: Final = r"(?P<id>\d{4}\.\d{4,5}|[a-z][a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?"
@@ -25,8 +26,6 @@ _ARXIV_PLACES: Final = tuple(
 _BARE: Final = re.compile(_ARXIV_ID)
 # https://www.doi.org/doi-handbook, section 2.2: case does not matter.
 _DOI: Final = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s?)?(10\.\d{4,9}/[^\s?#<>\"]{1,200})$", re.IGNORECASE)
-
-_DISTINCT: Final = 16  # letters that tell titles apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,12 @@ class Identity:
         return f"https://arxiv.org/pdf/{self.arxiv_id}" if self.arxiv_id else None
 
     def key(self, title: str) -> str:
-        """The identity of `Paper.key`. A title counts by its letters and digits; a short one, like "C++", as it is."""
+        """The identity of `Paper.key`: the arXiv id, the DOI, else the title."""
         if self.arxiv_id:
             return f"arxiv:{self.arxiv_id}"
         if self.doi:
             return f"doi:{self.doi}"
-        folded = unicodedata.normalize("NFKC", title).casefold()
-        letters = "".join(filter(str.isalnum, folded))
-        return "title:" + (letters if len(letters) >= _DISTINCT else folded)
+        return title_key(title)
 
 
 def identify(places: Iterable[object]) -> Identity:

@@ -37,13 +37,24 @@ _PAGE_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
 _MARKUP: Final = frozenset({"text/html", "application/xhtml+xml"})
 
+# Each reference is a step of its own to a forgiving parser; escaped HTML has at most a million in ten megabytes.
+_MOST_REFERENCES: Final = 2_000_000
+# The SAX reader of the standard library looks each attribute up in a list, and the forgiving one copies what might be a
+# tag at each step: quadratic in time and memory.
+_MONSTROUS_TAG: Final = re.compile(r"<(?![!?])(?:[^<>=]*+(?:=[^<>=]*+){100}|[^<>]{200000})")
+# feedparser looks for an address in an author's name from each letter of a word to the word's end. This many steps take
+# eight seconds; a word of 45,000 letters alone makes as many.
+_LONG_WORD: Final = re.compile(r"[A-Za-z0-9_.+-]{100,}+")
+_MOST_STEPS: Final = 2_000_000_000
+
 
 def read(text: str, votes: str | None, source: str | None, url: str) -> ParsedFeed:
     """The entries in the feed's own order. `votes` is an element's name or a pattern; relative links start at `url`.
 
-    Raises NotAFeed: a web page, other XML, an entity declaration, a document that is cut off.
+    Raises NotAFeed: a web page, other XML, an entity declaration, a document that is cut off, or one made to be slow.
     """
     root = _root(text)
+    _require_measure(text)
     rule = Votes.of(votes, ELEMENTS)
     document = _feedparser(_bare(text, rule.places), public_part(url))
     _check_end(text, root, document)
@@ -99,6 +110,16 @@ def _check_end(text: str, root: str, document: Any) -> None:
         raise NotAFeed(f"it is cut off: </{plain(root, 40)}> is missing")
     if not document.entries:
         raise NotAFeed(f"broken XML without a readable entry: {plain(str(document.get('bozo_exception')), 80)}")
+
+
+def _require_measure(text: str) -> None:
+    """Raise NotAFeed for XML that would keep feedparser, which knows no deadline, busy for minutes."""
+    if text.count("&") > _MOST_REFERENCES:
+        raise NotAFeed("nothing but character references")
+    if _MONSTROUS_TAG.search(text):
+        raise NotAFeed("a tag without end")
+    if sum((word.end() - word.start()) ** 2 for word in _LONG_WORD.finditer(text)) > _MOST_STEPS:
+        raise NotAFeed("words without end")
 
 
 # --- one entry -------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class Desk:
 
     def today(self) -> date:
         """The day a visitor sees first."""
-        return prepare.today(self.config(), self._world.now())
+        return self.config().today(self._world.now())
 
     def show(self, day: date) -> Shown | None:
         """A day, or None when it has no papers. Raises FeedError, TemplateError or ConfigError."""

@@ -12,14 +12,17 @@ from types import TracebackType
 from typing import Final, Self
 
 from newsletter.store import upgrade
-from newsletter.store.database import Database
+from newsletter.store.database import Database, Veil
+from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
+from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
+from newsletter.store.reports import NewReport, Reports
 from newsletter.store.runs import RunRecord, Runs
 from newsletter.store.subscribers import Added, Subscribers
 
-__all__ = ["Added", "Refusal", "RunRecord", "Store"]
+__all__ = ["Added", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Store"]
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
 
@@ -28,14 +31,23 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Subscribers, Issues, Ledger, Runs, FeedCache):
+class Store(Subscribers, Erasure, History, Issues, Ledger, Reports, Runs, FeedCache):
     """An open store; a context manager that closes it. Threads may share it."""
 
     @classmethod
-    def open(cls, url: str, *, now: Callable[[], datetime] = _utc_now, busy_timeout: float = _BUSY_TIMEOUT) -> Self:
+    def open(
+        cls,
+        url: str,
+        *,
+        now: Callable[[], datetime] = _utc_now,
+        busy_timeout: float = _BUSY_TIMEOUT,
+        veil: Veil | None = None,
+    ) -> Self:
         """Open the database at ``sqlite:////absolute/path`` or ``postgresql://...``; create and upgrade it as needed.
 
         A new SQLite file is for its owner only, since it holds the readers' addresses. `busy_timeout` is in seconds.
+        With `veil` the store recognises addresses that it has forgotten; what would take one in raises StoreError
+        without, once there is any.
         Raises StoreError, and StoreBusy when another process keeps the database locked.
         """
         database = Database(url, busy_timeout)
@@ -45,7 +57,9 @@ class Store(Subscribers, Issues, Ledger, Runs, FeedCache):
         except BaseException:
             database.close()
             raise
-        return cls(database, now)
+        store = cls(database, now)
+        store._veil = veil
+        return store
 
     def close(self) -> None:
         """Give the database back."""

@@ -163,6 +163,19 @@ class Database:
         if found != "ok":
             raise failures.damaged(self.name)
 
+    def scrub(self) -> None:
+        """Leave nothing in SQLite's files of what was deleted or overwritten before. Raises StoreBusy.
+
+        A file keeps such bytes in pages that are free, or were split, and in the write-ahead log. In PostgreSQL
+        autovacuum sees to it, in its own time.
+        """
+        if self.file is None:
+            return
+        with self.session() as connection:
+            connection.exec_driver_sql("VACUUM")
+            if connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                raise failures.busy(self.name)
+
     @contextmanager
     def _translating(self) -> Iterator[None]:
         try:
@@ -191,8 +204,14 @@ class Prepared:
         return bound
 
 
+# The keyed hashes of an address (its identity), with the newest secret first.
+Veil = Callable[[str], Sequence[str]]
+
+
 class Part:
-    """What every part of the store works with: the database, and the clock (UTC)."""
+    """What every part of the store works with: the database, the clock (UTC), and the hashes of who is forgotten."""
+
+    _veil: Veil | None = None
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._db = database
@@ -278,7 +297,10 @@ def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """A writer takes its lock at once: one that had read first would fail, not wait, where another wrote meanwhile."""
-    writes = connection.get_execution_options().get(_WRITES, False)
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":  # a session is in no transaction
+        return
+    writes = options.get(_WRITES, False)
     connection.exec_driver_sql(_BEGIN_WRITING if writes else "BEGIN")
 
 

@@ -35,6 +35,11 @@ def damaged(where: str) -> StoreError:
     return StoreError(f"{where}: {_DAMAGED}")
 
 
+def busy(where: str) -> StoreBusy:
+    """The error for a lock that another process keeps."""
+    return StoreBusy(f"{where}: {_BUSY}")
+
+
 def translate(error: Exception, where: str) -> StoreError:
     """The StoreError for what SQLAlchemy or the driver raised; `where` names the database, without its password."""
     cause = getattr(error, "orig", None) or error

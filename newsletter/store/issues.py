@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Column, Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
 
-from newsletter.model import Delivery, FrozenIssue, Paper, Publication, RenderedIssue, State, SubscriberStatus
+from newsletter.model import (
+    ArchivedIssue,
+    Delivery,
+    FrozenIssue,
+    OperatorCopy,
+    Paper,
+    Publication,
+    RenderedIssue,
+    State,
+    SubscriberStatus,
+)
 from newsletter.store.database import Part
 from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, plain, renderings, shown, subscribers
 
@@ -24,10 +34,13 @@ _ISSUE: Final = select(
     renderings.c.html,
     renderings.c.text,
     renderings.c.publication,
+    renderings.c.operator,
     issues.c.frozen_at,
     issues.c.expires_at,
     issues.c.paused,
 ).join_from(issues, renderings)
+
+_ARCHIVED: Final = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
 
 
 class Issues(Part):
@@ -40,13 +53,14 @@ class Issues(Part):
         *,
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
-        offered: Sequence[Paper] = (),
+        offered: Mapping[date, Sequence[Paper]] | None = None,
     ) -> FrozenIssue:
         """Keep the issue and one PENDING delivery for each reader who wants it, all in one transaction.
 
         That is who is active, not paused, and has not chosen other weekdays than the issue's.
-        `papers` are those it shows, which no later issue is to show again; `offered` all it was made from. There is one
-        issue a day: when it exists already, it is returned as it is, and nothing changes.
+        `papers` are those it shows, which no later issue is to show again; `offered` all it was made from,
+        by the day they were listed on. There is one issue a day: when it exists already, it is returned as it is, and
+        nothing changes.
         """
         with self._db.write() as connection:
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
@@ -54,7 +68,7 @@ class Issues(Part):
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
                 _insert_deliveries(connection, issue_id, rendering_id, rendered.day)
                 self._insert_shown(connection, issue_id, papers)
-                self._insert_listed(connection, rendered.day, offered)
+                self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
 
     def _insert_issue(self, connection: Connection, day: date, lifetime: timedelta) -> int | None:
@@ -70,37 +84,51 @@ class Issues(Part):
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
-            {"key": plain(paper.key), "issue_id": issue_id, "source": plain(paper.source), "upvotes": paper.upvotes}
+            {"key": plain(name), "issue_id": issue_id, "source": plain(paper.source), "upvotes": paper.upvotes}
             for paper in papers
+            for name in paper.names
         ]
         if rows:  # on conflict: it was in two issues, and the first counts
             statement = self._db.insert(shown).on_conflict_do_nothing(index_elements=[shown.c.key])
             connection.execute(statement, rows)
 
-    def _insert_listed(self, connection: Connection, day: date, offered: Sequence[Paper]) -> None:
-        connection.execute(delete(listed).where(listed.c.day < day - _LISTED_FOR))
-        rows = [{"day": day, "key": plain(paper.key), "upvotes": paper.upvotes} for paper in offered]
+    def _insert_listed(self, connection: Connection, today: date, offered: Mapping[date, Sequence[Paper]]) -> None:
+        connection.execute(delete(listed).where(listed.c.day < today - _LISTED_FOR))
+        rows = [
+            {"day": day, "key": plain(paper.key), "upvotes": paper.upvotes}
+            for day, papers in offered.items()
+            for paper in papers
+        ]
         if rows:
             statement = self._db.insert(listed).on_conflict_do_nothing(index_elements=[listed.c.day, listed.c.key])
             connection.execute(statement, rows)
 
     def votes_then(self, day: date) -> dict[str, int | None]:
-        """The upvotes that each paper had when the issue of `day` was made, by Paper.key; empty without an issue."""
+        """The upvotes each paper of `day` had when an issue took that day in, by Paper.key; empty when none has."""
         with self._db.read() as connection:
             rows = connection.execute(select(listed.c.key, listed.c.upvotes).where(listed.c.day == day))
             return {row.key: row.upvotes for row in rows}
 
-    def shown(self, keys: Iterable[str], *, before: date | None = None) -> set[str]:
-        """Those of `keys` (Paper.key) that an issue has shown, or one of a day before `before`."""
+    def shown(self, papers: Collection[Paper], *, before: date | None = None) -> set[str]:
+        """The keys of those papers that an issue has shown, or one of a day before `before`."""
+        query = select(shown.c.key)
+        if before is not None:
+            query = query.join(issues).where(issues.c.day < before)
+        found = self._known((name for paper in papers for name in paper.sought), query, shown.c.key)
+        return {paper.key for paper in papers if not found.isdisjoint(paper.sought)}
+
+    def offered(self, keys: Iterable[str], *, before: date) -> set[str]:
+        """Those of `keys` that were listed, shown or not, when an issue of a day before `before` was made."""
+        return self._known(keys, select(listed.c.key).where(listed.c.day < before), listed.c.key)
+
+    def _known(self, keys: Iterable[str], query: Select[Any], column: Column[str]) -> set[str]:
         asked = {plain(key): key for key in keys}
         found: set[str] = set()
         waiting = list(asked)
         with self._db.read() as connection:
             for start in range(0, len(waiting), _CHUNK):
-                query = select(shown.c.key).where(shown.c.key.in_(waiting[start : start + _CHUNK]))
-                if before is not None:
-                    query = query.join(issues).where(issues.c.day < before)
-                found.update(asked[row.key] for row in connection.execute(query))
+                some = query.where(column.in_(waiting[start : start + _CHUNK]))
+                found.update(asked[row.key] for row in connection.execute(some))
         return found
 
     def last_votes(self, source: str) -> date | None:
@@ -121,14 +149,26 @@ class Issues(Part):
         """The issue of `day`."""
         return self._issue_where(_ISSUE.where(issues.c.day == day))
 
-    def latest_issue(self) -> FrozenIssue | None:
-        """The issue of the latest day."""
-        return self._issue_where(_ISSUE.order_by(issues.c.day.desc()).limit(1))
+    def latest_issue(self, *, before: date | None = None) -> FrozenIssue | None:
+        """The issue of the latest day, or of the latest before that one."""
+        query = _ISSUE if before is None else _ISSUE.where(issues.c.day < before)
+        return self._issue_where(query.order_by(issues.c.day.desc()).limit(1))
 
     def _issue_where(self, query: Select[Any]) -> FrozenIssue | None:
         with self._db.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _frozen(row)
+
+    def archive(self, limit: int | None = None) -> list[ArchivedIssue]:
+        """The issues of which a copy was accepted, newest day first; the newest `limit` of them."""
+        query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
+        with self._db.read() as connection:
+            rows = connection.execute(query.where(_ARCHIVED).order_by(issues.c.day.desc()).limit(limit))
+            return [ArchivedIssue(*row) for row in rows]
+
+    def archived(self, day: date) -> FrozenIssue | None:
+        """The issue of `day`, when it is one of `archive`."""
+        return self._issue_where(_ISSUE.where(issues.c.day == day, _ARCHIVED))
 
     def unfinished(self) -> list[FrozenIssue]:
         """The issues with copies that are owed, under way or in doubt, oldest first."""
@@ -158,6 +198,7 @@ def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedI
         html=rendered.html,
         text=rendered.text,
         publication=asdict(publication),
+        operator=asdict(rendered.operator) if rendered.operator else None,
     )
     (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
     assert isinstance(rendering_id, int)
@@ -189,7 +230,13 @@ def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
     return FrozenIssue(
         id=row.id,
         rendering_id=row.rendering_id,
-        rendered=RenderedIssue(day=row.day, subject=row.subject, html=row.html, text=row.text),
+        rendered=RenderedIssue(
+            day=row.day,
+            subject=row.subject,
+            html=row.html,
+            text=row.text,
+            operator=OperatorCopy(**row.operator) if row.operator else None,
+        ),
         publication=Publication(**row.publication),
         frozen_at=row.frozen_at,
         expires_at=row.expires_at,

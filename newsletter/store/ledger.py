@@ -175,8 +175,9 @@ class Ledger(Part):
         return []
 
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
-        staying = [Delivery(*row[:7]) for row in rows if row.status is SubscriberStatus.ACTIVE]
-        leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE]
+        # A copy without an address is that of a reader who was forgotten; he may have come back since.
+        staying = [Delivery(*row[:7]) for row in rows if row.status is SubscriberStatus.ACTIVE and row.address]
+        leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE or not row.address]
         if leaving:
             _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
         ids = [delivery.id for delivery in staying]

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, Verdict
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -108,6 +108,7 @@ renderings = Table(
     Column("html", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("publication", JSON, nullable=False),
+    Column("operator", JSON(none_as_null=True)),  # model.OperatorCopy, when a feed failed
 )
 
 # The ledger. The issue is repeated beside the rendering because every question is asked by issue, and because it is one

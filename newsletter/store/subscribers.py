@@ -1,37 +1,63 @@
-"""The list: who is on it, who left it."""
+"""The list: who is on it, who left it, who must not be mailed."""
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, select, update
 
 from newsletter.addresses import identity
-from newsletter.model import Subscriber, SubscriberStatus
-from newsletter.store.database import Part
-from newsletter.store.schema import subscribers
+from newsletter.errors import StoreError
+from newsletter.model import NewReader, Subscriber, SubscriberStatus
+from newsletter.store.database import Database, Part, Veil
+from newsletter.store.schema import plain, subscribers
 
 _CHUNK: Final = 500  # addresses looked up together
 
 # Whom an import does not bring back.
 _STAYING: Final = frozenset({SubscriberStatus.UNSUBSCRIBED, SubscriberStatus.SUPPRESSED, SubscriberStatus.FORGOTTEN})
 
+_ROW: Final = subscribers.c
+
 _SUBSCRIBER: Final[Select[Any]] = select(
-    subscribers.c.id,
-    subscribers.c.ref,
-    subscribers.c.address,
-    subscribers.c.status,
-    subscribers.c.created_at,
-    subscribers.c.status_at,
-    subscribers.c.days,
-    subscribers.c.paused_until,
-    subscribers.c.consent,
-    subscribers.c.reason,
+    _ROW.id,
+    _ROW.ref,
+    _ROW.address,
+    _ROW.status,
+    _ROW.created_at,
+    _ROW.status_at,
+    _ROW.days,
+    _ROW.paused_until,
+    _ROW.consent,
+    _ROW.reason,
+)
+
+# What a reader gets who comes on the list, again or after all; a request that waited is answered with it. One who was
+# forgotten has an address again.
+_BACK: Final = (
+    update(subscribers)
+    .where(_ROW.id == bindparam("row"))
+    .values(
+        address=bindparam("address"),
+        identity=bindparam("identity"),
+        status=bindparam("status"),
+        status_at=bindparam("status_at"),
+        consent=bindparam("consent"),
+        reason="",
+        asked_at=None,
+        replaces=None,
+    )
+)
+_OFF: Final = (
+    update(subscribers)
+    .where(_ROW.id == bindparam("row"))
+    .values(status=bindparam("status"), status_at=bindparam("status_at"), reason=bindparam("reason"))
 )
 
 
@@ -40,92 +66,151 @@ class Added(StrEnum):
 
     NEW = "new"
     ALREADY = "already"
-    BACK = "back"  # had left or was suppressed, is subscribed again
-    LEFT = "left"  # has left or is suppressed, and stays so
+    BACK = "back"  # had left, or was suppressed or forgotten, is subscribed again
+    LEFT = "left"  # has left, or is suppressed or forgotten, and stays so
+    OFF = "off"  # was on the list, and has left as the import says
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the list knows of an address already."""
+
+    id: int
+    status: SubscriberStatus
+    status_at: datetime
 
 
 class Subscribers(Part):
     """The part of the store that keeps the list. Addresses that come in are normalised."""
 
-    def add(self, address: str) -> Added:
-        """Subscribe `address`, also when it had left: this is for a person's own wish."""
-        (became,) = self.add_all([address], revive=True)
+    def add(self, address: str, *, consent: str = "") -> Added:
+        """Subscribe `address`, also when it had left, was suppressed or forgotten: this is for a person's own wish."""
+        (became,) = self.merge([NewReader(address, consent=consent)], revive=True)
         return became
 
     def add_all(self, addresses: Iterable[str], *, revive: bool) -> Counter[Added]:
-        """Subscribe all in one transaction, and count what became of them.
+        """`merge` for bare addresses."""
+        return self.merge(map(NewReader, addresses), revive=revive)
 
-        Without `revive`, who has left stays out: a list that is imported again must not undo an unsubscription.
+    def merge(self, readers: Iterable[NewReader], *, revive: bool = False) -> Counter[Added]:
+        """Take all into the list in one transaction, and count what became of them.
+
+        Without `revive`, who has left stays out: a list that is imported again must not undo an unsubscription. Who has
+        left where the list comes from is noted as having left; if he is on the list here, the later word counts.
         """
-        waiting = list(addresses)  # before the lock is taken: they may come from a pipe
+        waiting = list(readers)  # before the lock is taken: they may come from a pipe
         became: Counter[Added] = Counter()
         if not waiting:
             return became
         with self._db.write() as connection:
+            veil = recognising(connection, self._db, self._veil)
             for start in range(0, len(waiting), _CHUNK):
-                became.update(self._add_chunk(connection, waiting[start : start + _CHUNK], revive=revive))
+                became.update(self._merge_chunk(connection, waiting[start : start + _CHUNK], veil, revive=revive))
         return became
 
-    def _add_chunk(self, connection: Connection, addresses: Sequence[str], *, revive: bool) -> list[Added]:
-        keys = [identity(address) for address in addresses]
-        asked = select(subscribers.c.identity, subscribers.c.status).where(subscribers.c.identity.in_(keys))
-        known = {row.identity: row.status for row in connection.execute(asked)}
-        became = [_became(known, key, revive=revive) for key in keys]
-        new = [(address, key) for address, key, what in zip(addresses, keys, became, strict=True) if what is Added.NEW]
-        back = [key for key, what in zip(keys, became, strict=True) if what is Added.BACK]
-        self._insert(connection, new)
-        if back:
-            self._revive(connection, back)
+    def _merge_chunk(
+        self, connection: Connection, readers: Sequence[NewReader], veil: Veil, *, revive: bool
+    ) -> list[Added]:
+        keys = [identity(reader.address) for reader in readers]
+        known = look_up(connection, keys, veil)
+        now = self._now()
+        standing = {key: (row.status, row.status_at) for key, row in known.items()}
+        became: list[Added] = []
+        writes: dict[str, NewReader] = {}
+        for key, reader in zip(keys, readers, strict=True):
+            what, changes = _becomes(standing.get(key), reader, revive=revive)
+            became.append(what)
+            if changes:
+                standing[key] = (reader.status, reader.status_at or now)
+                writes[key] = reader
+        self._insert(connection, {key: reader for key, reader in writes.items() if key not in known})
+        self._alter(connection, {known[key].id: (key, reader) for key, reader in writes.items() if key in known})
         return became
 
-    def _insert(self, connection: Connection, new: Sequence[tuple[str, str]]) -> None:
+    def _insert(self, connection: Connection, new: Mapping[str, NewReader]) -> None:
         now = self._now()
         rows = [
             {
                 "ref": secrets.token_hex(8),
-                "address": address,
+                "address": reader.address,
                 "identity": key,
-                "status": SubscriberStatus.ACTIVE,
-                "created_at": now,
-                "status_at": now,
+                "status": reader.status,
+                "created_at": min(reader.created_at or now, now),
+                "status_at": min(reader.status_at or now, now),
+                "days": reader.days,
+                "paused_until": reader.paused_until,
+                "consent": plain(reader.consent),
+                "reason": plain(reader.reason),
             }
-            for address, key in new
+            for key, reader in new.items()
         ]
         if rows:  # on conflict: another process added it since we looked, which is as good
-            statement = self._db.insert(subscribers).on_conflict_do_nothing(index_elements=[subscribers.c.identity])
+            statement = self._db.insert(subscribers).on_conflict_do_nothing(index_elements=[_ROW.identity])
             connection.execute(statement, rows)
 
-    def _revive(self, connection: Connection, keys: Sequence[str]) -> None:
-        change = update(subscribers).where(subscribers.c.identity.in_(keys))
-        connection.execute(change.values(status=SubscriberStatus.ACTIVE, status_at=self._now()))
+    def _alter(self, connection: Connection, changes: Mapping[int, tuple[str, NewReader]]) -> None:
+        now = self._now()
+        back, off = [], []
+        for row, (key, reader) in changes.items():
+            values = {"row": row, "status": reader.status}
+            if reader.status is SubscriberStatus.ACTIVE:
+                own = {"address": reader.address, "identity": key, "consent": plain(reader.consent)}
+                back.append(values | own | {"status_at": now})
+            else:
+                at = min(reader.status_at or now, now)
+                off.append(values | {"status_at": at, "reason": plain(reader.reason)})
+        if back:
+            connection.execute(_BACK, back)
+        if off:
+            connection.execute(_OFF, off)
+
+    def suppress(self, address: str, reason: str) -> SubscriberStatus | None:
+        """Keep `address` off the list until it confirms anew or is added again, whatever is imported.
+
+        A request of its own that waits for a confirmation is void. Gives the status it had, None when it was unknown;
+        who was forgotten stays so.
+        """
+        key = identity(address)
+        reader = NewReader(address, SubscriberStatus.SUPPRESSED, reason=reason)
+        with self._db.write() as connection:
+            known = look_up(connection, [key], recognising(connection, self._db, self._veil)).get(key)
+            if known is None:
+                self._insert(connection, {key: reader})
+                return None
+            if known.status is not SubscriberStatus.FORGOTTEN:
+                self._alter(connection, {known.id: (key, reader)})
+                void = update(subscribers).where(_ROW.id == known.id)
+                connection.execute(void.values(asked_at=None, replaces=None))
+            return known.status
 
     def unsubscribe(self, address: str) -> bool:
         """Take `address` off the list; False when it is not on it."""
-        return self._unsubscribe(subscribers.c.identity == identity(address))
+        return self._unsubscribe(_ROW.identity == identity(address))
 
     def unsubscribe_ref(self, ref: str) -> bool:
         """Take the subscriber of this `ref` off the list; False when none is on it."""
-        return self._unsubscribe(subscribers.c.ref == ref)
+        return self._unsubscribe(_ROW.ref == ref)
 
     def _unsubscribe(self, who: ColumnElement[bool]) -> bool:
-        change = update(subscribers).where(who, subscribers.c.status == SubscriberStatus.ACTIVE)
+        change = update(subscribers).where(who, _ROW.status == SubscriberStatus.ACTIVE)
         with self._db.write() as connection:
             done = connection.execute(change.values(status=SubscriberStatus.UNSUBSCRIBED, status_at=self._now()))
             return done.rowcount > 0
 
     def prefer(self, ref: str, *, days: int, paused_until: date | None) -> None:
         """Let the reader `ref` have issues on the weekdays `days` (bit 0 is Monday), and none before `paused_until`."""
-        change = update(subscribers).where(subscribers.c.ref == ref)
+        change = update(subscribers).where(_ROW.ref == ref)
         with self._db.write() as connection:
             connection.execute(change.values(days=days, paused_until=paused_until))
 
     def find(self, address: str) -> Subscriber | None:
-        """The subscriber at `address`, on the list or not."""
-        return self._subscriber_where(subscribers.c.identity == identity(address))
+        """The subscriber at `address`, on the list or not; one who was forgotten too, when the store has its veil."""
+        key = identity(address)
+        return self._subscriber_where(_ROW.identity.in_([key, *(self._veil(key) if self._veil else ())]))
 
     def by_ref(self, ref: str) -> Subscriber | None:
         """The subscriber whose `ref` stands in a link."""
-        return self._subscriber_where(subscribers.c.ref == ref)
+        return self._subscriber_where(_ROW.ref == ref)
 
     def _subscriber_where(self, who: ColumnElement[bool]) -> Subscriber | None:
         with self._db.read() as connection:
@@ -133,22 +218,62 @@ class Subscribers(Part):
         return None if row is None else Subscriber(*row)
 
     def subscribers(self, status: SubscriberStatus | None = None) -> Iterator[Subscriber]:
-        """Everyone, or those of one status, oldest first, with memory flat."""
-        query = _SUBSCRIBER if status is None else _SUBSCRIBER.where(subscribers.c.status == status)
-        return (Subscriber(*row) for row in self._db.pages(query))
+        """Everyone but those who are forgotten, or those of one status, oldest first, with memory flat."""
+        which = _ROW.status != SubscriberStatus.FORGOTTEN if status is None else _ROW.status == status
+        return (Subscriber(*row) for row in self._db.pages(_SUBSCRIBER.where(which)))
 
     def count_subscribers(self) -> dict[SubscriberStatus, int]:
         """How many there are of each status, also of one that nobody has."""
-        query = select(subscribers.c.status, func.count()).group_by(subscribers.c.status)
+        query = select(_ROW.status, func.count()).group_by(_ROW.status)
         with self._db.read() as connection:
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {status: found.get(status, 0) for status in SubscriberStatus}
 
 
-def _became(known: dict[str, SubscriberStatus], key: str, *, revive: bool) -> Added:
-    """What becomes of the address of this key; `known` is told, for the key may come twice."""
-    status = known.get(key)
-    if status in _STAYING and not revive:
-        return Added.LEFT
-    known[key] = SubscriberStatus.ACTIVE
-    return {None: Added.NEW, SubscriberStatus.ACTIVE: Added.ALREADY}.get(status, Added.BACK)
+def recognising(connection: Connection, database: Database, veil: Veil | None) -> Veil:
+    """What recognises the addresses that are forgotten: `veil`, or nothing when there is none and none is needed.
+
+    Raises StoreError when it is needed.
+    """
+    if veil is not None:
+        return veil
+    if connection.execute(select(exists().where(_ROW.status == SubscriberStatus.FORGOTTEN))).scalar():
+        raise StoreError(
+            f"{database.name}: some readers are forgotten, and only the secret recognises them; set secret"
+        )
+    return lambda key: ()
+
+
+def look_up(connection: Connection, keys: Sequence[str], veil: Veil) -> dict[str, Known]:
+    """What is known of the addresses of these `keys` (their identity), by key; `veil` is that of `recognising`."""
+    stored = {key: key for key in keys} | {hashed: key for key in keys for hashed in veil(key)}
+    asked = select(_ROW.identity, _ROW.id, _ROW.status, _ROW.status_at).where(_ROW.identity.in_(stored))
+    return {stored[row[0]]: Known(*row[1:]) for row in connection.execute(asked)}
+
+
+def stored_key(connection: Connection, key: str, veil: Veil) -> str:
+    """What stands in `identity` for the address of this `key`: the key, or the hash that is left of it."""
+    asked = select(_ROW.identity).where(_ROW.identity.in_([key, *veil(key)]))
+    return connection.execute(asked).scalar() or key
+
+
+def _becomes(
+    standing: tuple[SubscriberStatus, datetime] | None, reader: NewReader, *, revive: bool
+) -> tuple[Added, bool]:
+    """What becomes of `reader`, and whether that changes the list.
+
+    `standing` is the status of the address here, and since when (UTC). Who is PENDING elsewhere has agreed to nothing;
+    who is PENDING here and ACTIVE elsewhere has.
+    """
+    status, since = standing or (None, None)
+    if reader.status is SubscriberStatus.PENDING:
+        return (Added.ALREADY if status is SubscriberStatus.ACTIVE else Added.LEFT), False
+    if status in _STAYING:
+        back = revive and reader.status is SubscriberStatus.ACTIVE
+        return (Added.BACK if back else Added.LEFT), back
+    if reader.status is SubscriberStatus.ACTIVE:
+        return (Added.ALREADY, False) if status is SubscriberStatus.ACTIVE else (Added.NEW, True)
+    if status is not SubscriberStatus.ACTIVE or since is None:
+        return Added.LEFT, True
+    outdated = reader.status_at is not None and reader.status_at < since
+    return (Added.ALREADY, False) if outdated else (Added.OFF, True)

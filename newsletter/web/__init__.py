@@ -13,6 +13,7 @@ from newsletter.config import Config
 from newsletter.links import Purpose
 from newsletter.render import Renderer
 from newsletter.store import Store
+from newsletter.web import archive
 
 # Nothing is executed or loaded, the link tells nobody else where it led, and nobody frames the button.
 _HEADERS = {
@@ -36,6 +37,8 @@ def create_app(config: Config, store: Store) -> flask.Flask:
     def page(state: str, status: int = 200) -> tuple[str, int]:
         return renderer.page("web/unsubscribe.html", state=state), status
 
+    app.register_blueprint(archive.pages(config, store, renderer))
+
     @app.get("/unsubscribe/<token>")
     def ask(token: str) -> tuple[str, int]:
         ref = links.verify(Purpose.UNSUBSCRIBE, token)
@@ -55,7 +58,8 @@ def create_app(config: Config, store: Store) -> flask.Flask:
 
     @app.after_request
     def harden(response: flask.Response) -> flask.Response:
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)  # the archive has its own
         return response
 
     return app

@@ -16,8 +16,11 @@ def upgrade() -> None:
         subscribers.add_column(sa.Column("reason", sa.Text, nullable=False, server_default=""))
         subscribers.add_column(sa.Column("asked_at", sa.DateTime(timezone=True)))
         subscribers.add_column(sa.Column("mailed_at", sa.DateTime(timezone=True)))
-        subscribers.add_column(sa.Column("replaces", sa.Integer))
-        subscribers.create_foreign_key("fk_subscribers_replaces", "subscribers", ["replaces"], ["id"])
+    # In SQL that both databases know: Alembic would make SQLite's table anew, and readers of issues cannot be dropped.
+    op.execute(
+        "ALTER TABLE subscribers ADD COLUMN replaces INTEGER"
+        " CONSTRAINT fk_subscribers_replaces REFERENCES subscribers (id)"
+    )
     op.create_table(
         "reports",
         sa.Column("digest", sa.String(64), nullable=False),

@@ -1,0 +1,123 @@
+"""What mail systems and answering machines write: the phrases by which they are known. Tables only."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+
+def any_of(*phrases: str) -> re.Pattern[str]:
+    """A pattern for any of the phrases, whatever their case."""
+    return re.compile("|".join(phrases), re.IGNORECASE)
+
+
+# The senders of delivery reports.
+SYSTEM: Final = any_of(
+    r"mailer[-_. ]?daemon",
+    r"mail-?daemon",
+    r"\bpost[-_.]?master",
+    r"mail ?(?:er)? ?(?:delivery|deliver|administrator|system)",
+    r"delivery (?:sub)?system",
+    r"\bmailer@",
+    r"\bmdaemon",
+    r"system administrator",
+    r"\bbounces?@",
+    r"microsoft exchange",
+    r"\bmta@",
+    r"autoreturn",
+)
+
+# The subjects of delivery reports.
+RETURNED: Final = any_of(
+    r"undeliver",
+    r"delivery (?:status|failure|failed|has failed|problem|report|notification|error)",
+    r"returned (?:mail|e-?mail|message)",
+    r"failure notice",
+    r"fail(?:ed|ure).{0,20}deliver",
+    r"not (?:be )?delivered",
+    r"mail (?:delivery|failure|error)",
+    r"mail could not",
+    r"could ?n[o']t (?:be )?(?:deliver|sen)",
+    r"message (?:delivery|you sent|status|undeliver)",
+    r"nondeliverable",
+    r"user unknown",
+    r"bounce",
+    r"error sending",
+    r"system error",
+    r"non[- ]?remis",
+    r"unzustellbar",
+    r"メールエラー",
+    r"配信でき",
+    r"送信でき",
+    r"未送達",
+)
+
+# A subject that a person answers or forwards.
+ANSWERED: Final = any_of(r"^\s*(?:re|aw|sv|antw|tr|fwd?|wg)\s*(?:\[\d+\])?:")
+
+# The subjects of people's answering machines.
+AUTOMATIC: Final = any_of(
+    r"^\s*(?:re: ?)?\[?auto(?:matic|mated)?[- ]?(?:reply|response|responder)",
+    r"^\s*(?:re: ?)?\[?(?:auto:|(?:on )?vacation|out of (?:the )?office|away (?:from|until))",
+    r"^\s*(?:abwesen|automatische antwort|r[ée]ponse (?:automatique|d'absence))",
+    r"^\s*(?:respuesta autom|risposta automatica|自動|不在)",
+)
+
+# What a report says of a failure.
+FAILED: Final = any_of(
+    r"(?:could ?n[o']t|can ?n[o']t|can't|unable to|was not|not able to|failed to|not) (?:be |yet been )?"
+    r"(?:deliver|send|sent|process|complete)",
+    r"deliver(?:y|ed)[^.\n]{0,40}(?:fail|abort|impossible|problem|error)",
+    r"undeliverable|non[- ]?deliver|did not reach|rejected",
+    r"(?:user|recipient|address|mailbox|account|domain|host)[^.\n]{0,30}"
+    r"(?:unknown|not (?:found|exist|listed)|disabled|does(?: not|n't) exist|full|unavailable)",
+    r"(?:unknown|no such|invalid|bad|inactive) (?:user|recipient|address|mailbox|account|host|domain)",
+    r"permanent (?:fatal )?(?:error|failure)",
+    r"(?:mailbox|quota)[^.\n]{0,20}(?:full|exceed)",
+    r"\b5\d\d[ -]",
+    r"\b[45]\.\d\.\d{1,2}\b",
+    r"returned (?:mail|to sender)",
+    r"(?:送信|配信)でき(?:ません|な)|送信に失敗",
+)
+
+# The same, in words that no answering machine uses.
+NOT_DELIVERED: Final = any_of(
+    r"not be delivered|unable to deliver|undeliverable|delivery (?:has )?failed|(?:送信|配信)できません"
+)
+
+# What a report says while the server still tries, and what it says when it does not any more.
+DELAYED: Final = any_of(
+    r"delay",
+    r"still (?:trying|being (?:tried|retried))",
+    r"will (?:be retried|retry|keep trying|continue)",
+    r"not yet been delivered",
+    r"temporar(?:y|ily) (?:un|fail|def)",
+    r"warning: (?:message|could not)",
+    r"do not need to re-?send",
+    r"queued for",
+)
+GIVEN_UP: Final = any_of(
+    r"permanent", r"given up", r"giving up", r"undeliverable", r"returned? (?:mail|to sender)", r"no longer retr"
+)
+
+# Lines that speak of the sender or of a person to ask, never of who failed.
+OF_THE_SENDER: Final = any_of(
+    r"^[\s>*]*(?:(?:e-?)?mail from|from|(?:original )?sender|reply-to|return-path)\b",
+    r"\b(?:contact|questions|assistance|help|sent by|sender:|from:)",
+)
+
+_NOUN: Final = r"(?:message|mail|headers?|copy|text|body)"
+_FILLER: Final = (
+    r"(?:this|below|here|begin|start|forwarded|included|the|a|an|complete|attached|of|is|are|your|line|unsent|"
+    r"undelivered|original|returned|bounced|failed|following|follows?|e)"
+)
+
+# The line after which a report returns the message; matched against single lines.
+ORIGINAL: Final = any_of(
+    rf"[ \t>]*[-_=*+#]{{2,}}[ -]*(?:{_FILLER}[ \t.:-]+){{1,8}}{_NOUN}\b",
+    rf"[ \t>]*[-_=*+#]{{2,}}[ -]*{_NOUN} {_FILLER}\b",
+    rf"[ \t]*(?:original|returned|unsent|bounced) (?:e-)?{_NOUN}\b.{{0,30}}[.:]?\s*$",
+    rf"[ \t]*(?:included|below|attached|following|here) (?:is|are) (?:a|the|your) .{{0,30}}{_NOUN}\b",
+    rf"[ \t]*(?:the|your) (?:original|returned) {_NOUN} (?:was|is|follows|headers?)\b(?! received)",
+    r"[ \t]*(?:received|return-path|mime-version|dkim-signature):",
+)

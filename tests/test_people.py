@@ -1,0 +1,173 @@
+"""The operator's commands for the list, as they are typed: show, suppress, forget, import and export."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+
+from newsletter.store import Store
+from newsletter.store.schema import reports
+from tests.inbox import Inbox
+from tests.test_cli import DAY, Site
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox() as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]) -> Site:
+    return Site(tmp_path, inbox.port, capsys)
+
+
+def csv(site: Site, text: str, name: str = "list.csv") -> str:
+    path = site.folder / name
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+# --- show ------------------------------------------------------------------------------------------------------------
+
+
+def test_show_tells_all_that_is_known_of_a_reader(site: Site) -> None:
+    row = "ada@example.org,a form,mon tue,2026-11-23,2025-01-02T03:04:05Z,2025-01-02T03:04:05Z"
+    site("subscribers", "import", csv(site, f"email,consent,days,paused_until,created_at,status_at\n{row}\n"))
+    assert site("run", "--date", DAY).code == 0
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        reader = store.find("ada@example.org")
+        assert reader is not None
+        with store._db.write() as connection:
+            at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+            words = "mailbox full\x1b[31m\nreally"
+            own = {"digest": "a", "read_at": at, "kind": "bounce", "subscriber_id": reader.id, "status": "4.2.2"}
+            connection.execute(insert(reports), own | {"words": words})
+    done = site("subscribers", "show", "ADA@example.org")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "ada@example.org",
+        "  active since 2025-01-02 03:04 UTC",
+        "  known since 2025-01-02 03:04 UTC",
+        "  consent: a form",
+        "  days: Mon Tue",
+        "  paused until 2026-11-23",
+        "Last copies:",
+        "  2026-11-24  accepted   250 2.0.0 kept",
+        "Mails that came back:",
+        "  2026-11-24 09:30 UTC  bounce 4.2.2 mailbox full [31m really",
+    ]
+    site("subscribers", "suppress", "ada@example.org", "--reason", "asked by phone")
+    assert re.search("  suppressed since .* UTC: asked by phone\n", site("subscribers", "show", "ada@example.org").out)
+
+
+def test_show_says_when_an_address_is_not_known(site: Site) -> None:
+    done = site("subscribers", "show", "nobody@example.org")
+    assert (done.code, done.out, done.err) == (1, "", "nobody@example.org: not known\n")
+    assert "'x' is not an address" in site("subscribers", "show", "x").err
+
+
+# --- suppress and forget ---------------------------------------------------------------------------------------------
+
+
+def test_a_suppressed_address_comes_back_by_the_operator_s_hand_only(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    done = site("subscribers", "suppress", "ada@example.org", "new@example.org", "b@@example.org")
+    assert (done.code, done.out) == (1, "ada@example.org: suppressed\nnew@example.org: suppressed\n")
+    path = csv(site, "ada@example.org\nnew@example.org\n")
+    assert site("subscribers", "import", path).out == (
+        "0 added, 0 subscribed already, 2 have left and stay out, 0 refused\n"
+    )
+    assert site("run", "--date", DAY).last.startswith("verdict: no-subscribers - ")
+    assert site("subscribers", "list", "--all").out == "ada@example.org\tsuppressed\nnew@example.org\tsuppressed\n"
+    assert site("subscribers", "add", "new@example.org").out == "new@example.org: subscribed again\n"
+
+
+def test_a_forgotten_reader_leaves_no_trace_and_is_not_imported_again(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    site("run", "--date", DAY)
+    path = csv(site, "ada@example.org\nkurt@example.org\n")
+    assert site("subscribers", "forget", "Ada@example.org").out == "Ada@example.org: forgotten\n"
+    for name in ("newsletter.db", "newsletter.db-wal"):
+        file = site.folder / name
+        assert not file.exists() or b"ada@" not in file.read_bytes().lower()
+    assert site("subscribers", "import", path).out == (
+        "1 added, 0 subscribed already, 1 have left and stay out, 0 refused\n"
+    )
+    for listing in (("list", "--all"), ("export",)):
+        assert "ada" not in site("subscribers", *listing).out
+        assert "\n\t" not in site("subscribers", *listing).out
+    shown = site("subscribers", "show", "ada@example.org").out.splitlines()
+    assert "a keyed hash of the address is all that is kept" in shown[2]
+    assert "1 forgotten" in site("status").out
+    assert site("subscribers", "suppress", "ada@example.org").out == (
+        "ada@example.org: forgotten, and stays off the list\n"
+    )
+    done = site("subscribers", "forget", "nobody@example.org")
+    assert (done.code, done.err) == (1, "nobody@example.org: not known\n")
+    assert site("subscribers", "add", "ada@example.org").out == "ada@example.org: subscribed again\n"
+    assert site("subscribers", "list").out == "ada@example.org\nemmy@example.org\nkurt@example.org\n"
+
+
+def test_without_the_secret_nobody_is_forgotten_and_no_forgotten_reader_is_taken_in(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    site("subscribers", "forget", "ada@example.org")
+    (site.folder / "key").unlink()
+    done = site("subscribers", "forget", "emmy@example.org")
+    assert done.code == 78
+    assert "config.yaml:" in done.err
+    done = site("subscribers", "import", csv(site, "ada@example.org\n"))
+    assert (done.code, done.out) == (1, "")
+    assert "only the secret recognises them; set secret" in done.err
+
+
+def test_a_refusal_of_a_forgotten_reader_is_shown_without_the_address(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store, store._db.write() as connection:
+        connection.exec_driver_sql("UPDATE deliveries SET state = 'refused', reply_code = 550, reply_text = 'ada@ no'")
+    site("subscribers", "forget", "ada@example.org")
+    assert "  refused: (forgotten) - 550\n" in site("status").out
+
+
+# --- import and export -----------------------------------------------------------------------------------------------
+
+
+def test_consent_is_noted_with_every_new_reader(site: Site) -> None:
+    site("subscribers", "import", csv(site, "a@example.org\n", "paper.csv"))
+    site("subscribers", "import", "--consent", "conference desk", csv(site, "a@example.org\nb@example.org\n"))
+    site("subscribers", "add", "c@example.org")
+    notes = [line.split(",")[3] for line in site("subscribers", "export").out.splitlines()[1:]]
+    assert notes == [f"imported on {today()} from paper.csv", "conference desk", f"added by the operator on {today()}"]
+
+
+def test_an_export_restores_the_list_with_its_states_and_dates(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org", "kurt@example.org", "=x@example.org")
+    site("subscribers", "remove", "emmy@example.org")
+    site("subscribers", "suppress", "kurt@example.org", "--reason", "550 unknown")
+    first = site("subscribers", "export").out
+    assert "'=x@example.org," in first
+    (site.folder / "newsletter.db").unlink()
+    assert site("subscribers", "import", csv(site, first)).out == (
+        "2 added, 0 subscribed already, 2 have left and stay out, 0 refused\n"
+    )
+    assert site("subscribers", "export").out == first
+    assert site("subscribers", "list").out == "ada@example.org\n=x@example.org\n"
+
+
+def test_who_left_where_the_list_comes_from_is_taken_off_here(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    path = csv(site, "email,status\nada@example.org,unsubscribed\nemmy@example.org,cleaned\n")
+    done = site("subscribers", "import", path)
+    assert done.out == "0 added, 0 subscribed already, 1 taken off, 0 have left and stay out, 1 refused\n"
+    assert done.err == "refused: line 3: status: 'cleaned' is none of pending, active, unsubscribed, suppressed\n"
+    assert site("subscribers", "list", "--all").out == "ada@example.org\tunsubscribed\n"
