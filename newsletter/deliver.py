@@ -195,7 +195,8 @@ class _Loop:
     @property
     def _hungry(self) -> bool:
         """Whether there are copies to offer, and a server that may take them."""
-        return self._willing and self.sender.carrier.full_until() is None and bool(self.queue or self._claimed())
+        carrier = self.sender.carrier
+        return self._willing and carrier.full_until() is None and self._claimed() and not self._waiting
 
     @property
     def _willing(self) -> bool:
@@ -203,7 +204,8 @@ class _Loop:
         return self.paused is None and not self.sender.stop()
 
     def _claimed(self) -> bool:
-        if not self.exhausted:
+        """Whether a copy is claimed for us; claims more when none is."""
+        if not self.queue and not self.exhausted:
             found = self.sender.store.claim(
                 self.issue.id, BATCH, resend_uncertain=self.sender.resend_uncertain, subscriber_id=self.only
             )
@@ -211,9 +213,14 @@ class _Loop:
             self.exhausted = not found
         return bool(self.queue)
 
+    @property
+    def _waiting(self) -> bool:
+        """Whether the next copy, one in doubt, waits for all that is under way: a crash may cost one its repetition."""
+        return self.queue[0].doubts > 0 and self.sender.carrier.in_flight > 0
+
     def _next(self) -> Copy | None:
         """The next copy to offer. One that cannot be made costs only its own reader a mail."""
-        while self._willing and (self.queue or self._claimed()):
+        while self._willing and self._claimed() and not self._waiting:
             delivery = self.queue.popleft()
             try:
                 copy = Copy(delivery, self.copies.envelope(delivery))

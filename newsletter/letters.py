@@ -55,7 +55,7 @@ def copy_of(
     signatures = [signer.seal((), at).sign(headers, digest) for signer in signers]
     message = re.sub(rb"(?m)^\.", b"..", b"".join((*(each + _CRLF for each in signatures), raw)))
     to = str(letter["To"])
-    return Copy(Delivery(number, 0, 0, "", to, 0), Envelope(publication.bounce_address, to, message))
+    return Copy(Delivery(number, 0, 0, "", to, 0), Envelope(publication.bounce_address, to, (message,)))
 
 
 def _relaxed(body: bytes) -> bytes:

@@ -5,7 +5,7 @@
     └── text/html; charset=utf-8
 
 A copy differs from another only in its slots. So the message is encoded once per issue, with gaps where the slots are,
-and a copy is joined from the pieces: 0.01 ms instead of the 3 ms of building an EmailMessage.
+and a copy is a row of pieces: 0.01 ms instead of the 3 ms of building an EmailMessage.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Copies:
             headers = [*self._signatures(headers, filled), *headers]
         pieces = [b""] * (2 * len(filled) + 2)
         pieces[0], pieces[1::2], pieces[2::2] = _CRLF.join(headers), self._wire, filled
-        return Envelope(self._reverse_path(delivery), delivery.address, b"".join(pieces))
+        return Envelope(self._reverse_path(delivery), delivery.address, tuple(pieces))
 
     def _reverse_path(self, delivery: Delivery) -> str:
         if not self._publication.verp:

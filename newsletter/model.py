@@ -364,19 +364,31 @@ class Delivery:
     ref: str  # the subscriber's
     address: str  # frozen with the issue
     attempts: int  # finished ones, before this
+    doubts: int = 0  # how often nobody knew whether it had arrived
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """What SMTP carries: reverse-path, one recipient, and the message.
 
-    `message` is ready for the wire: every line ends in CRLF, there is no other CR, LF or NUL, and it is dot-stuffed
-    (RFC 5321 section 4.5.2); the final dot is not part of it.
+    The message is in `pieces`, most of which are the same objects in every copy, so that copies under way take no room.
+    It is ready for the wire: every line ends in CRLF, there is no other CR, LF or NUL, and it is dot-stuffed (RFC 5321
+    section 4.5.2); the final dot is not part of it.
     """
 
     mail_from: str
     rcpt_to: str
-    message: bytes
+    pieces: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Of the message, in bytes."""
+        return sum(map(len, self.pieces))
+
+    @property
+    def message(self) -> bytes:
+        """The message as a whole."""
+        return b"".join(self.pieces)
 
 
 class OutcomeKind(StrEnum):

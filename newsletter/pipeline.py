@@ -122,7 +122,7 @@ def send(
         for issue in store.unfinished():
             if day in (None, issue.rendered.day):
                 if retry_uncertain:
-                    store.retry_uncertain(issue.id)
+                    store.retry_uncertain(issue.id, resend_uncertain=_repetitions(config))
                 if resume:
                     store.resume(issue.id)
         return _send_owed(_sending(config, store, world), day, fresh=False, only=day)
@@ -196,7 +196,7 @@ class _Sending:
             self.world.now,
             self.world.stop,
             self._progress,
-            resend_uncertain=RESEND_UNCERTAIN if careful.uncertain == "resend" else 0,
+            resend_uncertain=_repetitions(self.config),
             breaker=Breaker(careful.pause_after, careful.pause_share),
             limited=limited,
         )
@@ -225,6 +225,11 @@ class _Sending:
     def _progress(self, outcome: Outcome) -> None:
         self.answered += 1
         self.world.progress(outcome)
+
+
+def _repetitions(config: Config) -> int:
+    """How often a copy in doubt is sent again by itself."""
+    return RESEND_UNCERTAIN if config.sending.uncertain == "resend" else 0
 
 
 def signers(config: Config) -> tuple[Signer, ...]:

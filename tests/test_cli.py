@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ class Site:
     def papers(self, *entries: object) -> None:
         self.feed.write_text(json.dumps(entries), "utf-8")
 
-    def configure(self, more: str = "", smtp: str = "", port: int = 0) -> None:
+    def configure(self, more: str = "", smtp: str = "", port: int = 0, host: str = "127.0.0.1") -> None:
         (self.folder / "config.yaml").write_text(
             "title: Daily Papers\n"
             "sender: Daily Papers <digest@news.example.org>\n"
@@ -78,9 +79,10 @@ class Site:
             "feeds:\n"
             "  - url: papers-{date}.json\n"
             "secret_file: key\n"
-            f"smtp:\n  - host: 127.0.0.1\n    port: {port or self.port}\n{smtp}{more}",
+            f"smtp:\n  - host: {host}\n    port: {port or self.port}\n{smtp}{more}",
             "utf-8",
         )
+        (self.folder / "config.yaml").chmod(0o600)
 
     def __call__(self, *arguments: str) -> Done:
         self.capsys.readouterr()
@@ -220,6 +222,32 @@ def test_a_server_that_comes_back_gets_what_is_owed(site: Site, inbox: Inbox) ->
     assert site("run", "--date", DAY).code == 75
     site.configure()
     assert site("send").last == "verdict: new-issue - 1 accepted"
+    assert inbox.recipients == ["ada@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "named"),
+    [
+        ({"host": "nowhere.invalid"}, 75, "nowhere.invalid"),
+        ({"port": 1}, 75, "127.0.0.1:1"),
+        ({"smtp": "    username: me\n    password: wrong\n"}, 78, "offers no login"),
+        ({"smtp": "    tls: starttls\n"}, 78, "STARTTLS"),
+        ({"more": "dkim:\n  - {selector: s, private_key_file: none.pem}\n"}, 78, "none.pem"),
+        ({"more": "dkim:\n  - {selector: s, private_key_file: key}\n"}, 78, "not an unencrypted private key"),
+    ],
+    ids=["host", "port", "login", "tls", "no-key", "bad-key"],
+)
+def test_a_wrong_setting_is_one_line_that_names_it_and_nobody_is_marked(
+    site: Site, inbox: Inbox, settings: dict[str, Any], code: int, named: str
+) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure(**settings)
+    done = site("run", "--date", DAY)
+    assert done.code == code
+    assert named in done.err
+    assert len(done.err.splitlines()) == 1
+    site.configure()
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
     assert inbox.recipients == ["ada@example.org"]
 
 

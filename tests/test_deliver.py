@@ -16,7 +16,7 @@ from newsletter.links import Links
 from newsletter.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
 from newsletter.store import Store
-from newsletter.transport import Copy, Event
+from newsletter.transport import Answer, Copy, Event
 from tests.conftest import PUBLICATION
 from tests.disk import small_disk
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, Crash, FakeCarrier, FakeClock
@@ -49,7 +49,7 @@ class Scene:
 
     def send(
         self,
-        transport: FakeCarrier,
+        transport: FakeCarrier | Wide,
         *,
         resend_uncertain: int = 1,
         stop_after: int | None = None,
@@ -64,7 +64,7 @@ class Scene:
                 self.store,
                 transport,
                 self.clock.now,
-                stop=lambda: stop_after is not None and len(transport.handed) >= stop_after,
+                stop=lambda: isinstance(transport, FakeCarrier) and len(transport.handed) >= (stop_after or 10**9),
                 resend_uncertain=resend_uncertain,
                 breaker=breaker or Breaker(10**9, 1.1),
             )
@@ -146,18 +146,59 @@ def test_a_copy_in_doubt_twice_stays_uncertain_until_it_is_asked_for(scene: Scen
     scene.send(transport)
     assert len(transport.handed["emmy@example.org"]) == 2
     assert scene.counts == {"accepted": 2, "uncertain": 1}
-    scene.store.retry_uncertain(scene.issue.id)
+    scene.store.retry_uncertain(scene.issue.id, resend_uncertain=1)
     scene.send(transport)
     assert scene.counts == {"accepted": 3}
 
 
-def test_asking_for_a_copy_in_doubt_again_sends_one_however_the_server_behaves(scene: Scene) -> None:
+@pytest.mark.parametrize("resend_uncertain", [0, 1], ids=["hold", "resend"])
+def test_asking_for_a_copy_in_doubt_again_sends_one_however_the_server_behaves(
+    scene: Scene, resend_uncertain: int
+) -> None:
     transport = FakeCarrier(emmy=[UNCERTAIN] * 99)
-    scene.send(transport)
-    for copies in (3, 4, 5):
-        scene.store.retry_uncertain(scene.issue.id)
-        scene.send(transport)
-        assert len(transport.handed["emmy@example.org"]) == copies
+    scene.send(transport, resend_uncertain=resend_uncertain)
+    for asked in (1, 2, 3):
+        scene.store.retry_uncertain(scene.issue.id, resend_uncertain=resend_uncertain)
+        scene.send(transport, resend_uncertain=resend_uncertain)
+        assert len(transport.handed["emmy@example.org"]) == 1 + resend_uncertain + asked
+
+
+def test_copies_in_doubt_are_sent_again_one_at_a_time(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, tuple(f"r{n}" for n in range(20)))
+    scene.store.turn([], scene.store.claim(scene.issue.id, 8, resend_uncertain=1))  # and here it died, with eight lines
+    carrier = Wide(8)
+    scene.send(carrier)
+    assert carrier.most == {False: 8, True: 1}
+    assert scene.counts == {"accepted": 20}
+    scene.store.close()
+
+
+class Wide:
+    """Carries so many copies at once; `most` is how many were under way together, by whether one was in doubt."""
+
+    def __init__(self, connections: int) -> None:
+        self.connections = connections
+        self.under_way: list[Copy] = []
+        self.most = {False: 0, True: 0}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.under_way)
+
+    def full_until(self) -> float | None:
+        return None
+
+    def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
+        given: list[Copy] = []
+        while self.in_flight < self.connections and (copy := next_copy()) is not None:
+            given.append(copy)
+            self.under_way.append(copy)
+        return given, []
+
+    def turn(self, *, hungry: bool) -> list[Event]:
+        doubtful = any(copy.delivery.doubts for copy in self.under_way)
+        self.most[doubtful] = max(self.most[doubtful], self.in_flight)
+        return [Answer(self.under_way.pop(0), ACCEPTED)]
 
 
 def test_copies_in_doubt_can_be_held(scene: Scene) -> None:

@@ -22,8 +22,8 @@ MESSAGE = b"Subject: papers\r\n\r\n..hidden\r\nwords\r\n"  # as the wire carries
 DELIVERY = Delivery(1, 1, 1, "0" * 16, "ada@example.org", 0)
 
 
-def envelope(rcpt_to: str = "ada@example.org", message: bytes = MESSAGE) -> Envelope:
-    return Envelope("bounces@news.example.org", rcpt_to, message)
+def envelope(rcpt_to: str = "ada@example.org", *pieces: bytes) -> Envelope:
+    return Envelope("bounces@news.example.org", rcpt_to, pieces or (MESSAGE,))
 
 
 class Courier:
@@ -92,6 +92,15 @@ def test_a_message_arrives_as_it_was_handed_over() -> None:
     assert (outcome.kind, outcome.code, outcome.text) == (OutcomeKind.ACCEPTED, 250, "kept")
     assert server.messages == [MESSAGE]
     assert f"MAIL FROM:<bounces@news.example.org> SIZE={len(MESSAGE)}" in server.commands
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls"])
+def test_a_message_of_more_pieces_than_the_system_gathers_arrives_whole(authority: Authority, tls: str) -> None:
+    pieces = [f"line {n} ".encode() + b"x" * (n % 900) + b"\r\n" for n in range(5_000)]
+    with smtpd(Script(tls=authority.context())) as server:
+        sending = transport(server, host="localhost", tls=tls, ca_file=authority.file)
+        assert sending.send(envelope("ada@example.org", *pieces)).kind is OutcomeKind.ACCEPTED
+    assert server.messages == [b"".join(pieces)]
 
 
 @pytest.mark.parametrize(

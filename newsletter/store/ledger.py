@@ -14,7 +14,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, UpdateBase, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    UpdateBase,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
@@ -33,7 +46,7 @@ _SOURCES: Final[Mapping[State, frozenset[State]]] = {
 # What `status` shows besides the counts: who did not get their copy, or may not have.
 _NOT_ACCEPTED: Final = (State.REFUSED, State.DEFERRED, State.UNCERTAIN)
 
-# Copies that may be claimed, but for those in doubt.
+# Copies that may be claimed as far as their issue and the time are concerned.
 _DUE: Final = (
     select(
         _ROW.id,
@@ -42,6 +55,7 @@ _DUE: Final = (
         subscribers.c.ref,
         _ROW.address,
         _ROW.attempts,
+        _ROW.doubts,
         subscribers.c.status,
     )
     .join_from(deliveries, subscribers)
@@ -55,8 +69,14 @@ _DUE: Final = (
     .limit(bindparam("most"))
     .with_for_update(of=deliveries, skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time
 )
-_FRESH: Final = _DUE.where(_ROW.state.in_(_SOURCES[State.CLAIMED] - {State.UNCERTAIN}))
-_IN_DOUBT: Final = _DUE.where(_ROW.state == State.UNCERTAIN, _ROW.doubts <= bindparam("doubts"))
+_OWED_ROW: Final = _ROW.state.in_(_SOURCES[State.CLAIMED] - {State.UNCERTAIN})
+_FRESH: Final = _DUE.where(_OWED_ROW, _ROW.doubts == 0)
+_IN_DOUBT: Final = _DUE.where(
+    or_(
+        and_(_OWED_ROW, _ROW.doubts > 0),  # claimed to be sent again, when its run ended
+        and_(_ROW.state == State.UNCERTAIN, _ROW.doubts <= bindparam("doubts")),
+    )
+)
 
 _RECORD: Final = (
     update(deliveries)
@@ -127,11 +147,14 @@ class Ledger(Part):
         with self._db.write() as connection:
             return _move(connection, _SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id.in_(late))
 
-    def retry_uncertain(self, issue_id: int) -> None:
-        """Let every copy in doubt be sent once more, however often it was: the operator has decided so."""
-        change = update(deliveries).where(_ROW.issue_id == issue_id, _ROW.state == State.UNCERTAIN, _ROW.doubts > 1)
+    def retry_uncertain(self, issue_id: int, *, resend_uncertain: int) -> None:
+        """Let every copy in doubt be sent once more, however often it was: the operator has decided so.
+
+        `resend_uncertain` is as for `claim`: one that comes into doubt again stays so until it is asked for again.
+        """
+        held = (_ROW.issue_id == issue_id, _ROW.state == State.UNCERTAIN, _ROW.doubts > resend_uncertain)
         with self._db.write() as connection:
-            connection.execute(change.values(doubts=1))
+            connection.execute(update(deliveries).where(*held).values(doubts=resend_uncertain))
 
     def claim(
         self, issue_id: int, limit: int, *, resend_uncertain: int, subscriber_id: int | None = None
@@ -154,7 +177,7 @@ class Ledger(Part):
 
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
         # A copy without an address is that of a reader who was forgotten; he may have come back since.
-        staying = [Delivery(*row[:6]) for row in rows if row.status is SubscriberStatus.ACTIVE and row.address]
+        staying = [Delivery(*row[:7]) for row in rows if row.status is SubscriberStatus.ACTIVE and row.address]
         leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE or not row.address]
         if leaving:
             _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))

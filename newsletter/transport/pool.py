@@ -14,9 +14,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from newsletter.config import SmtpConfig
@@ -52,6 +53,7 @@ _FAR: Final = 0.015  # seconds
 _SURE: Final = 32
 
 _QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
+_GATHERED: Final = 1_024  # pieces of one write: IOV_MAX of Linux and the BSDs
 _READ: Final = 4_096  # bytes; four replies have two hundred
 
 
@@ -374,7 +376,7 @@ class Pool:
         session = line.session
         try:
             while session.outbox and not session.closed:
-                session.wrote(_send(line.socket, session.outbox))
+                session.wrote(_send(line.socket, session))
                 line.moved = self._monotonic()
                 line.asked = line.moved if session.sent is None else None
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
@@ -468,6 +470,9 @@ class Pool:
                 self._put_aside(relay, TransportUnavailable(words))
 
 
-def _send(line: socket.socket, pieces: Collection[bytes | memoryview]) -> int:
-    """Write as much of `pieces` as the system takes; TLS cannot gather them itself."""
-    return line.send(b"".join(pieces)) if isinstance(line, ssl.SSLSocket) else line.sendmsg(pieces)
+def _send(line: socket.socket, session: Session) -> int:
+    """Write as much of the session's outbox as the system takes; TLS cannot gather pieces itself."""
+    if isinstance(line, ssl.SSLSocket):
+        return line.send(session.joined())
+    pieces = session.outbox
+    return line.sendmsg(pieces if len(pieces) <= _GATHERED else [*islice(pieces, _GATHERED)])

@@ -144,7 +144,7 @@ class Session:
 
     def offer(self, copy: Copy) -> list[Event]:
         """Begin with a copy's envelope; only when `free`. Events come at once for one that cannot be sent at all."""
-        size = len(copy.envelope.message)
+        size = copy.envelope.size
         if self._limit is not None and self._limit < size:  # the server is spared a message beyond its limit
             error = TransportMisconfigured(f"{self.name} takes messages of {self._limit} bytes, a copy has {size}")
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, None, str(error))), *self._down(str(error), error)]
@@ -159,6 +159,14 @@ class Session:
             self._step(Stage.MAIL, copy)
         return []
 
+    def joined(self) -> bytes | memoryview:
+        """The outbox as one piece, for a socket that takes no more at a time."""
+        if len(self.outbox) > 1:
+            whole = b"".join(self.outbox)
+            self.outbox.clear()
+            self.outbox.append(whole)
+        return self.outbox[0]
+
     def wrote(self, number: int) -> None:
         """The first `number` bytes of `outbox` are with the system now."""
         self._written += number
@@ -171,7 +179,7 @@ class Session:
 
     def _send(self, copy: Copy) -> None:
         """Write the message that the server waits for, and its final dot."""
-        self._write(copy.envelope.message, _END)
+        self._write(*copy.envelope.pieces, _END)
         self._dot_at = self._queued
         self._expected.append((Stage.DOT, copy))
         self.offered, self.sent = None, copy
@@ -184,7 +192,7 @@ class Session:
     def _command(self, stage: Stage, copy: Copy) -> str:
         envelope = copy.envelope
         if stage is Stage.MAIL:
-            size = f" SIZE={len(envelope.message)}" if self._takes_size else ""
+            size = f" SIZE={envelope.size}" if self._takes_size else ""
             utf8 = "" if envelope.rcpt_to.isascii() else " SMTPUTF8"
             return f"MAIL FROM:<{envelope.mail_from}>{size}{utf8}\r\n"
         return f"RCPT TO:<{envelope.rcpt_to}>\r\n" if stage is Stage.RCPT else "DATA\r\n"
