@@ -18,6 +18,7 @@ _ABBREVIATION: Final = re.compile(
 _FORMULA: Final = re.compile(r"\$[^$]{1,300}\$|\\\(.{1,300}?\\\)|\\\[.{1,300}?\\\]")
 
 _MARK: Final = "…"
+_NO_BREAK: Final = "\u00a0"  # so that the mark never stands alone on a line
 
 # A sentence end earlier than this share of the room loses more than it gives.
 _EARLIEST: Final = 0.55
@@ -31,7 +32,7 @@ def shorten(text: str, limit: int) -> str:
         return ""
     room = limit - len(_MARK) - 1
     cut = _before_formula(text, _sentence(text, room) or _word(text, room))
-    return text[:cut].rstrip(" ,;:–—-") + (" " if text[:cut].rstrip()[-1:] in ".!?" else "") + _MARK
+    return text[:cut].rstrip(" ,;:–—-") + (_NO_BREAK if text[:cut].rstrip()[-1:] in ".!?" else "") + _MARK
 
 
 def _sentence(text: str, room: int) -> int | None:

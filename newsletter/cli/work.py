@@ -208,7 +208,11 @@ def _told(known: dict[str, Any]) -> str:
     else:
         lines += ["No issue yet."]
     people = known["subscribers"]
-    lines += ["", "Subscribers: " + ", ".join(f"{number} {status}" for status, number in people.items())]
+    lines += [
+        "",
+        "Subscribers: "
+        + ", ".join(f"{number} {status}" for status, number in people.items() if number or status == "active"),
+    ]
     if returned := [f"{number} {kind}" for kind, number in known["returned"].items() if number]:
         lines += ["Returned mail: " + ", ".join(returned)]
     lines += ["", "Last runs:" if known["runs"] else "No run yet."]
