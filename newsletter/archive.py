@@ -65,7 +65,7 @@ class Archive:
         """All issues by year and month, newest first."""
         listed = self._store.archive()
         home = f"{self._publication.base_url}/" if self._publication.base_url else ""
-        made = self._renderer.page("web/archive.html", years=_years(listed), home=home)
+        made = self._renderer.page("web/archive.html", years=_years(listed), home_url=home)
         return Document(made.encode(), _newest(listed))
 
     def feed(self) -> Document:
