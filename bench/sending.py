@@ -26,7 +26,7 @@ PEERS: Final = "nodemailer pool 8|inlined once, smtplib$|mailmerge"
 
 def measure() -> None:
     """Print all tables."""
-    tool = _tool()
+    tool = find_tool()
     if tool is None:
         print("\nsending: not measured; the comparison tool is not set up (shared/tools/bench/setup.sh)")
         return
@@ -35,10 +35,10 @@ def measure() -> None:
         _make_key(key)
         _compare(tool, "16 connections, ledger on disk", ["--peers", PEERS, "-m", "500"], ["--connections", "16"])
         _compare(tool, "the same, DKIM RSA-2048", ["--peers", "^$", "-r", "1"], ["--connections", "16", "--dkim", key])
-    with _sink(tool, 20) as port:
+    with fast_sink(tool, 20) as port:
         took, memory = _run(tool, port, 10_000, ["--connections", "64"])
         print(f"\n20 ms for each reply, 64 connections: {10_000 / took:.0f} a second, {memory:.1f} MB at most")
-    with _sink(tool, 0) as port:
+    with fast_sink(tool, 0) as port:
         print("\nmemory and rate")
         for number in (1_000, 100_000):
             print(f"  {number:>7} subscribers: {_run(tool, port, number, ['--connections', '16'])[1]:.1f} MB at most")
@@ -53,7 +53,8 @@ def _make_key(path: Path) -> None:
     path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
 
 
-def _tool() -> Path | None:
+def find_tool() -> Path | None:
+    """Where the comparison tool stands, when it is set up."""
     places = (ROOT.parent / "shared/tools/bench", Path.home() / ".cache/newsletter-tools/bench")
     return next((place for place in places if (place / "venv").exists() and (place / "bin/fastsink").exists()), None)
 
@@ -65,7 +66,7 @@ def _compare(tool: Path, title: str, options: list[str], more: list[str | Path])
 
 
 @contextmanager
-def _sink(tool: Path, delay: int) -> Iterator[int]:
+def fast_sink(tool: Path, delay: int) -> Iterator[int]:
     """The fast sink on a free port; each reply takes `delay` milliseconds."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

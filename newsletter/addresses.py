@@ -18,10 +18,15 @@ def normalise(address: str) -> str:
             address.strip(), check_deliverability=False, globally_deliverable=False, test_environment=True, strict=True
         )
     except EmailNotValidError as error:
-        raise AddressError(f"{address.strip()!r} is not an address: {str(error).rstrip('.')}") from error
+        raise _wrong(address, str(error)) from error
     if "." not in found.ascii_domain:
-        raise AddressError(f"{address.strip()!r} is not an address: the part after @ has no dot")
+        raise _wrong(address, "the part after @ has no dot")
     return f"{found.local_part}@{found.ascii_domain.lower()}"
+
+
+def _wrong(address: str, reason: str) -> AddressError:
+    reason = reason.rstrip(".")
+    return AddressError(f"{address.strip()!r} is not an address: {reason}", f"{reason[:1].upper()}{reason[1:]}.")
 
 
 def identity(address: str) -> str:

@@ -55,7 +55,12 @@ class TemplateError(NewsletterError):
 
 
 class AddressError(NewsletterError):
-    """Not an address this program can send to."""
+    """Not an address this program can send to. `reason` is a sentence for whoever typed it."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        """`message` names the address."""
+        super().__init__(message)
+        self.reason = reason
 
 
 class StoreError(NewsletterError):

@@ -2,6 +2,7 @@
 
 A token is 24 bytes as 32 characters of base64url: 8 of the ref, 16 of an HMAC-SHA256 over purpose, list and ref (RFC
 8058 section 6 asks for a token that is hard to forge). It fits on a header line, so List-Unsubscribe is never folded.
+A link to confirm also carries the moment it was asked for, signed with the rest: it is good for that request only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parseaddr
 from enum import StrEnum
 from typing import Final
@@ -20,6 +21,8 @@ from newsletter.model import Publication
 
 _REF_BYTES: Final = 8
 _MAC_BYTES: Final = 16
+_TIME_BYTES: Final = 6  # milliseconds of Unix time
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The token of a bounce address: day, ref and MAC, in base32, since a server may change a local part's case. 80 bits are
 # the least that RFC 2104 section 5 allows for a MAC; with 34 characters there is room in a local part's 64 octets (RFC
@@ -48,27 +51,44 @@ class Links:
 
     def token(self, purpose: Purpose, ref: str) -> str:
         """The token that lets the reader `ref` (16 hex digits) do `purpose`."""
-        raw = bytes.fromhex(ref)
-        return base64.urlsafe_b64encode(raw + self._mac(purpose, raw)).decode()
+        return self._token(purpose, bytes.fromhex(ref))
 
     def verify(self, purpose: Purpose, token: str) -> str | None:
         """The ref that `token` was made for, with any of the secrets, or None; compared in constant time."""
+        raw = self._verified(purpose, token, _REF_BYTES)
+        return None if raw is None else raw.hex()
+
+    def _token(self, purpose: Purpose, raw: bytes) -> str:
+        return base64.urlsafe_b64encode(raw + self._mac(purpose, raw)).decode()
+
+    def _verified(self, purpose: Purpose, token: str, size: int) -> bytes | None:
+        """The `size` bytes that `token` signs, or None."""
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
-        ref, mac = raw[:_REF_BYTES], raw[_REF_BYTES:]
-        good = [hmac.compare_digest(mac, self._mac(purpose, ref, secret)) for secret in self._secrets]
-        return ref.hex() if any(good) else None
+        signed, mac = raw[:size], raw[size:]
+        good = [hmac.compare_digest(mac, self._mac(purpose, signed, secret)) for secret in self._secrets]
+        return signed if any(good) else None
 
     def preferences(self, ref: str) -> str:
         """Where a reader chooses what comes; where he leaves, when there is no web server."""
         base = self._publication.base_url
         return f"{base}/preferences/{self.token(Purpose.PREFERENCES, ref)}" if base else self.unsubscribe(ref)[1]
 
-    def confirm(self, ref: str) -> str:
-        """Where a reader confirms that he wants the mails; needs `base_url`."""
-        return f"{self._publication.base_url}/confirm/{self.token(Purpose.CONFIRM, ref)}"
+    def confirm(self, ref: str, asked_at: datetime) -> str:
+        """Where a reader confirms the request of `asked_at`, which counts in milliseconds; needs `base_url`."""
+        moment = (asked_at - _EPOCH) // timedelta(milliseconds=1)
+        raw = bytes.fromhex(ref) + moment.to_bytes(_TIME_BYTES, "big")
+        return f"{self._publication.base_url}/confirm/{self._token(Purpose.CONFIRM, raw)}"
+
+    def verify_confirm(self, token: str) -> tuple[str, datetime] | None:
+        """The ref and the time (UTC) of the request that `token` confirms, or None."""
+        raw = self._verified(Purpose.CONFIRM, token, _REF_BYTES + _TIME_BYTES)
+        if raw is None:
+            return None
+        moment = timedelta(milliseconds=int.from_bytes(raw[_REF_BYTES:], "big"))
+        return raw[:_REF_BYTES].hex(), _EPOCH + moment
 
     def unsubscribe(self, ref: str) -> tuple[str, str]:
         """Where a reader leaves: a page that also takes the one-click POST (RFC 8058), and a mail to us.

@@ -296,6 +296,20 @@ class NewReader:
     status_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """Somebody asked on the web for mails to `address`, whose owner has to confirm; `asked_at` is in UTC.
+
+    With `moves`, a reader asked it for a new address of his own.
+    """
+
+    id: int  # the subscriber's
+    ref: str
+    address: str
+    asked_at: datetime
+    moves: bool
+
+
 # --- deliveries and their state machine ------------------------------------------------------------------------------
 
 

@@ -11,7 +11,8 @@ import re
 import textwrap
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -108,11 +109,17 @@ class Renderer:
         text = self._render("digest.txt", shown)
         return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
 
-    def page(self, name: str, **values: object) -> str:
-        """A web page from template `name`: it gets the publication's `title`, `language`, `direction`, and `values`."""
-        publication = self._publication
-        shared = {"title": publication.title, "language": publication.language, "direction": publication.direction}
-        return self._render(name, shared | values)
+    def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
+        """A mail beside the issues, from `name`.txt and `name`.html: subject, text and inlined HTML.
+
+        The first line of the text template is the subject. Both get what `page` gives, and `values`.
+        """
+        subject, _, text = self.page(f"{name}.txt", **values).strip().partition("\n")
+        return subject.removeprefix("Subject:").strip(), _tidy(text), inline(self.page(f"{name}.html", **values))
+
+    def page(self, name: str, **values: Any) -> str:
+        """A web page from template `name`: it gets the publication's words, see `shared`, and `values`."""
+        return self._render(name, shared(self._publication) | values)
 
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
         """The inlined HTML within the budget, and the context that holds the papers it shows.
@@ -134,9 +141,21 @@ class Renderer:
                 return html, shown
             kept = min(kept - 1, _fitting(html, self._budget))
 
+    def check(self, *names: str) -> None:
+        """Raises TemplateError when one of these templates cannot even be read."""
+        for name in names:
+            with self._telling(name):
+                self._environment.get_template(name)
+
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
-        try:
+        with self._telling(name):
             return self._environment.get_template(name).render(values)
+
+    @contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        """Whatever goes wrong in a template is a TemplateError."""
+        try:
+            yield
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:
@@ -196,11 +215,20 @@ def _tidy(text: str) -> str:
 # --- what templates get ----------------------------------------------------------------------------------------------
 
 
+def shared(publication: Publication) -> dict[str, Any]:
+    """What every template may use."""
+    return {
+        "title": publication.title,
+        "postal_address": publication.postal_address,
+        "language": publication.language,
+        "direction": publication.direction,
+    }
+
+
 def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
     """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
     cards = _cards(issue, layout, kept)
-    return {
-        "title": publication.title,
+    return shared(publication) | {
         "subject": _subject(issue),
         "preheader": _preheader(issue),
         "day": f"{long_date(issue.since)} to {long_date(issue.day)}" if issue.since else long_date(issue.day),
@@ -215,9 +243,6 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
         "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
         "archive_url": f"{publication.base_url}/archive/{issue.day}" if publication.base_url else "",
-        "postal_address": publication.postal_address,
-        "language": publication.language,
-        "direction": publication.direction,
     }
 
 

@@ -19,9 +19,9 @@ LAYERS = {
     1: "addresses atom calendar dkim filters latex links risers shorten words world",
     2: "config roster",
     3: "bounces feed issue lint mailbox message render store transport",
-    4: "alert archive deliver prepare returns",
-    5: "pipeline",
-    6: "check demo preview schedule web",
+    4: "archive deliver letters prepare returns",
+    5: "alert pipeline",
+    6: "check confirmations demo preview schedule web",
     7: "cli",
     8: "__main__",
 }
@@ -36,6 +36,8 @@ HOMES = {
     "email_validator": {"addresses"},
     "feedparser": {"feed"},
     "flask": {"preview", "web"},
+    "flask_limiter": {"web"},
+    "flask_wtf": {"web"},
     "flufl": {"bounces"},
     "imapclient": {"mailbox"},
     "jinja2": {"render"},
@@ -48,7 +50,7 @@ HOMES = {
     "urllib3": {"feed"},
     "waitress": {"cli"},
     "watchfiles": {"preview"},
-    "werkzeug": {"preview"},
+    "werkzeug": {"preview", "web"},
     "yaml": {"config"},
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -25,6 +24,13 @@ from tests.website import forget_proxies
 SERVER = SHARED / "tools" / "chaos" / "chaos_feed.py"
 TUESDAY = date(2026, 11, 24)
 MOST = 200  # MB
+
+# A small process in between: Linux counts to a child what its parent had before the child became another program.
+MEASURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 @dataclass
@@ -168,12 +174,8 @@ def test_the_command_survives_every_bomb_at_once_in_little_memory(chaos: Chaos, 
     bombs = ("gzbomb?mb=64", "gzgz?mb=16", "huge", "nolen", "bomb", "quad", "deep", "bigint", "img?kind=big", "json")
     configured(tmp_path, *(f"{chaos.url}/{bomb}" for bomb in bombs), deadline=30)
     command = [sys.executable, "-m", "newsletter", "-c", str(tmp_path / "config.yaml"), "run", "--dry-run"]
-    with subprocess.Popen(
-        [*command, "--date", "2026-11-24"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as child:
-        assert child.stdout is not None
-        said = child.stdout.read()
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    assert (child.returncode, said.split(" - ")[0]) == (0, "verdict: dry-run")
-    assert used.ru_maxrss < MOST * 1024
+    measured = [sys.executable, "-c", MEASURE, *command, "--date", "2026-11-24"]
+    said = subprocess.run(measured, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    verdict, memory = said.strip().splitlines()
+    assert verdict.startswith("verdict: dry-run")
+    assert int(memory) < MOST * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -119,3 +119,27 @@ def test_a_forgotten_address_is_kept_as_a_hash_that_only_the_secrets_can_make() 
     assert len({*hashes, *links.veil("emmy@example.org")}) == 4
     other = replace(PUBLICATION, list_id="other.example.org")
     assert Links("new", other).veil("ada@example.org")[0] not in hashes
+
+
+ASKED = datetime(2026, 11, 24, 7, 0, 0, 123_000, tzinfo=UTC)
+
+
+def test_a_link_to_confirm_carries_its_request_and_fits_no_other() -> None:
+    token = LINKS.confirm(REF, ASKED).rpartition("/")[2]
+    assert LINKS.verify_confirm(token) == (REF, ASKED)
+    assert len(token) == 40
+    assert set(token) <= set(string.ascii_letters + string.digits + "-_")
+    assert token != LINKS.confirm(REF, ASKED + timedelta(milliseconds=1)).rpartition("/")[2]
+    for purpose in Purpose:
+        assert LINKS.verify(purpose, token) is None
+        assert LINKS.verify_confirm(LINKS.token(purpose, REF)) is None
+    assert Links("new", PUBLICATION, ["secret"]).verify_confirm(token) == (REF, ASKED)
+    assert Links("other", PUBLICATION).verify_confirm(token) is None
+
+
+def test_every_changed_character_of_a_link_to_confirm_is_refused() -> None:
+    token = LINKS.confirm(REF, ASKED).rpartition("/")[2]
+    for at in range(len(token)):
+        for char in string.ascii_letters + string.digits + "-_":
+            if char != token[at]:
+                assert LINKS.verify_confirm(token[:at] + char + token[at + 1 :]) is None

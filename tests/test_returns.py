@@ -201,7 +201,7 @@ def test_a_forged_report_removes_nobody_and_is_counted(scene: Scene) -> None:
         f"To: {ADA}\r\nMessage-ID: {emmys}\r\n\r\n",  # another's copy
         f"To: {ADA}\r\nMessage-ID: {scene.links.message_id(day - timedelta(days=1), ref)}\r\n\r\n",
         f"To: {ADA}\r\nList-Unsubscribe: <{forger.unsubscribe(ref)[0]}>\r\n\r\n",
-        f"To: {ADA}\r\nList-Unsubscribe: <{scene.links.confirm(ref)}>\r\n\r\n",
+        f"To: {ADA}\r\nList-Unsubscribe: <{scene.links.preferences(ref)}>\r\n\r\n",
     ]
     for copy in forged:
         scene.arrives(report(copy.encode()))

@@ -7,6 +7,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -401,7 +403,7 @@ def test_the_files_are_for_their_owner_only_whatever_the_umask(tmp_path: Path) -
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     finally:
         os.umask(before)
-    assert modes == dict.fromkeys(("test.db", "test.db-wal", "test.db-shm", "test.db.lock"), 0o600)
+    assert modes == dict.fromkeys(("test.db", "test.db-wal", "test.db-shm", "test.db.lock", "test.db.queue"), 0o600)
 
 
 def test_a_full_disk_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
@@ -416,3 +418,32 @@ def test_a_disk_that_is_read_only_is_said(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         assert "cannot be created: Read-only file system" in str(refused(disk / "test.db"))
+
+
+def test_whoever_waits_to_write_goes_next_however_busy_the_others_are(tmp_path: Path) -> None:
+    """SQLite's own waiting would find the lock taken again and again, for as long as an issue is being sent."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    with Store.open(url) as busy, Store.open(url) as patient:
+        written, over = [0], threading.Event()
+
+        def write_on() -> None:
+            while not over.is_set():
+                with busy._db.write():
+                    time.sleep(0.02)
+                written[0] += 1
+
+        thread = threading.Thread(target=write_on, daemon=True)
+        thread.start()
+        waited_for = []
+        try:
+            for address in readers(10):
+                before = written[0]
+                while written[0] < before + 2:  # the busy one is at it
+                    time.sleep(0.001)
+                before = written[0]
+                patient.add(address)
+                waited_for.append(written[0] - before)
+        finally:
+            over.set()
+            thread.join()
+    assert max(waited_for) <= 2

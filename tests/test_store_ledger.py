@@ -325,6 +325,7 @@ def test_a_claim_on_postgresql_passes_over_rows_that_another_holds(postgres_url:
 OTHER_SENDER = """
 import sys
 from newsletter.store import Store
+sys.stdin.readline()
 with Store.open(sys.argv[1]) as store, store.exclusive() as alone:
     issue = store.latest_issue()
     if alone and issue:
@@ -336,7 +337,7 @@ with Store.open(sys.argv[1]) as store, store.exclusive() as alone:
 
 @pytest.fixture
 def other_sender(database_url: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process, which takes the lock, claims two copies, begins one and then waits."""
+    """Another process, which once it is told takes the lock, claims two copies, begins one and then waits."""
     command = [sys.executable, "-c", OTHER_SENDER, database_url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
@@ -344,7 +345,11 @@ def other_sender(database_url: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def heard(process: subprocess.Popen[str]) -> str:
+    """Tell the other process to begin; what it says then."""
+    assert process.stdin is not None
     assert process.stdout is not None
+    process.stdin.write("begin\n")
+    process.stdin.flush()
     return process.stdout.readline().strip()
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from jinja2 import meta
 
 from newsletter.errors import TemplateError
 from newsletter.model import Issue, Slot
@@ -99,3 +100,33 @@ def test_feed_text_is_never_a_template() -> None:
 def test_an_issue_needs_a_paper() -> None:
     with pytest.raises(ValueError, match="no papers"):
         Renderer(PUBLICATION).issue(Issue(issue().day, (), ranked_by_votes=False))
+
+
+def used_by(name: str) -> set[str]:
+    """The names that a template of ours, or one that it extends or includes, expects to be given."""
+    environment = Renderer(PUBLICATION)._environment
+    source = (ROOT / "templates" / name).read_text("utf-8")
+    parsed = environment.parse(source)
+    others = {other for other in meta.find_referenced_templates(parsed) if other is not None}
+    return meta.find_undeclared_variables(parsed).union(*(used_by(other) for other in others))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "confirm.html",
+        "confirm.txt",
+        *(f"web/{page}" for page in ("home", "confirm", "preferences", "unsubscribe", "message")),
+    ],
+)
+def test_the_contract_lists_what_a_page_uses(name: str) -> None:
+    name = name if name.startswith("confirm") else f"{name}.html"
+    (row,) = [line for line in CONTRACT.splitlines() if line.startswith("| `") and f"`{name}`" in line.split("|")[1]]
+    prose = CONTRACT.partition("## Confirmation and web pages")[2].partition("\n| ")[0]
+    given = set(re.findall(r"`(\w+)`", prose + row.split("|")[2]))
+    assert used_by(name) <= given
+
+
+def test_the_pages_are_all_in_the_contract() -> None:
+    pages = [path.name for path in (ROOT / "templates" / "web").iterdir()]
+    assert [page for page in pages if f"`web/{page}`" not in CONTRACT] == []

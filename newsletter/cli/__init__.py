@@ -275,12 +275,15 @@ def check(app: App) -> None:
     sys.exit(work.check(app.config()))
 
 
-@cli.command(short_help="Serve the page behind the unsubscribe links.")
+@cli.command(short_help="Serve the pages for readers.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.pass_obj
 def web(app: App, host: str, port: int) -> None:
-    """Serve the pages that mails link to, for a web server with https (nginx, Caddy) to pass on from base_url."""
+    """Serve the pages where readers subscribe, confirm, choose and leave, and send the mails that ask to confirm.
+
+    A web server with https (nginx, Caddy) passes on what comes to base_url; docs/web.md shows how.
+    """
     from newsletter.cli import pages
 
     pages.serve(app.config(), host, port)

@@ -38,6 +38,7 @@ __all__ = [
     "Secret",
     "SendingConfig",
     "SmtpConfig",
+    "WebConfig",
     "load",
 ]
 
@@ -157,6 +158,15 @@ class BouncesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The web pages: sign-ups in an hour, from one network address and in all, and whose X-Forwarded-For counts."""
+
+    per_ip: int = 20
+    overall: int = 500
+    trusted_proxy: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. Each stage of the pipeline is given its own part of it, never the whole."""
 
@@ -176,6 +186,7 @@ class Config:
     alerts: AlertConfig = AlertConfig()
     bounces: BouncesConfig = BouncesConfig()
     dkim: tuple[DkimConfig, ...] = ()
+    web: WebConfig = WebConfig()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -285,6 +296,11 @@ _BOUNCES: Final[Table] = {
     "policy": _policy,
 }
 _DKIM: Final[Table] = {"selector": v.text, "private_key_file": v.file}
+_WEB: Final[Table] = {
+    "per_ip": v.whole(1, 10**6),
+    "overall": v.whole(1, 10**6),
+    "trusted_proxy": v.network_address,
+}
 
 
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
@@ -324,6 +340,10 @@ def _dkim(place: Place) -> tuple[DkimConfig, ...]:
         return ()
     required = ("selector", "private_key_file")
     return tuple(DkimConfig(**mapping(item, _DKIM, required=required)) for item in items(place))
+
+
+def _web(place: Place) -> WebConfig:
+    return WebConfig(**mapping(place, _WEB))
 
 
 def _old_secrets(place: Place) -> tuple[Secret, ...]:
@@ -382,6 +402,7 @@ _ROOT: Final[Table] = {
     "alerts": _alerts,
     "bounces": _bounces,
     "dkim": _dkim,
+    "web": _web,
 }
 
 # Every key of config.yaml, dotted; `tests/test_config.py` holds the shipped file equal to it.
@@ -398,6 +419,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "bounces.imap": _IMAP,
     "bounces.policy": _POLICY,
     "dkim": _DKIM,
+    "web": _WEB,
 }
 
 
@@ -443,6 +465,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         alerts=values.get("alerts", AlertConfig()),
         bounces=bounces,
         dkim=values.get("dkim", ()),
+        web=values.get("web", WebConfig()),
         warnings=tuple(_open_secrets(place)),
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parseaddr
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -138,6 +139,17 @@ def base_url(place: Place) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise place.error(f"expected a URL such as https://news.example.org, not {value!r}")
     return value.rstrip("/")
+
+
+def network_address(place: Place) -> str:
+    """An IPv4 or IPv6 address, or * for any."""
+    value = text(place)
+    if value != "*":
+        try:
+            ip_address(value)
+        except ValueError as error:
+            raise place.error(f"expected a network address such as 127.0.0.1, or *, not {value!r}") from error
+    return value
 
 
 def list_id(place: Place) -> str:

@@ -1,4 +1,4 @@
-"""The store: subscribers, issues, the ledger of deliveries, runs and the feed cache, in one database.
+"""The store: subscribers, sign-ups, issues, the ledger of deliveries, runs and the feed cache, in one database.
 
 SQLAlchemy and Alembic live here only. What goes in and comes out are the values of model.py; what goes wrong is a
 StoreError, and nothing is ever sent without a store.
@@ -20,9 +20,10 @@ from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.runs import RunRecord, Runs
+from newsletter.store.signups import Signups, Standing
 from newsletter.store.subscribers import Added, Subscribers
 
-__all__ = ["Added", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Store"]
+__all__ = ["Added", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Standing", "Store"]
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
 
@@ -31,7 +32,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Subscribers, Erasure, History, Issues, Ledger, Reports, Runs, FeedCache):
+class Store(Subscribers, Signups, Erasure, History, Issues, Ledger, Reports, Runs, FeedCache):
     """An open store; a context manager that closes it. Threads may share it."""
 
     @classmethod

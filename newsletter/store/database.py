@@ -5,6 +5,7 @@ Every failure leaves here as a StoreError; no caller meets SQLAlchemy's.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -49,6 +50,8 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
 )
 
+_LOOK_EVERY: Final = 0.001  # seconds between attempts at the writer's lock
+
 _PAGE: Final = 1000  # rows read at a time by `pages`
 
 
@@ -66,6 +69,7 @@ class Database:
         else:
             self.engine = _postgresql(parsed, busy_timeout)
         self._writer = self.engine.execution_options(**{_WRITES: True})
+        self._busy_timeout = busy_timeout
         self._kept: PoolProxiedConnection | None = None
         self._keeping = threading.Lock()  # one thread at a time has the kept connection
 
@@ -111,7 +115,7 @@ class Database:
             try:
                 cursor = kept.cursor()
                 if self.file is not None:  # psycopg begins by itself
-                    cursor.execute(_BEGIN_WRITING)
+                    _begin_writing(kept.dbapi_connection, self.file, self._busy_timeout)
                 yield cursor
                 kept.commit()
             except BaseException:
@@ -273,8 +277,15 @@ def _sqlite(path: Path, busy_timeout: float) -> Engine:
             connection.close()
             raise
 
+    def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get(_WRITES, False):
+            _begin_writing(connection.connection.dbapi_connection, path, busy_timeout)
+        elif options.get("isolation_level") != "AUTOCOMMIT":  # a session is in no transaction
+            connection.exec_driver_sql("BEGIN")
+
     event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "begin", begin)
     return engine
 
 
@@ -295,13 +306,43 @@ def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
             return
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer takes its lock at once: one that had read first would fail, not wait, where another wrote meanwhile."""
-    options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT":  # a session is in no transaction
-        return
-    writes = options.get(_WRITES, False)
-    connection.exec_driver_sql(_BEGIN_WRITING if writes else "BEGIN")
+def _begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
+    """Take the writer's lock at once: one that had read first would fail, not wait, where another wrote meanwhile.
+
+    SQLite lets those who wait sleep up to 100 ms between attempts, and whoever comes by meanwhile goes first: while an
+    issue is being sent, a reader who unsubscribes would wait for a second. So writers queue at a lock of the system's,
+    and the first of them looks every millisecond, for no longer than `busy_timeout` seconds. Raises sqlite3's errors.
+    """
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        with _queue(path):
+            deadline = time.monotonic() + busy_timeout
+            while not _taken(driver) and time.monotonic() < deadline:
+                time.sleep(_LOOK_EVERY)
+            if not driver.in_transaction:
+                driver.execute(_BEGIN_WRITING)  # once more, for the error
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")
+
+
+@contextmanager
+def _queue(path: Path) -> Iterator[None]:
+    """Be the one who waits for SQLite's lock on `path`; the others wait here, in turn."""
+    descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(driver: sqlite3.Connection) -> bool:
+    """Whether the lock was free, and is ours now; any error but a lock that is not free counts as the latter."""
+    try:
+        driver.execute(_BEGIN_WRITING)
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+    return True
 
 
 def _postgresql(url: URL, busy_timeout: float) -> Engine:

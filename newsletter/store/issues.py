@@ -154,6 +154,12 @@ class Issues(Part):
         query = _ISSUE if before is None else _ISSUE.where(issues.c.day < before)
         return self._issue_where(query.order_by(issues.c.day.desc()).limit(1))
 
+    def latest_sent(self) -> FrozenIssue | None:
+        """The latest issue of which any copy was accepted, and which is not paused: what the public may see."""
+        sent = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
+        query = _ISSUE.where(issues.c.paused.is_(None), sent)
+        return self._issue_where(query.order_by(issues.c.day.desc()).limit(1))
+
     def _issue_where(self, query: Select[Any]) -> FrozenIssue | None:
         with self._db.read() as connection:
             row = connection.execute(query).one_or_none()

@@ -28,6 +28,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
@@ -203,8 +204,7 @@ class Ledger(Part):
             if rows and self._begin.execute(cursor, rows) != len(rows):
                 raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
             if used:
-                second = int(self._now().timestamp())
-                self._use.execute(cursor, [{"server": name, "second": second, "messages": used[name]} for name in used])
+                self._count(cursor, used)
 
     def _change(self, result: Result) -> dict[str, Any]:
         """The parameters of _RECORD for a copy that was answered."""
@@ -221,6 +221,15 @@ class Ledger(Part):
             "reply_code": outcome.code,
             "reply_text": plain(outcome.text),
         }
+
+    def note_use(self, used: Mapping[str, int]) -> None:
+        """Note how many messages that are no copies each server was given, for the limits that count these too."""
+        with self._db.quickly() as cursor:
+            self._count(cursor, used)
+
+    def _count(self, cursor: DBAPICursor, used: Mapping[str, int]) -> None:
+        second = int(self._now().timestamp())
+        self._use.execute(cursor, [{"server": name, "second": second, "messages": used[name]} for name in used])
 
     def used(self, seconds: float) -> dict[str, list[float]]:
         """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.

@@ -1,11 +1,11 @@
-"""The sender's lock: one process sends, whatever cron starts. It dies with its process."""
+"""Locks: one process sends issues, whatever cron starts, and one sends confirmations. They die with their process."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,17 +17,30 @@ from newsletter.store.database import Database
 # PostgreSQL's advisory locks are two numbers, known to one database: "news" in ASCII, and which lock.
 SENDER_KEY: Final = (0x6E657773, 1)
 UPGRADE_KEY: Final = (0x6E657773, 2)
+COURIER_KEY: Final = (0x6E657773, 3)
+
+
+def sole_sender(database: Database) -> AbstractContextManager[bool]:
+    """Hold the lock of who sends issues while the block runs; gives False, at once, when another holds it.
+
+    Raises StoreError.
+    """
+    return _lock(database, "lock", SENDER_KEY)
+
+
+def sole_courier(database: Database) -> AbstractContextManager[bool]:
+    """The same for who sends confirmations."""
+    return _lock(database, "courier.lock", COURIER_KEY)
 
 
 @contextmanager
-def sole_sender(database: Database) -> Iterator[bool]:
-    """Hold the lock while the block runs; gives False, at once, when another holds it. Raises StoreError."""
+def _lock(database: Database, suffix: str, key: tuple[int, int]) -> Iterator[bool]:
     if database.file is not None:
-        with _file_lock(database.file.with_name(f"{database.file.name}.lock")) as held:
+        with _file_lock(database.file.with_name(f"{database.file.name}.{suffix}")) as held:
             yield held
     else:
         with database.session() as connection:
-            yield bool(connection.scalar(select(func.pg_try_advisory_lock(*SENDER_KEY))))
+            yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
 
 
 @contextmanager
@@ -36,7 +49,7 @@ def _file_lock(path: Path) -> Iterator[bool]:
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(f"{path}: the sender's lock cannot be made: {error.strerror}") from error
+        raise StoreError(f"{path}: the lock cannot be made: {error.strerror}") from error
     try:
         yield _try_flock(descriptor, path)
     finally:
@@ -49,5 +62,5 @@ def _try_flock(descriptor: int, path: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise StoreError(f"{path}: the sender's lock cannot be taken: {error.strerror}") from error
+        raise StoreError(f"{path}: the lock cannot be taken: {error.strerror}") from error
     return True

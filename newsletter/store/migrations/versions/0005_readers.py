@@ -21,6 +21,13 @@ def upgrade() -> None:
         "ALTER TABLE subscribers ADD COLUMN replaces INTEGER"
         " CONSTRAINT fk_subscribers_replaces REFERENCES subscribers (id)"
     )
+    op.create_index(
+        "ix_subscribers_asked_at",
+        "subscribers",
+        ["asked_at"],
+        sqlite_where=sa.text("asked_at IS NOT NULL"),
+        postgresql_where=sa.text("asked_at IS NOT NULL"),
+    )
     op.create_table(
         "reports",
         sa.Column("digest", sa.String(64), nullable=False),

@@ -1,0 +1,221 @@
+"""Sign-ups: who asked on the web, whose confirmation is due, and what confirming does.
+
+A sign-up is a subscriber's row with `asked_at`: a new one is PENDING, one who had left keeps its status until the
+address confirms. So a crash loses no request, and whoever only asks changes nothing for the reader.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Executable, Row, and_, case, delete, or_, select, update
+
+from newsletter.addresses import identity
+from newsletter.model import SignUp, State, SubscriberStatus
+from newsletter.store.database import Part
+from newsletter.store.locks import sole_courier
+from newsletter.store.schema import ASKED, OPEN_ROWS, deliveries, reports, subscribers
+from newsletter.store.subscribers import recognising, stored_key
+
+# How long a request may wait for its confirmation, and its link is good.
+OPEN_FOR: Final = timedelta(days=7)
+
+# An address gets no second confirmation mail within this, whoever asks for it and however often.
+QUIET_FOR: Final = timedelta(hours=24)
+
+_ROW: Final = subscribers.c
+
+# Copies that were handed to a server, or are about to be: their reader has had this issue.
+_OUT: Final = (State.CLAIMED, State.SENDING, State.ACCEPTED, State.UNCERTAIN)
+
+_WAITING: Final = (State.PENDING, State.DEFERRED)
+
+
+class Standing(StrEnum):
+    """What a link to confirm is good for."""
+
+    OPEN = "open"  # the request waits for it
+    CONFIRMED = "confirmed"  # its address is subscribed already
+    VOID = "void"  # too old, or used, or the reader has left since
+
+
+class Signups(Part):
+    """The part of the store that keeps sign-ups. Addresses that come in are normalised."""
+
+    # --- asking ---
+
+    def ask(self, address: str) -> None:
+        """Note that somebody wants mails to come to `address`; a confirmation becomes due, unless it had one today.
+
+        Nothing tells whether the address was known: not what returns, and not the time it takes, since every case is
+        the same one statement and commit. A reader who is subscribed is not bothered.
+        """
+        self._ask(address, None)
+
+    def ask_move(self, ref: str, address: str) -> None:
+        """Note that the reader `ref`, who is subscribed, wants the mails at `address` from now on."""
+        self._ask(address, ref)
+
+    def _ask(self, address: str, mover: str | None) -> None:
+        with self._db.write() as connection:
+            key = stored_key(connection, identity(address), recognising(connection, self._db, self._veil))
+            connection.execute(self._asking(address, key, mover))
+
+    def _asking(self, address: str, key: str, mover: str | None) -> Executable:
+        """The statement that notes the request; one who was forgotten has an address as long as it waits."""
+        now = _milliseconds(self._now())
+        replaces = None if mover is None else select(_ROW.id).where(_ROW.ref == mover).scalar_subquery()
+        statement = self._db.insert(subscribers).values(
+            ref=secrets.token_hex(8),
+            address=address,
+            identity=key,
+            status=SubscriberStatus.PENDING,
+            created_at=now,
+            status_at=now,
+            asked_at=now,
+            replaces=replaces,
+        )
+        may = and_(
+            or_(_ROW.mailed_at.is_(None), _ROW.mailed_at <= now - QUIET_FOR),
+            or_(_ROW.asked_at.is_(None), _ROW.asked_at <= _ROW.mailed_at),  # else one is due already
+        )
+        if mover is None:
+            may = and_(may, _ROW.status != SubscriberStatus.ACTIVE)
+        forgotten = _ROW.status == SubscriberStatus.FORGOTTEN
+        return statement.on_conflict_do_update(
+            index_elements=[_ROW.identity],
+            set_={
+                "address": case((forgotten, statement.excluded.address), else_=_ROW.address),
+                "asked_at": case((may, now), else_=_ROW.asked_at),
+                "replaces": case((may, replaces), else_=_ROW.replaces),
+            },
+        )
+
+    # --- mailing ---
+
+    def courier(self) -> AbstractContextManager[bool]:
+        """The lock of who sends confirmations, held while the block runs; gives False when another process has it."""
+        return sole_courier(self._db)
+
+    def due_sign_ups(self, limit: int) -> list[SignUp]:
+        """Up to `limit` sign-ups whose confirmation mail has not been sent, oldest first."""
+        query = (
+            select(_ROW.id, _ROW.ref, _ROW.address, _ROW.asked_at, _ROW.replaces)
+            .where(
+                ASKED,
+                _ROW.asked_at > self._now() - OPEN_FOR,
+                or_(_ROW.mailed_at.is_(None), _ROW.mailed_at < _ROW.asked_at),
+                or_(_ROW.status != SubscriberStatus.ACTIVE, _ROW.replaces.is_not(None)),
+            )
+            .order_by(_ROW.asked_at)
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            return [SignUp(*row[:4], moves=row.replaces is not None) for row in connection.execute(query)]
+
+    def note_mailed(self, sign_up: SignUp) -> None:
+        """Its confirmation is being sent: committed before the final dot, so that a crash never makes it two."""
+        self._mailed(sign_up, max(_milliseconds(self._now()), sign_up.asked_at))
+
+    def take_back(self, sign_up: SignUp) -> None:
+        """Undo `note_mailed`: no server has taken it, so it is due again."""
+        self._mailed(sign_up, None)
+
+    def _mailed(self, sign_up: SignUp, at: datetime | None) -> None:
+        with self._db.write() as connection:
+            connection.execute(update(subscribers).where(_ROW.id == sign_up.id).values(mailed_at=at))
+
+    # --- confirming ---
+
+    def standing(self, ref: str, asked_at: datetime) -> Standing:
+        """What the link for the request of `asked_at` (UTC) for the reader `ref` is good for. Changes nothing."""
+        with self._db.read() as connection:
+            return self._standing(connection, _asked(connection, ref), asked_at)
+
+    def confirm(self, ref: str, asked_at: datetime, consent: str) -> Standing:
+        """Subscribe the address if the request stands; the new standing. `consent` notes how the reader agreed.
+
+        A reader who moves takes weekdays, pause and copies that wait along; all of it is one transaction, and however
+        many confirm at once, one does it.
+        """
+        with self._db.write() as connection:
+            row = _asked(connection, ref, lock=True)
+            standing = self._standing(connection, row, asked_at)
+            if row is None or standing is not Standing.OPEN:
+                return standing
+            now = self._now()
+            kept: dict[str, Any] = {}
+            if row.replaces is not None:
+                kept = _move_out(connection, row, now)
+                _move_copies(connection, row)
+            change = update(subscribers).where(_ROW.id == row.id)
+            kept["identity"] = identity(row.address)  # one who was forgotten is not any more
+            values = {"asked_at": None, "replaces": None, "consent": consent, "reason": "", **kept}
+            connection.execute(change.values(status=SubscriberStatus.ACTIVE, status_at=now, **values))
+            return Standing.CONFIRMED
+
+    def _standing(self, connection: Connection, row: Row[Any] | None, asked_at: datetime) -> Standing:
+        if row is None or asked_at <= self._now() - OPEN_FOR:
+            return Standing.VOID
+        if row.asked_at is not None and asked_at >= row.status_at:
+            return Standing.OPEN if _mover_stays(connection, row, asked_at) else Standing.VOID
+        return Standing.CONFIRMED if row.status is SubscriberStatus.ACTIVE else Standing.VOID
+
+    def drop_unconfirmed(self) -> int:
+        """Delete the addresses that never confirmed in time, and old requests of others; how many were deleted."""
+        late = and_(ASKED, _ROW.asked_at <= self._now() - OPEN_FOR)
+        strangers = and_(late, _ROW.status == SubscriberStatus.PENDING)
+        with self._db.write() as connection:
+            ids = select(_ROW.id).where(strangers)
+            connection.execute(update(reports).where(reports.c.subscriber_id.in_(ids)).values(subscriber_id=None))
+            dropped = connection.execute(delete(subscribers).where(strangers)).rowcount
+            again = case((_ROW.status == SubscriberStatus.FORGOTTEN, ""), else_=_ROW.address)
+            connection.execute(update(subscribers).where(late).values(asked_at=None, replaces=None, address=again))
+            return dropped
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    """`moment` rounded up to what a link can carry, so that a request is never older than what came before it."""
+    return moment + timedelta(microseconds=-moment.microsecond % 1000)
+
+
+def _asked(connection: Connection, ref: str, *, lock: bool = False) -> Row[Any] | None:
+    query = select(subscribers).where(_ROW.ref == ref)
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def _mover_stays(connection: Connection, row: Row[Any], asked_at: datetime) -> bool:
+    """Whether the reader who asked to move is still there; true where nobody moves."""
+    if row.replaces is None:
+        return True
+    old = connection.execute(select(_ROW.status, _ROW.status_at).where(_ROW.id == row.replaces)).one()
+    if old.status is SubscriberStatus.SUPPRESSED:  # its bounces may well be the reason to move
+        return True
+    return old.status is SubscriberStatus.ACTIVE and bool(asked_at >= old.status_at)
+
+
+def _move_out(connection: Connection, row: Row[Any], now: datetime) -> dict[str, Any]:
+    """Take the old address off the list; returns what the new one inherits, unless it was subscribed by itself."""
+    old = connection.execute(select(_ROW.days, _ROW.paused_until).where(_ROW.id == row.replaces)).one()
+    leave = update(subscribers).where(_ROW.id == row.replaces, _ROW.status == SubscriberStatus.ACTIVE)
+    left = {"status": SubscriberStatus.UNSUBSCRIBED, "status_at": now, "reason": "changed address"}
+    connection.execute(leave.values(left))
+    if row.status is SubscriberStatus.ACTIVE:
+        return {}
+    return {"days": old.days, "paused_until": old.paused_until}
+
+
+def _move_copies(connection: Connection, row: Row[Any]) -> None:
+    """Let copies that wait for the old address go to the new one, and none to a reader who has had that issue."""
+    of_old, of_new = deliveries.c.subscriber_id == row.replaces, deliveries.c.subscriber_id == row.id
+    had = select(deliveries.c.issue_id).where(of_old, deliveries.c.state.in_(_OUT))
+    waiting = deliveries.c.state.in_(_WAITING)
+    second = update(deliveries).where(OPEN_ROWS, of_new, waiting, deliveries.c.issue_id.in_(had))
+    connection.execute(second.values(state=State.WITHDRAWN))
+    known = select(deliveries.c.issue_id).where(of_new)
+    mine = update(deliveries).where(OPEN_ROWS, of_old, waiting, deliveries.c.issue_id.not_in(known))
+    connection.execute(mine.values(subscriber_id=row.id, address=row.address, not_before=None))

@@ -1,0 +1,60 @@
+"""The home page: the latest issue, and one field to subscribe."""
+
+from __future__ import annotations
+
+import flask
+
+from newsletter import addresses
+from newsletter.errors import AddressError
+from newsletter.web.latest import Excerpt, excerpt
+from newsletter.web.limits import CSRFError, Guard
+from newsletter.web.site import LONGEST_SHOWN, Site
+
+
+def pages(site: Site, guard: Guard) -> flask.Blueprint:
+    """The pages of this module."""
+    blueprint = flask.Blueprint("home", __name__)
+
+    def form(status: int = 200, *, email: str = "", problem: str = "", expired: bool = False) -> flask.Response:
+        base = flask.url_for("home.show")
+        return site.page(
+            "home.html",
+            status,
+            subscribe_url=flask.url_for("home.subscribe"),
+            archive_url=f"{base}archive/",
+            feed_url=f"{base}feed.atom",
+            csrf_token=guard.form_token(),
+            email=email[:LONGEST_SHOWN],
+            problem=problem,
+            expired=expired,
+            issue=_latest(site, base),
+        )
+
+    @blueprint.get("/")
+    def show() -> flask.Response:
+        return form()
+
+    @blueprint.post("/subscribe")
+    @guard.limited
+    def subscribe() -> flask.Response:
+        email = flask.request.form.get("email", "")
+        try:
+            guard.check_form()
+        except CSRFError:
+            return form(400, email=email, expired=True)
+        if flask.request.form.get("website"):  # only a robot fills in what nobody sees
+            return site.say("asked")
+        try:
+            address = addresses.normalise(email)
+        except AddressError as error:
+            return form(422, email=email, problem=error.reason)
+        site.store.ask(address)
+        site.wake()
+        return site.say("asked")
+
+    return blueprint
+
+
+def _latest(site: Site, base: str) -> Excerpt | None:
+    issue = site.store.latest_sent()
+    return None if issue is None else excerpt(issue, f"{base}archive/{issue.rendered.day}")

@@ -1,0 +1,144 @@
+"""The pages behind the links in mails: leave, confirm, and choose what comes. The token in the link is the only key."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, Final
+
+import flask
+
+from newsletter import addresses
+from newsletter.addresses import identity
+from newsletter.errors import AddressError
+from newsletter.links import Purpose
+from newsletter.model import Subscriber, SubscriberStatus
+from newsletter.render import long_date
+from newsletter.store import Standing
+from newsletter.web import choices
+from newsletter.web.limits import Guard
+from newsletter.web.site import LONGEST_SHOWN, Site
+
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def pages(site: Site, guard: Guard) -> flask.Blueprint:
+    """The pages of this module."""
+    blueprint = flask.Blueprint("readers", __name__)
+    _leaving(blueprint, site)
+    _confirming(blueprint, site)
+    _choosing(blueprint, site, guard)
+    return blueprint
+
+
+def _leaving(blueprint: flask.Blueprint, site: Site) -> None:
+    """Without limits, cookie, login or redirect (RFC 8058 section 3.2), and as often as somebody likes."""
+
+    @blueprint.get("/unsubscribe/<token>")
+    def ask(token: str) -> flask.Response:
+        ref = site.links.verify(Purpose.UNSUBSCRIBE, token)
+        return site.page("unsubscribe.html", state="ask") if ref and site.store.by_ref(ref) else site.unknown()
+
+    @blueprint.post("/unsubscribe/<token>")
+    def leave(token: str) -> flask.Response:
+        ref = site.links.verify(Purpose.UNSUBSCRIBE, token)
+        if ref is None or site.store.by_ref(ref) is None:
+            return site.unknown()
+        site.store.unsubscribe_ref(ref)  # once or again: who is off the list stays off it
+        return site.page("unsubscribe.html", state="left")
+
+
+def _confirming(blueprint: flask.Blueprint, site: Site) -> None:
+    def answer(ref: str, standing: Standing) -> flask.Response:
+        if standing is Standing.VOID:
+            return site.unknown()
+        state = "ask" if standing is Standing.OPEN else "done"
+        return site.page("confirm.html", state=state, preferences_url=_preferences(site, ref))
+
+    @blueprint.get("/confirm/<token>")
+    def offer(token: str) -> flask.Response:
+        asked = site.links.verify_confirm(token)
+        return site.unknown() if asked is None else answer(asked[0], site.store.standing(*asked))
+
+    @blueprint.post("/confirm/<token>")
+    def confirm(token: str) -> flask.Response:
+        asked = site.links.verify_confirm(token)
+        if asked is None:
+            return site.unknown()
+        consent = f"confirmed on the web {site.now():%Y-%m-%d %H:%M} UTC"
+        return answer(asked[0], site.store.confirm(*asked, consent))
+
+
+def _choosing(blueprint: flask.Blueprint, site: Site, guard: Guard) -> None:
+    @blueprint.get("/preferences/<token>")
+    def look(token: str) -> flask.Response:
+        reader = _reader(site, token)
+        return reader if isinstance(reader, flask.Response) else _form(site, reader, token)
+
+    @blueprint.post("/preferences/<token>")
+    def choose(token: str) -> flask.Response:
+        reader = _reader(site, token)
+        if isinstance(reader, flask.Response):
+            return reader
+        form = flask.request.form
+        try:
+            chosen = choices.read(form.getlist("day"), form.get("pause", ""), form.get("until", ""), _today(site))
+        except choices.Unclear as unclear:
+            return _form(site, reader, token, 422, problem=str(unclear))
+        site.store.prefer(reader.ref, days=chosen.days, paused_until=chosen.paused_until)
+        changed = site.store.by_ref(reader.ref) or reader
+        return _form(site, changed, token, said="saved")
+
+    @blueprint.post("/preferences/<token>/address")
+    @guard.limited
+    def move(token: str) -> flask.Response:
+        reader = _reader(site, token)
+        if isinstance(reader, flask.Response):
+            return reader
+        email = flask.request.form.get("email", "")
+        try:
+            address = addresses.normalise(email)
+        except AddressError as error:
+            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.reason)
+        if identity(address) == identity(reader.address):
+            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem="same")
+        site.store.ask_move(reader.ref, address)
+        site.wake()
+        return _form(site, reader, token, said="asked")
+
+
+def _reader(site: Site, token: str) -> Subscriber | flask.Response:
+    """The subscriber whose link it is, or the answer to who is none."""
+    ref = site.links.verify(Purpose.PREFERENCES, token)
+    reader = site.store.by_ref(ref) if ref else None
+    if reader is None:
+        return site.unknown()
+    return reader if reader.status is SubscriberStatus.ACTIVE else site.say("inactive", 410)
+
+
+def _form(site: Site, reader: Subscriber, token: str, status: int = 200, **said: str) -> flask.Response:
+    today = _today(site)
+    paused = reader.paused_until if reader.paused_until and reader.paused_until > today else None
+    values: dict[str, Any] = {"said": "", "problem": "", "address_problem": "", "email": ""} | said
+    return site.page(
+        "preferences.html",
+        status,
+        address=reader.address,
+        days=[{"name": name, "chosen": bool(reader.days >> n & 1)} for n, name in enumerate(_DAYS)],
+        paused_until=paused.isoformat() if paused else "",
+        paused_date=long_date(paused) if paused else "",
+        first=(today + timedelta(days=1)).isoformat(),
+        last=(today + choices.LONGEST_PAUSE).isoformat(),
+        choose_url=flask.url_for("readers.choose", token=token),
+        move_url=flask.url_for("readers.move", token=token),
+        unsubscribe_url=flask.url_for("readers.leave", token=site.links.token(Purpose.UNSUBSCRIBE, reader.ref)),
+        **values,
+    )
+
+
+def _preferences(site: Site, ref: str) -> str:
+    return flask.url_for("readers.choose", token=site.links.token(Purpose.PREFERENCES, ref))
+
+
+def _today(site: Site) -> date:
+    """The publication's calendar decides what today is."""
+    return site.now().astimezone(site.config.timezone).date()

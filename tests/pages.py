@@ -1,0 +1,89 @@
+"""The web pages of a list with one reader, as Flask's client sees them, and what the tests of them share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from newsletter import config as configs
+from newsletter.confirmations import Courier
+from newsletter.links import Links
+from newsletter.model import Subscriber, SubscriberStatus
+from newsletter.store import Store
+from newsletter.web import create_app
+from tests.conftest import PUBLICATION
+from tests.fakes import FakeClock
+
+ADDRESS = "ada@example.org"
+BASE = "https://news.example.org"
+SECRET = "a secret of this test"
+
+
+def write_config(folder: Path, more: str = "", *, base: str = BASE, secret: str = SECRET) -> Path:
+    """A config.yaml in `folder` with `more` lines."""
+    path = folder / "config.yaml"
+    path.write_text(
+        f"sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\nsecret: {secret}\n"
+        f"list_id: {PUBLICATION.list_id}\nbase_url: {base}\nfeeds:\n  - url: x.json\n{more}",
+        "utf-8",
+    )
+    path.chmod(0o600)
+    return path
+
+
+class Site:
+    """The pages; the clock stands still until it is moved."""
+
+    def __init__(
+        self, folder: Path, more: str = "", *, base: str = BASE, store: str | None = None, secret: str = SECRET
+    ) -> None:
+        self.path = write_config(folder, more, base=base, secret=secret)
+        self.config = configs.load(self.path)
+        self.clock = FakeClock()
+        self.store = Store.open(store or self.config.store, now=self.clock.now)
+        self.store.add(ADDRESS)
+        self.links = Links(secret, self.config.publication)
+        self.link = self.path_of(self.links.unsubscribe(self.reader().ref)[0])
+        self.preferences = self.path_of(self.links.preferences(self.reader().ref))
+        self.woken = 0
+        self.app = create_app(self.config, self.store, wake=self._wake, now=self.clock.now)
+        self.client: FlaskClient = self.app.test_client()
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def path_of(self, url: str) -> str:
+        """What follows the host in a link of ours."""
+        return url.removeprefix(BASE)
+
+    def reader(self, address: str = ADDRESS) -> Subscriber:
+        """Whoever is known at `address`."""
+        found = self.store.find(address)
+        assert found is not None
+        return found
+
+    @property
+    def status(self) -> SubscriberStatus:
+        """The one reader's."""
+        return self.reader().status
+
+    def subscribe(self, email: str, **more: Any) -> TestResponse:
+        """Send the form of the home page, as a browser does."""
+        page = self.client.get("/", base_url=BASE).text
+        (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', page)
+        form = {"csrf_token": token, "email": email, "website": ""}
+        return self.client.post("/subscribe", data=form, base_url=BASE, **more)
+
+    def confirmation(self, address: str) -> str:
+        """The path of the link that is due to be mailed to `address`; the mail is noted as sent."""
+        (due,) = [each for each in self.store.due_sign_ups(100) if each.address == address]
+        self.store.note_mailed(due)
+        return self.path_of(self.links.confirm(due.ref, due.asked_at))
+
+    def courier(self) -> Courier:
+        """What sends the confirmations of these pages."""
+        return Courier(self.config, self.store, now=self.clock.now)

@@ -1,0 +1,327 @@
+"""The web pages in a real browser, the mail in a real mailbox: from subscribe to unsubscribe, with scripts and without.
+
+What is looked at besides: axe, which judges accessibility, on every page in light and in dark, and whether a page is
+wider than a small phone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from newsletter import config as configs
+from newsletter import feed, resources
+from newsletter.config import FeedConfig, IssueConfig
+from newsletter.issue import compose
+from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
+from newsletter.render import Renderer
+from newsletter.store import Store
+from tests import needs
+from tests.conftest import ROOT
+from tests.mailhost import DOMAIN, MailHost, mail_host
+from tests.pages import write_config
+
+DAY = date(2026, 11, 24)
+PHONE = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[MailHost]:
+    with mail_host() as running:
+        yield running
+
+
+class Running:
+    """`newsletter web` as a process, its mail going to the mail host; one reader is there, and one issue was sent."""
+
+    def __init__(self, folder: Path, smtp_port: int) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.base = f"http://127.0.0.1:{port}"
+        smtp = f"smtp:\n  - host: 127.0.0.1\n    port: {smtp_port}\nweb:\n  per_ip: 1000\n"
+        self.path = write_config(folder, smtp, base=self.base)
+        self.config = configs.load(self.path)
+        self.store = Store.open(self.config.store)
+        self._send_an_issue()
+        command = [sys.executable, "-m", "newsletter", "-c", str(self.path), "web", "--port", str(port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith(f"serving on {self.base}/; ")
+
+    def _send_an_issue(self) -> None:
+        self.store.add(f"carol@{DOMAIN}")
+        sample = feed.parse(resources.find("sample_day.json").read_bytes(), FeedConfig("day.json"))
+        rendered = Renderer(self.config.publication).issue(compose([sample], DAY, IssueConfig()))
+        frozen = self.store.freeze(rendered, self.config.publication, lifetime=timedelta(hours=1))
+        copies = self.store.claim(frozen.id, 9, resend_uncertain=1)
+        self.store.turn([], copies)
+        accepted = Outcome(OutcomeKind.ACCEPTED, 250, "ok")
+        self.store.turn([Result(copy, State.SENDING, accepted) for copy in copies], [])
+
+    def status(self, address: str) -> SubscriberStatus | None:
+        found = self.store.find(address)
+        return None if found is None else found.status
+
+    def link(self, address: str, kind: str) -> str:
+        """A link as it stands in this reader's mails."""
+        found = self.store.find(address)
+        assert found is not None
+        links = self.config.links()
+        return {"unsubscribe": links.unsubscribe(found.ref)[0], "preferences": links.preferences(found.ref)}[kind]
+
+    def stop(self) -> tuple[int, str]:
+        """Its exit code after SIGTERM, and what it had to say."""
+        self.process.send_signal(signal.SIGTERM)
+        _, said = self.process.communicate(timeout=30)
+        self.store.close()
+        return self.process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def running(host: MailHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    made = Running(tmp_path_factory.mktemp("site"), host.smtp_port)
+    yield made
+    assert made.stop() == (0, "")
+
+
+def open_browser(profile: Path, *, scripts: bool) -> webdriver.Chrome:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(needs.program("chromium", "chromium"))
+    for flag in (
+        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
+        *("disable-component-update", "disable-sync", f"user-data-dir={profile}", "window-size=1200,1200"),
+    ):
+        options.add_argument(f"--{flag}")
+    if not scripts:
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    driver = needs.program("chromedriver", "chromium-driver")
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    opened = open_browser(tmp_path_factory.mktemp("profile"), scripts=True)
+    yield opened
+    opened.quit()
+
+
+def heading(browser: webdriver.Chrome) -> str:
+    return browser.find_element(By.TAG_NAME, "h1").text
+
+
+def press(browser: webdriver.Chrome, label: str) -> None:
+    """Press a button, and wait for the page that it leads to."""
+    before = browser.find_element(By.TAG_NAME, "html").id
+    browser.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
+    WebDriverWait(browser, 20).until(lambda _: browser.find_element(By.TAG_NAME, "html").id != before)
+
+
+def confirmation(host: MailHost, address: str, number: int) -> EmailMessage:
+    """The newest of `number` confirmations in this mailbox."""
+    mails = host.inbox(address, number)
+    assert len(mails) == number
+    return mails[-1]
+
+
+def link_in(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    (link,) = re.findall(r"^(http://\S+/confirm/\S+)\s*$", body.get_content(), re.MULTILINE)
+    return str(link)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_from_the_form_over_the_mailbox_and_out_again(
+    running: Running, host: MailHost, tmp_path: Path, *, scripts: bool
+) -> None:
+    address = f"{'alice' if scripts else 'bob'}@{DOMAIN}"
+    browser = open_browser(tmp_path, scripts=scripts)
+    try:
+        if not scripts:
+            browser.get("data:text/html,<title>off</title><script>document.title='on'</script>")
+            assert browser.title == "off"
+        browser.get(f"{running.base}/")
+        assert "Lighthouse: Reading Long Documents" in browser.page_source
+        browser.find_element(By.ID, "email").send_keys("nobody@intranet")
+        press(browser, "Subscribe")
+        assert "The part after @ has no dot." in browser.find_element(By.ID, "problem").text
+        field = browser.find_element(By.ID, "email")
+        field.clear()
+        field.send_keys(address)
+        press(browser, "Subscribe")
+        assert heading(browser) == "Check your inbox"
+
+        mail = confirmation(host, address, 1)
+        assert mail["Subject"] == "Confirm your subscription to Daily Papers"
+        browser.get(link_in(mail))
+        assert heading(browser) == "Get Daily Papers by mail?"
+        assert running.status(address) is SubscriberStatus.PENDING
+        press(browser, "Yes, subscribe me")
+        assert heading(browser) == "You are subscribed"
+        assert running.status(address) is SubscriberStatus.ACTIVE
+
+        browser.find_element(By.LINK_TEXT, "Choose your weekdays").click()
+        assert heading(browser) == "What you get"
+        browser.find_element(By.XPATH, "//label[.='Sunday']").click()
+        browser.find_element(By.XPATH, "//label[.='Two weeks']").click()
+        press(browser, "Save")
+        assert browser.find_element(By.CSS_SELECTOR, "[role=status]").text.startswith("Saved. The mails pause")
+        reader = running.store.find(address)
+        assert reader is not None
+        assert reader.days == 0b0111111
+        assert reader.paused_until is not None
+
+        browser.get(running.link(address, "unsubscribe"))
+        assert heading(browser) == "Leave Daily Papers?"
+        press(browser, "Unsubscribe")
+        assert heading(browser) == "You are unsubscribed"
+        assert running.status(address) is SubscriberStatus.UNSUBSCRIBED
+    finally:
+        browser.quit()
+
+
+def axe() -> str:
+    """The source of axe-core, from the package that brings it, whose own code drives another browser."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or spec.origin is None:
+        needs.unmet("axe-playwright-python is not installed")
+    return (Path(spec.origin).parent / "axe.min.js").read_text("utf-8")
+
+
+# Rules of style, such as landmarks, are for pages: a mail is shown inside somebody's page.
+RULES = {False: "{}", True: "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"}
+
+
+def judged(browser: webdriver.Chrome, scheme: str, *, mail: bool) -> list[str]:
+    """What axe finds on the page that is shown, in this colour scheme, and whether it is too wide for a small phone."""
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    found: list[str] = []
+    for screen in (DESKTOP, PHONE):
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        browser.execute_script(axe())
+        result: dict[str, Any] = browser.execute_async_script(
+            f"const done = arguments[arguments.length - 1]; axe.run(document, {RULES[mail]}).then(done)"
+        )
+        found += [
+            f"{each['id']}: {json.dumps([node['html'] for node in each['nodes']])}" for each in result["violations"]
+        ]
+        assert len(result["passes"]) > 10
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    return [*found, *([f"{wide} px wide"] if wide > PHONE["width"] else [])]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
+        *("unsubscribe", "left", "unknown", "mail"),
+    ],
+)
+def test_every_page_is_accessible_and_fits_a_small_phone(
+    browser: webdriver.Chrome, running: Running, tmp_path: Path, page: str, scheme: str
+) -> None:
+    Shown(browser, running, tmp_path, f"{page}.{scheme}@example.org").show(page)
+    assert judged(browser, scheme, mail=page == "mail") == []
+    background = browser.execute_script(
+        "return getComputedStyle(document.querySelector('body, .page')).backgroundColor"
+    )
+    assert background == {"light": "rgb(244, 245, 247)", "dark": "rgb(15, 19, 24)"}[scheme]
+
+
+class Shown:
+    """Leads the browser to a page, or to a state of it, for a reader of its own."""
+
+    def __init__(self, browser: webdriver.Chrome, running: Running, folder: Path, address: str) -> None:
+        self.browser, self.running, self.folder, self.address = browser, running, folder, address
+
+    def show(self, page: str) -> None:
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+        getattr(self, page)()
+
+    def home(self) -> None:
+        self.browser.get(f"{self.running.base}/")
+
+    def subscribe(self, address: str) -> None:
+        self.home()
+        self.browser.find_element(By.ID, "email").send_keys(address)
+        press(self.browser, "Subscribe")
+
+    def problem(self) -> None:
+        self.subscribe("nobody@intranet")
+
+    def expired(self) -> None:
+        self.home()
+        self.browser.delete_all_cookies()
+        press(self.browser, "Subscribe")
+        assert "open for too long" in self.browser.page_source
+
+    def asked(self) -> None:
+        self.subscribe("nobody@nowhere.test")
+
+    def confirm(self) -> None:
+        self.running.store.ask(self.address)
+        ref = self.running.store.find(self.address)
+        assert ref is not None
+        self.browser.get(self.running.config.links().confirm(ref.ref, ref.created_at))
+
+    def confirmed(self) -> None:
+        self.confirm()
+        press(self.browser, "Yes, subscribe me")
+
+    def preferences(self) -> None:
+        self.running.store.add(self.address)
+        self.browser.get(self.running.link(self.address, "preferences"))
+
+    def saved(self) -> None:
+        self.preferences()
+        self.browser.find_element(By.XPATH, "//label[.='One week']").click()
+        press(self.browser, "Save")
+
+    def unclear(self) -> None:
+        self.preferences()
+        for box in self.browser.find_elements(By.NAME, "day"):
+            box.click()
+        press(self.browser, "Save")
+        assert "Choose at least one day" in self.browser.page_source
+
+    def moved(self) -> None:
+        self.preferences()
+        self.browser.find_element(By.ID, "email").send_keys("else@nowhere.test")
+        press(self.browser, "Change address")
+
+    def unsubscribe(self) -> None:
+        self.running.store.add(self.address)
+        self.browser.get(self.running.link(self.address, "unsubscribe"))
+
+    def left(self) -> None:
+        self.unsubscribe()
+        press(self.browser, "Unsubscribe")
+
+    def unknown(self) -> None:
+        self.browser.get(f"{self.running.base}/confirm/nonsense")
+
+    def mail(self) -> None:
+        letter = Renderer(self.running.config.publication).letter(
+            "confirm", confirm_url="https://x.example", moves=False
+        )
+        (self.folder / "mail.html").write_text(letter[2], "utf-8")
+        self.browser.get(f"file://{self.folder / 'mail.html'}")

@@ -1,0 +1,130 @@
+"""Whatever is sent to the web pages: no error of ours, no answer we do not know of, nothing changed by looking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
+from newsletter.model import SubscriberStatus
+from tests.pages import BASE, Site
+
+GENEROUS = "web:\n  per_ip: 1000000\n  overall: 1000000\n"
+TEXT = {"type": "string"}
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path, GENEROUS)
+    made.store.ask("eve@example.org")
+    yield made
+    made.store.close()
+
+
+def described(site: Site, *, ours: bool) -> tuple[dict[str, Any], str]:
+    """The pages as an OpenAPI document, and the cookie that goes along.
+
+    With `ours`, links are ours and forms complete, and only what a person types is made up; without, everything is.
+    """
+    page = site.client.get("/", base_url=BASE)
+    (csrf,) = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
+    cookie = page.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+    pending = site.store.due_sign_ups(1)[0]
+    confirm = site.path_of(site.links.confirm(pending.ref, pending.asked_at))
+    choices = {
+        "day": {"type": "array", "items": {"enum": ["0", "3", "6", "7", "x", ""]}, "maxItems": 9},
+        "pause": {"enum": ["0", "1", "4", "until", "-1", ""]},
+        "until": {"enum": ["2026-12-24", "2026-11-24", "9999-12-31", "0000-00-00", "2026-W50", "soon", ""]},
+    }
+    email = {"email": {"type": "string", "format": "email"}} if ours else {"email": TEXT}
+    form = {"csrf_token": {"enum": [csrf]}, **email, "website": {"enum": ["", "https://x.example"]}}
+    operations: dict[tuple[str, str], tuple[str | None, dict[str, Any]]] = {
+        ("/", "get"): (None, {}),
+        ("/subscribe", "post"): (None, form),
+        ("/confirm/{token}", "get"): (confirm, {}),
+        ("/confirm/{token}", "post"): (confirm, {}),
+        ("/preferences/{token}", "get"): (site.preferences, {}),
+        ("/preferences/{token}", "post"): (site.preferences, choices),
+        ("/preferences/{token}/address", "post"): (site.preferences, email),
+        ("/unsubscribe/{token}", "get"): (site.link, {}),
+        ("/unsubscribe/{token}", "post"): (site.link, {"List-Unsubscribe": TEXT}),
+    }
+    paths: dict[str, Any] = {}
+    for (path, method), (link, fields) in operations.items():
+        paths.setdefault(path, {})[method] = _operation(link, fields, ours=ours)
+    return {"openapi": "3.0.3", "info": {"title": "pages", "version": "1"}, "paths": paths}, cookie
+
+
+def _operation(link: str | None, fields: dict[str, Any], *, ours: bool) -> dict[str, Any]:
+    codes = (200, 400, 404, 410, 413, 422)
+    operation: dict[str, Any] = {
+        "responses": {str(code): {"description": "a page", "content": {"text/html": {}}} for code in codes}
+    }
+    if link is not None:
+        token = {"enum": [link.rpartition("/")[2]]} if ours else {"type": "string", "minLength": 1}
+        operation["parameters"] = [{"name": "token", "in": "path", "required": True, "schema": token}]
+    if fields:
+        schema = {"type": "object", "properties": fields, "required": list(fields) if ours else []}
+        operation["requestBody"] = {
+            "required": ours,
+            "content": {"application/x-www-form-urlencoded": {"schema": schema}},
+        }
+    return operation
+
+
+def with_cookie(site: Site, cookie: str) -> Callable[..., Any]:
+    """The pages, for a browser that has been on the home page: the fuzzer's client drops other cookies."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        return site.app(environ | {"HTTP_COOKIE": f"newsletter={cookie}", "REMOTE_ADDR": "192.0.2.1"}, start_response)
+
+    return app
+
+
+def state(site: Site) -> object:
+    return list(site.store.subscribers()), site.store.due_sign_ups(1000)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("ours", [True, False], ids=["our links", "any links"])
+def test_no_input_breaks_a_page_and_no_get_changes_anything(site: Site, *, ours: bool) -> None:
+    document, cookie = described(site, ours=ours)
+    schema = schemathesis.openapi.from_dict(document)
+    schema.app = with_cookie(site, cookie)
+    seen: dict[tuple[str, str], set[int]] = {}
+    for path, operations in document["paths"].items():
+        for method in operations:
+            seen[path, method] = fuzz(site, schema[path][method.upper()])
+    if ours:
+        assert [place for place, codes in seen.items() if 200 not in codes] == []
+        assert seen["/preferences/{token}", "post"] == {200, 422}
+        assert site.status is SubscriberStatus.UNSUBSCRIBED
+    else:
+        assert [place for place, codes in seen.items() if "token" in place[0] and codes != {404}] == []
+        assert site.status is SubscriberStatus.ACTIVE
+
+
+def fuzz(site: Site, operation: Any) -> set[int]:
+    """Send sixty made-up requests; returns the codes of the answers."""
+    codes: set[int] = set()
+    before = state(site)
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def act(case: Any) -> None:
+        answer = case.call(base_url=BASE)
+        case.validate_response(answer, checks=CHECKS)
+        codes.add(answer.status_code)
+
+    act()
+    if operation.method == "get":
+        assert state(site) == before
+    return codes
