@@ -187,7 +187,19 @@ def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int) 
 def _crash(site: Site, fault: Fault, seed: int) -> None:
     """Two runs at once, again and again, killed or stopped at random moments."""
     loop = [sys.executable, str(TOOLS / "crash_loop.py"), "--kills", str(fault.kills), "--signal", fault.signal]
-    loop += ["--overlap", "2", "--seed", str(seed), "--min", "0.3", "--max", "2", "--freeze", "2", "--quiet"]
+    loop += [
+        "--overlap",
+        "2",
+        "--seed",
+        str(seed),
+        "--min",
+        "0.3",
+        "--max",
+        str(2 + site.recipients // 1000),
+        "--freeze",
+        "2",
+        "--quiet",
+    ]
     loop += ["--ok-codes", "0,75", "--", *site.command, "run", "--date", DAY]
     subprocess.run(loop, cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=1800)
 
