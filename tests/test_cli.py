@@ -324,6 +324,48 @@ def test_status_tells_what_became_of_the_issue_and_of_the_runs(site: Site, inbox
     assert known["runs"][0]["verdict"] == "new-issue"
 
 
+CANARY = "sending:\n  canary: you@example.org\n"
+
+
+def test_the_operator_s_copy_goes_first_and_the_others_after_it(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org", "you@example.org")
+    site.configure(CANARY)
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 3 accepted"
+    assert inbox.recipients[0] == "you@example.org"
+    assert sorted(inbox.recipients) == ["ada@example.org", "emmy@example.org", "you@example.org"]
+
+
+def test_while_the_operator_s_copy_is_refused_nobody_else_gets_one(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org", "you@example.org")
+    site.configure(CANARY)
+    inbox.refuse["you@example.org"] = "554 5.6.0 this looks like spam"
+    done = site("run", "--date", DAY)
+    assert done.code == 75
+    assert done.last.startswith("verdict: paused - the canary you@example.org was refused: 554 5.6.0 this looks like")
+    assert "paused: the canary you@example.org was refused" in site("status").out
+    assert site("send").code == 75
+    assert inbox.recipients == []
+    assert site("send", "--resume").code == 0
+    assert inbox.recipients == ["ada@example.org"]
+
+
+def test_while_the_operator_s_copy_is_put_off_the_others_wait_for_it(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org", "you@example.org")
+    site.configure(CANARY)
+    inbox.refuse["you@example.org"] = "451 4.7.1 greylisted, try again"
+    done = site("run", "--date", DAY)
+    assert (done.code, inbox.recipients) == (75, [])
+    assert "the canary you@example.org is deferred; the others wait for it" in done.last
+
+
+def test_a_canary_who_is_not_on_the_list_is_named_and_nothing_is_sent(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure(CANARY)
+    done = site("run", "--date", DAY)
+    assert (done.code, inbox.recipients) == (75, [])
+    assert "sending.canary you@example.org is not subscribed; `newsletter subscribers add you@example.org`" in done.err
+
+
 def test_an_address_that_the_server_refuses_in_three_issues_is_suppressed(site: Site, inbox: Inbox) -> None:
     inbox.refuse["emmy@example.org"] = "550 5.1.1 no such user here"
     site("subscribers", "add", "ada@example.org", "emmy@example.org")
