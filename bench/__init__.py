@@ -2,4 +2,4 @@
 
 import gc
 
-gc.set_threshold(10_000)  # as the `newsletter` command does
+gc.set_threshold(3_000)  # as the `newsletter` command does

@@ -56,7 +56,17 @@ def main() -> int:
                 pool.close()
             counts = store.counts(issue.id)
     print({str(state): number for state, number in counts.items() if number})
+    print(f"{peak():.1f} MB")
     return 0 if counts[State.ACCEPTED] == sum(counts.values()) else 75
+
+
+def peak() -> float:
+    """The most memory that this process had resident so far, in MB.
+
+    Of Linux, since it begins anew with each program: what `getrusage` says includes the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def subscribed(csv: Path) -> Path:

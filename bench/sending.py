@@ -87,8 +87,7 @@ def _run(tool: Path, port: int, number: int, more: list[str]) -> tuple[float, fl
         command = [*SEND[:3], "127.0.0.1", str(port), listed.name, "--sample", tool / "sample"]
         subprocess.run([*command, "--prepare"], cwd=ROOT, check=True)
         begin = time.monotonic()
-        process = subprocess.Popen([*command, *more], cwd=ROOT, stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        if status:
+        done = subprocess.run([*command, *more], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
             raise SystemExit(f"sending to {number} subscribers failed")
-        return time.monotonic() - begin, used.ru_maxrss / 1024
+        return time.monotonic() - begin, float(done.stdout.split()[-2])

@@ -324,7 +324,7 @@ def schedule(app: App, kind: str, at: str, install: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with an exit code of the contract; a user's mistake is one line."""
-    gc.set_threshold(10_000)  # a start makes a hundred thousand objects, and hardly one for the collector
+    gc.set_threshold(3_000)  # a start makes a hundred thousand objects, and hardly one for the collector
     try:
         cli.main(arguments, prog_name="newsletter")
     except NewsletterError as error:
