@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -49,9 +49,11 @@ class Courier:
         *,
         now: Callable[[], datetime] = utc_now,
         warn: Callable[[str], None] = lambda message: None,
+        back_off: Sequence[float] = BACK_OFF,
     ) -> None:
         """Raises ConfigError or TemplateError when no mail can be made."""
         self._config, self._store, self._now, self._warn = config, store, now, warn
+        self._back_off = back_off
         self._links, self._signers = config.links(), signers(config)
         renderer = Renderer(config.publication, templates=config.templates)
         self._rendered = {moves: _render(renderer, moves=moves) for moves in (False, True)}
@@ -83,7 +85,7 @@ class Courier:
                         self._bell.wait(_LOOK_EVERY)
                         self._bell.clear()
             except Exception as error:  # also a mistake of ours: the pages go on, and the mails must not end for ever
-                wait = BACK_OFF[min(failed, len(BACK_OFF) - 1)]
+                wait = self._back_off[min(failed, len(self._back_off) - 1)]
                 failed += 1
                 reason = str(error) if isinstance(error, NewsletterError) else repr(error)
                 self._warn(f"confirmations wait for {wait:.0f} seconds: {reason}")

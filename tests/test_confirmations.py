@@ -258,13 +258,12 @@ def test_it_works_in_a_thread_is_woken_and_stops(site: Site, server: Smtpd) -> N
     assert said == []
 
 
-def test_a_server_that_is_away_is_said_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsletter.confirmations.BACK_OFF", (0.05,))
+def test_a_server_that_is_away_is_said_and_tried_again(tmp_path: Path) -> None:
     with smtpd(Script({"greeting": ["554 5.3.2 not today"]})) as server:
         site = site_at(tmp_path, server.port)
         site.store.ask(EVE)
         said: list[str] = []
-        courier = Courier(site.config, site.store, warn=said.append)
+        courier = Courier(site.config, site.store, warn=said.append, back_off=(0.05,))
         thread = threading.Thread(target=courier.run)
         thread.start()
         for _ in range(200):
