@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from newsletter.errors import StoreError
 from newsletter.store import failures
@@ -94,6 +96,8 @@ class Database:
         """`statement` for `quickly`: its SQL, and what turns each of its values into the driver's, made once."""
         dialect = self.engine.dialect
         compiled = statement.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        assert compiled.positiontup is not None
         constants: dict[str, Any] = {}
         conversions: dict[str, Callable[[Any], Any]] = {}
         for name, value in compiled.params.items():
@@ -102,7 +106,7 @@ class Database:
                 constants[name] = value if convert is None else convert(value)
             elif convert is not None:
                 conversions[name] = convert
-        return Prepared(str(compiled), constants, conversions)
+        return Prepared(str(compiled), itemgetter(*compiled.positiontup), constants, conversions)
 
     @contextmanager
     def quickly(self) -> Iterator[DBAPICursor]:
@@ -111,19 +115,26 @@ class Database:
         SQLAlchemy's part of a small transaction takes longer than the database's. Raises StoreError.
         """
         with self._translating(), self._keeping:
-            self._kept = kept = self._kept or self.engine.raw_connection()
+            self._kept = kept = self._kept or self._keep()
             try:
-                cursor = kept.cursor()
                 if self.file is not None:  # psycopg begins by itself
                     _begin_writing(kept.dbapi_connection, self.file, self._busy_timeout)
-                yield cursor
+                yield kept.cursor()
                 kept.commit()
             except BaseException:
                 self._let_go()
                 raise
 
+    def _keep(self) -> PoolProxiedConnection:
+        """A connection for `quickly`, which only writes."""
+        kept = self.engine.raw_connection()
+        kept.detach()  # it is never anybody else's
+        if self.file is not None:
+            _wait(kept.dbapi_connection, 0.0)
+        return kept
+
     def _let_go(self) -> None:
-        """Give the kept connection back: the pool undoes what was not committed, and forgets a broken one."""
+        """Close the kept connection, which undoes what was not committed."""
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
@@ -193,6 +204,7 @@ class Prepared:
     """A statement as the driver takes it: with `constants` for some of its parameters, `conversions` for others."""
 
     sql: str
+    in_order: Callable[[Mapping[str, Any]], tuple[Any, ...]]  # drivers look for parameters by name one at a time
     constants: Mapping[str, Any]
     conversions: Mapping[str, Callable[[Any], Any]]
 
@@ -201,11 +213,11 @@ class Prepared:
         cursor.executemany(self.sql, [self._bound(row) for row in rows])
         return cursor.rowcount
 
-    def _bound(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _bound(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         bound = {**self.constants, **row}
         for name, convert in self.conversions.items():
             bound[name] = convert(bound[name])
-        return bound
+        return self.in_order(bound)
 
 
 # The keyed hashes of an address (its identity), with the newest secret first.
@@ -265,7 +277,7 @@ def _create(path: Path) -> None:
 def _sqlite(path: Path, busy_timeout: float) -> Engine:
     """The engine for a file. BEGIN is ours, as SQLAlchemy recommends: its chapter "Transactions with SQLite"."""
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, connect_args={"timeout": busy_timeout}, paramstyle="named")  # as psycopg has it
+    engine = create_engine(url, connect_args={"timeout": busy_timeout})
 
     def prepare(connection: sqlite3.Connection, record: object) -> None:
         connection.isolation_level = None  # the sqlite3 module begins no transaction by itself
@@ -280,7 +292,12 @@ def _sqlite(path: Path, busy_timeout: float) -> Engine:
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         if options.get(_WRITES, False):
-            _begin_writing(connection.connection.dbapi_connection, path, busy_timeout)
+            driver = connection.connection.dbapi_connection
+            _wait(driver, 0.0)
+            try:
+                _begin_writing(driver, path, busy_timeout)
+            finally:
+                _wait(driver, busy_timeout)
         elif options.get("isolation_level") != "AUTOCOMMIT":  # a session is in no transaction
             connection.exec_driver_sql("BEGIN")
 
@@ -306,23 +323,25 @@ def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
             return
 
 
+def _wait(driver: Any, seconds: float) -> None:
+    """How long SQLite itself waits for a lock."""
+    driver.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
 def _begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
     """Take the writer's lock at once: one that had read first would fail, not wait, where another wrote meanwhile.
 
     SQLite lets those who wait sleep up to 100 ms between attempts, and whoever comes by meanwhile goes first: while an
     issue is being sent, a reader who unsubscribes would wait for a second. So writers queue at a lock of the system's,
-    and the first of them looks every millisecond, for no longer than `busy_timeout` seconds. Raises sqlite3's errors.
+    and the first of them looks every millisecond, for no longer than `busy_timeout` seconds; SQLite itself must not
+    wait meanwhile. Raises sqlite3's errors.
     """
-    driver.execute("PRAGMA busy_timeout = 0")
-    try:
-        with _queue(path):
-            deadline = time.monotonic() + busy_timeout
-            while not _taken(driver) and time.monotonic() < deadline:
-                time.sleep(_LOOK_EVERY)
-            if not driver.in_transaction:
-                driver.execute(_BEGIN_WRITING)  # once more, for the error
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")
+    with _queue(path):
+        deadline = time.monotonic() + busy_timeout
+        while not _taken(driver) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY)
+        if not driver.in_transaction:
+            driver.execute(_BEGIN_WRITING)  # once more, for the error
 
 
 @contextmanager
@@ -347,7 +366,7 @@ def _taken(driver: sqlite3.Connection) -> bool:
 
 def _postgresql(url: URL, busy_timeout: float) -> Engine:
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, paramstyle="format")  # by position, as SQLite's
     except ModuleNotFoundError as error:
         raise StoreError("store: PostgreSQL needs psycopg; install the package with its extra [postgres]") from error
     except SQLAlchemyError as error:
