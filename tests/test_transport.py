@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +348,31 @@ def test_a_server_is_far_when_none_of_many_answers_came_soon(quick: int, far: bo
         sending = transport(server)
         sending.send_all([envelope()] * 33)
         assert [line.session.far for relay in sending.pool._relays for line in relay.lines] == [far]
+
+
+class _OneByOne(dict[str, float]):
+    """How long the dot takes: nobody is answered before `begin`, then each a little later than the one before."""
+
+    def __init__(self) -> None:
+        super().__init__(dot=0.0)
+        self.begin, self.waits = threading.Event(), count(0.02, 0.02)
+
+    def __getitem__(self, stage: str) -> float:
+        self.begin.wait(10)
+        return next(self.waits)
+
+
+def test_answers_that_come_one_by_one_are_waited_for_so_that_they_share_a_commit() -> None:
+    slow = _OneByOne()
+    with smtpd(Script(extensions=("PIPELINING",), slow=slow)) as server:
+        pool = Pool([config(server, connections=16)], monotonic=lambda: 0.0)  # no wait is ever over
+        while pool.in_flight < 16:
+            pool.turn(hungry=True)
+            pool.offer(lambda: Copy(DELIVERY, envelope()))
+        slow.begin.set()
+        answers = pool.turn(hungry=False)
+        pool.close()
+    assert len(answers) >= 3
 
 
 def test_a_connection_says_goodbye_only_when_what_it_was_answered_can_have_been_noted() -> None:
