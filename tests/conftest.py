@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from newsletter.model import Issue, Paper, Publication
+
+if TYPE_CHECKING:
+    from tests.pages import Server, Site
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -58,3 +62,20 @@ def paper(number: int = 1, **changes: Any) -> Paper:
 def issue(*papers: Paper, day: date = date(2026, 11, 24)) -> Issue:
     """An issue of these papers, or of three plausible ones."""
     return Issue(day=day, papers=papers or tuple(paper(n) for n in (1, 2, 3)), ranked_by_votes=True)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Site], Server]]:
+    """Starts `newsletter web` for a Site, and stops it after the test."""
+    from tests.pages import Server  # it imports this file
+
+    running: list[Server] = []
+
+    def start(site: Site) -> Server:
+        running.append(Server(site))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.stop()

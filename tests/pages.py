@@ -1,8 +1,12 @@
-"""The web pages of a list with one reader, as Flask's client sees them, and what the tests of them share."""
+"""The web pages of a list with one reader, as Flask's client sees them and as a process, for the tests of them."""
 
 from __future__ import annotations
 
+import http.client
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from newsletter.links import Links
 from newsletter.model import Subscriber, SubscriberStatus
 from newsletter.store import Store
 from newsletter.web import create_app
-from tests.conftest import PUBLICATION
+from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import FakeClock
 
 ADDRESS = "ada@example.org"
@@ -87,3 +91,35 @@ class Site:
     def courier(self) -> Courier:
         """What sends the confirmations of these pages."""
         return Courier(self.config, self.store, now=self.clock.now)
+
+
+class Server:
+    """`newsletter web` on a free port."""
+
+    def __init__(self, site: Site) -> None:
+        site.store.close()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        command = [sys.executable, "-m", "newsletter", "-c", str(site.path), "web", "--port", str(self.port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.greeting = self.process.stdout.readline()
+
+    def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+        """One request: status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        form = {"Content-Type": "application/x-www-form-urlencoded"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        connection.request(method, path, body, form)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    def stop(self) -> tuple[int, str, str]:
+        """Exit code after SIGTERM, and the rest of what it said."""
+        self.process.terminate()
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import socket
 import subprocess
@@ -23,7 +22,7 @@ from newsletter.store import Store
 from newsletter.web import choices
 from newsletter.web.limits import network
 from tests.conftest import PUBLICATION, ROOT, issue, paper
-from tests.pages import ADDRESS, BASE, SECRET, Site, write_config
+from tests.pages import ADDRESS, BASE, SECRET, Server, Site, write_config
 
 pytest_plugins = ["tests.postgres"]
 
@@ -527,52 +526,6 @@ def test_under_a_path_every_link_keeps_it(tmp_path: Path) -> None:
 
 
 # --- as a process ----------------------------------------------------------------------------------------------------
-
-
-class Server:
-    """`newsletter web` on a free port."""
-
-    def __init__(self, site: Site) -> None:
-        site.store.close()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        command = [sys.executable, "-m", "newsletter", "-c", str(site.path), "web", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.greeting = self.process.stdout.readline()
-
-    def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
-        """One request: status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        form = {"Content-Type": "application/x-www-form-urlencoded"} | {
-            name.replace("_", "-"): value for name, value in headers.items()
-        }
-        connection.request(method, path, body, form)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, text
-
-    def stop(self) -> tuple[int, str, str]:
-        """Exit code after SIGTERM, and the rest of what it said."""
-        self.process.terminate()
-        out, err = self.process.communicate(timeout=30)
-        return self.process.returncode, out, err
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Site], Server]]:
-    running: list[Server] = []
-
-    def start(site: Site) -> Server:
-        running.append(Server(site))
-        return running[-1]
-
-    yield start
-    for each in running:
-        if each.process.poll() is None:
-            each.stop()
 
 
 def test_the_command_serves_the_page_takes_the_click_and_stops_when_told(

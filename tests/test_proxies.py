@@ -1,0 +1,138 @@
+"""docs/web.md's lines for nginx and Caddy, run as they stand there: TLS, the form, one click, and who the reader is."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from newsletter.links import Purpose
+from tests import needs
+from tests.conftest import ROOT
+from tests.pages import Server, Site
+from tests.smtpd import Authority
+
+ELSEWHERE = "127.0.0.2"  # another reader: all of 127/8 is this machine
+
+
+def _documented(heading: str) -> str:
+    """The first code block of a section of docs/web.md."""
+    section = (ROOT / "docs/web.md").read_text("utf-8").partition(f"\n## {heading}\n")[2]
+    block = re.search(r"```\w*\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return block.group(1)
+
+
+def _caddy(lines: str, folder: Path, host: str, port: int, certificate: Path) -> list[str | Path]:
+    own = f"\ttls {certificate} {certificate}\n"
+    lines = re.sub(rf"^{re.escape(host)} {{\n", f"{host}:{port} {{\n{own}", lines, flags=re.MULTILINE)
+    file = folder / "Caddyfile"
+    file.write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{lines}", "utf-8")
+    return [needs.program("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", file]
+
+
+def _nginx(lines: str, folder: Path, host: str, port: int, certificate: Path) -> list[str | Path]:
+    lines = re.sub(r"listen 443 ", f"listen {port} ", lines)
+    lines = re.sub(r"/etc/letsencrypt/\S+\.pem", str(certificate), lines)
+    assert host in lines
+    own = f"error_log stderr;\npid {folder}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{lines}}}\n"
+    file = folder / "nginx.conf"
+    file.write_text(own, "utf-8")
+    return [needs.program("nginx", "nginx"), "-e", "stderr", "-p", folder, "-c", file, "-g", "daemon off;"]
+
+
+@contextmanager
+def _running(command: list[str | Path], folder: Path, port: int) -> Iterator[None]:
+    log = folder / "proxy.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command, env={"HOME": str(folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, stdout=stream, stderr=stream
+        )
+    try:
+        for _ in range(200):
+            assert process.poll() is None, log.read_text("utf-8")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        else:
+            pytest.fail(log.read_text("utf-8"))
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+class _Browser:
+    """Asks the proxy by TLS under the host's name, from a network address of its own, and keeps cookies."""
+
+    def __init__(self, host: str, port: int, authority: Authority, source: str = "127.0.0.1") -> None:
+        self.host, self.port, self.source = host, port, source
+        self.trust = ssl.create_default_context(cafile=authority.file)
+        self.cookies = ""
+
+    def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
+        """One request: status and body."""
+        connection = http.client.HTTPSConnection(self.host, timeout=20)
+        line = socket.create_connection(("127.0.0.1", self.port), 20, (self.source, 0))
+        connection.sock = self.trust.wrap_socket(line, server_hostname=self.host)
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": self.cookies}
+        origin = {"Referer": f"https://{self.host}/"}
+        own = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, form | origin | own)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        self.cookies = (answer.getheader("Set-Cookie") or self.cookies).partition(";")[0]
+        assert answer.getheader("Strict-Transport-Security") or "/news/" in path  # a path is not the whole host's
+        connection.close()
+        return answer.status, text
+
+    def subscribe(self, root: str, email: str, **headers: str) -> int:
+        """Send the form of the home page; its status."""
+        (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', self.ask("GET", root)[1])
+        return self.ask("POST", f"{root}subscribe", f"csrf_token={token}&email={email}&website=", **headers)[0]
+
+
+@pytest.mark.parametrize(
+    ("heading", "base", "command"),
+    [
+        ("nginx", "https://news.example.org", _nginx),
+        ("Caddy", "https://news.example.org", _caddy),
+        ("Under a path", "https://example.org/news", _caddy),
+    ],
+    ids=["nginx", "Caddy", "Caddy, under a path"],
+)
+def test_what_the_documentation_says_of_a_proxy_works(
+    tmp_path: Path,
+    serve: Callable[[Site], Server],
+    heading: str,
+    base: str,
+    command: Callable[[str, Path, str, int, Path], list[str | Path]],
+) -> None:
+    site = Site(tmp_path, "web:\n  per_ip: 2\n", base=base)
+    token = site.links.token(Purpose.UNSUBSCRIBE, site.reader().ref)
+    authority = Authority.make(tmp_path)
+    host, _, path = base.removeprefix("https://").partition("/")
+    root = f"/{path}/" if path else "/"
+    authority.context(host=host)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    certificate = tmp_path / f"{host}-False-False.pem"
+    lines = _documented(heading).replace("127.0.0.1:8080", f"127.0.0.1:{serve(site).port}")
+    with _running(command(lines, tmp_path, host, port, certificate), tmp_path, port):
+        reader = _Browser(host, port, authority)
+        claims = [f"203.0.113.{n}" for n in range(3)]  # what a reader says of himself does not count
+        codes = [reader.subscribe(root, f"a{n}@example.org", X_Forwarded_For=claims[n]) for n in range(3)]
+        assert codes == [200, 200, 429]
+        assert _Browser(host, port, authority, ELSEWHERE).subscribe(root, "b@example.org") == 200
+        status, page = reader.ask("POST", f"{root}unsubscribe/{token}", "List-Unsubscribe=One-Click")
+        assert (status, "You are unsubscribed" in page) == (200, True)
