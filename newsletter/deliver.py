@@ -26,6 +26,10 @@ from newsletter.transport import Answer, Copy, Event
 # 30 minutes; a greylisting server lets us in after about five, and a daily issue is old the next morning.
 DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
 
+# Copies that were put off together come back apart: each waits longer by a share of its own, up to this.
+_SPREAD: Final = 0.2
+_GOLDEN: Final = 0.618033988749895  # multiples of it, modulo 1, lie evenly between 0 and 1 however many there are
+
 # Claimed together, to read the ledger once for many copies; what is not reached is released.
 BATCH: Final = 200
 
@@ -43,8 +47,9 @@ _SHARE_OF: Final = 100
 
 
 def retry_at(delivery: Delivery, now: datetime) -> datetime:
-    """When a copy that was put off may be tried again; the wait grows with its attempts."""
-    return now + DELAYS[min(delivery.attempts, len(DELAYS) - 1)]
+    """When a copy that was put off may be tried again (UTC); the wait grows with its attempts."""
+    longer = delivery.id * _GOLDEN % 1 * _SPREAD
+    return now + DELAYS[min(delivery.attempts, len(DELAYS) - 1)] * (1 + longer)
 
 
 class Carrier(Protocol):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from newsletter.deliver import Breaker, Sender
+from newsletter.deliver import Breaker, Sender, retry_at
 from newsletter.errors import IssuePaused, StoreError, TransportUnavailable
 from newsletter.links import Links
 from newsletter.message import compile_copies
@@ -115,8 +117,20 @@ def test_a_deferred_reader_is_tried_again_after_5_15_30_and_60_minutes(scene: Sc
         if len(transport.handed["emmy@example.org"]) > before:
             tried.append(round(scene.clock.seconds / 60))
         scene.clock.move(minutes=1)
-    assert tried == [0, 5, 20, 50, 110, 170, 230]
-    assert scene.counts == {"accepted": 3}
+    waits = [later - earlier for earlier, later in pairwise(tried)]
+    assert len(waits) >= 5
+    for wait, least in zip(waits, (5, 15, 30, 60, 60, 60), strict=False):
+        assert least <= wait <= 1.2 * least + 1  # looked at once a minute
+    assert scene.counts["accepted"] >= 2
+
+
+def test_copies_that_were_put_off_together_do_not_come_back_together() -> None:
+    now = datetime(2026, 11, 25, 6, 0, tzinfo=UTC)
+    copies = [Delivery(n, 1, n, "0" * 16, "ada@example.org", 0) for n in range(1, 1_001)]
+    waits = [(retry_at(copy, now) - now) / timedelta(minutes=1) for copy in copies]
+    assert min(waits) >= 5
+    assert max(waits) <= 6
+    assert set(Counter(int(wait * 10) for wait in waits).values()) <= {99, 100, 101}  # each tenth of the minute
 
 
 def test_what_did_not_go_out_within_the_issue_s_life_expires(scene: Scene) -> None:
