@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SEND: Final = [sys.executable, "-m", "bench.send", "{host}", "{port}", "{subs}"]
+FLOOR: Final = [sys.executable, "-m", "bench.floor", "{host}", "{port}", "{n}"]
 PEERS: Final = "nodemailer pool 8|inlined once, smtplib$|mailmerge"
 
 
@@ -33,8 +34,11 @@ def measure() -> None:
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder) / "s2026.pem"
         _make_key(key)
-        _compare(tool, "16 connections, ledger on disk", ["--peers", PEERS, "-m", "500"], ["--connections", "16"])
-        _compare(tool, "the same, DKIM RSA-2048", ["--peers", "^$", "-r", "1"], ["--connections", "16", "--dkim", key])
+        ours = [*SEND, "--sample", tool / "sample", "--connections", "16"]
+        _compare(tool, "16 connections, ledger on disk", ["--peers", PEERS, "-m", "500"], ours)
+        _compare(tool, "the same, DKIM RSA-2048", ["--peers", "^$", "-r", "1"], [*ours, "--dkim", key])
+        floor = [*FLOOR, tool / "sample/sample.eml"]
+        _compare(tool, "a loop that only sends, one message to all", ["--peers", "^$", "--nocheck"], floor)
     with fast_sink(tool, 20) as port:
         took, memory = _run(tool, port, 10_000, ["--connections", "64"])
         print(f"\n20 ms for each reply, 64 connections: {10_000 / took:.0f} a second, {memory:.1f} MB at most")
@@ -59,10 +63,10 @@ def find_tool() -> Path | None:
     return next((place for place in places if (place / "venv").exists() and (place / "bin/fastsink").exists()), None)
 
 
-def _compare(tool: Path, title: str, options: list[str], more: list[str | Path]) -> None:
+def _compare(tool: Path, title: str, options: list[str], command: list[str | Path]) -> None:
     print(f"\nsending: {title}", flush=True)
-    command = [tool / "compare.sh", "-n", "10000", *options, "--", *SEND, "--sample", tool / "sample", *more]
-    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    compare = [tool / "compare.sh", "-n", "10000", *options, "--", *command]
+    subprocess.run(compare, cwd=ROOT, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 @contextmanager
