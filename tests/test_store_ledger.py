@@ -403,6 +403,22 @@ def test_a_lock_whose_connection_was_cut_goes_to_the_next_and_ends_quietly(postg
         assert alone_at_last(second)
 
 
+def test_when_the_database_cuts_the_sender_off_that_is_one_error_and_the_next_call_connects_anew(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    import psycopg
+
+    with Store.open(postgres_url) as store, psycopg.connect(postgres_url, autocommit=True) as operator:
+        store.note_use({"mx": 1})  # over the connection that is kept
+        ours = "datname = current_database() AND pid <> pg_backend_pid()"
+        operator.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+        with pytest.raises(StoreError) as caught:
+            store.note_use({"mx": 1})
+        assert len(str(caught.value).splitlines()) == 1
+        store.note_use({"mx": 1})
+        assert not [record for record in caplog.records if record.name.startswith("sqlalchemy")]
+
+
 def test_two_names_of_one_file_have_one_lock(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "test.db")
     with (
@@ -412,6 +428,19 @@ def test_two_names_of_one_file_have_one_lock(tmp_path: Path) -> None:
         same.exclusive() as also,
     ):
         assert (alone, also) == (True, False)
+
+
+# --- whose turn it is ------------------------------------------------------------------------------------------------
+
+
+def test_what_had_to_be_released_waits_for_a_full_round(scene: Scene) -> None:
+    issue = scene.issue("ada", "emmy", "kurt", "lise")
+    first, second = scene.claim(issue, 2)
+    scene.store.release([first, second])
+    rest = scene.store.claim(issue.id, 2, resend_uncertain=1, after=second.id)
+    assert [row.address for row in rest] == ["kurt@example.org", "lise@example.org"]
+    again = scene.store.claim(issue.id, 2, resend_uncertain=1, after=rest[-1].id)
+    assert [row.id for row in again] == [first.id, second.id]
 
 
 # --- the use of servers ----------------------------------------------------------------------------------------------

@@ -128,16 +128,15 @@ class Database:
     def _keep(self) -> PoolProxiedConnection:
         """A connection for `quickly`, which only writes."""
         kept = self.engine.raw_connection()
-        kept.detach()  # it is never anybody else's
         if self.file is not None:
             _wait(kept.dbapi_connection, 0.0)
         return kept
 
     def _let_go(self) -> None:
-        """Close the kept connection, which undoes what was not committed."""
+        """Close the kept connection, which undoes what was not committed; to say so first would fail on a dead one."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.close()
+            kept.invalidate()
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
@@ -347,7 +346,10 @@ def _begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
 @contextmanager
 def _queue(path: Path) -> Iterator[None]:
     """Be the one who waits for SQLite's lock on `path`; the others wait here, in turn."""
-    descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path}.queue cannot be opened: {error.strerror}; run it as the user who owns it") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
