@@ -84,7 +84,7 @@ class Breaker:
 
     That is the first `first` copies of a run, or `share` of the last hundred answers. The first are those that were
     offered first: on many connections refusals arrive earlier than acceptances, which come after the message. Pure;
-    `blamed` are the copies to owe again.
+    `blamed` are the copies to owe again: with those that led to the pause, those that were under way then.
     """
 
     first: int
@@ -93,6 +93,8 @@ class Breaker:
     _said: dict[int, str | None] = field(default_factory=dict, init=False)  # how each was refused; None: accepted
     _started: bool = field(default=False, init=False)  # the first are known
     _last: deque[tuple[str, Delivery] | None] = field(default_factory=lambda: deque(maxlen=_SHARE_OF), init=False)
+    _paused: bool = field(default=False, init=False)
+    _after: list[Delivery] = field(default_factory=list, init=False)  # refused when it had paused already
 
     def offered(self, delivery: Delivery) -> None:
         """Note the order in which copies set out."""
@@ -100,7 +102,16 @@ class Breaker:
             self._order.append(delivery.id)
 
     def tell(self, delivery: Delivery, outcome: Outcome) -> str | None:
-        """Note an answer; returns why to pause, if so."""
+        """Note an answer; returns why to pause, if so, and not again."""
+        if self._paused:
+            if outcome.kind is OutcomeKind.REFUSED:
+                self._after.append(delivery)
+            return None
+        why = self._why(delivery, outcome)
+        self._paused = why is not None
+        return why
+
+    def _why(self, delivery: Delivery, outcome: Outcome) -> str | None:
         if outcome.kind not in (OutcomeKind.ACCEPTED, OutcomeKind.REFUSED):
             if delivery.id in self._order:
                 self._order.remove(delivery.id)
@@ -130,8 +141,8 @@ class Breaker:
 
     @property
     def blamed(self) -> list[Delivery]:
-        """The copies whose refusals led to the pause."""
-        return [answer[1] for answer in self._last if answer is not None]
+        """The copies whose refusals led to the pause, or came after it."""
+        return [*(answer[1] for answer in self._last if answer is not None), *self._after]
 
 
 @dataclass
@@ -172,6 +183,7 @@ class _Loop:
     given: list[Copy] = field(default_factory=list)  # to the carrier, in this turn
     lost: Counter[int] = field(default_factory=Counter)  # delivery id -> connections lost with it
     exhausted: bool = False  # nothing is due in the ledger
+    behind: int = 0  # id of the delivery that was claimed last
     paused: str | None = None
 
     def run(self) -> None:
@@ -211,9 +223,11 @@ class _Loop:
     def _claimed(self) -> bool:
         """Whether a copy is claimed for us; claims more when none is."""
         if not self.queue and not self.exhausted:
+            again = self.sender.resend_uncertain
             found = self.sender.store.claim(
-                self.issue.id, BATCH, resend_uncertain=self.sender.resend_uncertain, subscriber_id=self.only
+                self.issue.id, BATCH, resend_uncertain=again, subscriber_id=self.only, after=self.behind
             )
+            self.behind = found[-1].id if found else 0
             self.queue.extend(found)
             self.exhausted = not found
         return bool(self.queue)
@@ -249,11 +263,12 @@ class _Loop:
 
     def _tell(self, result: Result) -> None:
         """Let the breaker know: what it says counts before the next copy is given out."""
-        self.paused = self.paused or self.sender.breaker.tell(result.delivery, result.outcome)
+        why = self.sender.breaker.tell(result.delivery, result.outcome)
+        self.paused = self.paused or why
 
     def _result(self, answer: Answer) -> Result:
         delivery, outcome = answer.copy.delivery, answer.outcome
-        if outcome.kind is OutcomeKind.NOT_SENT:
+        if outcome.kind is OutcomeKind.NOT_SENT and not answer.copy.excused:
             self.lost[delivery.id] += 1
             if self.lost[delivery.id] >= ATTEMPTS and not self._everybody_s(outcome):
                 outcome = Outcome(OutcomeKind.DEFERRED, outcome.code, outcome.text)

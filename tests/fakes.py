@@ -31,6 +31,7 @@ class FakeCarrier:
     def __init__(self, **scripts: list[Outcome | BaseException]) -> None:
         self.scripts = {f"{name}@example.org": list(script) for name, script in scripts.items()}
         self.handed: dict[str, list[Envelope]] = defaultdict(list)
+        self.excused = False  # every lost connection had carried others
         self.before: Callable[[Envelope], None] = lambda envelope: None
         self._current: Copy | None = None
         self._answer: Outcome | BaseException = ACCEPTED
@@ -62,6 +63,7 @@ class FakeCarrier:
         self.before(copy.envelope)
         self.handed[copy.envelope.rcpt_to].append(copy.envelope)
         self._current = None
+        copy.excused = self.excused
         if isinstance(self._answer, BaseException):
             raise self._answer
         return [Answer(copy, self._answer)]

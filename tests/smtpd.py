@@ -9,6 +9,7 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from cryptography.x509.oid import NameOID
 # What a stage may do instead of answering.
 CLOSE = "close"  # hang up without a word
 SILENT = "silent"  # say nothing, and keep the line
+DRIP = "drip"  # say a line of a reply from time to time, and never the last
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Script:
     messages_per_connection: int = 10**9
     slow: dict[str, float] = field(default_factory=dict)  # seconds that a stage takes
     quick: int = 0  # so many answers are given without that
+    reset_after: str = ""  # a stage whose answer is the last: then the line is reset
 
 
 @dataclass
@@ -123,7 +126,13 @@ class _Conversation:
         if answer == SILENT:
             self.file.read()
             raise _HangUp
+        while answer == DRIP:
+            self.line.sendall(b"220-wait\r\n" if stage == "greeting" else b"250-wait\r\n")
+            time.sleep(0.05)
         self.line.sendall(answer.encode() + b"\r\n")
+        if stage == script.reset_after:
+            self.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise _HangUp
         if answer.startswith("421"):
             raise _HangUp
         return answer

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from newsletter.config import SmtpConfig
 from newsletter.deliver import Breaker, Sender, retry_at
 from newsletter.errors import IssuePaused, StoreError, TransportUnavailable
 from newsletter.links import Links
 from newsletter.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
 from newsletter.store import Store
-from newsletter.transport import Answer, Copy, Event
+from newsletter.transport import Answer, Copy, Event, Pool
 from tests.conftest import PUBLICATION
 from tests.disk import small_disk
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, Crash, FakeCarrier, FakeClock
+from tests.smtpd import Script, smtpd
 
 RENDERED = RenderedIssue(
     day=date(2026, 11, 24),
@@ -51,7 +53,7 @@ class Scene:
 
     def send(
         self,
-        transport: FakeCarrier | Wide,
+        transport: FakeCarrier | Wide | Pool,
         *,
         resend_uncertain: int = 1,
         stop_after: int | None = None,
@@ -133,6 +135,25 @@ def test_copies_that_were_put_off_together_do_not_come_back_together() -> None:
     assert set(Counter(int(wait * 10) for wait in waits).values()) <= {99, 100, 101}  # each tenth of the minute
 
 
+def test_a_server_that_closes_after_a_few_messages_costs_no_copy_an_attempt(scene: Scene) -> None:
+    transport = FakeCarrier(emmy=[NOT_SENT] * 5)
+    transport.excused = True
+    scene.send(transport)
+    assert len(transport.handed["emmy@example.org"]) == 6
+    assert scene.counts == {"accepted": 3}
+
+
+def test_what_a_dead_connection_never_took_is_not_in_doubt(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 30)
+    with smtpd(Script(extensions=("PIPELINING",), reset_after="EHLO")) as server:
+        pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=2)])
+        with suppress(TransportUnavailable):
+            scene.send(pool, resend_uncertain=0)
+        pool.close()
+    assert scene.counts.keys() <= {"pending", "deferred"}
+    scene.store.close()
+
+
 def test_what_did_not_go_out_within_the_issue_s_life_expires(scene: Scene) -> None:
     scene.send(FakeCarrier(emmy=[DEFERRED]))
     scene.clock.move(hours=25)
@@ -190,8 +211,8 @@ def test_copies_in_doubt_are_sent_again_one_at_a_time(tmp_path: Path) -> None:
 class Wide:
     """Carries so many copies at once; `most` is how many were under way together, by whether one was in doubt."""
 
-    def __init__(self, connections: int) -> None:
-        self.connections = connections
+    def __init__(self, connections: int, outcome: Outcome = ACCEPTED) -> None:
+        self.connections, self.outcome = connections, outcome
         self.under_way: list[Copy] = []
         self.most = {False: 0, True: 0}
 
@@ -212,7 +233,7 @@ class Wide:
     def turn(self, *, hungry: bool) -> list[Event]:
         doubtful = any(copy.delivery.doubts for copy in self.under_way)
         self.most[doubtful] = max(self.most[doubtful], self.in_flight)
-        return [Answer(self.under_way.pop(0), ACCEPTED)]
+        return [Answer(self.under_way.pop(0), self.outcome)]
 
 
 def test_copies_in_doubt_can_be_held(scene: Scene) -> None:
@@ -363,6 +384,14 @@ def test_when_the_first_are_all_refused_alike_the_issue_is_paused_and_nobody_is_
     scene.store.resume(issue.id)
     scene.send(FakeCarrier(), breaker=Breaker(5, 0.5))
     assert scene.counts == {"accepted": 20}
+    scene.store.close()
+
+
+def test_nobody_is_blamed_either_who_was_under_way_when_the_issue_was_paused(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 400)
+    with pytest.raises(IssuePaused):
+        scene.send(Wide(150, REFUSED), breaker=Breaker(5, 0.5))
+    assert scene.counts == {"pending": 400}
     scene.store.close()
 
 

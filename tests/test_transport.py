@@ -18,7 +18,7 @@ from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.transport import Answer, Copy, Pool, connect
 from newsletter.transport.limits import Window
 from newsletter.transport.session import Session
-from tests.smtpd import CLOSE, SILENT, Authority, Script, Smtpd, smtpd
+from tests.smtpd import CLOSE, DRIP, SILENT, Authority, Script, Smtpd, smtpd
 
 MESSAGE = b"Subject: papers\r\n\r\n..hidden\r\nwords\r\n"  # as the wire carries it
 DELIVERY = Delivery(1, 1, 1, "0" * 16, "ada@example.org", 0)
@@ -117,6 +117,8 @@ def test_a_message_of_more_pieces_than_the_system_gathers_arrives_whole(authorit
         ("DATA", "451 not now", OutcomeKind.DEFERRED),
         ("dot", "451 4.3.0 no room just now", OutcomeKind.DEFERRED),
         ("dot", "554 5.6.0 cannot read it", OutcomeKind.REFUSED),
+        ("dot", "552 5.2.2 quota exceeded", OutcomeKind.REFUSED),
+        ("DATA", "552 5.2.3 too large for this mailbox", OutcomeKind.REFUSED),
         ("dot", "550 5.7.26 not signed", OutcomeKind.BLOCKED),
         ("MAIL", "421 4.3.2 closing", OutcomeKind.NOT_SENT),
         ("RCPT", "421 too many connections", OutcomeKind.NOT_SENT),
@@ -283,6 +285,13 @@ def test_a_login_that_fails_stops_the_run_and_shows_no_password(reply: str, code
     assert "hunter2" not in repr(caught.value)
 
 
+def test_a_password_that_cannot_be_sent_is_named_and_not_shown() -> None:
+    with smtpd(Script(extensions=("AUTH PLAIN",))) as server, pytest.raises(TransportMisconfigured) as caught:
+        connect(config(server, username="ada", password=password("pässwörd")))
+    assert "smtp.password holds a character that cannot be sent" in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_a_server_without_logins_is_not_sent_to_without_one() -> None:
     with smtpd() as server, pytest.raises(TransportMisconfigured, match="offers no login"):
         transport(server, username="me", password=password()).send(envelope())
@@ -314,6 +323,57 @@ def test_a_refused_server_leaves_the_work_to_the_other() -> None:
         kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 30)]
     assert kinds.count(OutcomeKind.ACCEPTED) >= 29
     assert len(sound.messages) >= 29
+
+
+def test_a_server_that_takes_no_mail_now_leaves_the_work_to_the_other() -> None:
+    with smtpd(Script(replies={"MAIL": ["452 4.3.1 disk full"] * 99})) as full, smtpd() as sound:
+        sending = courier(config(full), config(sound))
+        kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 30)]
+    assert kinds.count(OutcomeKind.ACCEPTED) >= 27
+    (trouble,) = sending.pool.troubles
+    assert str(trouble) == f"127.0.0.1:{full.port} takes no mail now: 452 4.3.1 disk full"
+
+
+def test_a_server_that_never_comes_to_the_point_is_given_up() -> None:
+    with smtpd(Script(replies={"RCPT": [DRIP]})) as server:
+        sending = transport(server, timeout=0.5)
+        assert sending.send(envelope()).text == "no answer within 0.5 seconds"
+    with smtpd(Script(replies={"greeting": [DRIP]})) as server, pytest.raises(TransportUnavailable) as caught:
+        transport(server, timeout=0.5).send(envelope())
+    assert str(caught.value).endswith("no session within 2 seconds")
+
+
+def test_one_who_is_refused_without_pipelining_is_done_with_before_the_next_begins() -> None:
+    session = Session("mx", {})
+    session.offer(Copy(DELIVERY, envelope()))
+    session.receive(b"250 ok\r\n")
+    (answer,) = session.receive(b"550 no such user\r\n")
+    assert isinstance(answer, Answer)
+    assert not session.free  # RSET is not answered
+    session.receive(b"250 ok\r\n")
+    assert session.free
+
+
+def test_a_connection_that_had_carried_others_excuses_the_copy_that_it_was_lost_with() -> None:
+    with smtpd(Script(extensions=("PIPELINING",), messages_per_connection=1)) as server:
+        pool = courier(config(server)).pool
+        copies = [Copy(DELIVERY, envelope()) for _ in range(2)]
+        waiting = [*copies]
+        answers: list[Answer] = []
+        while len(answers) < 2:
+            answers += [event for event in pool.turn(hungry=bool(waiting)) if isinstance(event, Answer)]
+            pool.offer(lambda: waiting.pop(0) if waiting else None)
+        assert [answer.outcome.kind for answer in answers] == [OutcomeKind.ACCEPTED, OutcomeKind.NOT_SENT]
+        assert [copy.excused for copy in copies] == [False, True]
+        assert pool._relays[0].not_before == 0.0  # reconnect at once
+
+
+def test_after_a_connection_that_carried_nothing_the_next_waits() -> None:
+    with smtpd(Script(replies={"MAIL": ["421 4.3.2 too busy"]})) as server:
+        sending = transport(server)
+        begin = time.monotonic()
+        assert sending.send(envelope()).kind is OutcomeKind.NOT_SENT
+        assert sending.pool._relays[0].not_before > begin
 
 
 def test_a_server_that_drops_every_connection_is_given_up() -> None:
@@ -391,7 +451,7 @@ def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> No
     with smtpd() as server:
         pool = Pool([config(server)])
         pool.turn(hungry=True)
-        pool._opened.put((pool._relays[0], late := connect(config(server))))
+        pool._opened.put((pool._relays[0], 99, late := connect(config(server))))
         pool.close()
     assert late.socket.fileno() == -1
 

@@ -37,6 +37,9 @@ def connect(server: SmtpConfig) -> Connection:
         raise TransportUnavailable(
             f"{name(server)} does not serve us: {error.smtp_code} {one_line(error.smtp_error)}"
         ) from error
+    except UnicodeError:  # smtplib writes ASCII
+        reason = "smtp.host, smtp.username or smtp.password holds a character that cannot be sent"
+        raise TransportMisconfigured(f"{name(server)}: {reason}") from None  # the cause would carry the password
     except OSError as error:  # smtplib's own exceptions are OSErrors too
         raise TransportUnavailable(f"{name(server)}: {one_line(error)}") from error
     return _detached(smtp)

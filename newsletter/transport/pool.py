@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import Final
 
 from newsletter.config import SmtpConfig
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
-from newsletter.model import Outcome, OutcomeKind
+from newsletter.model import OutcomeKind
 from newsletter.transport.connect import Connection, connect, name
 from newsletter.transport.limits import DAY, Window
-from newsletter.transport.session import Answer, Copy, Down, Event, Session
+from newsletter.transport.session import Answer, Copy, Down, Event, Session, Stage
 
 # The server may take its time to store the message; giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
 AFTER_DOT: Final = 600.0  # seconds
@@ -33,11 +33,17 @@ AFTER_DOT: Final = 600.0  # seconds
 # trouble, not a copy's.
 LOST_IN_A_ROW: Final = 5
 
-# Copies in a row that one server blocked by policy: then it is about us, and it is left alone before it does harm.
+# Copies in a row that one server blocked by policy, or put off before it knew whom they were for: then it is about us,
+# or about itself, and it is left alone before it does harm.
 BLOCKED_IN_A_ROW: Final = 3
 
-# Seconds before the next attempt to connect to a server that has served us in this run and now does not.
-RECONNECT: Final = (0.5, 2.0, 5.0)
+# Seconds before the next attempt to connect to a server that has served us in this run and now does not, or has dropped
+# a connection that had carried nothing. Where it had, that is done at once: some servers close after a few messages.
+RECONNECT: Final = (0.1, 0.5, 2.0, 5.0)
+
+# A session that is not opened within so many times `timeout`, which each single answer has, never will be: the server
+# says something from time to time, and nothing to the point.
+_OPENED_WITHIN: Final = 4
 
 # Seconds until a server that was put aside gets another chance, while others serve.
 ASIDE: Final = 300.0
@@ -66,7 +72,7 @@ class _Relay:
     day: Window | None
     lines: set[_Line] = field(default_factory=set)
     takers: dict[_Line, None] = field(default_factory=dict)  # those that may take a copy, longest free first
-    opening: int = 0
+    opening: dict[int, float] = field(default_factory=dict)  # attempts to connect: when each began
     ceiling: int = 0  # connections it allows, as far as we know
     failures: int = 0  # to connect, in a row
     losses: int = 0  # of connections, in a row
@@ -90,7 +96,8 @@ class _Line:
     relay: _Relay
     socket: socket.socket
     session: Session
-    moved: float  # when bytes last went either way
+    moved: float  # when bytes last went out, or a whole reply came in
+    accepted: int = 0  # copies
     asked: float | None = None  # when a command left that nothing else was ahead of
     watched: int = selectors.EVENT_READ
 
@@ -119,7 +126,7 @@ class Pool:
         self._monotonic, self._after_dot = monotonic, after_dot
         self._relays = [self._relay(server, (used or {}).get(name(server), ())) for server in servers]
         self._selector = selectors.DefaultSelector()
-        self._opened: queue.SimpleQueue[tuple[_Relay, Connection | TransportUnavailable]] = queue.SimpleQueue()
+        self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
         self._selector.register(self._bell, selectors.EVENT_READ, None)
@@ -127,6 +134,8 @@ class Pool:
         self._touched: set[_Line] = set()
         self._leaving: list[_Line] = []  # those that have carried as many messages as they may
         self._checked = monotonic()
+        self._attempts = count()
+        self._troubles: dict[str, TransportUnavailable] = {}
         self._closed = False
 
     def _relay(self, server: SmtpConfig, ages: Iterable[float]) -> _Relay:
@@ -173,7 +182,7 @@ class Pool:
         Raises TransportUnavailable when no server is left and nothing is on its way.
         """
         events = self._flush()
-        if hungry:
+        if hungry and not events:  # it may raise, and what was answered must not be lost
             self._open()
         if not events:
             events = self._listen(hungry=hungry)
@@ -205,6 +214,11 @@ class Pool:
                 events += self._write(line)
         return events
 
+    @property
+    def troubles(self) -> list[TransportUnavailable]:
+        """Why servers were put aside so far, the last reason of each: with another that serves, nobody else says so."""
+        return [*self._troubles.values()]
+
     def full_until(self) -> float | None:
         """Seconds until a server that has used up its day takes messages again; None when one may take some now."""
         now = self._monotonic()
@@ -229,7 +243,7 @@ class Pool:
             self._drop(line)
         with suppress(queue.Empty):  # what was opened and not yet welcomed
             while True:
-                made = self._opened.get_nowait()[1]
+                made = self._opened.get_nowait()[2]
                 if isinstance(made, Connection):
                     made.socket.close()
         self._selector.close()
@@ -244,13 +258,18 @@ class Pool:
         for relay in self._relays:
             if relay.error is not None and now >= relay.not_before and self._others_serve(relay):
                 relay.error, relay.failures, relay.losses, relay.blocked = None, 0, 0, 0
-            while relay.error is None and now >= relay.not_before and len(relay.lines) + relay.opening < relay.ceiling:
+            while relay.error is None and now >= relay.not_before and self._short(relay):
                 if not relay.served and relay.opening:  # the first connection tells whether the server serves at all
                     break
-                relay.opening += 1
-                threading.Thread(target=self._connect, args=(relay,), daemon=True).start()
+                attempt = next(self._attempts)
+                relay.opening[attempt] = now
+                threading.Thread(target=self._connect, args=(relay, attempt), daemon=True).start()
         if not self._carrying and all(relay.error for relay in self._relays):
             raise self._worst()
+
+    @staticmethod
+    def _short(relay: _Relay) -> bool:
+        return len(relay.lines) + len(relay.opening) < relay.ceiling
 
     def _others_serve(self, relay: _Relay) -> bool:
         return any(other.error is None for other in self._relays if other is not relay)
@@ -259,7 +278,7 @@ class Pool:
         errors = [relay.error for relay in self._relays if relay.error is not None]
         return next((error for error in errors if isinstance(error, TransportMisconfigured)), errors[0])
 
-    def _connect(self, relay: _Relay) -> None:
+    def _connect(self, relay: _Relay, attempt: int) -> None:
         """In a thread of its own: connecting blocks, in DNS too."""
         try:
             made: Connection | TransportUnavailable = connect(relay.server)
@@ -267,7 +286,7 @@ class Pool:
             made = error
         except Exception as error:  # whatever it is, the loop must hear of it
             made = TransportUnavailable(f"{relay.name}: {error}")
-        self._opened.put((relay, made))
+        self._opened.put((relay, attempt, made))
         with suppress(OSError):
             self._button.send(b"!")
         if self._closed and isinstance(made, Connection):
@@ -280,9 +299,11 @@ class Pool:
         events: list[Event] = []
         with suppress(queue.Empty):
             while True:
-                relay, made = self._opened.get_nowait()
-                relay.opening -= 1
-                if isinstance(made, Connection):
+                relay, attempt, made = self._opened.get_nowait()
+                if relay.opening.pop(attempt, None) is None:  # it was given up
+                    if isinstance(made, Connection):
+                        made.socket.close()
+                elif isinstance(made, Connection):
                     self._add(relay, made)
                 else:
                     self._not_opened(relay, made)
@@ -310,6 +331,7 @@ class Pool:
 
     def _put_aside(self, relay: _Relay, error: TransportUnavailable) -> None:
         relay.error, relay.not_before = error, self._monotonic() + ASIDE
+        self._troubles[relay.name] = error
 
     def _drop(self, line: _Line) -> None:
         line.relay.lines.discard(line)
@@ -400,8 +422,10 @@ class Pool:
         try:
             while not line.session.closed:
                 data = line.socket.recv(_READ)
-                self._heard(line)
+                replies = line.session.replies
                 events += line.session.receive(data)
+                if line.session.replies != replies:
+                    self._heard(line)
                 if len(data) < _READ and not isinstance(line.socket, ssl.SSLSocket):
                     break
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -429,7 +453,19 @@ class Pool:
             timeout = self._after_dot if line.session.at_the_dot else line.relay.server.timeout
             if line.session.waiting and now - line.moved > timeout:
                 events += self._noted(line, line.session.lost(f"no answer within {timeout:g} seconds"))
+        for relay in self._relays:
+            events += self._never_opened(relay, now)
         return events
+
+    def _never_opened(self, relay: _Relay, now: float) -> list[Event]:
+        """Give up attempts to connect that take too long; their threads end by themselves, or with the program."""
+        limit = _OPENED_WITHIN * relay.server.timeout
+        late = [attempt for attempt, began in relay.opening.items() if now - began > limit]
+        error = TransportUnavailable(f"{relay.name}: no session within {limit:g} seconds")
+        for attempt in late:
+            del relay.opening[attempt]
+            self._not_opened(relay, error)
+        return [Down(str(error)) for _ in late]
 
     def _noted(self, line: _Line, events: list[Event]) -> list[Event]:
         """The same events, after drawing the conclusions about the server."""
@@ -438,22 +474,25 @@ class Pool:
             if isinstance(event, Answer):
                 carried = True
                 del self._carrying[event.copy]
-                self._judge(line.relay, event.outcome)
+                event.copy.excused = line.accepted > 0
+                self._judge(line, event)
             elif isinstance(event, Down):
                 self._ended(line, event, carried=carried)
         if line.session.free and (line.session.idle or not line.full):
             line.relay.takers[line] = None
         return events
 
-    def _judge(self, relay: _Relay, outcome: Outcome) -> None:
+    def _judge(self, line: _Line, answer: Answer) -> None:
         """What one answer says about the server."""
+        relay, outcome = line.relay, answer.outcome
         if outcome.kind is OutcomeKind.ACCEPTED:
+            line.accepted += 1
             relay.losses = relay.blocked = 0
-        elif outcome.kind is OutcomeKind.BLOCKED:
+        elif outcome.kind is OutcomeKind.BLOCKED or _before_the_recipient(answer):
             relay.blocked += 1
             if relay.blocked >= BLOCKED_IN_A_ROW:
-                said = f"{outcome.code} {outcome.text}"
-                self._put_aside(relay, TransportUnavailable(f"{relay.name} blocks us: {said}"))
+                does = "blocks us" if outcome.kind is OutcomeKind.BLOCKED else "takes no mail now"
+                self._put_aside(relay, TransportUnavailable(f"{relay.name} {does}: {outcome.code} {outcome.text}"))
 
     def _ended(self, line: _Line, down: Down, *, carried: bool) -> None:
         """A session is over. One on which nothing was on its way was only tired of waiting."""
@@ -461,11 +500,18 @@ class Pool:
         self._drop(line)
         if down.error is not None:
             self._put_aside(relay, down.error)
-        elif carried:
+        elif carried and not line.accepted:
+            relay.not_before = self._monotonic() + RECONNECT[min(relay.losses, len(RECONNECT) - 1)]
             relay.losses += 1
             if relay.losses >= LOST_IN_A_ROW + relay.server.connections - 1:  # all may fall at once
                 words = f"{relay.name} drops every connection ({down.reason})"
                 self._put_aside(relay, TransportUnavailable(words))
+
+
+def _before_the_recipient(answer: Answer) -> bool:
+    """Whether a copy was put off at MAIL, where nothing but its sender and its size is known."""
+    refusal = answer.copy.refusal
+    return answer.outcome.kind is OutcomeKind.DEFERRED and refusal is not None and refusal[0] is Stage.MAIL
 
 
 def _send(line: socket.socket, session: Session) -> int:

@@ -32,12 +32,13 @@ class Stage(StrEnum):
     RESET = "RSET"
 
 
-# Replies that condemn the run, not the reader: sender refused, login missing, message too big.
+# Replies that condemn the run, not the reader: sender refused, login missing, message too big. 552 5.2.x is about one
+# mailbox, which is full or takes no message of this size (RFC 3463 section 3.3).
 _EVERYBODY: Final[dict[Stage, re.Pattern[str]]] = {
     Stage.MAIL: re.compile(r"5\d\d"),
     Stage.RCPT: re.compile(r"530"),
-    Stage.DATA: re.compile(r"530|552"),
-    Stage.DOT: re.compile(r"552|5\d\d 5\.3\.4"),
+    Stage.DATA: re.compile(r"530|552(?! 5\.2\.)"),
+    Stage.DOT: re.compile(r"552(?! 5\.2\.)|5\d\d 5\.3\.4"),
 }
 
 _GOOD: Final[dict[Stage, frozenset[int]]] = {
@@ -54,6 +55,7 @@ _POLICY: Final = re.compile(r"5\d\d 5\.7\.\d+")
 _CLOSING: Final = 421  # RFC 5321 section 3.8: said at any stage, nothing was taken
 _LONGEST_REPLY: Final = 500  # characters kept of a server's words
 _LONGEST_LINE: Final = 65_536  # bytes without a line end: then it is no SMTP server
+_MOST_LINES: Final = 1_000  # of one reply
 _END: Final = b".\r\n"
 _ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 
@@ -62,13 +64,15 @@ _ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 class Copy:
     """One reader's copy on its way: the ledger's row and what goes over the wire.
 
-    `begun` is the sender's note that the row is SENDING; `server` names who was offered it.
+    `begun` is the sender's note that the row is SENDING; `server` names who was offered it. `excused` says that its
+    connection had carried others before: when it was lost, that says nothing of this copy.
     """
 
     delivery: Delivery
     envelope: Envelope
     begun: bool = False
     server: str = ""
+    excused: bool = False
     refusal: tuple[Stage, int, str] | None = None
 
 
@@ -106,6 +110,7 @@ class Session:
     offered: Copy | None = field(default=None, init=False)  # its envelope is out
     sent: Copy | None = field(default=None, init=False)  # its message is out, its answer is not in
     messages: int = field(default=0, init=False)
+    replies: int = field(default=0, init=False)  # whole ones that came in
     _expected: deque[tuple[Stage, Copy | None]] = field(default_factory=deque, init=False)
     _rest: bytes = field(default=b"", init=False)  # of an answer whose line has no end yet
     _said: list[bytes] = field(default_factory=list, init=False)  # the lines of the reply under way
@@ -122,8 +127,10 @@ class Session:
 
     @property
     def free(self) -> bool:
-        """Whether a copy may be offered now."""
-        return not self.closed and self.offered is None and (self.sent is None or (self.far and self._pipelining))
+        """Whether a copy may be offered now; without PIPELINING, only when every command was answered."""
+        if self.closed or self.offered is not None or not (self._pipelining or not self._expected):
+            return False
+        return self.sent is None or self.far
 
     @property
     def idle(self) -> bool:
@@ -212,11 +219,12 @@ class Session:
         for line in lines:
             self._said.append(line)
             if line[3:4] != b"-":  # the last line of a reply (RFC 5321 section 4.2.1)
+                self.replies += 1
                 events += self._reply(int(line[:3]) if line[:3].isdigit() else 0)
                 self._said.clear()
                 if self.closed:
                     return events
-        if len(self._rest) > _LONGEST_LINE:
+        if len(self._rest) > _LONGEST_LINE or len(self._said) > _MOST_LINES:
             events += self.lost("the server's answer has no end")
         return events
 
