@@ -167,28 +167,42 @@ class _Sending:
     full_until: datetime | None = None  # UTC: every server has used up its day until then
 
     def issues(self, issues: Sequence[FrozenIssue]) -> NewsletterError | None:
-        """Send what is owed of each. Returns the reason when it could not be done."""
+        """Send what is owed of each; one that is paused holds up no other. Returns the reason when not all was done.
+
+        Raises ConfigError when a server's password cannot be read.
+        """
         if not issues:
             return None
+        for server in self.config.smtp:
+            if server.password is not None:
+                server.password.reveal()  # before anything is connected: it is the operator's to mend, not the server's
         limited = frozenset(name(server) for server in self.config.smtp if server.rate or server.per_day)
         pool = Pool(self.config.smtp, used=self.store.used(DAY) if limited else {})
+        failure: NewsletterError | None = None
         try:
             for issue in issues:
-                self._issue(issue, pool, limited)
+                try:
+                    self._issue(issue, pool, limited)
+                except IssuePaused as error:
+                    failure = failure or error
                 self.store.suppress_refused(issue.id, self.config.bounces.policy)
             if (wait := pool.full_until()) is not None:
                 self.full_until = self.world.now() + timedelta(seconds=wait)
-        except (TransportUnavailable, IssuePaused) as error:
-            return error
+        except TransportUnavailable as error:
+            failure = error
         finally:
             pool.close()
-        return None
+        for trouble in pool.troubles:
+            if trouble is not failure:
+                self.world.warn(str(trouble))
+        return failure
 
     def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str]) -> None:
         if issue.paused is not None:
             raise IssuePaused(f"paused: {issue.paused}; `newsletter send {issue.rendered.day} --resume` goes on")
-        if owed := _owed(self.store.counts(issue.id)):
-            self.world.announce(issue, owed)
+        counts = self.store.counts(issue.id)
+        if left := _owed(counts) + counts[State.UNCERTAIN]:
+            self.world.announce(issue, left)
         careful = self.config.sending
         sender = Sender(
             self.store,

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,60 @@ def test_a_copy_in_doubt_twice_is_told_of_once_and_waits_for_the_operator(site: 
         assert (site("send").code, site("send").out) == (0, "")
         assert "uncertain: ada@example.org" in site("status").out
         assert site("send", "--retry-uncertain").last == "verdict: new-issue - 1 accepted"
+
+
+def test_a_copy_in_doubt_is_sent_again_from_a_terminal_too(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    site.configure("sending:\n  uncertain: hold\n", port=1)
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        store.turn([], store.claim(1, 2, resend_uncertain=0))  # and here it died
+    site.configure("sending:\n  uncertain: hold\n")
+    _, other_end = pty.openpty()
+    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "send", "--retry-uncertain"]
+    assert subprocess.run(command, cwd=ROOT, stderr=other_end, check=False).returncode == 0
+    assert sorted(inbox.recipients) == ["ada@example.org", "emmy@example.org"]
+
+
+def test_an_issue_that_is_paused_holds_up_no_other(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure(port=1)
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        store.pause(1, "all were refused", [])
+    site.configure()
+    next_day = date.fromisoformat(DAY) + timedelta(days=1)
+    (site.folder / f"papers-{next_day}.json").write_text(json.dumps([entry(9, 5)]), "utf-8")
+    done = site("run", "--date", str(next_day))
+    assert (done.code, inbox.recipients) == (75, ["ada@example.org"])
+    assert "paused: all were refused" in done.last
+
+
+def test_a_server_that_does_not_serve_is_named_although_another_does(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure(smtp="  - host: 127.0.0.1\n    port: 1\n")
+    done = site("run", "--date", DAY)
+    assert done.last == "verdict: new-issue - 1 accepted"
+    assert done.err == "warning: 127.0.0.1:1: Connection refused\n"
+
+
+def test_a_password_that_is_not_there_is_the_operator_s_to_mend(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site.configure(smtp="    username: ada\n    password: ${NOT_SET_AT_ALL}\n")
+    done = site("run", "--date", DAY)
+    assert done.code == 78
+    assert "NOT_SET_AT_ALL" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_queue_that_cannot_be_used_is_one_line(site: Site) -> None:
+    site("status")
+    (site.folder / "newsletter.db.queue").unlink()
+    (site.folder / "newsletter.db.queue").mkdir()
+    done = site("subscribers", "add", "ada@example.org")
+    assert done.code == 1
+    assert "newsletter.db.queue cannot be opened: Is a directory" in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: Site) -> None:
@@ -548,7 +603,10 @@ def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:
     assert len({message["Message-ID"] for message in inbox.messages}) == 30
 
 
-def test_sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_run(site: Site) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_and_ctrl_c_finish_what_is_under_way_and_leave_the_rest_to_the_next_run(
+    site: Site, number: signal.Signals
+) -> None:
     site("subscribers", "add", *(f"r{n}@example.org" for n in range(200)))
     with smtpd(Script(slow={"dot": 0.02})) as server:
         site.configure(port=server.port)
@@ -557,7 +615,7 @@ def test_sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_run(
             while len(server.messages) < 10:
                 assert process.poll() is None
                 time.sleep(0.01)
-            process.terminate()
+            process.send_signal(number)
             assert process.wait(60) == 75
         with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
             counts = {state: number for state, number in store.counts(1).items() if number}

@@ -16,13 +16,20 @@ from newsletter.world import World
 
 @contextmanager
 def watching() -> Iterator[World]:
-    """The world of a run: a progress bar when standard error is a terminal, silence under cron, and SIGTERM drains."""
+    """The world of a run: a progress bar when standard error is a terminal, silence under cron.
+
+    SIGTERM and Ctrl-C drain: what is under way is finished, so that no copy is in doubt. A second one ends it at once.
+    """
     stopped: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in stopped:
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            click.echo("finishing what is under way; Ctrl-C again ends it at once", err=True)
         stopped.append(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         if sys.stderr.isatty():
             with _bar(stopped) as world:
@@ -30,7 +37,8 @@ def watching() -> Iterator[World]:
         else:
             yield World(stop=lambda: bool(stopped), warn=_warn)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _warn(message: str) -> None:
@@ -64,6 +72,7 @@ def _bar(stopped: list[int]) -> Iterator[World]:
             current[:] = [progress.add_task(f"{issue.rendered.day}", total=owed)]
 
         def advance(outcome: Outcome) -> None:
-            progress.advance(current[0])
+            for task in current:
+                progress.advance(task)
 
         yield World(stop=lambda: bool(stopped), announce=announce, progress=advance, warn=_warn)
