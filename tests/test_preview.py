@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from newsletter.cli import main
 from newsletter.preview import server
 from newsletter.world import World
 from tests.conftest import ROOT
@@ -124,6 +126,16 @@ def test_a_mistake_is_shown_and_its_repair_too(running: server.Server, site: Pat
     assert "did you mean title?" in read(running, f"/?date={DAY}")
     config.write_text(right + "title: Owls Weekly\n", "utf-8")
     assert "Owls Weekly" in read(running, f"/mail?date={DAY}")
+
+
+def test_a_port_that_is_taken_is_said_with_what_to_do(site: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            main(["-c", str(site / "config.yaml"), "preview", "--serve", "--port", str(port)])
+    assert ended.value.code == 1
+    said = f"newsletter: port {port} of 127.0.0.1 cannot be used: Address already in use; try --port 0\n"
+    assert capfd.readouterr().err == said
 
 
 # --- in the browser --------------------------------------------------------------------------------------------------

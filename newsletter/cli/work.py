@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -46,7 +47,8 @@ def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> No
     try:
         running = server.start(path, port, World())
     except OSError as error:
-        raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; try --port 0") from error
+        reason = os.strerror(error.errno or 0)  # without the address, which Python adds to it
+        raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {reason}; try --port 0") from error
     address = f"{running.url}?date={day}"
     click.echo(f"The preview is at {address}  (Ctrl-C ends it)")
     if open_browser:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import logging
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -275,7 +276,7 @@ class Server:
     @property
     def url(self) -> str:
         """The page's address."""
-        return f"http://127.0.0.1:{self._http.server_port}/"
+        return f"http://127.0.0.1:{self._http.port}/"
 
     def serve(self) -> None:
         """Serve until `stop` is called from another thread."""
@@ -293,6 +294,7 @@ def start(config_path: Path, port: int, world: World) -> Server:
     own = desk.config().templates
     changes = Changes(config_path, (resources.find("templates"), *([own] if own else [])))
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request hides the one that matters
-    http = make_server("127.0.0.1", port, create_app(desk, changes), threaded=True)
+    with socket.create_server(("127.0.0.1", port)) as bound:  # werkzeug would end the process if the port is taken
+        http = make_server("127.0.0.1", port, create_app(desk, changes), threaded=True, fd=bound.fileno())
     changes.start()
     return Server(http, changes)
