@@ -502,6 +502,23 @@ def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: in
     assert done.err.strip()
 
 
+def test_a_config_that_may_not_be_read_hinders_only_who_needs_it(site: Site) -> None:
+    (site.folder / "config.yaml").chmod(0)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+        command = [*unprivileged, sys.executable, "-m", "newsletter", *arguments]
+        return subprocess.run(
+            command, cwd=site.folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        )
+
+    for needs_none in (["run", "--help"], ["init", "elsewhere"]):
+        done = run(*needs_none)
+        assert (done.returncode, done.stderr) == (0, "")
+    done = run("run")
+    assert (done.returncode, done.stderr) == (78, "newsletter: config.yaml: cannot be read: Permission denied\n")
+
+
 def test_no_secret_is_in_anything_that_is_printed_kept_or_sent(site: Site, inbox: Inbox) -> None:
     secret = "correct-horse-battery-staple"
     (site.folder / "key").write_text(secret, "utf-8")
