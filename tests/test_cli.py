@@ -148,6 +148,23 @@ def test_preview_writes_the_two_parts_and_touches_neither_store_nor_server(site:
     assert inbox.connections == 0
 
 
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda site: site.papers(),
+        lambda site: site.configure("filters:\n  include: [zebrafish]\n"),
+        lambda site: site.papers({"paper": {}}),
+    ],
+    ids=["quiet", "filtered", "broken"],
+)
+def test_preview_gives_the_reason_and_the_exit_code_that_run_gives(
+    site: Site, prepare: Callable[[Site], object]
+) -> None:
+    prepare(site)
+    previewed, ran = site("preview", "--date", DAY), site("run", "--date", DAY, "--dry-run")
+    assert (previewed.code, previewed.last) == (ran.code, ran.last)
+
+
 # --- run, again and again --------------------------------------------------------------------------------------------
 
 

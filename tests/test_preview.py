@@ -105,7 +105,7 @@ def test_the_mail_is_shown_with_its_hands_tied(running: server.Server) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("date=2026-11-22", "The feeds have no papers for 2026-11-22."),
+        ("date=2026-11-22", "weekend - nothing new is listed on a Sunday"),
         ("date=2026-11-01", "No such file"),
         ("date=soon", "soon is not a day"),
     ],
@@ -124,6 +124,8 @@ def test_a_mistake_is_shown_and_its_repair_too(running: server.Server, site: Pat
     right = config.read_text("utf-8")
     config.write_text(right + "titel: x\n", "utf-8")
     assert "did you mean title?" in read(running, f"/?date={DAY}")
+    config.write_text(right + "filters:\n  include: [zebrafish]\n", "utf-8")
+    assert "filtered-out - 8 papers, all left out by min_upvotes or filters" in read(running, f"/?date={DAY}")
     config.write_text(right + "title: Owls Weekly\n", "utf-8")
     assert "Owls Weekly" in read(running, f"/mail?date={DAY}")
 

@@ -29,9 +29,9 @@ def preview(config: Config, day: date, output: Path) -> int:
     made = previews.make(config, day, World())
     for problem in made.problems:
         click.echo(f"warning: {problem}", err=True)
-    if made.rendered is None:
-        click.echo(f"verdict: {Verdict.QUIET_DAY} - the feeds have no papers for {day}")
-        return 0
+    if isinstance(made.rendered, Report):
+        _print(made.rendered)
+        return made.rendered.exit
     for finding in made.findings:
         click.echo(f"{finding.level}: {finding.message}", err=True)
     html, text = previews.write(made.rendered, output)
@@ -129,7 +129,7 @@ def _failed(error: NewsletterError, day: date | None) -> Report:
     return Report(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
 
 
-def _print(report: Report, *, quiet: bool) -> None:
+def _print(report: Report, *, quiet: bool = False) -> None:
     """The verdict on the last line of standard output; a failure also on standard error, which cron mails."""
     if quiet and report.verdict in (Verdict.ALREADY_SENT, Verdict.ALREADY_RUNNING):
         return

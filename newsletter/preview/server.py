@@ -29,7 +29,7 @@ from newsletter.issue import compose
 from newsletter.links import Links
 from newsletter.lint import Finding, lint
 from newsletter.message import compile_copies
-from newsletter.model import Delivery, FrozenIssue, Issue, RenderedIssue
+from newsletter.model import Delivery, FrozenIssue, RenderedIssue, Report
 from newsletter.preview import personalise
 from newsletter.world import World
 
@@ -96,12 +96,13 @@ class Desk:
         """The day a visitor sees first."""
         return self.config().today(self._world.now())
 
-    def show(self, day: date) -> Shown | None:
-        """A day, or None when it has no papers. Raises FeedError, TemplateError or ConfigError."""
+    def show(self, day: date) -> Shown | Report:
+        """A day, or the verdict that says why there is no mail. Raises FeedError, TemplateError or ConfigError."""
         config = self.config()
-        issue = self._issue(config, day)
+        gathered = self._gather(config, day)
+        issue = compose(gathered.feeds, day, config.issue, config.filters)
         if not issue.papers:
-            return None
+            return prepare.no_papers(issue, gathered, config.calendars)
         rendered = prepare.render(config, issue)
         return Shown(
             rendered=personalise(rendered, config),
@@ -110,11 +111,11 @@ class Desk:
             size=len(rendered.html.encode()),
         )
 
-    def _issue(self, config: Config, day: date) -> Issue:
+    def _gather(self, config: Config, day: date) -> prepare.Gathered:
         key = (day, config.feeds)
         if key not in self._gathered:
             self._gathered[key] = prepare.gather(config, day, self._world)
-        return compose(self._gathered[key].feeds, day, config.issue, config.filters)
+        return self._gathered[key]
 
 
 def _headers(rendered: RenderedIssue, config: Config) -> str:
@@ -202,7 +203,9 @@ def _asked(desk: Desk) -> tuple[date, Shown | None, str]:
         shown = desk.show(day)
     except (FeedError, NewsletterError) as error:
         return day, None, str(error)
-    return day, shown, "" if shown else f"The feeds have no papers for {day}."
+    if isinstance(shown, Report):
+        return day, None, f"{shown.verdict} - {shown.explanation}"
+    return day, shown, ""
 
 
 def _link(view: View, day: date, **changed: str) -> str:
