@@ -89,7 +89,10 @@ def test_the_page_shows_each_view_of_a_day(running: server.Server, site: Path) -
     page = read(running, f"/?date={DAY}")
     assert "Nothing to complain about." in page
     assert "KiB of HTML; Gmail clips at 102." in page
-    assert "<style" not in read(running, f"/mail?date={DAY}&part=outlook")
+    outlook = read(running, f"/mail?date={DAY}&part=outlook")
+    assert "<style" not in outlook
+    assert "PixelsPerInch" not in outlook  # whose figure would stand above the mail
+    assert '<table role="presentation" width="640"' in outlook
     assert "@media all" in read(running, f"/mail?date={DAY}&scheme=dark")
     assert "@media not all" in read(running, f"/mail?date={DAY}&scheme=light")
     assert not list(site.glob("*.db"))

@@ -137,7 +137,8 @@ def as_seen(mail: str, view: View) -> str:
     """
     if view.part == "outlook":
         mail = re.sub(r"<!--\[if mso\]>(.*?)<!\[endif\]-->", r"\1", mail, flags=re.DOTALL)
-        return re.sub(r"<style\b.*?</style>", "", mail, flags=re.DOTALL | re.IGNORECASE)
+        # The style sheet it does not read, the <xml> it reads and does not show.
+        return re.sub(r"<(style|xml)\b.*?</\1>", "", mail, flags=re.DOTALL | re.IGNORECASE)
     answer = "all" if view.scheme == "dark" else "not all"
     return re.sub(r"\(prefers-color-scheme:\s*dark\)", answer, mail)
 
