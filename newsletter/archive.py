@@ -132,9 +132,10 @@ def _years(listed: Sequence[ArchivedIssue]) -> list[dict[str, Any]]:
 
 
 def _line(issue: ArchivedIssue) -> dict[str, str]:
-    """A subject begins with its day, which stands beside it here already."""
+    """A subject begins with its day, which stands beside it here already; its votes stay on one line."""
+    subject = issue.subject.removeprefix(f"{issue.day.day} {issue.day:%b}: ")
     return {
         "day": issue.day.isoformat(),
         "date": f"{issue.day:%A} {issue.day.day}",
-        "subject": issue.subject.removeprefix(f"{issue.day.day} {issue.day:%b}: "),
+        "subject": subject.replace("(▲ ", "(▲\N{NO-BREAK SPACE}"),
     }

@@ -84,7 +84,7 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     late = tuple(_late(gathered, shown, world.now()))
     if not issue.papers:
-        return _no_papers(issue, gathered, config.calendars, late)
+        return no_papers(issue, gathered, config.calendars, late)
     notes = (*gathered.failures, *late)
     for note in notes:
         world.warn(note)
@@ -253,7 +253,7 @@ def _linted(rendered: RenderedIssue, world: World) -> Report | None:
     return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
 
 
-def _no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str]) -> Report:
+def no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str] = ()) -> Report:
     """Why there is no issue; `calendars` are those of the feeds that have one."""
     if gathered.failures:
         return Report(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)), issue.day)

@@ -7,9 +7,11 @@ Two jobs: `run` once a day, and `send` every quarter of an hour, which goes on w
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from pathlib import Path
@@ -26,7 +28,7 @@ _END: Final = "# newsletter {config}: end"
 class Job:
     """What to call and when: the command's words, the config (absolute), and `at` in time zone `zone`.
 
-    `bounces` says that there is a bounce mailbox to read.
+    `bounces` says that there is a bounce mailbox to read. `user` is who runs it, where it would else be root.
     """
 
     command: tuple[str, ...]
@@ -34,10 +36,25 @@ class Job:
     at: time
     zone: ZoneInfo
     bounces: bool = False
+    user: str | None = None
 
     def words(self, subcommand: str) -> list[str]:
         """The command line of one of the jobs."""
         return [*self.command, "-c", str(self.config), subcommand]
+
+
+def owner(config: Path) -> str | None:
+    """Who owns `config`, by name or else by number; None if it is root.
+
+    What runs as root leaves files beside it (the database, its locks) that the owner cannot open.
+    """
+    uid = config.stat().st_uid
+    if uid == 0:
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def crontab(job: Job, now: datetime) -> str:
@@ -96,6 +113,7 @@ def units(job: Job) -> dict[str, str]:
 
 def _service(job: Job, subcommand: str, description: str) -> str:
     # 75 asks for another try, which the timer of `send` is: not a failure of the unit.
+    user = f"User={job.user}\n" if job.user else ""
     return f"""\
 [Unit]
 Description={description}
@@ -104,7 +122,7 @@ After=network-online.target
 
 [Service]
 Type=oneshot
-WorkingDirectory={_for_unit(str(job.config.parent))}
+{user}WorkingDirectory={_for_unit(str(job.config.parent))}
 ExecStart={" ".join(_quoted(word) for word in job.words(subcommand))}
 SuccessExitStatus=75
 TimeoutStartSec=6h
@@ -139,13 +157,14 @@ def _quoted(word: str) -> str:
 # --- installing ------------------------------------------------------------------------------------------------------
 
 
-def install_crontab(lines: str) -> None:
-    """Put `lines` into this user's crontab, in place of an earlier installation for the same config."""
+def install_crontab(lines: str, user: str | None = None) -> None:
+    """Put `lines` into the crontab of `user` (only root may name one), in place of an earlier installation."""
     program = shutil.which("crontab")
     if program is None:
         raise NewsletterError("there is no crontab command on this machine; is cron installed?")
-    listed = subprocess.run([program, "-l"], capture_output=True, text=True, check=False)
-    _feed(program, replace_block(listed.stdout if listed.returncode == 0 else "", lines))
+    command = [program, "-u", user] if user else [program]
+    listed = subprocess.run([*command, "-l"], capture_output=True, text=True, check=False)
+    _feed(command, replace_block(listed.stdout if listed.returncode == 0 else "", lines))
 
 
 def replace_block(crontab_text: str, lines: str) -> str:
@@ -161,8 +180,8 @@ def replace_block(crontab_text: str, lines: str) -> str:
     return "".join(f"{line}\n" for line in kept) + lines
 
 
-def _feed(program: str, text: str) -> None:
-    done = subprocess.run([program, "-"], input=text, capture_output=True, text=True, check=False)
+def _feed(command: Sequence[str], text: str) -> None:
+    done = subprocess.run([*command, "-"], input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NewsletterError(f"crontab refused the lines: {done.stderr.strip()}")
 

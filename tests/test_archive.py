@@ -145,8 +145,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_the_index_leads_to_each_issue(site: Site) -> None:
     answer = site.client.get("/archive/")
     assert answer.status_code == 200
-    for words in ("<h2>2026</h2>", "<h3>November</h3>", "<h3>December</h3>", "Tuesday 24", "Paper number 1 (▲ 99)"):
+    for words in ("<h2>2026</h2>", "<h3>November</h3>", "<h3>December</h3>", "Tuesday 24"):
         assert words in answer.text
+    assert "Paper number 1 (▲\N{NO-BREAK SPACE}99)" in answer.text  # a line must not end between the two
     assert "24 Nov:" not in answer.text
     assert answer.text.index('href="2026-11-24/"') < answer.text.index('href="2026-11-23/"')
     assert '<link rel="alternate" type="application/atom+xml" title="Daily Papers" href="../feed.atom">' in answer.text

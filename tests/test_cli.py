@@ -149,6 +149,23 @@ def test_preview_writes_the_two_parts_and_touches_neither_store_nor_server(site:
     assert inbox.connections == 0
 
 
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda site: site.papers(),
+        lambda site: site.configure("filters:\n  include: [zebrafish]\n"),
+        lambda site: site.papers({"paper": {}}),
+    ],
+    ids=["quiet", "filtered", "broken"],
+)
+def test_preview_gives_the_reason_and_the_exit_code_that_run_gives(
+    site: Site, prepare: Callable[[Site], object]
+) -> None:
+    prepare(site)
+    previewed, ran = site("preview", "--date", DAY), site("run", "--date", DAY, "--dry-run")
+    assert (previewed.code, previewed.last) == (ran.code, ran.last)
+
+
 # --- run, again and again --------------------------------------------------------------------------------------------
 
 
@@ -555,6 +572,33 @@ def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: in
     done = site(*arguments)
     assert done.code == code
     assert done.err.strip()
+
+
+def unprivileged(site: Site, *arguments: str) -> tuple[int, str]:
+    """Run the command in the site's folder as one to whom modes apply; returns its exit code and standard error."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-m", "newsletter", *arguments]
+    environ = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=site.folder, env=environ, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_a_config_that_may_not_be_read_hinders_only_who_needs_it(site: Site) -> None:
+    (site.folder / "config.yaml").chmod(0)
+    assert unprivileged(site, "run", "--help") == (0, "")
+    assert unprivileged(site, "init", "elsewhere") == (0, "")
+    assert unprivileged(site, "run") == (78, "newsletter: config.yaml: cannot be read: Permission denied\n")
+
+
+@pytest.mark.parametrize("file", ["newsletter.db.lock", "newsletter.db"])
+def test_a_store_of_somebody_else_s_is_said_with_what_to_do(site: Site, file: str) -> None:
+    site("send")
+    (site.folder / file).chmod(0)
+    code, said = unprivileged(site, "send")
+    assert code == 1
+    assert said.startswith(f"newsletter: {site.folder if file.endswith('.db') else ''}")
+    assert "run this as the user who owns" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_no_secret_is_in_anything_that_is_printed_kept_or_sent(site: Site, inbox: Inbox) -> None:

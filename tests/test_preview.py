@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from newsletter.cli import main
 from newsletter.preview import server
 from newsletter.world import World
 from tests.conftest import ROOT
@@ -87,7 +89,10 @@ def test_the_page_shows_each_view_of_a_day(running: server.Server, site: Path) -
     page = read(running, f"/?date={DAY}")
     assert "Nothing to complain about." in page
     assert "KiB of HTML; Gmail clips at 102." in page
-    assert "<style" not in read(running, f"/mail?date={DAY}&part=outlook")
+    outlook = read(running, f"/mail?date={DAY}&part=outlook")
+    assert "<style" not in outlook
+    assert "PixelsPerInch" not in outlook  # whose figure would stand above the mail
+    assert '<table role="presentation" width="640"' in outlook
     assert "@media all" in read(running, f"/mail?date={DAY}&scheme=dark")
     assert "@media not all" in read(running, f"/mail?date={DAY}&scheme=light")
     assert not list(site.glob("*.db"))
@@ -103,7 +108,7 @@ def test_the_mail_is_shown_with_its_hands_tied(running: server.Server) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("date=2026-11-22", "The feeds have no papers for 2026-11-22."),
+        ("date=2026-11-22", "weekend - nothing new is listed on a Sunday"),
         ("date=2026-11-01", "No such file"),
         ("date=soon", "soon is not a day"),
     ],
@@ -122,8 +127,20 @@ def test_a_mistake_is_shown_and_its_repair_too(running: server.Server, site: Pat
     right = config.read_text("utf-8")
     config.write_text(right + "titel: x\n", "utf-8")
     assert "did you mean title?" in read(running, f"/?date={DAY}")
+    config.write_text(right + "filters:\n  include: [zebrafish]\n", "utf-8")
+    assert "filtered-out - 8 papers, all left out by min_upvotes or filters" in read(running, f"/?date={DAY}")
     config.write_text(right + "title: Owls Weekly\n", "utf-8")
     assert "Owls Weekly" in read(running, f"/mail?date={DAY}")
+
+
+def test_a_port_that_is_taken_is_said_with_what_to_do(site: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            main(["-c", str(site / "config.yaml"), "preview", "--serve", "--port", str(port)])
+    assert ended.value.code == 1
+    said = f"newsletter: port {port} of 127.0.0.1 cannot be used: Address already in use; try --port 0\n"
+    assert capfd.readouterr().err == said
 
 
 # --- in the browser --------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,7 +13,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from newsletter.cli import main
 from newsletter.schedule import Job, crontab, replace_block, units
+from tests import needs
 
 WINTER = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -81,7 +85,7 @@ def test_systemd_takes_the_units(tmp_path: Path, config: str) -> None:
     if verify is None:
         pytest.skip("systemd-analyze is not installed")
     for name, text in units(
-        Job(("/bin/true",), Path(config), time(7), ZoneInfo("Europe/Berlin"), bounces=True)
+        Job(("/bin/true",), Path(config), time(7), ZoneInfo("Europe/Berlin"), bounces=True, user="newsletter")
     ).items():
         (tmp_path / name).write_text(text, "utf-8")
     done = subprocess.run(
@@ -92,3 +96,47 @@ def test_systemd_takes_the_units(tmp_path: Path, config: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert str(tmp_path) not in done.stderr
+
+
+# --- who runs it -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def somebody_s(tmp_path: Path) -> Path:
+    """A config that belongs to nobody, the user of that name, where root is about to schedule it."""
+    needs.root()
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "sender: digest@news.example.org\npostal_address: 1 Example Street\nlist_id: papers.news.example.org\n"
+        "feeds:\n  - url: papers.json\n",
+        "utf-8",
+    )
+    os.chown(config, pwd.getpwnam("nobody").pw_uid, -1)
+    return config
+
+
+def scheduled(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["-c", str(config), "schedule", *words])
+    assert not ended.value.code
+    return capsys.readouterr().out
+
+
+def test_system_units_run_as_the_owner_of_the_config(somebody_s: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scheduled(somebody_s, capsys, "systemd").count("\nUser=nobody\n") == 2
+    os.chown(somebody_s, 0, 0)
+    assert "User=" not in scheduled(somebody_s, capsys, "systemd")
+
+
+def test_root_fills_the_crontab_of_the_owner_of_the_config(
+    somebody_s: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "bin" / "crontab"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$3" = -l ] || cat > {tmp_path}/table\n', "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    said = scheduled(somebody_s, capsys, "cron", "--install")
+    assert said == "installed in the crontab of nobody; see `crontab -u nobody -l`\n"
+    assert (tmp_path / "asked").read_text("utf-8").splitlines() == ["-u nobody -l", "-u nobody -"]
+    assert len(commands((tmp_path / "table").read_text("utf-8"))) == 2

@@ -51,7 +51,7 @@ class Commands(click.Group):
     "-c",
     "--config",
     "path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whoever reads it says so if it cannot be read
     default=Path("config.yaml"),
     envvar="NEWSLETTER_CONFIG",
     show_default=True,

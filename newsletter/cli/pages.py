@@ -25,7 +25,10 @@ _STOP_WITHIN: Final = 10.0  # seconds for a mail that is under way
 
 
 def serve(config: Config, host: str, port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises NewsletterError when the port is taken, ConfigError without `base_url`."""
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises NewsletterError when the port is taken, ConfigError without `base_url` or when `host` is no address.
+    """
     if config.publication.base_url is None:
         raise ConfigError("base_url is missing: set it to the address at which readers reach these pages")
     with Store.open(config.store, veil=config.veil()) as store:
@@ -56,6 +59,8 @@ def _server(app: Any, config: Config, host: str, port: int) -> Any:
             clear_untrusted_proxy_headers=True,
             url_prefix=urlsplit(config.publication.base_url or "").path,
         )
+    except ValueError as error:  # all that waitress says of a name that cannot be looked up
+        raise ConfigError(f"{host} is no address or name of this machine", key="--host") from error
     except OSError as error:
         raise NewsletterError(f"port {port} of {host} cannot be used: {error.strerror}") from error
 

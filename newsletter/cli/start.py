@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sys
@@ -66,12 +67,15 @@ def schedule(path: Path, config: Config, kind: str, at: str, *, install: bool) -
     except ValueError as error:
         raise NewsletterError(f"--at {at}: expected HH:MM, such as 07:00") from error
     mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
-    job = schedules.Job(_command(), path.resolve(), when, config.timezone, bounces=mailbox)
+    roots = os.geteuid() == 0 or (kind == "systemd" and not install)  # what is printed is for /etc/systemd/system
+    user = schedules.owner(path) if roots else None
+    job = schedules.Job(_command(), path.resolve(), when, config.timezone, bounces=mailbox, user=user)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
         if install:
-            schedules.install_crontab(lines)
-            yield "installed in your crontab; see `crontab -l`"
+            schedules.install_crontab(lines, user)
+            whose = f"the crontab of {user}; see `crontab -u {user} -l`" if user else "your crontab; see `crontab -l`"
+            yield f"installed in {whose}"
         else:
             yield lines.rstrip("\n")
     else:

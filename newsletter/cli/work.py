@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -28,9 +29,9 @@ def preview(config: Config, day: date, output: Path) -> int:
     made = previews.make(config, day, World())
     for problem in made.problems:
         click.echo(f"warning: {problem}", err=True)
-    if made.rendered is None:
-        click.echo(f"verdict: {Verdict.QUIET_DAY} - the feeds have no papers for {day}")
-        return 0
+    if isinstance(made.rendered, Report):
+        _print(made.rendered)
+        return made.rendered.exit
     for finding in made.findings:
         click.echo(f"{finding.level}: {finding.message}", err=True)
     html, text = previews.write(made.rendered, output)
@@ -46,7 +47,8 @@ def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> No
     try:
         running = server.start(path, port, World())
     except OSError as error:
-        raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; try --port 0") from error
+        reason = os.strerror(error.errno or 0)  # without the address, which Python adds to it
+        raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {reason}; try --port 0") from error
     address = f"{running.url}?date={day}"
     click.echo(f"The preview is at {address}  (Ctrl-C ends it)")
     if open_browser:
@@ -127,7 +129,7 @@ def _failed(error: NewsletterError, day: date | None) -> Report:
     return Report(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
 
 
-def _print(report: Report, *, quiet: bool) -> None:
+def _print(report: Report, *, quiet: bool = False) -> None:
     """The verdict on the last line of standard output; a failure also on standard error, which cron mails."""
     if quiet and report.verdict in (Verdict.ALREADY_SENT, Verdict.ALREADY_RUNNING):
         return

@@ -14,18 +14,18 @@ from newsletter import prepare
 from newsletter.config import Config
 from newsletter.issue import compose
 from newsletter.lint import Finding, lint
-from newsletter.model import RenderedIssue, Slot
+from newsletter.model import RenderedIssue, Report, Slot
 from newsletter.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A day as one sample reader would get it; `rendered` is None when it has no papers.
+    """A day as one sample reader would get it, or the verdict that says why there is no mail.
 
     `problems` are what went wrong with the feeds, a line each; `findings` what the lint says of the mail.
     """
 
-    rendered: RenderedIssue | None
+    rendered: RenderedIssue | Report
     problems: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
 
@@ -39,7 +39,7 @@ def make(config: Config, day: date, world: World) -> Preview:
     problems = (*gathered.failures, *skipped)
     issue = compose(gathered.feeds, day, config.issue, config.filters)
     if not issue.papers:
-        return Preview(None, problems)
+        return Preview(prepare.no_papers(issue, gathered, config.calendars), problems)
     rendered = prepare.render(config, issue)
     return Preview(personalise(rendered, config), problems, tuple(lint(rendered)))
 

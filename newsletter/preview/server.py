@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import logging
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from newsletter.issue import compose
 from newsletter.links import Links
 from newsletter.lint import Finding, lint
 from newsletter.message import compile_copies
-from newsletter.model import Delivery, FrozenIssue, Issue, RenderedIssue
+from newsletter.model import Delivery, FrozenIssue, RenderedIssue, Report
 from newsletter.preview import personalise
 from newsletter.world import World
 
@@ -95,12 +96,13 @@ class Desk:
         """The day a visitor sees first."""
         return self.config().today(self._world.now())
 
-    def show(self, day: date) -> Shown | None:
-        """A day, or None when it has no papers. Raises FeedError, TemplateError or ConfigError."""
+    def show(self, day: date) -> Shown | Report:
+        """A day, or the verdict that says why there is no mail. Raises FeedError, TemplateError or ConfigError."""
         config = self.config()
-        issue = self._issue(config, day)
+        gathered = self._gather(config, day)
+        issue = compose(gathered.feeds, day, config.issue, config.filters)
         if not issue.papers:
-            return None
+            return prepare.no_papers(issue, gathered, config.calendars)
         rendered = prepare.render(config, issue)
         return Shown(
             rendered=personalise(rendered, config),
@@ -109,11 +111,11 @@ class Desk:
             size=len(rendered.html.encode()),
         )
 
-    def _issue(self, config: Config, day: date) -> Issue:
+    def _gather(self, config: Config, day: date) -> prepare.Gathered:
         key = (day, config.feeds)
         if key not in self._gathered:
             self._gathered[key] = prepare.gather(config, day, self._world)
-        return compose(self._gathered[key].feeds, day, config.issue, config.filters)
+        return self._gathered[key]
 
 
 def _headers(rendered: RenderedIssue, config: Config) -> str:
@@ -135,7 +137,8 @@ def as_seen(mail: str, view: View) -> str:
     """
     if view.part == "outlook":
         mail = re.sub(r"<!--\[if mso\]>(.*?)<!\[endif\]-->", r"\1", mail, flags=re.DOTALL)
-        return re.sub(r"<style\b.*?</style>", "", mail, flags=re.DOTALL | re.IGNORECASE)
+        # The style sheet it does not read, the <xml> it reads and does not show.
+        return re.sub(r"<(style|xml)\b.*?</\1>", "", mail, flags=re.DOTALL | re.IGNORECASE)
     answer = "all" if view.scheme == "dark" else "not all"
     return re.sub(r"\(prefers-color-scheme:\s*dark\)", answer, mail)
 
@@ -201,7 +204,9 @@ def _asked(desk: Desk) -> tuple[date, Shown | None, str]:
         shown = desk.show(day)
     except (FeedError, NewsletterError) as error:
         return day, None, str(error)
-    return day, shown, "" if shown else f"The feeds have no papers for {day}."
+    if isinstance(shown, Report):
+        return day, None, f"{shown.verdict} - {shown.explanation}"
+    return day, shown, ""
 
 
 def _link(view: View, day: date, **changed: str) -> str:
@@ -275,7 +280,7 @@ class Server:
     @property
     def url(self) -> str:
         """The page's address."""
-        return f"http://127.0.0.1:{self._http.server_port}/"
+        return f"http://127.0.0.1:{self._http.port}/"
 
     def serve(self) -> None:
         """Serve until `stop` is called from another thread."""
@@ -293,6 +298,7 @@ def start(config_path: Path, port: int, world: World) -> Server:
     own = desk.config().templates
     changes = Changes(config_path, (resources.find("templates"), *([own] if own else [])))
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request hides the one that matters
-    http = make_server("127.0.0.1", port, create_app(desk, changes), threaded=True)
+    with socket.create_server(("127.0.0.1", port)) as bound:  # werkzeug would end the process if the port is taken
+        http = make_server("127.0.0.1", port, create_app(desk, changes), threaded=True, fd=bound.fileno())
     changes.start()
     return Server(http, changes)

@@ -13,14 +13,16 @@ _DAMAGED: Final = (
     "the file is damaged; restore it from a backup, or keep it and let `sqlite3 FILE .recover` save the rest"
 )
 
+_PERMISSIONS: Final = "check the permissions of the file and of its folder, or run this as the user who owns them"
+
 # By SQLite's primary result code (sqlite.org/rescode.html).
 _SQLITE: Final[Mapping[int, tuple[type[StoreError], str]]] = {
     sqlite3.SQLITE_BUSY: (StoreBusy, _BUSY),
     sqlite3.SQLITE_LOCKED: (StoreBusy, _BUSY),
     sqlite3.SQLITE_FULL: (StoreError, "the disk is full; nothing more is sent until there is room"),
-    sqlite3.SQLITE_READONLY: (StoreError, "it cannot be written; check the permissions of the file and of its folder"),
-    sqlite3.SQLITE_CANTOPEN: (StoreError, "it cannot be opened; check the permissions of the file and of its folder"),
-    sqlite3.SQLITE_PERM: (StoreError, "it cannot be opened; check the permissions of the file and of its folder"),
+    sqlite3.SQLITE_READONLY: (StoreError, f"it cannot be written; {_PERMISSIONS}"),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, f"it cannot be opened; {_PERMISSIONS}"),
+    sqlite3.SQLITE_PERM: (StoreError, f"it cannot be opened; {_PERMISSIONS}"),
     sqlite3.SQLITE_IOERR: (StoreError, "the disk failed to read or write; see the system's log"),
     sqlite3.SQLITE_NOTADB: (StoreError, "this file is not an SQLite database; check `store` in the configuration"),
     sqlite3.SQLITE_CORRUPT: (StoreError, _DAMAGED),

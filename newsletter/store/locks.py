@@ -49,7 +49,8 @@ def _file_lock(path: Path) -> Iterator[bool]:
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(f"{path}: the lock cannot be made: {error.strerror}") from error
+        advice = "; run this as the user who owns the database" if isinstance(error, PermissionError) else ""
+        raise StoreError(f"{path}: the lock cannot be made: {error.strerror}{advice}") from error
     try:
         yield _try_flock(descriptor, path)
     finally:
