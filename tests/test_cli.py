@@ -492,6 +492,7 @@ def test_a_list_that_is_not_utf8_imports_nothing(site: Site) -> None:
     [
         (["-c", "nowhere.yaml", "run"], 78),
         (["run", "--date", "2026-13-01"], 2),
+        (["run", "--date", DAY, "--since", "2026-11-25"], 2),
         (["no-such-command"], 2),
         (["schedule", "cron", "--at", "25:00"], 1),
     ],

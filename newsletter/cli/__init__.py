@@ -115,9 +115,11 @@ def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: 
     config = app.config()
     if since is not None and period != "day":
         raise click.UsageError("--since and --period both say which days; give one")
+    due = resolve_day(day, config)
     first = None if since is None else resolve_day(since, config)
-    span = span_of(period, resolve_day(day, config), first, catch_up=day is None)
-    sys.exit(work.run(config, resolve_day(day, config), span=span, dry_run=dry_run))
+    if first is not None and first > due:
+        raise click.UsageError(f"--since {first} is after {due}, the day of the issue")
+    sys.exit(work.run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run))
 
 
 @cli.command(short_help="Go on with what is still owed.")
