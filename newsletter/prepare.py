@@ -11,6 +11,7 @@ from newsletter import feed as feeds
 from newsletter.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
+from newsletter.feed.urls import site
 from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
 from newsletter.model import Gain, Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
@@ -74,6 +75,11 @@ class Prepared:
 def prepare(config: Config, day: date, store: Store, world: World, span: Span) -> Prepared | Report:
     """The day's issue, or the verdict that says why there is none."""
     missed = _missed(config, day, store, span)
+    if undated := _undated(config, day, span):
+        world.warn(
+            f"feeds.url of {', '.join(undated)} has no {{date}}: it gives what it lists now, not the earlier days of "
+            "this issue; write {date} where the address takes a day"
+        )
     try:
         days = {day: _with_their_votes(gather(config, day, world, store), store)}
         days |= {each: _quietly(config, each, world, store) for each in missed}
@@ -153,6 +159,18 @@ def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, 
 
 def _by_day(source: FeedConfig) -> bool:
     return "{date}" in source.url
+
+
+def _undated(config: Config, day: date, span: Span) -> tuple[str, ...]:
+    """The feeds that know nothing of the earlier days which the operator asked for (`--since`, `--period`)."""
+    if span.since is None or span.since >= day:
+        return ()
+    return tuple(_called(source) for source in config.feeds if not _by_day(source))
+
+
+def _called(source: FeedConfig) -> str:
+    """How the operator is told of a feed: by its name in the config, else by its host, or the path of a file."""
+    return source.name or site(source.url) or source.url
 
 
 def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:

@@ -312,6 +312,23 @@ def test_a_weekly_issue_has_its_sections_in_the_order_of_the_config(desk: Desk) 
     assert re.findall(r"^={72}\r?\n(\w+)", desk.last, re.MULTILINE) == ["HF", "B"]
 
 
+@pytest.mark.parametrize(("period", "since"), [("week", None), ("day", MONDAY - timedelta(days=3))])
+def test_a_feed_that_cannot_be_asked_for_earlier_days_is_named(desk: Desk, period: str, since: date | None) -> None:
+    desk.configure("", {"url": "{date}.json", "name": "HF"}, {"url": "b.json", "name": "B"})
+    desk.publish(MONDAY, entry(1))
+    desk.publish(MONDAY, entry(2), name="b.json")
+    desk.run(MONDAY, span_of(period, MONDAY, since, catch_up=False))
+    told = [warning for warning in desk.warnings if "has no {date}" in warning]
+    assert [warning.partition(" has ")[0] for warning in told] == ["feeds.url of B"]
+
+
+def test_an_issue_of_one_day_asks_nothing_of_feeds_without_days(desk: Desk) -> None:
+    desk.configure("", "b.json")
+    desk.publish(MONDAY, entry(2), name="b.json")
+    assert desk.run(MONDAY, Span(catch_up=True)).verdict is Verdict.NEW_ISSUE
+    assert not desk.warnings
+
+
 def test_a_weekly_issue_ranks_the_whole_week_and_may_repeat_its_days(desk: Desk) -> None:
     for number in range(3):
         desk.publish(MONDAY + timedelta(days=number), entry(number, upvotes=10 * number))
