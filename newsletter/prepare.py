@@ -91,7 +91,7 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     late = tuple(_late(gathered, shown, world.now()))
     if not issue.papers:
         return _no_papers(issue, gathered, config.calendars, late)
-    notes = (*gathered.failures, *late)
+    notes = (*gathered.failures, *late, *voteless(gathered))
     for note in notes:
         world.warn(note)
     offered = {
@@ -244,6 +244,18 @@ def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
     if not kept:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(kept), tuple(failures))
+
+
+def voteless(gathered: Gathered) -> Iterator[str]:
+    """The feeds none of whose papers has upvotes where `feeds.votes` says that they stand: perhaps it is mistyped.
+
+    No error in a run, since a feed may be new and nobody have voted yet.
+    """
+    for source in dict.fromkeys(source for source, _ in gathered.answers):
+        papers = [paper for asked, feed in gathered.answers if asked == source for paper in feed.papers]
+        if source.votes and papers and all(paper.upvotes is None for paper in papers):
+            entries = count(len(papers), "entry", "entries")
+            yield f"feeds.votes: {source.votes} is in none of {entries} of {_called(source)}"
 
 
 def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[str]:

@@ -217,6 +217,16 @@ def test_a_year_ends_on_a_day_like_others(desk: Desk) -> None:
     assert ["Paper number 1" in text for text in desk.told] == [False, True, False]
 
 
+@pytest.mark.parametrize(("votes", "told"), [("foo:bar", True), ("/Likes: (\\d+)/", True), ("paper.upvotes", False)])
+def test_votes_that_are_nowhere_are_said_and_noted_for_the_operator(desk: Desk, votes: str, told: bool) -> None:
+    source = {"url": "{date}.json", "name": "HF", "votes": votes}
+    desk.configure("alerts:\n  address: ada@example.org\n", source)
+    desk.publish(MONDAY, entry(1, 0), entry(2, None))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    said = f"feeds.votes: {votes} is in none of 2 entries of HF"
+    assert (said in desk.warnings, said in " ".join(desk.last.split())) == (told, told)
+
+
 def test_votes_that_vanish_are_an_error_and_not_a_digest_ranked_by_nothing(desk: Desk) -> None:
     desk.publish(MONDAY, entry(1), entry(2))
     desk.publish(MONDAY + timedelta(days=1), entry(3, None), entry(4, None))
