@@ -494,7 +494,9 @@ def test_a_list_that_is_not_utf8_imports_nothing(site: Site) -> None:
         (["run", "--date", "2026-13-01"], 2),
         (["run", "--date", DAY, "--since", "2026-11-25"], 2),
         (["no-such-command"], 2),
-        (["schedule", "cron", "--at", "25:00"], 1),
+        (["schedule", "cron", "--at", "25:00"], 2),
+        (["schedule", "systemd", "--at", "7"], 2),
+        (["schedule", "cron", "--at", "07:00+02:00"], 2),
     ],
 )
 def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: int) -> None:

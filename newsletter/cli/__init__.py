@@ -9,13 +9,14 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from newsletter import __version__
-from newsletter.cli.options import DAY, Clock, resolve_day, span_of
+from newsletter.cli.options import DAY, TIME_OF_DAY, Clock, resolve_day, span_of
 from newsletter.errors import NewsletterError
 
 if TYPE_CHECKING:
@@ -313,10 +314,10 @@ def bounces(app: App, show: bool, files: tuple[Path, ...]) -> None:
 
 @cli.command(short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
-@click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")
+@click.option("--at", type=TIME_OF_DAY, default="07:00", show_default=True, help="When, in the config's time zone.")
 @click.option("--install", is_flag=True, help="Install it for this user instead of printing it.")
 @click.pass_obj
-def schedule(app: App, kind: str, at: str, install: bool) -> None:
+def schedule(app: App, kind: str, at: time, install: bool) -> None:
     """Print crontab lines, or systemd units, that run the newsletter daily."""
     from newsletter.cli import start
 
