@@ -67,7 +67,7 @@ def _issue(config: Config) -> str:
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
     if unvoted := list(prepare.voteless(gathered)):
-        raise ConfigError("; ".join(unvoted), path=config.path)
+        raise ConfigError("; ".join(unvoted))
     issue = compose(gathered.feeds, day, config.issue, config.filters)
     if not issue.papers:
         return f"no papers for {day}"

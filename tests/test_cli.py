@@ -505,6 +505,26 @@ def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: in
     assert done.err.strip()
 
 
+@pytest.mark.parametrize("command", [("run", "--date", DAY), ("send",), ("subscribers", "list")])
+def test_a_store_in_no_folder_is_a_mistake_of_the_configuration(site: Site, command: tuple[str, ...]) -> None:
+    site.configure("store: sqlite:///none/newsletter.db\n")
+    done = site(*command)
+    said = f"{site.folder / 'config.yaml'}: store: the folder {site.folder / 'none'} does not exist; create it first"
+    assert (done.code, done.err) == (78, f"newsletter: {said}\n")
+    assert done.out == ("" if command[0] == "subscribers" else f"verdict: failed - {said}\n")
+
+
+def test_a_dkim_key_that_is_missing_is_a_mistake_of_the_configuration(site: Site) -> None:
+    site.configure("dkim:\n  - {selector: s2026, private_key_file: none.pem}\n")
+    site("subscribers", "add", "ada@example.org")
+    done = site("run", "--date", DAY)
+    key = f"dkim.private_key_file {site.folder / 'none.pem'}"
+    assert (done.code, done.err.splitlines()[-1]) == (
+        78,
+        f"newsletter: {site.folder / 'config.yaml'}: {key}: No such file or directory",
+    )
+
+
 def test_no_secret_is_in_anything_that_is_printed_kept_or_sent(site: Site, inbox: Inbox) -> None:
     secret = "correct-horse-battery-staple"
     (site.folder / "key").write_text(secret, "utf-8")

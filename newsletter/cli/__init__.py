@@ -17,7 +17,7 @@ import click
 
 from newsletter import __version__
 from newsletter.cli.options import DAY, TIME_OF_DAY, Clock, resolve_day, span_of
-from newsletter.errors import NewsletterError
+from newsletter.errors import ConfigError, NewsletterError
 
 if TYPE_CHECKING:
     from newsletter.config import Config
@@ -45,6 +45,13 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """As they were added, not by the alphabet."""
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it says of the configuration names the file. Raises NewsletterError."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise error.in_file(ctx.obj.path) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,7 +14,7 @@ import click
 from newsletter import pipeline
 from newsletter.cli.show import watching
 from newsletter.config import Config
-from newsletter.errors import NewsletterError
+from newsletter.errors import ConfigError, NewsletterError
 from newsletter.lint import Level
 from newsletter.model import FrozenIssue, Report, Span, Verdict
 from newsletter.store import Store
@@ -87,12 +87,12 @@ def _reported(
     started = datetime.now(UTC)
     try:
         with Store.open(config.store) as store:
-            report = _attempt(lambda: _watched(act, store), day)
+            report = _attempt(lambda: _watched(act, store), config, day)
             if not (quiet and report.verdict is Verdict.ALREADY_SENT):
                 store.record_run(report, started)
                 _alert(config, store, report)
     except NewsletterError as error:
-        report = _failed(error, day)
+        report = _failed(error, config.path, day)
     _print(report, quiet=quiet)
     return report.exit
 
@@ -116,14 +116,17 @@ def _watched(act: Callable[[Store, World], Report], store: Store) -> Report:
         return act(store, world)
 
 
-def _attempt(act: Callable[[], Report], day: date | None) -> Report:
+def _attempt(act: Callable[[], Report], config: Config, day: date | None) -> Report:
     try:
         return act()
     except NewsletterError as error:
-        return _failed(error, day)
+        return _failed(error, config.path, day)
 
 
-def _failed(error: NewsletterError, day: date | None) -> Report:
+def _failed(error: NewsletterError, path: Path, day: date | None) -> Report:
+    """The verdict on an error; `path` is the config file."""
+    if isinstance(error, ConfigError):
+        error = error.in_file(path)
     return Report(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
 
 
