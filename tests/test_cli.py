@@ -505,6 +505,21 @@ def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: in
     assert done.err.strip()
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no such file"), ("", "expected `key: value` lines"), ("a: b\n", "a: unknown key")]
+)
+def test_a_run_without_a_configuration_has_a_verdict_too(site: Site, content: str | None, said: str) -> None:
+    path = site.folder / "config.yaml"
+    path.unlink()
+    if content is not None:
+        path.write_text(content, "utf-8")
+    done = site("run")
+    assert done.code == 78
+    assert done.last.startswith(f"verdict: failed - {path}:")
+    assert said in done.last
+    assert done.err == f"newsletter: {done.last.removeprefix('verdict: failed - ')}\n"
+
+
 @pytest.mark.parametrize("command", [("run", "--date", DAY), ("send",), ("subscribers", "list")])
 def test_a_store_in_no_folder_is_a_mistake_of_the_configuration(site: Site, command: tuple[str, ...]) -> None:
     site.configure("store: sqlite:///none/newsletter.db\n")

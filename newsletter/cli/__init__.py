@@ -120,7 +120,10 @@ def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: 
     """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
     from newsletter.cli import work
 
-    config = app.config()
+    try:
+        config = app.config()
+    except ConfigError as error:
+        sys.exit(work.not_begun(error))
     if since is not None and period != "day":
         raise click.UsageError("--since and --period both say which days; give one")
     due = resolve_day(day, config)

@@ -66,6 +66,13 @@ def run(config: Config, day: date, *, span: Span, dry_run: bool) -> int:
     return _reported(config, act, day)
 
 
+def not_begun(error: ConfigError) -> int:
+    """The verdict of a run that could not read its configuration; prints it and returns the exit code."""
+    report = Report(Verdict.FAILED, str(error), exit_code=error.exit_code)
+    _print(report, quiet=False)
+    return report.exit
+
+
 def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:
     """Go on with what is owed. Silent when nothing is, unless a person watches: cron calls it every 15 minutes."""
     return _reported(
