@@ -16,7 +16,7 @@ from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
 from newsletter.model import Gain, Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
 from newsletter.render import Renderer
-from newsletter.risers import Rule, Standing, select
+from newsletter.risers import Candidate, Rule, select
 from newsletter.store import Store
 from newsletter.words import count
 from newsletter.world import World
@@ -198,7 +198,7 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
     if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
         return ()
     papers: dict[str, Paper] = {}
-    days: dict[date, list[Standing]] = {}
+    days: dict[date, list[Candidate]] = {}
     failures: list[str] = []
     for age in range(1, rules.look_back + 1):
         past = issue.day - timedelta(days=age)
@@ -208,7 +208,7 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
             now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
             days[past] = [
-                Standing(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
+                Candidate(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
                 for paper in now
             ]
     if failures:
