@@ -8,7 +8,7 @@ from functools import partial
 
 from newsletter import pipeline, prepare
 from newsletter.config import Config, SmtpConfig
-from newsletter.errors import NewsletterError
+from newsletter.errors import ConfigError, NewsletterError
 from newsletter.issue import compose
 from newsletter.lint import Level, lint
 from newsletter.mailbox import open_mailbox
@@ -66,6 +66,8 @@ def _issue(config: Config) -> str:
     gathered = prepare.gather(config, day, world)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
+    if unvoted := list(prepare.voteless(gathered)):
+        raise ConfigError("; ".join(unvoted))
     issue = compose(gathered.feeds, day, config.issue, config.filters)
     if not issue.papers:
         return f"no papers for {day}"

@@ -6,7 +6,7 @@ NewsletterError
 │   └── FeedFormatError         an answer came, but it is not a feed we can read
 ├── TemplateError            1  a template is broken: file and line
 ├── AddressError             1  not an address we can send to
-├── StoreError               1  the database cannot be used
+├── StoreError               1  the database cannot be used; a wrong `store` is a ConfigError
 │   └── StoreBusy           75  another process holds it
 ├── TransportUnavailable    75  nothing could be handed to the mail server
 │   └── TransportMisconfigured 78  and trying again will not help: login refused, certificate wrong
@@ -35,9 +35,13 @@ class ConfigError(NewsletterError):
 
     def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None, key: str = "") -> None:
         """`line` counts from 1; `key` is dotted, such as ``smtp.0.port``."""
-        self.path, self.line, self.key = path, line, key
+        self.message, self.path, self.line, self.key = message, path, line, key
         where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(f"{where}{key}: {message}" if key else f"{where}{message}")
+
+    def in_file(self, path: Path) -> ConfigError:
+        """The same, and that `path` is the file to correct: for what shows only when a value is put to use."""
+        return self if self.path is not None else ConfigError(self.message, path=path, key=self.key)
 
 
 class FeedError(NewsletterError):

@@ -18,6 +18,7 @@ from imapclient.exceptions import CapabilityError, IMAPClientError, LoginError
 
 from newsletter.config import BouncesConfig, ImapConfig
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
+from newsletter.words import one_line
 
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
 LARGEST: Final = 1_000_000
@@ -168,14 +169,14 @@ def _translating(config: ImapConfig) -> Iterator[None]:
         yield
     except LoginError as error:
         kind = MailboxUnavailable if "UNAVAILABLE" in str(error).upper() else MailboxMisconfigured
-        raise kind(f"{where} refused the login of {config.username}: {_one_line(error)}") from None
+        raise kind(f"{where} refused the login of {config.username}: {one_line(error)}") from None
     except CapabilityError as error:
         raise MailboxMisconfigured(f"{where} does not offer STARTTLS, and bounces.imap.tls asks for it") from error
     except ssl.SSLCertVerificationError as error:
         reason = f"its certificate is not to be trusted: {error.verify_message}"
         raise MailboxMisconfigured(f"{where}: {reason}; see bounces.imap.ca_file") from error
     except (IMAPClientError, OSError) as error:
-        raise MailboxUnavailable(f"{where}: {_one_line(error)}") from error
+        raise MailboxUnavailable(f"{where}: {one_line(error)}") from error
 
 
 def _context(config: ImapConfig) -> ssl.SSLContext:
@@ -184,7 +185,7 @@ def _context(config: ImapConfig) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=config.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise MailboxMisconfigured(
-            f"bounces.imap.ca_file {config.ca_file} cannot be used: {_one_line(error)}"
+            f"bounces.imap.ca_file {config.ca_file} cannot be used: {one_line(error)}"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
@@ -192,7 +193,3 @@ def _context(config: ImapConfig) -> ssl.SSLContext:
 
 def _name(config: ImapConfig) -> str:
     return f"{config.host}:{config.port}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -39,7 +39,6 @@ class Paper:
     code_stars: int | None = None
     project_url: str | None = None
     discussion_url: str | None = None
-    thumbnail_url: str | None = None
     summary: str | None = None  # the feed's own machine-written summary (`ai_summary`), never ours
     keywords: tuple[str, ...] = ()
     source: str = ""  # the name of the feed it came from, as the reader may see it

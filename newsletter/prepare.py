@@ -11,11 +11,12 @@ from newsletter import feed as feeds
 from newsletter.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
+from newsletter.feed.urls import site
 from newsletter.issue import compose, join_duplicates
 from newsletter.lint import Level, lint
 from newsletter.model import Gain, Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
 from newsletter.render import Renderer
-from newsletter.risers import Rule, Standing, select
+from newsletter.risers import Candidate, Rule, select
 from newsletter.store import Store
 from newsletter.words import count
 from newsletter.world import World
@@ -74,6 +75,11 @@ class Prepared:
 def prepare(config: Config, day: date, store: Store, world: World, span: Span) -> Prepared | Report:
     """The day's issue, or the verdict that says why there is none."""
     missed = _missed(config, day, store, span)
+    if undated := _undated(config, day, span):
+        world.warn(
+            f"feeds.url of {', '.join(undated)} has no {{date}}: it gives what it lists now, not the earlier days of "
+            "this issue; write {date} where the address takes a day"
+        )
     try:
         days = {day: _with_their_votes(gather(config, day, world, store), store)}
         days |= {each: _quietly(config, each, world, store) for each in missed}
@@ -85,7 +91,7 @@ def prepare(config: Config, day: date, store: Store, world: World, span: Span) -
     late = tuple(_late(gathered, shown, world.now()))
     if not issue.papers:
         return no_papers(issue, gathered, config.calendars, late)
-    notes = (*gathered.failures, *late)
+    notes = (*gathered.failures, *late, *voteless(gathered))
     for note in notes:
         world.warn(note)
     offered = {
@@ -155,6 +161,18 @@ def _by_day(source: FeedConfig) -> bool:
     return "{date}" in source.url
 
 
+def _undated(config: Config, day: date, span: Span) -> tuple[str, ...]:
+    """The feeds that know nothing of the earlier days which the operator asked for (`--since`, `--period`)."""
+    if span.since is None or span.since >= day:
+        return ()
+    return tuple(_called(source) for source in config.feeds if not _by_day(source))
+
+
+def _called(source: FeedConfig) -> str:
+    """How the operator is told of a feed: by its name in the config, else by its host, or the path of a file."""
+    return source.name or site(source.url) or source.url
+
+
 def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
     """What the feeds that are asked by day say of an earlier one; a failure costs only that day."""
     asked = replace(config, feeds=tuple(source for source in config.feeds if _by_day(source)))
@@ -180,7 +198,7 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
     if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
         return ()
     papers: dict[str, Paper] = {}
-    days: dict[date, list[Standing]] = {}
+    days: dict[date, list[Candidate]] = {}
     failures: list[str] = []
     for age in range(1, rules.look_back + 1):
         past = issue.day - timedelta(days=age)
@@ -190,7 +208,7 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
             now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
             days[past] = [
-                Standing(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
+                Candidate(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
                 for paper in now
             ]
     if failures:
@@ -226,6 +244,18 @@ def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
     if not kept:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(kept), tuple(failures))
+
+
+def voteless(gathered: Gathered) -> Iterator[str]:
+    """The feeds none of whose papers has upvotes where `feeds.votes` says that they stand: perhaps it is mistyped.
+
+    No error in a run, since a feed may be new and nobody have voted yet.
+    """
+    for source in dict.fromkeys(source for source, _ in gathered.answers):
+        papers = [paper for asked, feed in gathered.answers if asked == source for paper in feed.papers]
+        if source.votes and papers and all(paper.upvotes is None for paper in papers):
+            entries = count(len(papers), "entry", "entries")
+            yield f"feeds.votes: {source.votes} is in none of {entries} of {_called(source)}"
 
 
 def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[str]:

@@ -13,10 +13,10 @@ from datetime import date, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a paper of a past day stands now. `then` is its upvotes when that day's issue was made.
+class Candidate:
+    """A paper of a past day, as it stands now. `then` is its upvotes when that day's issue was made.
 
-    `then` is None for a paper that was listed only later. A paper that the list's filters leave out has no standing.
+    `then` is None for a paper that was listed only later. A paper that the list's filters leave out is no candidate.
     Where an issue has sections, each has a cut of its own.
     """
 
@@ -51,7 +51,7 @@ class Rule:
 
 
 def select(
-    days: Mapping[date, Sequence[Standing]],
+    days: Mapping[date, Sequence[Candidate]],
     shown: Collection[str],
     today: date,
     max_papers: int,
@@ -75,13 +75,13 @@ def select(
 
 
 def _above_the_cut(
-    days: Mapping[date, Sequence[Standing]], today: date, max_papers: int, look_back: int
+    days: Mapping[date, Sequence[Candidate]], today: date, max_papers: int, look_back: int
 ) -> Iterator[Riser]:
     """The papers that would be in the issues of the past `look_back` days, were these made now; oldest day first."""
     oldest = today - timedelta(days=look_back)
     for day in sorted(day for day in days if oldest <= day < today):
         above: Counter[str] = Counter()
-        for standing in sorted(days[day], key=lambda each: each.upvotes, reverse=True):  # stable, as in issue.py
-            above[standing.section] += 1
-            if above[standing.section] <= max_papers:
-                yield Riser(standing.key, day, standing.upvotes - (standing.then or 0), standing.upvotes)
+        for candidate in sorted(days[day], key=lambda each: each.upvotes, reverse=True):  # stable, as in issue.py
+            above[candidate.section] += 1
+            if above[candidate.section] <= max_papers:
+                yield Riser(candidate.key, day, candidate.upvotes - (candidate.then or 0), candidate.upvotes)

@@ -25,7 +25,7 @@ from typing import Final
 from newsletter.config import IssueConfig
 from newsletter.issue import compose
 from newsletter.model import Paper, ParsedFeed
-from newsletter.risers import Rule, Standing, select
+from newsletter.risers import Candidate, Rule, select
 
 COLUMNS: Final = ("paper_id", "listing_day", "observed_utc", "upvotes")
 IN_TIME: Final = timedelta(days=7)
@@ -154,16 +154,16 @@ def ranked(votes: Mapping[str, int], day: date, max_papers: int) -> list[str]:
     return [paper.key for paper in compose([ParsedFeed(papers)], day, IssueConfig(max_papers=max_papers)).papers]
 
 
-def _past(days: Mapping[date, Day], today: date, now: datetime, rule: Rule) -> dict[date, list[Standing]]:
+def _past(days: Mapping[date, Day], today: date, now: datetime, rule: Rule) -> dict[date, list[Candidate]]:
     """The days that a run asks for again, as their votes stand now."""
     window = (today - timedelta(days=age) for age in range(1, rule.look_back + 1))
-    return {day: _standings(day, days[day], now) for day in window if day in days}
+    return {day: _candidates(day, days[day], now) for day in window if day in days}
 
 
-def _standings(day: date, seen: Day, now: datetime) -> list[Standing]:
+def _candidates(day: date, seen: Day, now: datetime) -> list[Candidate]:
     morning = morning_of(day, seen)
     then = seen.known(morning) if morning else {}
-    return [Standing(paper, upvotes, then.get(paper)) for paper, upvotes in seen.known(now).items()]
+    return [Candidate(paper, upvotes, then.get(paper)) for paper, upvotes in seen.known(now).items()]
 
 
 # --- counting --------------------------------------------------------------------------------------------------------

@@ -55,6 +55,17 @@ def test_a_server_that_cannot_be_used_is_named(tmp_path: Path, script: Script, c
     assert (finding.exit_code, words in finding.words) == (code, True), finding
 
 
+@pytest.mark.parametrize(
+    ("votes", "code", "words"),
+    [("paper.upvotes", 0, "1 papers"), ("foo:bar", 78, "feeds.votes: foo:bar is in none of 1 entry of ")],
+)
+def test_votes_that_are_nowhere_are_wrong(tmp_path: Path, votes: str, code: int, words: str) -> None:
+    with smtpd() as server:
+        asked = config(tmp_path, server)
+        finding = found(replace(asked, feeds=(replace(asked.feeds[0], votes=votes),)))["feeds"]
+    assert (finding.exit_code, words in finding.words) == (code, True), finding
+
+
 @pytest.mark.parametrize("kind", ["rsa", "ed25519"])
 def test_the_dns_record_of_each_key_is_printed(tmp_path: Path, kind: str) -> None:
     key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else rsa.generate_private_key(65537, 2048)

@@ -564,8 +564,11 @@ def test_a_list_that_is_not_utf8_imports_nothing(site: Site) -> None:
     [
         (["-c", "nowhere.yaml", "run"], 78),
         (["run", "--date", "2026-13-01"], 2),
+        (["run", "--date", DAY, "--since", "2026-11-25"], 2),
         (["no-such-command"], 2),
-        (["schedule", "cron", "--at", "25:00"], 1),
+        (["schedule", "cron", "--at", "25:00"], 2),
+        (["schedule", "systemd", "--at", "7"], 2),
+        (["schedule", "cron", "--at", "07:00+02:00"], 2),
     ],
 )
 def test_a_user_s_mistake_is_one_line(site: Site, arguments: list[str], code: int) -> None:
@@ -599,6 +602,41 @@ def test_a_store_of_somebody_else_s_is_said_with_what_to_do(site: Site, file: st
     assert said.startswith(f"newsletter: {site.folder if file.endswith('.db') else ''}")
     assert "run this as the user who owns" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no such file"), ("", "expected `key: value` lines"), ("a: b\n", "a: unknown key")]
+)
+def test_a_run_without_a_configuration_has_a_verdict_too(site: Site, content: str | None, said: str) -> None:
+    path = site.folder / "config.yaml"
+    path.unlink()
+    if content is not None:
+        path.write_text(content, "utf-8")
+    done = site("run")
+    assert done.code == 78
+    assert done.last.startswith(f"verdict: failed - {path}:")
+    assert said in done.last
+    assert done.err == f"newsletter: {done.last.removeprefix('verdict: failed - ')}\n"
+
+
+@pytest.mark.parametrize("command", [("run", "--date", DAY), ("send",), ("subscribers", "list")])
+def test_a_store_in_no_folder_is_a_mistake_of_the_configuration(site: Site, command: tuple[str, ...]) -> None:
+    site.configure("store: sqlite:///none/newsletter.db\n")
+    done = site(*command)
+    said = f"{site.folder / 'config.yaml'}: store: the folder {site.folder / 'none'} does not exist; create it first"
+    assert (done.code, done.err) == (78, f"newsletter: {said}\n")
+    assert done.out == ("" if command[0] == "subscribers" else f"verdict: failed - {said}\n")
+
+
+def test_a_dkim_key_that_is_missing_is_a_mistake_of_the_configuration(site: Site) -> None:
+    site.configure("dkim:\n  - {selector: s2026, private_key_file: none.pem}\n")
+    site("subscribers", "add", "ada@example.org")
+    done = site("run", "--date", DAY)
+    key = f"dkim.private_key_file {site.folder / 'none.pem'}"
+    assert (done.code, done.err.splitlines()[-1]) == (
+        78,
+        f"newsletter: {site.folder / 'config.yaml'}: {key}: No such file or directory",
+    )
 
 
 def test_no_secret_is_in_anything_that_is_printed_kept_or_sent(site: Site, inbox: Inbox) -> None:

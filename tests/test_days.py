@@ -217,6 +217,16 @@ def test_a_year_ends_on_a_day_like_others(desk: Desk) -> None:
     assert ["Paper number 1" in text for text in desk.told] == [False, True, False]
 
 
+@pytest.mark.parametrize(("votes", "told"), [("foo:bar", True), ("/Likes: (\\d+)/", True), ("paper.upvotes", False)])
+def test_votes_that_are_nowhere_are_said_and_noted_for_the_operator(desk: Desk, votes: str, told: bool) -> None:
+    source = {"url": "{date}.json", "name": "HF", "votes": votes}
+    desk.configure("alerts:\n  address: ada@example.org\n", source)
+    desk.publish(MONDAY, entry(1, 0), entry(2, None))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    said = f"feeds.votes: {votes} is in none of 2 entries of HF"
+    assert (said in desk.warnings, said in " ".join(desk.last.split())) == (told, told)
+
+
 def test_votes_that_vanish_are_an_error_and_not_a_digest_ranked_by_nothing(desk: Desk) -> None:
     desk.publish(MONDAY, entry(1), entry(2))
     desk.publish(MONDAY + timedelta(days=1), entry(3, None), entry(4, None))
@@ -310,6 +320,23 @@ def test_a_weekly_issue_has_its_sections_in_the_order_of_the_config(desk: Desk) 
     desk.publish(sunday, entry(2), name="b.json")
     desk.run(sunday, span_of("week", sunday, None, catch_up=False))
     assert re.findall(r"^={72}\r?\n(\w+)", desk.last, re.MULTILINE) == ["HF", "B"]
+
+
+@pytest.mark.parametrize(("period", "since"), [("week", None), ("day", MONDAY - timedelta(days=3))])
+def test_a_feed_that_cannot_be_asked_for_earlier_days_is_named(desk: Desk, period: str, since: date | None) -> None:
+    desk.configure("", {"url": "{date}.json", "name": "HF"}, {"url": "b.json", "name": "B"})
+    desk.publish(MONDAY, entry(1))
+    desk.publish(MONDAY, entry(2), name="b.json")
+    desk.run(MONDAY, span_of(period, MONDAY, since, catch_up=False))
+    told = [warning for warning in desk.warnings if "has no {date}" in warning]
+    assert [warning.partition(" has ")[0] for warning in told] == ["feeds.url of B"]
+
+
+def test_an_issue_of_one_day_asks_nothing_of_feeds_without_days(desk: Desk) -> None:
+    desk.configure("", "b.json")
+    desk.publish(MONDAY, entry(2), name="b.json")
+    assert desk.run(MONDAY, Span(catch_up=True)).verdict is Verdict.NEW_ISSUE
+    assert not desk.warnings
 
 
 def test_a_weekly_issue_ranks_the_whole_week_and_may_repeat_its_days(desk: Desk) -> None:

@@ -35,7 +35,6 @@ def test_a_paper_of_hugging_face_has_every_field() -> None:
         code_stars=42,
         project_url="https://edits.example.org/",
         discussion_url="https://huggingface.co/papers/2611.00001#community",
-        thumbnail_url="https://thumbnails.example.org/2611.00001.png",
         summary="Edits are judged.",
         keywords=("editing", "judging"),
         source="Hugging Face",
@@ -46,7 +45,6 @@ def test_what_hugging_face_leaves_out_is_none_and_not_zero() -> None:
     _, second, third = read("hugging_face.json").papers
     assert (second.key, second.upvotes, second.comments, second.published) == ("arxiv:2611.00002", None, None, None)
     assert second.organisation is None, "the submitter's organisation is not the paper's"
-    assert second.thumbnail_url is None, "http images are left out"
     assert (third.title, third.upvotes) == ("Only the list knows this title", 0)
     assert (third.arxiv_id, third.url) == ("math/0309136", "https://arxiv.org/abs/math/0309136")
 
@@ -76,7 +74,7 @@ def test_labels_of_a_description_become_fields() -> None:
     assert paper.authors == ("Ada Lovelace", "Emmy Noether")
     assert (paper.upvotes, paper.comments) == (1052, 12)
     assert (paper.key, paper.published) == ("arxiv:2611.00001", date(2026, 11, 21))
-    assert (paper.thumbnail_url, paper.keywords) == ("https://papers.example.org/1.png", ("cs.CL",))
+    assert paper.keywords == ("cs.CL",)
     assert paper.source == "Papers & People"
 
 

@@ -53,7 +53,6 @@ def test_the_days_of_hugging_face_together() -> None:
     )
     assert sum(paper.author_count for paper in papers) == 6368 - 1, "one author is hidden"
     assert sum(paper.organisation is not None for paper in papers) == 205
-    assert sum(paper.thumbnail_url is None for paper in papers) == 13
     assert sum(paper.code_url is not None for paper in papers) == 235
     assert [paper.arxiv_id for paper in papers].count("2604.07429") == 2
 

@@ -161,6 +161,11 @@ def test_a_server_that_is_away_is_tried_again_later(host: MailHost) -> None:
         assert problem(imap_config(host, port=other.port, tls="none")).exit_code == os.EX_TEMPFAIL
 
 
+def test_the_reason_is_said_without_the_number_of_the_error() -> None:
+    server = ImapConfig("127.0.0.1", 1, "none", username="me", password=Secret(lambda: PASSWORD))
+    assert str(problem(server)) == "127.0.0.1:1: Connection refused"
+
+
 class StrippedImap(socketserver.StreamRequestHandler):
     """A server in front of which somebody takes STARTTLS away, in two ways; it keeps what it is told."""
 

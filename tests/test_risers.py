@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.risers import Riser, Rule, Standing, select
+from newsletter.risers import Candidate, Riser, Rule, select
 from tests import simulate
 from tests.conftest import ROOT
 
@@ -17,9 +17,9 @@ TODAY = date(2026, 11, 24)
 YESTERDAY = TODAY - timedelta(days=1)
 
 
-def standings(*votes: int, then: int | None = 0, prefix: str = "") -> list[Standing]:
+def candidates(*votes: int, then: int | None = 0, prefix: str = "") -> list[Candidate]:
     """Papers a, b, c... with these upvotes now."""
-    return [Standing(f"{prefix}{letter}", upvotes, then) for letter, upvotes in zip("abcdefgh", votes, strict=False)]
+    return [Candidate(f"{prefix}{letter}", upvotes, then) for letter, upvotes in zip("abcdefgh", votes, strict=False)]
 
 
 def keys(risers: tuple[Riser, ...]) -> list[str]:
@@ -27,60 +27,60 @@ def keys(risers: tuple[Riser, ...]) -> list[str]:
 
 
 def test_a_paper_that_climbed_over_the_cut_is_shown_with_its_day_and_gain() -> None:
-    day = [Standing("top", 60, 20), Standing("late", 50, 9), Standing("second", 30, 15)]
+    day = [Candidate("top", 60, 20), Candidate("late", 50, 9), Candidate("second", 30, 15)]
     assert select({YESTERDAY: day}, {"top", "second"}, TODAY, 2) == (Riser("late", YESTERDAY, 41, 50),)
 
 
 def test_a_paper_below_the_cut_waits() -> None:
-    assert select({YESTERDAY: standings(9, 8, 7)}, {"a", "b"}, TODAY, 2) == ()
+    assert select({YESTERDAY: candidates(9, 8, 7)}, {"a", "b"}, TODAY, 2) == ()
 
 
 def test_what_was_shown_is_never_shown_again() -> None:
-    assert select({YESTERDAY: standings(9, 8)}, {"a", "b"}, TODAY, 10) == ()
+    assert select({YESTERDAY: candidates(9, 8)}, {"a", "b"}, TODAY, 10) == ()
 
 
 def test_each_section_has_a_cut_of_its_own() -> None:
-    day = [Standing("a", 90), Standing("b", 80), Standing("c", 9, section="HN"), Standing("d", 8, section="HN")]
+    day = [Candidate("a", 90), Candidate("b", 80), Candidate("c", 9, section="HN"), Candidate("d", 8, section="HN")]
     assert keys(select({YESTERDAY: day}, {"a"}, TODAY, 1)) == ["c"]
 
 
 def test_shown_papers_keep_their_place_above_the_cut() -> None:
-    assert select({YESTERDAY: standings(9, 8, 7)}, {"a", "b"}, TODAY, 3) == (Riser("c", YESTERDAY, 7, 7),)
+    assert select({YESTERDAY: candidates(9, 8, 7)}, {"a", "b"}, TODAY, 3) == (Riser("c", YESTERDAY, 7, 7),)
 
 
 def test_equal_votes_keep_the_order_of_the_feed_as_the_issue_does() -> None:
-    assert keys(select({YESTERDAY: standings(5, 5, 5)}, set(), TODAY, 2)) == ["a", "b"]
+    assert keys(select({YESTERDAY: candidates(5, 5, 5)}, set(), TODAY, 2)) == ["a", "b"]
 
 
 def test_all_votes_of_a_paper_listed_later_came_since() -> None:
-    assert select({YESTERDAY: standings(12, then=None)}, (), TODAY, 10) == (Riser("a", YESTERDAY, 12, 12),)
+    assert select({YESTERDAY: candidates(12, then=None)}, (), TODAY, 10) == (Riser("a", YESTERDAY, 12, 12),)
 
 
 @pytest.mark.parametrize(("age", "seen"), [(0, False), (-1, False), (1, True), (7, True), (8, False)])
 def test_only_the_past_week_is_looked_at(age: int, seen: bool) -> None:
     day = TODAY - timedelta(days=age)
-    assert bool(select({day: standings(9)}, (), TODAY, 10)) is seen
+    assert bool(select({day: candidates(9)}, (), TODAY, 10)) is seen
 
 
 def test_the_section_is_short_and_what_leaves_the_window_first_goes_first() -> None:
-    days = {TODAY - timedelta(days=age): standings(100 * age, 100 * age + 1, prefix=f"{age}") for age in (1, 7, 3)}
+    days = {TODAY - timedelta(days=age): candidates(100 * age, 100 * age + 1, prefix=f"{age}") for age in (1, 7, 3)}
     assert keys(select(days, (), TODAY, 10, Rule(max_cards=3))) == ["7b", "7a", "3b"]
     assert select(days, (), TODAY, 10, Rule(max_cards=0)) == ()
 
 
 def test_what_did_not_fit_is_found_by_the_next_run() -> None:
-    days = {YESTERDAY: standings(9, 8, 7, 6)}
+    days = {YESTERDAY: candidates(9, 8, 7, 6)}
     first = keys(select(days, (), TODAY, 10))
     assert keys(select(days, first, TODAY + timedelta(days=1), 10)) == ["d"]
 
 
 def test_a_paper_listed_on_two_days_is_one() -> None:
-    days = {YESTERDAY: standings(9), TODAY - timedelta(days=3): standings(9)}
+    days = {YESTERDAY: candidates(9), TODAY - timedelta(days=3): candidates(9)}
     assert select(days, (), TODAY, 10) == (Riser("a", TODAY - timedelta(days=3), 9, 9),)
 
 
 def test_the_order_of_the_mapping_decides_nothing() -> None:
-    days = {TODAY - timedelta(days=age): standings(age, age, prefix=f"{age}") for age in range(1, 8)}
+    days = {TODAY - timedelta(days=age): candidates(age, age, prefix=f"{age}") for age in range(1, 8)}
     backwards = dict(reversed(days.items()))
     assert select(days, (), TODAY, 10) == select(backwards, (), TODAY, 10)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.errors import StoreBusy, StoreError
+from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreError
 from newsletter.model import (
     EVERY_DAY,
     CachedAnswer,
@@ -302,9 +302,11 @@ def test_the_newest_two_hundred_answers_stay(store: Store, clock: FakeClock) -> 
 # --- what it says when it cannot be used -----------------------------------------------------------------------------
 
 
-def refused(url: str | Path, *, busy_timeout: float = 0.05) -> StoreError:
+def refused(
+    url: str | Path, *, busy_timeout: float = 0.05, kind: type[NewsletterError] = StoreError
+) -> NewsletterError:
     """The error that opening this store ends in."""
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(kind) as caught:
         Store.open(f"sqlite:///{url}" if isinstance(url, Path) else url, busy_timeout=busy_timeout)
     assert "\n" not in str(caught.value)
     return caught.value
@@ -320,11 +322,14 @@ def refused(url: str | Path, *, busy_timeout: float = 0.05) -> StoreError:
     ],
 )
 def test_a_url_that_names_no_store_is_refused(url: str, words: str) -> None:
-    assert words in str(refused(url))
+    said = str(refused(url, kind=ConfigError))
+    assert said.startswith("store: ")
+    assert words in said
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert f"{tmp_path / 'none'} does not exist" in str(refused(tmp_path / "none" / "test.db"))
+    said = str(refused(tmp_path / "none" / "test.db", kind=ConfigError))
+    assert said.startswith(f"store: the folder {tmp_path / 'none'} does not exist")
 
 
 def test_a_folder_is_not_a_store(tmp_path: Path) -> None:
@@ -364,7 +369,9 @@ def test_postgresql_without_its_driver_says_what_to_install(tmp_path: Path) -> N
         "import sys; sys.modules['psycopg'] = None; from newsletter.store import Store; Store.open('postgresql://h/d')"
     )
     tried = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert tried.stderr.splitlines()[-1].endswith("install the package with its extra [postgres]")
+    last = tried.stderr.splitlines()[-1]
+    assert "ConfigError: store: " in last
+    assert last.endswith("install the package with its extra [postgres]")
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:

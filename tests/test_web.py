@@ -566,7 +566,10 @@ def test_only_the_proxy_says_who_the_reader_is(tmp_path: Path, serve: Callable[[
 
 @pytest.mark.parametrize(
     ("config", "code", "said"),
-    [("base_url: null", 78, "base_url is missing"), ("web:\n  trusted_proxy: nginx", 78, "expected a network address")],
+    [
+        ("base_url: null", 78, "config.yaml: base_url is missing"),
+        ("web:\n  trusted_proxy: nginx", 78, "expected a network address"),
+    ],
 )
 def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path, config: str, code: int, said: str) -> None:
     path = write_config(tmp_path)

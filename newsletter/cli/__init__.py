@@ -9,14 +9,15 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from newsletter import __version__
-from newsletter.cli.options import DAY, Clock, resolve_day, span_of
-from newsletter.errors import NewsletterError
+from newsletter.cli.options import DAY, TIME_OF_DAY, Clock, resolve_day, span_of
+from newsletter.errors import ConfigError, NewsletterError
 
 if TYPE_CHECKING:
     from newsletter.config import Config
@@ -44,6 +45,13 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """As they were added, not by the alphabet."""
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it says of the configuration names the file. Raises NewsletterError."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise error.in_file(ctx.obj.path) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,12 +120,17 @@ def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: 
     """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
     from newsletter.cli import work
 
-    config = app.config()
+    try:
+        config = app.config()
+    except ConfigError as error:
+        sys.exit(work.not_begun(error))
     if since is not None and period != "day":
         raise click.UsageError("--since and --period both say which days; give one")
+    due = resolve_day(day, config)
     first = None if since is None else resolve_day(since, config)
-    span = span_of(period, resolve_day(day, config), first, catch_up=day is None)
-    sys.exit(work.run(config, resolve_day(day, config), span=span, dry_run=dry_run))
+    if first is not None and first > due:
+        raise click.UsageError(f"--since {first} is after {due}, the day of the issue")
+    sys.exit(work.run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run))
 
 
 @cli.command(short_help="Go on with what is still owed.")
@@ -311,10 +324,10 @@ def bounces(app: App, show: bool, files: tuple[Path, ...]) -> None:
 
 @cli.command(short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
-@click.option("--at", "at", default="07:00", show_default=True, help="When, as HH:MM in the config's time zone.")
+@click.option("--at", type=TIME_OF_DAY, default="07:00", show_default=True, help="When, in the config's time zone.")
 @click.option("--install", is_flag=True, help="Install it for this user instead of printing it.")
 @click.pass_obj
-def schedule(app: App, kind: str, at: str, install: bool) -> None:
+def schedule(app: App, kind: str, at: time, install: bool) -> None:
     """Print crontab lines, or systemd units, that run the newsletter daily."""
     from newsletter.cli import start
 

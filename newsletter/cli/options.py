@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -39,6 +39,25 @@ class Day(click.ParamType[Clock]):
 
 
 DAY = Day()
+
+
+class TimeOfDay(click.ParamType[time]):
+    """HH:MM, of a clock of 24 hours."""
+
+    name = "HH:MM"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> time:
+        """Take a time as the user wrote it."""
+        if isinstance(value, time):
+            return value
+        hour, _, minute = str(value).partition(":")
+        try:
+            return time(int(hour), int(minute))
+        except ValueError:
+            self.fail(f"{value!r} is not a time of day; write HH:MM, such as 07:00", param, ctx)
+
+
+TIME_OF_DAY = TimeOfDay()
 
 
 def resolve_day(asked: Clock | None, config: Config) -> date:

@@ -58,18 +58,14 @@ def demo(output: Path) -> int:
     return done.report.exit
 
 
-def schedule(path: Path, config: Config, kind: str, at: str, *, install: bool) -> Iterator[str]:
+def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) -> Iterator[str]:
     """The lines to print: the schedule, or with `install` what was installed."""
     from newsletter import schedule as schedules
 
-    try:
-        when = time.fromisoformat(at)
-    except ValueError as error:
-        raise NewsletterError(f"--at {at}: expected HH:MM, such as 07:00") from error
     mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
     roots = os.geteuid() == 0 or (kind == "systemd" and not install)  # what is printed is for /etc/systemd/system
     user = schedules.owner(path) if roots else None
-    job = schedules.Job(_command(), path.resolve(), when, config.timezone, bounces=mailbox, user=user)
+    job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, user=user)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
         if install:

@@ -15,7 +15,7 @@ import click
 from newsletter import pipeline
 from newsletter.cli.show import watching
 from newsletter.config import Config
-from newsletter.errors import NewsletterError
+from newsletter.errors import ConfigError, NewsletterError
 from newsletter.lint import Level
 from newsletter.model import FrozenIssue, Report, Span, Verdict
 from newsletter.store import Store
@@ -68,6 +68,13 @@ def run(config: Config, day: date, *, span: Span, dry_run: bool) -> int:
     return _reported(config, act, day)
 
 
+def not_begun(error: ConfigError) -> int:
+    """The verdict of a run that could not read its configuration; prints it and returns the exit code."""
+    report = Report(Verdict.FAILED, str(error), exit_code=error.exit_code)
+    _print(report, quiet=False)
+    return report.exit
+
+
 def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:
     """Go on with what is owed. Silent when nothing is, unless a person watches: cron calls it every 15 minutes."""
     return _reported(
@@ -89,12 +96,12 @@ def _reported(
     started = datetime.now(UTC)
     try:
         with Store.open(config.store) as store:
-            report = _attempt(lambda: _watched(act, store), day)
+            report = _attempt(lambda: _watched(act, store), config, day)
             if not (quiet and report.verdict is Verdict.ALREADY_SENT):
                 store.record_run(report, started)
                 _alert(config, store, report)
     except NewsletterError as error:
-        report = _failed(error, day)
+        report = _failed(error, config.path, day)
     _print(report, quiet=quiet)
     return report.exit
 
@@ -118,14 +125,17 @@ def _watched(act: Callable[[Store, World], Report], store: Store) -> Report:
         return act(store, world)
 
 
-def _attempt(act: Callable[[], Report], day: date | None) -> Report:
+def _attempt(act: Callable[[], Report], config: Config, day: date | None) -> Report:
     try:
         return act()
     except NewsletterError as error:
-        return _failed(error, day)
+        return _failed(error, config.path, day)
 
 
-def _failed(error: NewsletterError, day: date | None) -> Report:
+def _failed(error: NewsletterError, path: Path, day: date | None) -> Report:
+    """The verdict on an error; `path` is the config file."""
+    if isinstance(error, ConfigError):
+        error = error.in_file(path)
     return Report(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
 
 

@@ -14,7 +14,7 @@ from newsletter.feed.dates import iso_date
 from newsletter.feed.entry import Unusable, dig, mappings, read_each
 from newsletter.feed.identity import Identity, arxiv_id
 from newsletter.feed.text import ABSTRACT, AUTHORS, KEYWORDS, NAME, plain, plain_each
-from newsletter.feed.urls import https_url, web_url
+from newsletter.feed.urls import web_url
 from newsletter.feed.votes import HUGGING_FACE, Votes, tally
 from newsletter.model import Paper, ParsedFeed
 
@@ -67,7 +67,6 @@ def _paper(item: object, votes: Votes, source: str) -> Paper:
         code_stars=tally(paper.get("githubStars")),
         project_url=web_url(paper.get("projectPage")),
         discussion_url=f"{page}#community" if page else None,
-        thumbnail_url=https_url(item.get("thumbnail")),
         summary=plain(paper.get("ai_summary"), ABSTRACT) or None,
         keywords=plain_each(paper.get("ai_keywords"), KEYWORDS),
         source=source,

@@ -10,7 +10,7 @@ from newsletter.feed.description import Description
 from newsletter.feed.entry import Unusable, dig, mappings, read_each
 from newsletter.feed.identity import identify
 from newsletter.feed.text import AUTHORS, KEYWORDS, NAME, TITLE, headline, plain, plain_each
-from newsletter.feed.urls import https_url, site, web_url
+from newsletter.feed.urls import site, web_url
 from newsletter.feed.votes import Votes
 from newsletter.model import Paper, ParsedFeed
 
@@ -53,7 +53,6 @@ def _paper(item: object, votes: Votes, source: str) -> Paper:
         arxiv_url=identity.arxiv_url,
         pdf_url=identity.pdf_url,
         discussion_url=description.discussion_url,
-        thumbnail_url=https_url(item.get("image")),
         keywords=plain_each(item.get("tags"), KEYWORDS),
         source=source,
     )

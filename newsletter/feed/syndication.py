@@ -20,7 +20,7 @@ from newsletter.feed.description import Description
 from newsletter.feed.entry import NotAFeed, Unusable, mappings, read_each
 from newsletter.feed.identity import identify
 from newsletter.feed.text import AUTHORS, KEYWORDS, NAME, TITLE, headline, lines, plain, plain_each, strip_tags
-from newsletter.feed.urls import https_url, public_part, site, web_url
+from newsletter.feed.urls import public_part, site, web_url
 from newsletter.feed.votes import ELEMENTS, Votes, tally
 from newsletter.model import Paper, ParsedFeed
 
@@ -150,7 +150,6 @@ def _paper(entry: Any, votes: Votes, source: str) -> Paper:
         arxiv_url=identity.arxiv_url,
         pdf_url=identity.pdf_url,
         discussion_url=web_url(entry.get("comments")) or description.discussion_url,
-        thumbnail_url=_thumbnail(entry),
         keywords=_keywords(entry),
         source=source,
     )
@@ -200,9 +199,3 @@ def _published(entry: Any) -> date | None:
         if isinstance(moment, struct_time):
             return date(moment.tm_year, moment.tm_mon, moment.tm_mday)
     return None
-
-
-def _thumbnail(entry: Any) -> str | None:
-    """Media RSS's thumbnail. An <img> in a description is left alone: many only count readers."""
-    found = (https_url(image.get("url")) for image in mappings(entry.get("media_thumbnail"), 3))
-    return next((url for url in found if url), None)

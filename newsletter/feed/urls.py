@@ -31,12 +31,6 @@ def web_url(value: object) -> str | None:
     return url if parts.scheme in ("http", "https") and host and "@" not in parts.netloc else None
 
 
-def https_url(value: object) -> str | None:
-    """As `web_url`, https only: images in a mail that came over TLS."""
-    url = web_url(value)
-    return url if url is not None and url.startswith("https:") else None
-
-
 def ascii_host(host: str) -> str:
     """`host` in lower case, as A-labels (RFC 5890), IPv6 in brackets; empty if it is no host. Raises ValueError."""
     if ":" in host:

@@ -49,7 +49,7 @@ class Store(Subscribers, Signups, Erasure, History, Issues, Ledger, Reports, Run
         A new SQLite file is for its owner only, since it holds the readers' addresses. `busy_timeout` is in seconds.
         With `veil` the store recognises addresses that it has forgotten; what would take one in raises StoreError
         without, once there is any.
-        Raises StoreError, and StoreBusy when another process keeps the database locked.
+        Raises StoreError, StoreBusy when another process keeps the database locked, and ConfigError for a wrong `url`.
         """
         database = Database(url, busy_timeout)
         try:

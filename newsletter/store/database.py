@@ -1,6 +1,6 @@
 """One database, SQLite or PostgreSQL: how it is opened, and the two kinds of transaction everything else is made of.
 
-Every failure leaves here as a StoreError; no caller meets SQLAlchemy's.
+Every failure leaves here as a StoreError, or as a ConfigError when the URL is wrong; no caller meets SQLAlchemy's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from newsletter.errors import StoreError
+from newsletter.errors import ConfigError, StoreError
 from newsletter.store import failures
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Database:
     """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` tells it to the operator."""
 
     def __init__(self, url: str, busy_timeout: float) -> None:
-        """`busy_timeout` in seconds: how long to wait for another process's lock. Raises StoreError."""
+        """`busy_timeout` in seconds: how long to wait for another process's lock. Raises StoreError, ConfigError."""
         parsed = _parse(url)
         self.file = _file(parsed) if parsed.get_backend_name() == "sqlite" else None
         self.name = str(self.file or parsed.render_as_string(hide_password=True))
@@ -236,22 +236,27 @@ class Part:
 # --- opening ---------------------------------------------------------------------------------------------------------
 
 
+def _wrong(message: str) -> ConfigError:
+    """The key `store` is wrong, or asks for what is not there: trying again will not help."""
+    return ConfigError(message, key="store")
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except SQLAlchemyError as error:
-        raise StoreError("store: not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
+        raise _wrong("not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise StoreError(f"store: {parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+        raise _wrong(f"{parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
     return parsed
 
 
 def _file(url: URL) -> Path:
     """SQLite's file, symbolic links followed, so that two names of one file have one lock."""
     if not url.database or url.database == ":memory:":
-        raise StoreError("store: a database in memory forgets who got their copy; expected sqlite:///FILE")
+        raise _wrong("a database in memory forgets who got their copy; expected sqlite:///FILE")
     return Path(url.database).resolve()
 
 
@@ -268,7 +273,7 @@ def _create(path: Path) -> None:
     except FileExistsError:
         return  # another process was quicker
     except FileNotFoundError as error:
-        raise StoreError(f"{path}: the folder {path.parent} does not exist; create it first") from error
+        raise _wrong(f"the folder {path.parent} does not exist; create it first") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
 
@@ -370,9 +375,9 @@ def _postgresql(url: URL, busy_timeout: float) -> Engine:
     try:
         engine = create_engine(url, paramstyle="format")  # by position, as SQLite's
     except ModuleNotFoundError as error:
-        raise StoreError("store: PostgreSQL needs psycopg; install the package with its extra [postgres]") from error
+        raise _wrong("PostgreSQL needs psycopg; install the package with its extra [postgres]") from error
     except SQLAlchemyError as error:
-        raise StoreError(f"store: {failures.translate(error, url.render_as_string())}") from error
+        raise _wrong(str(failures.translate(error, url.render_as_string()))) from error
 
     def prepare(connection: Any, record: object) -> None:
         connection.execute(f"SET lock_timeout = {round(busy_timeout * 1000)}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from newsletter.config import SmtpConfig
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
-from newsletter.transport.session import one_line
+from newsletter.words import one_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Final
 
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
+from newsletter.words import one_line
 
 
 class Stage(StrEnum):
@@ -53,7 +54,6 @@ _GOOD: Final[dict[Stage, frozenset[int]]] = {
 _POLICY: Final = re.compile(r"5\d\d 5\.7\.\d+")
 
 _CLOSING: Final = 421  # RFC 5321 section 3.8: said at any stage, nothing was taken
-_LONGEST_REPLY: Final = 500  # characters kept of a server's words
 _LONGEST_LINE: Final = 65_536  # bytes without a line end: then it is no SMTP server
 _MOST_LINES: Final = 1_000  # of one reply
 _END: Final = b".\r\n"
@@ -318,13 +318,3 @@ def _kind(code: int, said: str) -> OutcomeKind:
     if code < 500:
         return OutcomeKind.DEFERRED
     return OutcomeKind.BLOCKED if _POLICY.match(said) else OutcomeKind.REFUSED
-
-
-def one_line(said: BaseException | str | bytes) -> str:
-    """A server's words, or an error's, as one short line."""
-    if isinstance(said, OSError) and said.strerror:
-        said = said.strerror
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    if text.isascii() and text.isprintable() and "  " not in text and len(text) <= _LONGEST_REPLY:
-        return text.strip()  # nearly every one
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())[:_LONGEST_REPLY]
