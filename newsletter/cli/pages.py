@@ -60,7 +60,7 @@ def _server(app: Any, config: Config, host: str, port: int) -> Any:
             url_prefix=urlsplit(config.publication.base_url or "").path,
         )
     except ValueError as error:  # all that waitress says of a name that cannot be looked up
-        raise ConfigError(f"{host} is no address or name of this machine", key="--host") from error
+        raise click.UsageError(f"--host: {host} is no address or name of this machine") from error
     except OSError as error:
         raise NewsletterError(f"port {port} of {host} cannot be used: {error.strerror}") from error
 
