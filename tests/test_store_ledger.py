@@ -260,6 +260,16 @@ def test_who_did_not_get_a_copy_is_shown_with_the_server_s_words(scene: Scene) -
         Refusal("lise@example.org", State.UNCERTAIN, None, "connection lost"),
         Refusal("mary@example.org", State.REFUSED, None, "needs SMTPUTF8"),
     ]
+    scene.issue("nora")
+    scene.clock.move(hours=25)
+    scene.store.expire()
+    assert [(row.address[:4], row.state) for row in scene.store.refusals(issue.id)] == [
+        ("emmy", State.REFUSED),
+        ("kurt", State.EXPIRED),
+        ("lise", State.EXPIRED),
+        ("mary", State.REFUSED),
+    ]
+    assert not list(scene.store.refusals(issue.id + 1))  # nobody was tried
 
 
 # --- crashes and other processes -------------------------------------------------------------------------------------

@@ -43,8 +43,12 @@ _SOURCES: Final[Mapping[State, frozenset[State]]] = {
     to: frozenset(source for source, targets in TRANSITIONS.items() if to in targets) for to in State
 }
 
-# What `status` shows besides the counts: who did not get their copy, or may not have.
-_NOT_ACCEPTED: Final = (State.REFUSED, State.DEFERRED, State.UNCERTAIN)
+# What `status` shows besides the counts: who did not get their copy, or may not have. A copy that expired is among them
+# when a server had its say on it: one that was never tried says nothing of its reader.
+_NOT_ACCEPTED: Final = or_(
+    _ROW.state.in_((State.REFUSED, State.DEFERRED, State.UNCERTAIN)),
+    and_(_ROW.state == State.EXPIRED, _ROW.reply_text.is_not(None)),
+)
 
 # Copies that may be claimed as far as their issue and the time are concerned.
 _DUE: Final = (
@@ -303,9 +307,12 @@ class Ledger(Part):
             return connection.execute(query).scalar()
 
     def refusals(self, issue_id: int) -> Iterator[Refusal]:
-        """The copies that are refused, deferred or uncertain, with the server's words; memory stays flat."""
+        """The copies that are refused, deferred, uncertain or expired after a try, with the server's words.
+
+        Memory stays flat.
+        """
         query = select(_ROW.id, _ROW.address, _ROW.state, _ROW.reply_code, _ROW.reply_text)
-        rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _ROW.state.in_(_NOT_ACCEPTED)))
+        rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _NOT_ACCEPTED))
         return (Refusal(row.address, row.state, row.reply_code, row.reply_text or "") for row in rows)
 
 
