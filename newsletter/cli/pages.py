@@ -27,7 +27,7 @@ _STOP_WITHIN: Final = 10.0  # seconds for a mail that is under way
 def serve(config: Config, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
-    Raises NewsletterError when the port is taken, ConfigError without `base_url` or when `host` is no address.
+    Raises NewsletterError when the port is taken, ConfigError without `base_url`, UsageError when `host` is no address.
     """
     if config.publication.base_url is None:
         raise ConfigError("base_url is missing: set it to the address at which readers reach these pages")
