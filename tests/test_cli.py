@@ -443,9 +443,27 @@ def test_import_takes_the_good_rows_and_names_the_bad_ones(site: Site) -> None:
     path.write_text("email,name\nada@example.org,Ada\nb@@example.org,B\nADA@example.org,\nkurt@example.org,\n", "utf-8")
     done = site("subscribers", "import", str(path))
     assert done.code == 0
-    assert "line 3: 'b@@example.org' is not an address" in done.err
+    assert f"refused: {path}, line 3: 'b@@example.org' is not an address" in done.err
     assert done.out == "2 added, 1 subscribed already, 0 have left and stay out, 1 refused\n"
     assert site("subscribers", "list").out == "ada@example.org\nkurt@example.org\n"
+
+
+def test_an_import_that_can_take_nobody_fails(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_text("email\nb@@example.org\nx\n", "utf-8")
+    done = site("subscribers", "import", str(path))
+    assert (done.code, done.out) == (1, "0 added, 0 subscribed already, 0 have left and stay out, 2 refused\n")
+    path.write_text("email\n", "utf-8")
+    assert site("subscribers", "import", str(path)).code == 0
+
+
+def test_of_a_list_with_an_open_quote_nothing_is_imported(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_text('email,name\nada@example.org,Ada\nemmy@example.org,"Emmy\nkurt@example.org,Kurt\n', "utf-8")
+    done = site("subscribers", "import", str(path))
+    said = 'not CSV: unexpected end of data; look for a " that is not closed; nothing was imported'
+    assert (done.code, done.out, done.err) == (1, "", f"newsletter: {path}, line 3: {said}\n")
+    assert site("subscribers", "list").out == ""
 
 
 def test_an_import_brings_nobody_back_who_left(site: Site) -> None:

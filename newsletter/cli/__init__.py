@@ -228,7 +228,7 @@ def subscribers_import(app: App, file: Any, consent: str | None) -> None:
     """Take subscribers from FILE (- for standard input): CSV with a column `email`, or one address per line.
 
     The other columns of an export are read too. A row that cannot be taken is refused with its line number and the
-    others are taken. Nobody comes back who left, is suppressed or forgotten.
+    others are taken; when none can be, it fails. Nobody comes back who left, is suppressed or forgotten.
     """
     from newsletter.cli import people
 

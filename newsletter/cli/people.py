@@ -142,15 +142,18 @@ def _today() -> date:
 
 
 def take(config: Config, stream: TextIO, consent: str | None) -> int:
-    """Import a list; prints what became of its rows, and each refused row with its line."""
-    source = "standard input" if stream.name == "<stdin>" else Path(stream.name).name
-    note = consent or f"imported on {_today()} from {source}"
+    """Import a list; prints what became of its rows, and each refused row with its line; 1 when none could be taken.
+
+    Raises NewsletterError when the file cannot be read as a list.
+    """
+    source = "standard input" if stream.name == "<stdin>" else stream.name
+    note = consent or f"imported on {_today()} from {Path(source).name}"
     refused: list[str] = []
 
     def good() -> Iterator[NewReader]:
         for row in roster.read(stream, note):
             if row.reader is None:
-                refused.append(f"line {row.line}: {row.problem}")
+                refused.append(f"{source}, line {row.line}: {row.problem}")
             else:
                 yield row.reader
 
@@ -158,11 +161,13 @@ def take(config: Config, stream: TextIO, consent: str | None) -> int:
         with _store(config) as store:
             counts = store.merge(good())
     except UnicodeDecodeError as error:
-        raise NewsletterError(f"{stream.name} is not UTF-8 text; nothing was imported") from error
+        raise NewsletterError(f"{source} is not UTF-8 text; nothing was imported") from error
+    except AddressError as error:
+        raise NewsletterError(f"{source}, {error}; nothing was imported") from error
     for problem in refused:
         click.echo(f"refused: {problem}", err=True)
     click.echo(_summary(counts, len(refused)))
-    return 0
+    return int(bool(refused) and not counts.total())
 
 
 def _summary(counts: Counter[Added], refused: int) -> str:
