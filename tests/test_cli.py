@@ -480,7 +480,8 @@ def test_an_import_brings_nobody_back_who_left(site: Site) -> None:
 def test_an_export_is_an_import(site: Site) -> None:
     site("subscribers", "add", "ada@example.org", "kurt@example.org")
     path = site.folder / "out.csv"
-    site("subscribers", "export", str(path))
+    assert site("subscribers", "export", str(path)).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     site("subscribers", "remove", "ada@example.org")
     (site.folder / "newsletter.db").unlink()
     assert "2 added" in site("subscribers", "import", str(path)).out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -178,7 +180,16 @@ def _summary(counts: Counter[Added], refused: int) -> str:
     )
 
 
-def export(config: Config, stream: TextIO) -> None:
-    """Write everyone as CSV, but those who are forgotten."""
+def export(config: Config, path: Path) -> None:
+    """Write everyone as CSV, but those who are forgotten, to `path`; ``-`` is standard output."""
     with _store(config) as store:
-        roster.write(stream, store.subscribers())
+        if path == Path("-"):
+            roster.write(sys.stdout, store.subscribers())
+        else:
+            with open(path, "w", encoding="utf-8", opener=_private) as stream:
+                roster.write(stream, store.subscribers())
+
+
+def _private(path: str, flags: int) -> int:
+    """Open it; what is made by this only its owner may read, as the store itself."""
+    return os.open(path, flags, 0o600)
