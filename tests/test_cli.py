@@ -275,6 +275,37 @@ def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: S
     assert "uncertain: ada@example.org" in site("status").out
 
 
+def test_send_says_nothing_to_cron_while_the_copies_that_were_put_off_are_not_due(
+    site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    inbox.refuse["ada@example.org"] = "451 4.7.1 greylisted, try again"
+    done = site("run", "--date", DAY)
+    when = r"the next try is due at \d{4}-\d\d-\d\d \d\d:\d\d UTC"
+    said = f"verdict: still-owed - 1 accepted, 1 deferred; {when}; run `newsletter send` to go on"
+    assert re.fullmatch(said, done.last)
+    assert "1 deferred" in done.err
+    for _ in range(12):
+        done = site("send")
+        assert (done.code, done.out, done.err) == (75, "", "")
+    assert [run["verdict"] for run in json.loads(site("status", "--json").out)["runs"]] == ["still-owed"]
+    monkeypatch.setattr("newsletter.cli.work.sys.stdout.isatty", lambda: True)
+    done = site("send")
+    assert done.code == 75
+    assert re.fullmatch(said, done.last)
+
+
+def test_send_says_so_when_a_copy_that_was_due_is_put_off_again(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    inbox.refuse["ada@example.org"] = "451 4.7.1 greylisted, try again"
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store, store._db.write() as connection:
+        connection.exec_driver_sql("UPDATE deliveries SET not_before = '2026-01-01 00:00:00.000000'")
+    done = site("send")
+    assert (done.code, "1 deferred" in done.err) == (75, True)
+    assert len(json.loads(site("status", "--json").out)["runs"]) == 2
+
+
 def test_send_says_nothing_to_cron_when_nothing_is_owed(site: Site) -> None:
     done = site("send")
     assert (done.code, done.out, done.err) == (0, "", "")
