@@ -64,6 +64,7 @@ class Site:
         self.feed = folder / f"papers-{DAY}.json"
         self.papers(entry(1, 5), entry(2, 50), entry(3, 7))
         (folder / "key").write_text("a long secret for the links", "utf-8")
+        (folder / "key").chmod(0o600)
         self.configure()
 
     def papers(self, *entries: object) -> None:

@@ -41,7 +41,7 @@ ADA, EMMY = "ada@example.net", "emmy@example.net"
 ACTIVE, SUPPRESSED = SubscriberStatus.ACTIVE, SubscriberStatus.SUPPRESSED
 
 
-def configured(folder: Path, more: str = "", secret: str = "a secret") -> Config:
+def configured(folder: Path, more: str = "", secret: str = "a secret of this test") -> Config:
     path = folder / "config.yaml"
     path.write_text(
         "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"
@@ -184,7 +184,9 @@ def test_a_copy_that_was_forwarded_counts_for_the_reader_it_was_sent_to(scene: S
 
 def test_old_secrets_are_good(scene: Scene) -> None:
     reverse_path, copy = scene.copy(scene.issue(verp=True), ADA)
-    scene.config = configured(scene.folder, "old_secrets:\n  - a secret\n", secret="the next")
+    scene.config = configured(
+        scene.folder, "old_secrets:\n  - a secret of this test\n", secret="the next one of this test"
+    )
     scene.arrives(report(without(copy, "List-Unsubscribe")))
     assert scene.collect().unverified == 0
     assert scene.links.returned(reverse_path) is not None
