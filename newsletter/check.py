@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.utils import parseaddr
 from functools import partial
 
-from newsletter import pipeline, prepare
-from newsletter.config import Config, SmtpConfig
+from newsletter import pipeline, prepare, resources
+from newsletter.config import Config, SmtpConfig, load
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.issue import compose
 from newsletter.lint import Level, lint
 from newsletter.mailbox import open_mailbox
-from newsletter.model import SubscriberStatus
+from newsletter.model import Publication, SubscriberStatus
 from newsletter.store import Store
 from newsletter.transport import connect, name
 from newsletter.world import World
@@ -30,6 +32,7 @@ class Finding:
 def examine(config: Config) -> Iterator[Finding]:
     """Try one thing after the other; an error is a finding and stops nothing."""
     yield from (Finding("config", warning, 1) for warning in config.warnings)
+    yield from _examples(config)
     yield _tried("secret", lambda: _secret(config))
     yield _tried("store", lambda: _store(config))
     yield _tried("feeds and templates", lambda: _issue(config))
@@ -47,6 +50,23 @@ def _tried(what: str, act: Callable[[], str]) -> Finding:
         return Finding(what, act())
     except NewsletterError as error:
         return Finding(what, str(error), error.exit_code)
+
+
+def _examples(config: Config) -> Iterator[Finding]:
+    """What every operator has to set himself and has not: it stands as in the config that `init` writes."""
+    mine, theirs = (_own(each.publication) for each in (config, load(resources.find("config.yaml"), {})))
+    if kept := [key for key, value in mine.items() if value == theirs[key]]:
+        verb = "is" if len(kept) == 1 else "are"
+        yield Finding("config", f"{', '.join(kept)} {verb} still the example's; edit {config.path}", os.EX_CONFIG)
+
+
+def _own(publication: Publication) -> dict[str, str | None]:
+    return {
+        "sender": parseaddr(publication.sender)[1],
+        "postal_address": publication.postal_address,
+        "base_url": publication.base_url,
+        "list_id": publication.list_id,
+    }
 
 
 def _secret(config: Config) -> str:

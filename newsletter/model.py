@@ -479,7 +479,8 @@ VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
 class Report:
     """The end of a run: its verdict, one sentence that explains it, and the ledger's counts for the issue, if any.
 
-    `exit_code` overrides the verdict's own, for an error that knows better (a wrong password is 78, not 75).
+    `exit_code` overrides the verdict's own, for an error that knows better (a wrong password is 78, not 75). A run is
+    `idle` when copies are still owed, and it did nothing for them, because none is due yet.
     """
 
     verdict: Verdict
@@ -487,6 +488,7 @@ class Report:
     day: date | None = None
     counts: Mapping[State, int] = field(default_factory=dict)
     exit_code: int | None = None
+    idle: bool = False
 
     @property
     def exit(self) -> int:

@@ -165,6 +165,7 @@ class _Sending:
     links: Links
     answered: int = 0
     full_until: datetime | None = None  # UTC: every server has used up its day until then
+    next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
 
     def issues(self, issues: Sequence[FrozenIssue]) -> NewsletterError | None:
         """Send what is owed of each; one that is paused holds up no other. Returns the reason when not all was done.
@@ -261,6 +262,7 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     store = sending.store
     issues = [issue for issue in store.unfinished() if only is None or issue.rendered.day == only]
     failure = sending.issues(issues)
+    sending.next_due = min(filter(None, (store.next_due(issue.id) for issue in issues)), default=None)
     asked = store.issue(day) if day is not None else None
     shown = {issue.id for issue in (*issues, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
@@ -276,9 +278,9 @@ def _report(
         said = f"{failure}; {count(_owed(counts), 'copy', 'copies')} still owed"
         return Report(verdict, said, day, counts, exit_code=failure.exit_code)
     if _owed(counts):
-        full = sending.full_until
-        wait = f"; smtp.per_day is used up until {full:%Y-%m-%d %H:%M} UTC" if full else ""
-        return Report(Verdict.STILL_OWED, f"{describe(counts)}{wait}; run `newsletter send` to go on", day, counts)
+        wait = _wait(counts, sending)
+        said = "; ".join((describe(counts), *([wait] if wait else []), "run `newsletter send` to go on"))
+        return Report(Verdict.STILL_OWED, said, day, counts, idle=bool(wait) and not sending.answered)
     if counts.get(State.EXPIRED) and not counts.get(State.ACCEPTED):
         return Report(Verdict.TOO_LATE, f"{describe(counts)}: too old to be news (issue.lifetime)", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
@@ -290,6 +292,16 @@ def _report(
     if fresh or sending.answered:
         return Report(Verdict.NEW_ISSUE, describe(counts), day, counts)
     return Report(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
+
+
+def _wait(counts: Mapping[State, int], sending: _Sending) -> str:
+    """Until when nothing can be done for the copies that are owed, and why; empty when they could go now."""
+    if (full := sending.full_until) is not None:
+        return f"smtp.per_day is used up until {full:%Y-%m-%d %H:%M} UTC"
+    due = sending.next_due
+    if due is None or due <= sending.world.now() or _owed(counts) != counts[State.DEFERRED]:
+        return ""
+    return f"the next try is due at {due:%Y-%m-%d %H:%M} UTC"
 
 
 def describe(counts: Mapping[State, int]) -> str:

@@ -3,7 +3,8 @@
     mailbox.mails -> bounces.parse -> tie -> Store.record_report -> mailbox.file
 
 Nothing is done to a reader unless the mail proves that it is about a copy of his: by the address it came to (VERP), or
-by a Message-ID or a List-Unsubscribe token in what it returns. All three are signed, so a forged report removes nobody.
+by a Message-ID or a List-Unsubscribe token in what it returns or answers. All three are signed, so a forged report
+removes nobody.
 """
 
 from __future__ import annotations
@@ -102,7 +103,15 @@ def _report(digest: str, returned: Returned, about: Tie | None) -> NewReport:
 
 
 def tie(returned: Returned, links: Links, store: Store) -> Tie | None:
-    """The copy that the mail is about, if anything in it proves one."""
+    """The copy that the mail is about, if anything in it proves one.
+
+    Who leaves does so now, whatever the age of the copy that he answers; so that has no day.
+    """
+    found = _proven(returned, links, store)
+    return Tie(found.ref) if found is not None and returned.kind is ReportKind.UNSUBSCRIBE else found
+
+
+def _proven(returned: Returned, links: Links, store: Store) -> Tie | None:
     for recipient in returned.ties.recipients:
         if (found := links.returned(recipient)) is not None:
             return Tie(found[1], found[0])

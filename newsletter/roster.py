@@ -60,21 +60,32 @@ def read(stream: TextIO, consent: str = "") -> Iterator[Row]:
 
     Raises AddressError when a header names no address column, or the file is no CSV.
     """
-    reader = csv.reader(stream)
     names: dict[str, int] | None = None
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
+    for line, cells in _filled(stream):
+        if names is None:
+            names, is_header = _header(line, cells)
+            if is_header:
                 continue
-            if names is None:
-                names, is_header = _header(cells)
-                if is_header:
-                    continue
-            values = {name: _text(cells[at]) for name, at in names.items() if at < len(cells)}
-            yield _row(reader.line_num, values, consent)
+        values = {name: _text(cells[at]) for name, at in names.items() if at < len(cells)}
+        yield _row(line, values, consent)
+
+
+def _filled(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the line it ends on.
+
+    Strict (RFC 4180): a quote that is left open would take in all that follows as one cell, and say nothing.
+    """
+    reader = csv.reader(stream, strict=True)
+    begins = 1
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield reader.line_num, cells
+            begins = reader.line_num + 1
     except csv.Error as error:
-        raise AddressError(f"line {reader.line_num}: not CSV: {error}") from error
+        said = f'line {begins}: not CSV: {error}; look for a " that is not closed'
+        raise AddressError(said) from error
 
 
 def write(stream: TextIO, subscribers: Iterable[Subscriber]) -> int:
@@ -98,7 +109,7 @@ def write(stream: TextIO, subscribers: Iterable[Subscriber]) -> int:
     return number
 
 
-def _header(cells: list[str]) -> tuple[dict[str, int], bool]:
+def _header(line: int, cells: list[str]) -> tuple[dict[str, int], bool]:
     """Where each column that we know stands, "email" among them, and whether this first row is a header."""
     names = [cell.lstrip("\ufeff").casefold() for cell in cells]
     for heading in _HEADINGS:
@@ -109,7 +120,8 @@ def _header(cells: list[str]) -> tuple[dict[str, int], bool]:
     for index, cell in enumerate(cells):
         if "@" in cell:
             return {"email": index}, False
-    raise AddressError(f"line 1: no column is named email (found: {', '.join(cells)})")
+    hint = "; columns are separated by commas" if re.search(r"[;\t|]", cells[0]) else ""
+    raise AddressError(f"line {line}: no column is named email (found: {', '.join(cells)}){hint}")
 
 
 def _row(line: int, values: Mapping[str, str], consent: str) -> Row:

@@ -123,8 +123,9 @@ class Site:
     def __init__(self, folder: Path) -> None:
         path = folder / "config.yaml"
         path.write_text(
-            "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\nsecret: a secret\n"
-            f"list_id: {PUBLICATION.list_id}\nbase_url: {PUBLICATION.base_url}\nfeeds:\n  - url: x.json\n",
+            "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"
+            f"secret: a secret of this test\nlist_id: {PUBLICATION.list_id}\nbase_url: {PUBLICATION.base_url}\n"
+            "feeds:\n  - url: x.json\n",
             "utf-8",
         )
         path.chmod(0o600)
@@ -163,7 +164,7 @@ def test_an_issue_is_served_where_the_mail_says(site: Site, path: str) -> None:
     reader = site.store.find("ada@example.org")
     assert reader is not None
     assert reader.address not in answer.text
-    assert Links("a secret", PUBLICATION).unsubscribe(reader.ref)[0] not in answer.text
+    assert Links("a secret of this test", PUBLICATION).unsubscribe(reader.ref)[0] not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/archive/", "/archive/2026-11-24", "/feed.atom"])

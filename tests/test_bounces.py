@@ -109,6 +109,32 @@ def test_only_a_token_that_stands_for_itself_unsubscribes() -> None:
     assert parse(quoted.encode()).ties.tokens == ()
 
 
+@pytest.mark.parametrize(
+    ("subject", "text", "leaves"),
+    [
+        ("Re: Papers", "unsubscribe", True),
+        ("Re: Papers", "\n\n \u201cUnsubscribe\u201d!\nAda", True),
+        ("Re: Fwd: Unsubscribe", "x", True),
+        ("Re: Papers", "I like it.\nunsubscribe", False),
+        ("Re: Papers", "unsubscribe me never", False),
+        ("Re: Papers", "> unsubscribe", False),
+        ("Re: how to unsubscribe", "x", False),
+    ],
+)
+def test_only_the_word_alone_at_the_beginning_is_a_wish_to_leave(subject: str, text: str, leaves: bool) -> None:
+    found = parse(f"From: Ada <ada@example.net>\nSubject: {subject}\n\n{text}\n".encode())
+    assert found.kind is (ReportKind.UNSUBSCRIBE if leaves else OTHER)
+
+
+def test_the_copy_that_is_answered_is_taken_from_the_headers_only() -> None:
+    head = "From: Ada <ada@example.net>\nSubject: Re: Papers\n"
+    first, second = f"20261124.{'a' * 32}", f"20261123.{'b' * 32}"
+    answers = f"In-Reply-To: <{first}@news.example.org>\nReferences: <{second}@news.example.org>\n"
+    ties = parse(f"{head}{answers}\nunsubscribe\n".encode()).ties
+    assert (ties.message_ids, ties.addresses, ties.recipients) == ((first, second), ("ada@example.net",), ())
+    assert parse(f"{head}\nunsubscribe\n\n{answers}".encode()).ties.message_ids == ()
+
+
 def test_a_person_who_answers_a_digest_about_bounces_has_not_bounced() -> None:
     answer = (
         "From: Ada <ada@example.net>\nTo: bounces@news.example.org\nSubject: Re: Undeliverable promises\n\n"

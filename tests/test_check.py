@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from newsletter import dkim
 from newsletter.check import Finding, examine
+from newsletter.cli import start
 from newsletter.config import Config, DkimConfig, SmtpConfig, load
 from tests.smtpd import Script, Smtpd, smtpd
 
@@ -18,8 +19,8 @@ from tests.smtpd import Script, Smtpd, smtpd
 def config(folder: Path, server: Smtpd) -> Config:
     (folder / "papers.json").write_text('[{"paper": {"id": "2611.00001", "title": "A paper", "upvotes": 3}}]', "utf-8")
     (folder / "config.yaml").write_text(
-        "sender: digest@news.example.org\npostal_address: 1 Example Street\nlist_id: papers.news.example.org\n"
-        "base_url: https://news.example.org\nsecret: a secret of this test\nfeeds:\n  - url: papers.json\n"
+        "sender: digest@papers.example.net\npostal_address: 2 Some Street\nlist_id: papers.example.net\n"
+        "base_url: https://papers.example.net\nsecret: a secret of this test\nfeeds:\n  - url: papers.json\n"
         f"smtp:\n  - {{host: 127.0.0.1, port: {server.port}}}\n",
         "utf-8",
     )
@@ -38,6 +39,18 @@ def test_all_is_well_and_nothing_was_sent(tmp_path: Path) -> None:
     assert "1 papers" in findings["feeds"].words
     assert "offers 8BITMIME" in findings["smtp"].words
     assert not any(command.startswith("MAIL") for command in server.commands)
+
+
+def test_what_still_stands_as_in_the_example_is_named(tmp_path: Path) -> None:
+    init = list(start.init(tmp_path / "new"))
+    assert init
+    path = tmp_path / "new" / "config.yaml"
+    first = next(examine(load(path, {})))
+    said = f"sender, postal_address, base_url, list_id are still the example's; edit {path}"
+    assert first == Finding("config", said, 78)
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("@news.example.org", "@a.example").replace("1 Example Street", "2 A Street"), "utf-8")
+    assert next(examine(load(path, {}))).words.startswith("base_url, list_id are still the example's; ")
 
 
 @pytest.mark.parametrize(
@@ -74,10 +87,10 @@ def test_the_dns_record_of_each_key_is_printed(tmp_path: Path, kind: str) -> Non
     path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, secrecy))
     with smtpd() as server:
         words = found(replace(config(tmp_path, server), dkim=(DkimConfig("s2026", path),)))["dkim"].words
-    record = dkim.load(path, "s2026", "news.example.org").record[1]
+    record = dkim.load(path, "s2026", "papers.example.net").record[1]
     assert record.startswith(f"v=DKIM1; k={kind}; p=")
     name, strings = words.splitlines()[1].split(" IN TXT ")
-    assert name.strip() == "s2026._domainkey.news.example.org."
+    assert name.strip() == "s2026._domainkey.papers.example.net."
     assert "".join(strings.strip('"').split('" "')) == record
     assert max(map(len, strings.split('"'))) <= 255
 

@@ -65,6 +65,7 @@ class Site:
         self.feed = folder / f"papers-{DAY}.json"
         self.papers(entry(1, 5), entry(2, 50), entry(3, 7))
         (folder / "key").write_text("a long secret for the links", "utf-8")
+        (folder / "key").chmod(0o600)
         self.configure()
 
     def papers(self, *entries: object) -> None:
@@ -347,6 +348,37 @@ def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: S
     assert "uncertain: ada@example.org" in site("status").out
 
 
+def test_send_says_nothing_to_cron_while_the_copies_that_were_put_off_are_not_due(
+    site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org")
+    inbox.refuse["ada@example.org"] = "451 4.7.1 greylisted, try again"
+    done = site("run", "--date", DAY)
+    when = r"the next try is due at \d{4}-\d\d-\d\d \d\d:\d\d UTC"
+    said = f"verdict: still-owed - 1 accepted, 1 deferred; {when}; run `newsletter send` to go on"
+    assert re.fullmatch(said, done.last)
+    assert "1 deferred" in done.err
+    for _ in range(12):
+        done = site("send")
+        assert (done.code, done.out, done.err) == (75, "", "")
+    assert [run["verdict"] for run in json.loads(site("status", "--json").out)["runs"]] == ["still-owed"]
+    monkeypatch.setattr("newsletter.cli.work.sys.stdout.isatty", lambda: True)
+    done = site("send")
+    assert done.code == 75
+    assert re.fullmatch(said, done.last)
+
+
+def test_send_says_so_when_a_copy_that_was_due_is_put_off_again(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    inbox.refuse["ada@example.org"] = "451 4.7.1 greylisted, try again"
+    site("run", "--date", DAY)
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store, store._db.write() as connection:
+        connection.exec_driver_sql("UPDATE deliveries SET not_before = '2026-01-01 00:00:00.000000'")
+    done = site("send")
+    assert (done.code, "1 deferred" in done.err) == (75, True)
+    assert len(json.loads(site("status", "--json").out)["runs"]) == 2
+
+
 def test_send_says_nothing_to_cron_when_nothing_is_owed(site: Site) -> None:
     done = site("send")
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -515,9 +547,27 @@ def test_import_takes_the_good_rows_and_names_the_bad_ones(site: Site) -> None:
     path.write_text("email,name\nada@example.org,Ada\nb@@example.org,B\nADA@example.org,\nkurt@example.org,\n", "utf-8")
     done = site("subscribers", "import", str(path))
     assert done.code == 0
-    assert "line 3: 'b@@example.org' is not an address" in done.err
+    assert f"refused: {path}, line 3: 'b@@example.org' is not an address" in done.err
     assert done.out == "2 added, 1 subscribed already, 0 have left and stay out, 1 refused\n"
     assert site("subscribers", "list").out == "ada@example.org\nkurt@example.org\n"
+
+
+def test_an_import_that_can_take_nobody_fails(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_text("email\nb@@example.org\nx\n", "utf-8")
+    done = site("subscribers", "import", str(path))
+    assert (done.code, done.out) == (1, "0 added, 0 subscribed already, 0 have left and stay out, 2 refused\n")
+    path.write_text("email\n", "utf-8")
+    assert site("subscribers", "import", str(path)).code == 0
+
+
+def test_of_a_list_with_an_open_quote_nothing_is_imported(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_text('email,name\nada@example.org,Ada\nemmy@example.org,"Emmy\nkurt@example.org,Kurt\n', "utf-8")
+    done = site("subscribers", "import", str(path))
+    said = 'not CSV: unexpected end of data; look for a " that is not closed; nothing was imported'
+    assert (done.code, done.out, done.err) == (1, "", f"newsletter: {path}, line 3: {said}\n")
+    assert site("subscribers", "list").out == ""
 
 
 def test_an_import_brings_nobody_back_who_left(site: Site) -> None:
@@ -534,7 +584,8 @@ def test_an_import_brings_nobody_back_who_left(site: Site) -> None:
 def test_an_export_is_an_import(site: Site) -> None:
     site("subscribers", "add", "ada@example.org", "kurt@example.org")
     path = site.folder / "out.csv"
-    site("subscribers", "export", str(path))
+    assert site("subscribers", "export", str(path)).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     site("subscribers", "remove", "ada@example.org")
     (site.folder / "newsletter.db").unlink()
     assert "2 added" in site("subscribers", "import", str(path)).out

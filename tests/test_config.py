@@ -13,6 +13,7 @@ import yaml
 from newsletter import resources
 from newsletter.config import TABLES, Config, load
 from newsletter.errors import ConfigError
+from newsletter.links import Links, Purpose
 
 MINIMAL = """\
 sender: digest@news.example.org
@@ -157,8 +158,27 @@ def test_no_secret_at_all_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_secret_can_stand_in_a_file_beside_the_config(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("from the file\n", "utf-8")
-    assert read(tmp_path, MINIMAL + "secret_file: key\n").secret.reveal() == "from the file"
+    (tmp_path / "key").write_text("a secret from the file\n", "utf-8")
+    assert read(tmp_path, MINIMAL + "secret_file: key\n").secret.reveal() == "a secret from the file"
+
+
+@pytest.mark.parametrize("key", ["secret", "secret_file"])
+def test_a_secret_that_can_be_guessed_is_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "x").write_text("fifteen letters", "utf-8")
+    config = read(tmp_path, MINIMAL + f"{key}: x\nsmtp:\n  - username: me\n    password: x\n")
+    said = rf"config.yaml:6: {key}: the secret is too short .*; `newsletter init` makes a good one$"
+    with pytest.raises(ConfigError, match=said) as refused:
+        config.secret.reveal()
+    assert refused.value.exit_code == 78
+    assert "fifteen letters" not in str(refused.value)
+    assert config.smtp[0].password is not None
+    assert config.smtp[0].password.reveal() == "x"
+
+
+def test_a_short_secret_of_before_still_serves_old_links(tmp_path: Path) -> None:
+    config = read(tmp_path, MINIMAL + f"secret: {'y' * 16}\nold_secrets: [x]\n")
+    token = Links("x", config.publication).token(Purpose.UNSUBSCRIBE, "0" * 16)
+    assert config.links().verify(Purpose.UNSUBSCRIBE, token) == "0" * 16
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
@@ -188,6 +208,35 @@ def test_a_written_secret_that_others_may_read_is_warned_about(tmp_path: Path) -
     (warning,) = load(config.path, {}).warnings
     assert warning.startswith(f"{config.path}:6: secret can be read by others; chmod 600")
     assert "hunter2" not in warning
+
+
+def test_a_file_with_a_secret_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
+    more = (
+        "secret_file: key\nsmtp:\n  - {username: me, password_file: smtp.password}\n"
+        "dkim:\n  - {selector: s, private_key_file: dkim.pem}\n"
+        "bounces:\n  imap: {host: mail.example.org, username: me, password_file: imap.password}\n"
+    )
+    files = [tmp_path / name for name in ("key", "smtp.password", "dkim.pem", "imap.password")]
+    for file in files:
+        file.write_text("x", "utf-8")
+        file.chmod(0o600)
+    assert read(tmp_path, MINIMAL + more).warnings == ()
+    for file in files:
+        file.chmod(0o640)  # a DKIM key is often shared with a mail server by its group
+    assert read(tmp_path, MINIMAL + more).warnings == ()
+    for file in files:
+        file.chmod(0o644)
+    warnings = read(tmp_path, MINIMAL + more).warnings
+    assert [warning.partition(": ")[2] for warning in warnings] == [
+        f"{key} can be read by others; chmod 600 {file}"
+        for key, file in zip(
+            ("secret_file", "smtp.0.password_file", "dkim.0.private_key_file", "bounces.imap.password_file"),
+            files,
+            strict=True,
+        )
+    ]
+    files[0].unlink()
+    assert len(read(tmp_path, MINIMAL + more).warnings) == 3
 
 
 def test_paths_start_at_the_config_s_folder(tmp_path: Path) -> None:

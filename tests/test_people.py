@@ -169,5 +169,7 @@ def test_who_left_where_the_list_comes_from_is_taken_off_here(site: Site) -> Non
     path = csv(site, "email,status\nada@example.org,unsubscribed\nemmy@example.org,cleaned\n")
     done = site("subscribers", "import", path)
     assert done.out == "0 added, 0 subscribed already, 1 taken off, 0 have left and stay out, 1 refused\n"
-    assert done.err == "refused: line 3: status: 'cleaned' is none of pending, active, unsubscribed, suppressed\n"
+    assert (
+        done.err == f"refused: {path}, line 3: status: 'cleaned' is none of pending, active, unsubscribed, suppressed\n"
+    )
     assert site("subscribers", "list", "--all").out == "ada@example.org\tunsubscribed\n"

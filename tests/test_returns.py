@@ -41,7 +41,7 @@ ADA, EMMY = "ada@example.net", "emmy@example.net"
 ACTIVE, SUPPRESSED = SubscriberStatus.ACTIVE, SubscriberStatus.SUPPRESSED
 
 
-def configured(folder: Path, more: str = "", secret: str = "a secret") -> Config:
+def configured(folder: Path, more: str = "", secret: str = "a secret of this test") -> Config:
     path = folder / "config.yaml"
     path.write_text(
         "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"
@@ -184,7 +184,9 @@ def test_a_copy_that_was_forwarded_counts_for_the_reader_it_was_sent_to(scene: S
 
 def test_old_secrets_are_good(scene: Scene) -> None:
     reverse_path, copy = scene.copy(scene.issue(verp=True), ADA)
-    scene.config = configured(scene.folder, "old_secrets:\n  - a secret\n", secret="the next")
+    scene.config = configured(
+        scene.folder, "old_secrets:\n  - a secret of this test\n", secret="the next one of this test"
+    )
     scene.arrives(report(without(copy, "List-Unsubscribe")))
     assert scene.collect().unverified == 0
     assert scene.links.returned(reverse_path) is not None
@@ -242,6 +244,66 @@ def test_a_wish_to_leave_that_nobody_can_check_is_kept_for_the_operator(scene: S
     assert str(scene.collect()) == "2 read (2 unsubscribe), 2 unverified, 2 kept for you to look at"
     assert scene.status() is ACTIVE
     assert scene.filed("Kept") == 2
+
+
+def answer(
+    copy: bytes, *, author: str = f"Ada <{ADA}>", subject: str = "Re: Papers", text: str = "", more: str = ""
+) -> str:
+    """A reader's answer to a copy, as mail programs write it, with what it quotes as Outlook does: without a ">"."""
+    headers = message_from_bytes(copy)
+    mine = headers["Message-ID"]
+    return (
+        f"From: {author}\nTo: digest@news.example.org\nSubject: {subject}\nIn-Reply-To: {mine}\nReferences: {mine}\n"
+        f"{more}\n{text}\n\nFrom: Daily Papers <digest@news.example.org>\nSubject: Papers\n\n"
+        f"{headers.get_payload()}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [("Re: Papers", "\n  Unsubscribe.\n\nAda"), ("AW: Re: unsubscribe", "please"), ("Re[2]: UNSUBSCRIBE!", "")],
+)
+def test_a_reader_who_answers_his_copy_with_the_word_leaves(scene: Scene, subject: str, text: str) -> None:
+    copy = scene.copy(scene.issue(), ADA)[1]
+    scene.arrives(answer(copy, subject=subject, text=text))
+    assert str(scene.collect()) == "1 read (1 unsubscribe), 1 unsubscribed"
+    assert (scene.status(ADA), scene.status(EMMY)) == (SubscriberStatus.UNSUBSCRIBED, ACTIVE)
+
+
+def test_the_word_is_obeyed_whatever_the_age_of_the_copy_it_answers(scene: Scene) -> None:
+    copy = scene.copy(scene.issue(), ADA)[1]
+    scene.clock.move(days=1)
+    scene.store.unsubscribe(ADA)
+    scene.store.add(ADA)
+    scene.arrives(answer(copy, text="unsubscribe"))
+    assert str(scene.collect()) == "1 read (1 unsubscribe), 1 unsubscribed"
+
+
+def test_an_answer_from_elsewhere_or_to_nothing_of_ours_is_kept_for_the_operator(scene: Scene) -> None:
+    copy = scene.copy(scene.issue(), ADA)[1]
+    scene.arrives(answer(copy, author="Bob <bob@elsewhere.example>", text="unsubscribe"))  # it was forwarded to him
+    scene.arrives(answer(copy, author=EMMY, text="unsubscribe"))
+    forged = Links("a guess at the secret", scene.config.publication)
+    false = forged.message_id(scene.clock.now().date(), scene.reader(ADA).ref)
+    scene.arrives(f"From: {ADA}\nSubject: Re: Papers\nIn-Reply-To: {false}\n\nunsubscribe\n")
+    quoted = copy.decode().replace("\r\n", "\n")
+    scene.arrives(f"From: {ADA}\nSubject: Re: Papers\n\nunsubscribe\n\n{quoted}")  # only quoted: no header
+    assert str(scene.collect()) == "4 read (4 unsubscribe), 4 unverified, 4 kept for you to look at"
+    assert scene.status(ADA) is scene.status(EMMY) is ACTIVE
+    assert scene.filed("Kept") == 4
+
+
+@pytest.mark.parametrize(
+    "machine",
+    ["Auto-Submitted: auto-replied\n", "X-Autoreply: yes\n", "Return-Path: <>\n"],
+)
+def test_a_machine_that_answers_with_the_word_removes_nobody(scene: Scene, machine: str) -> None:
+    copy = scene.copy(scene.issue(), ADA)[1]
+    scene.arrives(answer(copy, text="unsubscribe", more=machine))
+    scene.arrives(answer(copy, text="unsubscribe", subject="Out of office: Papers"))
+    scene.arrives(answer(copy, text="I am away until Monday.\nunsubscribe"))
+    scene.collect()
+    assert scene.status() is ACTIVE
 
 
 def test_an_answering_machine_that_quotes_the_digest_removes_nobody(scene: Scene) -> None:

@@ -44,6 +44,12 @@ def test_a_header_without_an_address_column_is_refused() -> None:
         read("name,phone\nAda,1\n")
 
 
+@pytest.mark.parametrize("header", ["Email;Name", "Email\tName"])
+def test_a_header_with_other_separators_than_commas_gets_a_hint(header: str) -> None:
+    with pytest.raises(AddressError, match=r"^line 2: no column is named email .*; columns are separated by commas$"):
+        read(f"\n{header}\nada@example.org;Ada\n")
+
+
 def subscriber(address: str) -> Subscriber:
     when = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
     return Subscriber(1, "0" * 16, address, SubscriberStatus.ACTIVE, when, when)
@@ -145,6 +151,16 @@ def test_hostile_cells_do_no_harm() -> None:
 def test_what_is_no_csv_is_said_with_its_line() -> None:
     with pytest.raises(AddressError, match=r"line 2: not CSV: field larger than field limit"):
         read("email\n" + "x" * 200_000 + "\n")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["kurt@example.org,Kurt\nemmy@example.org,Emmy\n", 'kurt@example.org,"Kurt"\n'],
+    ids=["to the end", "to the next quote"],
+)
+def test_a_quote_that_is_left_open_swallows_nobody(rest: str) -> None:
+    with pytest.raises(AddressError, match=r'^line 3: not CSV: .*; look for a " that is not closed$'):
+        read(f'email,name\na@example.org,A\nada@example.org,"Ada\n{rest}')
 
 
 def test_spellings_of_one_address_are_normalised() -> None:

@@ -111,7 +111,7 @@ def test_a_link_of_another_list_or_secret_is_refused(site: Site) -> None:
 def test_old_links_work_after_the_secret_was_changed(tmp_path: Path) -> None:
     before = Site(tmp_path)
     before.store.close()
-    after = Site(tmp_path, f"old_secrets: [{SECRET}]\n", secret="a new one")
+    after = Site(tmp_path, f"old_secrets: [{SECRET}]\n", secret="a new one of this test")
     assert after.client.post(before.link).status_code == 200
     assert after.status is SubscriberStatus.UNSUBSCRIBED
     after.store.close()

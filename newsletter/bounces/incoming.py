@@ -174,6 +174,11 @@ class Incoming:
         return list(dict.fromkeys(address for _, address in getaddresses(values[:1]) if "@" in address))
 
     @cached_property
+    def authors(self) -> list[str]:
+        """The addresses that the mail says it is from."""
+        return [address for _, address in getaddresses([str(self.message.get("From", ""))]) if "@" in address]
+
+    @cached_property
     def recipients(self) -> list[str]:
         """The addresses that this mail itself was sent to."""
         names = ("To", "Delivered-To", "X-Original-To", "Envelope-To")

@@ -7,21 +7,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from newsletter.bounces.incoming import LOOSE_ADDRESS, Incoming, addresses_in, headers_of, inner, one_line
-from newsletter.bounces.prose import named_in_prose, reason, told
+from newsletter.bounces.prose import auto_reply, named_in_prose, reason, told
 from newsletter.bounces.status import CODE, exact
 from newsletter.bounces.ties import LEAVE
 from newsletter.bounces.values import Failure, Returned
-from newsletter.bounces.wording import SYSTEM
+from newsletter.bounces.wording import ANSWERED, SYSTEM
 from newsletter.model import ReportKind
 
 # --- a reader who leaves by mail (RFC 2369 section 3.2, RFC 6068) ----------------------------------------------------
 
 
+# The word alone, as a person types it: our pages ask for it in quotes.
+_WORD: Final = re.compile(r"(?i)[\s\"'“”„‘’]*unsubscribe[\s\"'“”‘’.!…]*")
+
+
 def leaving(mail: Incoming) -> Returned | None:
-    """A mail that asks what our mailto link asks. Without a token nobody can check it: the operator has to look."""
-    subject = mail.header("Subject")
-    asks = subject.lower() == "unsubscribe" or LEAVE.search(subject) or LEAVE.search(mail.notice)
+    """A mail that asks what our mailto link asks, or a person's that says so in one word, as an answer to a digest."""
+    asks = LEAVE.search(mail.header("Subject")) or LEAVE.search(mail.notice) or _says_so(mail)
     return Returned(ReportKind.UNSUBSCRIBE) if asks and not SYSTEM.search(mail.header("From")) else None
+
+
+def _says_so(mail: Incoming) -> bool:
+    """Whether the subject, but for `Re:`, or the first line is the word, and a person wrote it.
+
+    Never a later line: Outlook quotes without a ">", and our own text holds the word.
+    """
+    subject = mail.header("Subject")
+    while answered := ANSWERED.match(subject):
+        subject = subject[answered.end() :]
+    first = next((line for line in mail.notice.splitlines() if line.strip()), "")
+    if not _WORD.fullmatch(subject) and not _WORD.fullmatch(first):
+        return False
+    return not mail.from_a_system and not mail.is_structured and auto_reply(mail) is None
 
 
 # --- a complaint (RFC 5965) ------------------------------------------------------------------------------------------

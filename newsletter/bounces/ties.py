@@ -20,10 +20,16 @@ _MOST: Final = 20  # of each: a hostile mail must not make us compute for long
 def ties(mail: Incoming, kind: ReportKind) -> Ties:
     """Everything that may be ours, looked for in the whole mail, because servers return what they please.
 
-    A reader who leaves must say so with the token itself: a quoted digest holds one too, and may be another's.
+    A reader who leaves must say so with the token itself, or answer his own copy: a quoted digest holds token and
+    Message-ID too, and may be another's.
     """
     if kind is ReportKind.UNSUBSCRIBE:
-        return Ties(tokens=tuple(LEAVE.findall(f"{mail.header('Subject')}\n{mail.notice}"))[:_MOST])
+        answered = f"{mail.header('In-Reply-To')} {mail.header('References')}"  # RFC 5322 section 3.6.4
+        return Ties(
+            tokens=tuple(LEAVE.findall(f"{mail.header('Subject')}\n{mail.notice}"))[:_MOST],
+            message_ids=tuple(dict.fromkeys(_OUR_ID.findall(answered)))[:_MOST],
+            addresses=tuple(mail.authors[:_MOST]),
+        )
     text = mail.raw + "\n".join(decoded for _, decoded in mail.leaves)
     text = text.replace("=\n", "").replace("=3D", "=")  # a returned message may be quoted-printable
     return Ties(

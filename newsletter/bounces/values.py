@@ -25,7 +25,8 @@ class Ties:
     """What may tie a report to a copy of ours; nothing here is checked yet.
 
     `recipients` are the addresses that the report itself was sent to (one may carry a bounce token), `message_ids` and
-    `tokens` (of List-Unsubscribe) stand in the message it returns, `addresses` are whom that was for.
+    `tokens` (of List-Unsubscribe) stand in the message it returns, `addresses` are whom that was for. Of a reader who
+    leaves, `message_ids` are what he answers, and `addresses` what he writes from.
     """
 
     recipients: tuple[str, ...] = ()

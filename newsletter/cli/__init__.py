@@ -241,7 +241,7 @@ def subscribers_import(app: App, file: Any, consent: str | None) -> None:
     """Take subscribers from FILE (- for standard input): CSV with a column `email`, or one address per line.
 
     The other columns of an export are read too. A row that cannot be taken is refused with its line number and the
-    others are taken. Nobody comes back who left, is suppressed or forgotten.
+    others are taken; when none can be, it fails. Nobody comes back who left, is suppressed or forgotten.
     """
     from newsletter.cli import people
 
@@ -249,10 +249,13 @@ def subscribers_import(app: App, file: Any, consent: str | None) -> None:
 
 
 @subscribers.command("export")
-@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-")
 @click.pass_obj
-def subscribers_export(app: App, file: Any) -> None:
-    """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output)."""
+def subscribers_export(app: App, file: Path) -> None:
+    """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output).
+
+    A new FILE is yours alone to read (0600).
+    """
     from newsletter.cli import people
 
     people.export(app.config(), file)

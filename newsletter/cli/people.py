@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -142,15 +144,18 @@ def _today() -> date:
 
 
 def take(config: Config, stream: TextIO, consent: str | None) -> int:
-    """Import a list; prints what became of its rows, and each refused row with its line."""
-    source = "standard input" if stream.name == "<stdin>" else Path(stream.name).name
-    note = consent or f"imported on {_today()} from {source}"
+    """Import a list; prints what became of its rows, and each refused row with its line; 1 when none could be taken.
+
+    Raises NewsletterError when the file cannot be read as a list.
+    """
+    source = "standard input" if stream.name == "<stdin>" else stream.name
+    note = consent or f"imported on {_today()} from {Path(source).name}"
     refused: list[str] = []
 
     def good() -> Iterator[NewReader]:
         for row in roster.read(stream, note):
             if row.reader is None:
-                refused.append(f"line {row.line}: {row.problem}")
+                refused.append(f"{source}, line {row.line}: {row.problem}")
             else:
                 yield row.reader
 
@@ -158,11 +163,13 @@ def take(config: Config, stream: TextIO, consent: str | None) -> int:
         with _store(config) as store:
             counts = store.merge(good())
     except UnicodeDecodeError as error:
-        raise NewsletterError(f"{stream.name} is not UTF-8 text; nothing was imported") from error
+        raise NewsletterError(f"{source} is not UTF-8 text; nothing was imported") from error
+    except AddressError as error:
+        raise NewsletterError(f"{source}, {error}; nothing was imported") from error
     for problem in refused:
         click.echo(f"refused: {problem}", err=True)
     click.echo(_summary(counts, len(refused)))
-    return 0
+    return int(bool(refused) and not counts.total())
 
 
 def _summary(counts: Counter[Added], refused: int) -> str:
@@ -173,7 +180,16 @@ def _summary(counts: Counter[Added], refused: int) -> str:
     )
 
 
-def export(config: Config, stream: TextIO) -> None:
-    """Write everyone as CSV, but those who are forgotten."""
+def export(config: Config, path: Path) -> None:
+    """Write everyone as CSV, but those who are forgotten, to `path`; ``-`` is standard output."""
     with _store(config) as store:
-        roster.write(stream, store.subscribers())
+        if path == Path("-"):
+            roster.write(sys.stdout, store.subscribers())
+        else:
+            with open(path, "w", encoding="utf-8", opener=_private) as stream:
+                roster.write(stream, store.subscribers())
+
+
+def _private(path: str, flags: int) -> int:
+    """Open it; what is made by this only its owner may read, as the store itself."""
+    return os.open(path, flags, 0o600)

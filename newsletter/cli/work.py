@@ -76,7 +76,10 @@ def not_begun(error: ConfigError) -> int:
 
 
 def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:
-    """Go on with what is owed. Silent when nothing is, unless a person watches: cron calls it every 15 minutes."""
+    """Go on with what is owed. Silent when nothing is, or is due yet, unless a person watches.
+
+    cron calls it every 15 minutes: what it says goes into a mail, and what it notes displaces the day's verdict.
+    """
     return _reported(
         config,
         lambda store, world: pipeline.send(config, day, store, world, retry_uncertain=retry_uncertain, resume=resume),
@@ -97,7 +100,7 @@ def _reported(
     try:
         with Store.open(config.store) as store:
             report = _attempt(lambda: _watched(act, store), config, day)
-            if not (quiet and report.verdict is Verdict.ALREADY_SENT):
+            if not (quiet and _nothing_done(report)):
                 store.record_run(report, started)
                 _alert(config, store, report)
     except NewsletterError as error:
@@ -139,9 +142,13 @@ def _failed(error: NewsletterError, path: Path, day: date | None) -> Report:
     return Report(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
 
 
+def _nothing_done(report: Report) -> bool:
+    return report.verdict is Verdict.ALREADY_SENT or report.idle
+
+
 def _print(report: Report, *, quiet: bool = False) -> None:
     """The verdict on the last line of standard output; a failure also on standard error, which cron mails."""
-    if quiet and report.verdict in (Verdict.ALREADY_SENT, Verdict.ALREADY_RUNNING):
+    if quiet and (_nothing_done(report) or report.verdict is Verdict.ALREADY_RUNNING):
         return
     if report.exit:
         click.echo(f"newsletter: {report.explanation}", err=True)

@@ -18,7 +18,7 @@ import yaml
 
 from newsletter.calendar import CALENDARS, Calendar, calendar_of, day_due
 from newsletter.config import values as v
-from newsletter.config.nodes import ENV, Place, Table, items, mapping, pairs, root
+from newsletter.config.nodes import ENV, Place, Table, entries, items, mapping, pairs, root
 from newsletter.config.values import Secret
 from newsletter.errors import ConfigError
 from newsletter.filters import Filters
@@ -394,8 +394,8 @@ _ROOT: Final[Table] = {
     "filters": _filters,
     "templates": v.optional(v.file),
     "store": v.store_url,
-    "secret": v.optional(v.secret),
-    "secret_file": v.optional(v.secret_file),
+    "secret": v.optional(v.signing(v.secret)),
+    "secret_file": v.optional(v.signing(v.secret_file)),
     "old_secrets": _old_secrets,
     "smtp": _smtp,
     "sending": _sending,
@@ -488,16 +488,31 @@ def _secret_or_file(place: Place, values: dict[str, Any], name: str) -> dict[str
     return values
 
 
+_WRITTEN: Final = ("secret", "password")
+_IN_FILES: Final = ("secret_file", "password_file", "private_key_file")
+
+
 def _open_secrets(place: Place) -> Iterator[str]:
-    """A warning when a secret stands in a file that others may read."""
-    if place.file.stat().st_mode & 0o077 == 0:
-        return
-    written = [_find(place, "secret")]
-    for _, servers in (pair for pair in pairs(place, _ROOT) if pair[0] == "smtp"):
-        written += [child for item in items(servers) for name, child in pairs(item, _SMTP) if name == "password"]
-    for _, bounces in (pair for pair in pairs(place, _ROOT) if pair[0] == "bounces"):
-        imap = [child for name, child in pairs(bounces, _BOUNCES) if name == "imap" and not child.is_null]
-        written += [child for server in imap for name, child in pairs(server, _IMAP) if name == "password"]
-    for child in written:
-        if isinstance(child.node, yaml.ScalarNode) and not child.is_null and not ENV.search(child.node.value):
-            yield f"{child.file}:{child.line}: {child.key} can be read by others; chmod 600 {child.file}"
+    """A warning for each secret in a file that others may read: this one, or one that it names."""
+    for name, child in entries(place):
+        if name in _IN_FILES and not child.is_null:
+            path = v.file(child)
+        elif name in _WRITTEN and isinstance(child.node, yaml.ScalarNode) and not child.is_null:
+            if ENV.search(child.node.value):
+                continue
+            path = child.file
+        else:
+            continue
+        if _is_open(path):
+            yield f"{child.file}:{child.line}: {child.key} can be read by others; chmod 600 {path}"
+
+
+def _is_open(path: Path) -> bool:
+    """Whether others than its owner and group may use the file; one that is not there is named when it is needed.
+
+    A DKIM key is often shared with a mail server by its group.
+    """
+    try:
+        return path.stat().st_mode & 0o007 != 0
+    except OSError:
+        return False

@@ -125,3 +125,15 @@ def items(place: Place) -> list[Place]:
     if not isinstance(place.node, yaml.SequenceNode):
         raise place.error("expected a list: lines that begin with `- `")
     return [place.child(i, node) for i, node in enumerate(place.node.value)]
+
+
+def entries(place: Place) -> Iterator[tuple[str, Place]]:
+    """Every entry of every mapping below, of a file that was read already: known keys, and no cycle."""
+    if isinstance(place.node, yaml.MappingNode):
+        for key_node, value_node in place.node.value:
+            child = place.child(key_node.value, value_node, key_node.start_mark.line + 1)
+            yield key_node.value, child
+            yield from entries(child)
+    elif isinstance(place.node, yaml.SequenceNode):
+        for item in items(place):
+            yield from entries(item)

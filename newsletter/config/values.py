@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from newsletter import addresses
 from newsletter.config.nodes import Place, Reader, expand, items, scalar
 from newsletter.errors import AddressError
+
+_SHORTEST: Final = 16  # characters; `newsletter init` writes 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +245,21 @@ def secret_file(place: Place) -> Secret:
         return content
 
     return Secret(read)
+
+
+def signing(read: Callable[[Place], Secret]) -> Callable[[Place], Secret]:
+    """A secret to sign with: one that is short can be guessed from any link, offline, and every link be forged."""
+
+    def long_enough(place: Place) -> Secret:
+        given = read(place)
+
+        def reveal() -> str:
+            value = given.reveal()
+            if len(value) < _SHORTEST:
+                few = f"fewer than {_SHORTEST} characters"
+                raise place.error(f"the secret is too short ({few}); `newsletter init` makes a good one")
+            return value
+
+        return Secret(reveal)
+
+    return long_enough
