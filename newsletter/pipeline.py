@@ -116,6 +116,8 @@ def send(
 
     With `retry_uncertain`, each copy in doubt is sent once more; with `resume`, also of issues that were paused.
     """
+    if day is not None and store.issue(day) is None:
+        return Report(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
     with _alone(store, world) as alone:
         if not alone:
             return _busy(day)

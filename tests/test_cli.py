@@ -384,6 +384,14 @@ def test_send_says_nothing_to_cron_when_nothing_is_owed(site: Site) -> None:
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
+def test_sending_an_issue_that_was_never_made_says_so(site: Site) -> None:
+    done = site("send", "2026-08-01", "--resume")
+    assert (done.code, done.err) == (
+        1,
+        "newsletter: there is no issue of 2026-08-01; `newsletter run --date 2026-08-01` makes one\n",
+    )
+
+
 def test_a_broken_template_is_named_with_its_line_and_nothing_is_sent(site: Site, inbox: Inbox) -> None:
     templates = site.folder / "mine"
     templates.mkdir()
