@@ -480,7 +480,7 @@ class Report:
     """The end of a run: its verdict, one sentence that explains it, and the ledger's counts for the issue, if any.
 
     `exit_code` overrides the verdict's own, for an error that knows better (a wrong password is 78, not 75). A run is
-    `idle` when copies are still owed, and it did nothing for them, because none is due yet.
+    `idle` when copies are still owed, and it did nothing for them, because none is due yet, or their issue is paused.
     """
 
     verdict: Verdict

@@ -278,7 +278,8 @@ def _report(
     if failure is not None:
         verdict = Verdict.PAUSED if isinstance(failure, IssuePaused) else Verdict.SEND_FAILED
         said = f"{failure}; {count(_owed(counts), 'copy', 'copies')} still owed"
-        return Report(verdict, said, day, counts, exit_code=failure.exit_code)
+        told = verdict is Verdict.PAUSED and not (fresh or sending.answered)  # by the run that had to stop there
+        return Report(verdict, said, day, counts, exit_code=failure.exit_code, idle=told)
     if _owed(counts):
         wait = _wait(counts, sending)
         said = "; ".join((describe(counts), *([wait] if wait else []), "run `newsletter send` to go on"))

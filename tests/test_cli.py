@@ -455,8 +455,8 @@ def test_while_the_operator_s_copy_is_refused_nobody_else_gets_one(site: Site, i
     assert done.code == 75
     assert done.last.startswith("verdict: paused - the canary you@example.org was refused: 554 5.6.0 this looks like")
     assert "paused: the canary you@example.org was refused" in site("status").out
-    assert site("send").code == 75
-    assert inbox.recipients == []
+    again = site("send")  # as cron does, every quarter of an hour: said once is enough
+    assert (again.code, again.out, again.err, inbox.recipients) == (75, "", "", [])
     assert site("send", "--resume").code == 0
     assert inbox.recipients == ["ada@example.org"]
 
