@@ -37,7 +37,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield _tried("store", lambda: _store(config))
     yield _tried("feeds and templates", lambda: _issue(config))
     for server in config.smtp:
-        yield _tried(f"smtp {name(server)}", partial(_server, server))
+        yield _tried("smtp", partial(_server, server))
     yield from _keys(config)
     if config.bounces.maildir is None and config.bounces.imap is None:
         yield Finding("bounces", "no mailbox; nothing reads what comes back")
@@ -98,12 +98,13 @@ def _issue(config: Config) -> str:
 
 
 def _server(server: SmtpConfig) -> str:
-    """Connect, secure, log in, and leave."""
+    """Connect, secure, log in, and leave; errors name the server themselves."""
     connection = connect(server)
     connection.socket.sendall(b"QUIT\r\n")
     connection.socket.close()
     offered = ", ".join(sorted(word.upper() for word in connection.extensions))
-    return f"connected ({server.tls}, {'logged in' if server.username else 'no login'}); offers {offered}"
+    login = "logged in" if server.username else "no login"
+    return f"{name(server)} serves ({server.tls}, {login}) and offers {offered}"
 
 
 def _mailbox(config: Config) -> str:

@@ -38,7 +38,7 @@ def connect(server: SmtpConfig) -> Connection:
             f"{name(server)} does not serve us: {error.smtp_code} {one_line(error.smtp_error)}"
         ) from error
     except UnicodeError:  # smtplib writes ASCII
-        reason = "smtp.host, smtp.username or smtp.password holds a character that cannot be sent"
+        reason = "smtp.host is no host's name, or smtp.username or smtp.password is not all ASCII"
         raise TransportMisconfigured(f"{name(server)}: {reason}") from None  # the cause would carry the password
     except OSError as error:  # smtplib's own exceptions are OSErrors too
         raise TransportUnavailable(f"{name(server)}: {one_line(error)}") from error
