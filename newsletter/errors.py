@@ -7,7 +7,8 @@ NewsletterError
 ├── TemplateError            1  a template is broken: file and line
 ├── AddressError             1  not an address we can send to
 ├── StoreError               1  the database cannot be used; a wrong `store` is a ConfigError
-│   └── StoreBusy           75  another process holds it
+│   ├── StoreBusy           75  another process holds it
+│   └── StoreAway           75  its server cannot be reached, or has cut us off
 ├── TransportUnavailable    75  nothing could be handed to the mail server
 │   └── TransportMisconfigured 78  and trying again will not help: login refused, certificate wrong
 ├── MailboxUnavailable      75  the bounce mailbox cannot be read now
@@ -73,6 +74,12 @@ class StoreError(NewsletterError):
 
 class StoreBusy(StoreError):
     """Another process kept the database locked for longer than we wait."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+class StoreAway(StoreError):
+    """The database's server cannot be reached, or ends our connections; it may be back for the next run."""
 
     exit_code = os.EX_TEMPFAIL
 

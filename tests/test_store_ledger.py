@@ -425,6 +425,7 @@ def test_when_the_database_cuts_the_sender_off_that_is_one_error_and_the_next_ca
         with pytest.raises(StoreError) as caught:
             store.note_use({"mx": 1})
         assert len(str(caught.value).splitlines()) == 1
+        assert caught.value.exit_code == 75
         store.note_use({"mx": 1})
         assert not [record for record in caplog.records if record.name.startswith("sqlalchemy")]
 

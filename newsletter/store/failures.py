@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from newsletter.errors import StoreBusy, StoreError
+from newsletter.errors import StoreAway, StoreBusy, StoreError
 
 _BUSY: Final = "another process kept it locked for too long; try again"
 _DAMAGED: Final = (
@@ -31,6 +31,9 @@ _SQLITE: Final[Mapping[int, tuple[type[StoreError], str]]] = {
 # By SQLSTATE (PostgreSQL, appendix A): lock_not_available, deadlock_detected, serialization_failure.
 _POSTGRES_BUSY: Final = frozenset({"55P03", "40P01", "40001"})
 
+# The same, by class: connection exceptions, insufficient resources, shutting or starting.
+_POSTGRES_AWAY: Final = ("08", "53", "57P")
+
 
 def damaged(where: str) -> StoreError:
     """The error for a file whose content fails SQLite's own check."""
@@ -51,7 +54,15 @@ def translate(error: Exception, where: str) -> StoreError:
         return kind(f"{where}: {reason}")
     if getattr(cause, "sqlstate", None) in _POSTGRES_BUSY:
         return StoreBusy(f"{where}: {_BUSY}")
-    return StoreError(f"{where}: {_first_line(cause)}")
+    return (StoreAway if _is_away(cause) else StoreError)(f"{where}: {_first_line(cause)}")
+
+
+def _is_away(cause: BaseException) -> bool:
+    """Whether PostgreSQL says that it is not there for us, or says nothing at all; psycopg need not be installed."""
+    kind, state = type(cause), getattr(cause, "sqlstate", None)
+    if state is None:
+        return (kind.__module__.partition(".")[0], kind.__name__) == ("psycopg", "OperationalError")
+    return str(state).startswith(_POSTGRES_AWAY)
 
 
 def _first_line(error: BaseException) -> str:
