@@ -183,7 +183,6 @@ class _Loop:
     given: list[Copy] = field(default_factory=list)  # to the carrier, in this turn
     lost: Counter[int] = field(default_factory=Counter)  # delivery id -> connections lost with it
     exhausted: bool = False  # nothing is due in the ledger
-    behind: int = 0  # id of the delivery that was claimed last
     paused: str | None = None
 
     def run(self) -> None:
@@ -223,11 +222,9 @@ class _Loop:
     def _claimed(self) -> bool:
         """Whether a copy is claimed for us; claims more when none is."""
         if not self.queue and not self.exhausted:
-            again = self.sender.resend_uncertain
             found = self.sender.store.claim(
-                self.issue.id, BATCH, resend_uncertain=again, subscriber_id=self.only, after=self.behind
+                self.issue.id, BATCH, resend_uncertain=self.sender.resend_uncertain, subscriber_id=self.only
             )
-            self.behind = found[-1].id if found else 0
             self.queue.extend(found)
             self.exhausted = not found
         return bool(self.queue)
@@ -272,8 +269,17 @@ class _Loop:
             self.lost[delivery.id] += 1
             if self.lost[delivery.id] >= ATTEMPTS and not self._everybody_s(outcome):
                 outcome = Outcome(OutcomeKind.DEFERRED, outcome.code, outcome.text)
-        later = retry_at(delivery, self.sender.now()) if OUTCOME_STATE[outcome.kind] is State.DEFERRED else None
-        return Result(delivery, State.SENDING if answer.copy.begun else State.CLAIMED, outcome, later)
+        source = State.SENDING if answer.copy.begun else State.CLAIMED
+        return Result(delivery, source, outcome, self._again(delivery, outcome))
+
+    def _again(self, delivery: Delivery, outcome: Outcome) -> datetime | None:
+        """When a copy may go again (UTC). One that was not handed over may at once, but after all that were not tried.
+
+        Else a few for whom the server hangs up would end every run before the others had a turn.
+        """
+        if OUTCOME_STATE[outcome.kind] is State.DEFERRED:
+            return retry_at(delivery, self.sender.now())
+        return self.issue.frozen_at if outcome.kind is OutcomeKind.NOT_SENT else None
 
     @staticmethod
     def _everybody_s(outcome: Outcome) -> bool:

@@ -42,6 +42,7 @@ class Script:
     messages_per_connection: int = 10**9
     slow: dict[str, float] = field(default_factory=dict)  # seconds that a stage takes
     quick: int = 0  # so many answers are given without that
+    recipients: dict[str, str] = field(default_factory=dict)  # the answer to RCPT for each of these, always
     reset_after: str = ""  # a stage whose answer is the last: then the line is reset
 
 
@@ -150,7 +151,11 @@ class _Conversation:
 
     def on_other(self, words: str) -> None:
         verb = words.partition(" ")[0].upper()
-        self.say({"MAIL": "MAIL", "RCPT": "RCPT"}.get(verb, verb), "250 ok")
+        self.say(verb, "250 ok")
+
+    def on_RCPT(self, words: str) -> None:
+        address = words.partition("<")[2].partition(">")[0]
+        self.say("RCPT", self.server.script.recipients.get(address, "250 ok"))
 
     def on_EHLO(self, words: str) -> None:
         offered = [*self.server.script.extensions]

@@ -376,7 +376,8 @@ def test_after_a_connection_that_carried_nothing_the_next_waits() -> None:
         assert sending.pool._relays[0].not_before > begin
 
 
-def test_a_server_that_drops_every_connection_is_given_up() -> None:
+def test_a_server_that_drops_every_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsletter.transport.pool.RECONNECT", (0.01,))
     with smtpd(Script(replies={"MAIL": [CLOSE] * 99})) as server:
         sending = transport(server)
         with pytest.raises(TransportUnavailable, match="drops every connection"):

@@ -74,7 +74,8 @@ _DUE: Final = (
     .with_for_update(of=deliveries, skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time
 )
 _OWED_ROW: Final = _ROW.state.in_(_SOURCES[State.CLAIMED] - {State.UNCERTAIN})
-_FRESH: Final = _DUE.where(_OWED_ROW, _ROW.doubts == 0, _ROW.id > bindparam("after"))
+_FRESH: Final = _DUE.where(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_(None))
+_TRIED: Final = _DUE.where(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_not(None))
 _IN_DOUBT: Final = _DUE.where(
     or_(
         and_(_OWED_ROW, _ROW.doubts > 0),  # claimed to be sent again, when its run ended
@@ -161,22 +162,20 @@ class Ledger(Part):
             connection.execute(update(deliveries).where(*held).values(doubts=resend_uncertain))
 
     def claim(
-        self, issue_id: int, limit: int, *, resend_uncertain: int, subscriber_id: int | None = None, after: int = 0
+        self, issue_id: int, limit: int, *, resend_uncertain: int, subscriber_id: int | None = None
     ) -> list[Delivery]:
         """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
 
-        With `after`, a delivery's id, those behind it come first: what had to be released waits for a full round.
-
-        A copy in doubt is due until it has been in doubt more than `resend_uncertain` times (0 holds it), and comes
-        after all others: whatever killed the last run may kill this one, and its only repetition with it. A copy whose
-        `not_before` lies ahead is not due, nor is any of an expired issue. Readers who left become WITHDRAWN instead.
-        With `subscriber_id`, only this reader's copy.
+        Those with a `not_before`, which were tried in vain, come after those without. A copy in doubt is due until it
+        has been in doubt more than `resend_uncertain` times (0 holds it), and comes last: whatever killed the last run
+        may kill this one, and its only repetition with it. A copy whose `not_before` lies ahead is not due, nor is any
+        of an expired issue. Readers who left become WITHDRAWN instead. With `subscriber_id`, only this reader's copy.
         """
         asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
         with self._db.write() as connection:
-            for due, behind in ((_FRESH, after), (_FRESH, 0), (_IN_DOUBT, 0)):
+            for due in (_FRESH, _TRIED, _IN_DOUBT):
                 query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
-                while rows := connection.execute(query, {**asked, "after": behind}).all():
+                while rows := connection.execute(query, asked).all():
                     if claimed := self._claim(connection, rows):
                         return claimed
         return []

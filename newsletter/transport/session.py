@@ -245,13 +245,16 @@ class Session:
             self.sent = None
         return events + self._down(reason)
 
-    def _down(self, reason: str, error: TransportUnavailable | None = None) -> list[Event]:
-        """The end: an offered copy was not handed over; one whose message is out and unanswered is in doubt."""
+    def _down(self, reason: str, error: TransportUnavailable | None = None, code: int | None = None) -> list[Event]:
+        """The end: an offered copy was not handed over; one whose message is out and unanswered is in doubt.
+
+        `code` is what the server said of itself.
+        """
         events: list[Event] = []
         if self.sent is not None:
             events.append(Answer(self.sent, Outcome(OutcomeKind.UNCERTAIN, None, reason)))
         if self.offered is not None:
-            events.append(Answer(self.offered, Outcome(OutcomeKind.NOT_SENT, None, reason)))
+            events.append(Answer(self.offered, Outcome(OutcomeKind.NOT_SENT, code, reason)))
         self.sent = self.offered = None
         self.closed = True
         self._expected.clear()
@@ -278,8 +281,8 @@ class Session:
         """421, or nonsense: instead of the answer to the dot, 421 says that the message was not taken."""
         if code is not None and self.sent is not None and self._expected and self._expected[0][0] is Stage.DOT:
             sent, self.sent = self.sent, None
-            return [Answer(sent, Outcome(OutcomeKind.NOT_SENT, code, reason)), *self._down(reason)]
-        return self._down(reason)
+            return [Answer(sent, Outcome(OutcomeKind.NOT_SENT, code, reason)), *self._down(reason, code=code)]
+        return self._down(reason, code=code)
 
     def _answered(self, copy: Copy, code: int, *, good: bool) -> list[Event]:
         self.sent = None
