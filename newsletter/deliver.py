@@ -33,7 +33,7 @@ _GOLDEN: Final = 0.618033988749895  # multiples of it, modulo 1, lie evenly betw
 # Claimed together, to read the ledger once for many copies; what is not reached is released.
 BATCH: Final = 200
 
-# Attempts at one copy whose connection is lost before the final dot, before the next reader gets a turn.
+# Connections that may be lost with one copy before its final dot, in one run, before it is put off.
 ATTEMPTS: Final = 2
 
 # A copy in doubt is sent again this often, with the same Message-ID, before it stays `uncertain`.

@@ -290,9 +290,11 @@ def test_a_copy_in_doubt_is_sent_again_from_a_terminal_too(site: Site, inbox: In
     with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
         store.turn([], store.claim(1, 2, resend_uncertain=0))  # and here it died
     site.configure("sending:\n  uncertain: hold\n")
-    _, other_end = pty.openpty()
+    terminal, other_end = pty.openpty()
     command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "send", "--retry-uncertain"]
     assert subprocess.run(command, cwd=ROOT, stderr=other_end, check=False).returncode == 0
+    os.close(terminal)
+    os.close(other_end)
     assert sorted(inbox.recipients) == ["ada@example.org", "emmy@example.org"]
 
 
@@ -348,9 +350,7 @@ def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: S
     assert "uncertain: ada@example.org" in site("status").out
 
 
-def test_send_says_nothing_to_cron_while_the_copies_that_were_put_off_are_not_due(
-    site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_send_says_nothing_to_cron_while_the_copies_that_were_put_off_are_not_due(site: Site, inbox: Inbox) -> None:
     site("subscribers", "add", "ada@example.org", "emmy@example.org")
     inbox.refuse["ada@example.org"] = "451 4.7.1 greylisted, try again"
     done = site("run", "--date", DAY)
@@ -362,10 +362,12 @@ def test_send_says_nothing_to_cron_while_the_copies_that_were_put_off_are_not_du
         done = site("send")
         assert (done.code, done.out, done.err) == (75, "", "")
     assert [run["verdict"] for run in json.loads(site("status", "--json").out)["runs"]] == ["still-owed"]
-    monkeypatch.setattr("newsletter.cli.work.sys.stdout.isatty", lambda: True)
-    done = site("send")
-    assert done.code == 75
-    assert re.fullmatch(said, done.last)
+    terminal, other_end = pty.openpty()
+    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "send"]
+    assert subprocess.run(command, cwd=ROOT, stdout=other_end, stderr=subprocess.PIPE, check=False).returncode == 75
+    assert re.fullmatch(said, os.read(terminal, 65_536).decode().splitlines()[-1])
+    os.close(terminal)
+    os.close(other_end)
 
 
 def test_send_says_so_when_a_copy_that_was_due_is_put_off_again(site: Site, inbox: Inbox) -> None:

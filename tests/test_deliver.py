@@ -143,14 +143,11 @@ def test_a_server_that_closes_after_a_few_messages_costs_no_copy_an_attempt(scen
     assert scene.counts == {"accepted": 3}
 
 
-def test_a_few_for_whom_the_server_hangs_up_do_not_keep_the_others_waiting_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("newsletter.transport.pool.RECONNECT", (0.01,))
+def test_a_few_for_whom_the_server_hangs_up_do_not_keep_the_others_waiting_for_ever(tmp_path: Path) -> None:
     scene = pausing(tmp_path, 16)
     with smtpd(Script(recipients={f"r{n}@example.org": "421 4.7.0 not for this one" for n in range(6)})) as server:
         for _ in range(2):  # runs
-            pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=1)])
+            pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=1)], reconnect=[0.01])
             with suppress(TransportUnavailable):
                 scene.send(pool)
             pool.close()
@@ -158,11 +155,10 @@ def test_a_few_for_whom_the_server_hangs_up_do_not_keep_the_others_waiting_for_e
     scene.store.close()
 
 
-def test_what_a_dead_connection_never_took_is_not_in_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsletter.transport.pool.RECONNECT", (0.01,))
+def test_what_a_dead_connection_never_took_is_not_in_doubt(tmp_path: Path) -> None:
     scene = pausing(tmp_path, 30)
     with smtpd(Script(extensions=("PIPELINING",), reset_after="EHLO")) as server:
-        pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=2)])
+        pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=2)], reconnect=[0.01])
         with suppress(TransportUnavailable):
             scene.send(pool, resend_uncertain=0)
         pool.close()

@@ -17,6 +17,7 @@ from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.transport import Answer, Copy, Pool, connect
 from newsletter.transport.limits import Window
+from newsletter.transport.pool import RECONNECT
 from newsletter.transport.session import Session
 from tests.smtpd import CLOSE, DRIP, SILENT, Authority, Script, Smtpd, smtpd
 
@@ -32,9 +33,13 @@ class Courier:
     """Carries one copy after the other, or several at once, through a pool, as the send loop does."""
 
     def __init__(
-        self, *servers: SmtpConfig, after_dot: float = 1.0, used: dict[str, list[float]] | None = None
+        self,
+        *servers: SmtpConfig,
+        after_dot: float = 1.0,
+        used: dict[str, list[float]] | None = None,
+        reconnect: Sequence[float] = RECONNECT,
     ) -> None:
-        self.pool = Pool(servers, after_dot=after_dot, used=used)
+        self.pool = Pool(servers, after_dot=after_dot, used=used, reconnect=reconnect)
 
     def send(self, one: Envelope) -> Outcome:
         (outcome,) = self.send_all([one])
@@ -55,8 +60,8 @@ def transport(server: Smtpd, **changes: Any) -> Courier:
     return courier(config(server, **changes))
 
 
-def courier(*servers: SmtpConfig) -> Courier:
-    made = Courier(*servers)
+def courier(*servers: SmtpConfig, **changes: Any) -> Courier:
+    made = Courier(*servers, **changes)
     _OPEN.append(made)
     return made
 
@@ -376,10 +381,9 @@ def test_after_a_connection_that_carried_nothing_the_next_waits() -> None:
         assert sending.pool._relays[0].not_before > begin
 
 
-def test_a_server_that_drops_every_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsletter.transport.pool.RECONNECT", (0.01,))
+def test_a_server_that_drops_every_connection_is_given_up() -> None:
     with smtpd(Script(replies={"MAIL": [CLOSE] * 99})) as server:
-        sending = transport(server)
+        sending = courier(config(server), reconnect=[0.01])
         with pytest.raises(TransportUnavailable, match="drops every connection"):
             sending.send_all([envelope()] * 99)
     assert server.connections == 5

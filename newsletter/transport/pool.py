@@ -113,6 +113,7 @@ class Pool:
     """Carries copies over the connections of `servers`. Not for threads: one loop owns it.
 
     `used` is what earlier runs noted of each server, for limits that outlive a run: its messages' ages in seconds.
+    `after_dot` and the waits of `reconnect` are in seconds too.
     """
 
     def __init__(
@@ -122,8 +123,9 @@ class Pool:
         used: Mapping[str, Iterable[float]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         after_dot: float = AFTER_DOT,
+        reconnect: Sequence[float] = RECONNECT,
     ) -> None:
-        self._monotonic, self._after_dot = monotonic, after_dot
+        self._monotonic, self._after_dot, self._reconnect = monotonic, after_dot, reconnect
         self._relays = [self._relay(server, (used or {}).get(name(server), ())) for server in servers]
         self._selector = selectors.DefaultSelector()
         self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
@@ -323,8 +325,8 @@ class Pool:
             self._put_aside(relay, error)
         elif relay.lines:
             relay.ceiling = len(relay.lines)  # it allows no more than these
-        elif relay.failures < len(RECONNECT):
-            relay.not_before = self._monotonic() + RECONNECT[relay.failures]
+        elif relay.failures < len(self._reconnect):
+            relay.not_before = self._monotonic() + self._reconnect[relay.failures]
             relay.failures += 1
         else:
             self._put_aside(relay, error)
@@ -501,7 +503,7 @@ class Pool:
         if down.error is not None:
             self._put_aside(relay, down.error)
         elif carried and not line.accepted:
-            relay.not_before = self._monotonic() + RECONNECT[min(relay.losses, len(RECONNECT) - 1)]
+            relay.not_before = self._monotonic() + self._reconnect[min(relay.losses, len(self._reconnect) - 1)]
             relay.losses += 1
             if relay.losses >= LOST_IN_A_ROW + relay.server.connections - 1:  # all may fall at once
                 words = f"{relay.name} drops every connection ({down.reason})"
