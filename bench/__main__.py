@@ -22,12 +22,13 @@ from bench import sending, web
 from bench.issues import made_up_day, render
 from bench.publication import DAY, PUBLICATION
 from newsletter import feed, prepare
-from newsletter.config import FeedConfig, FetchConfig, IssueConfig, load
-from newsletter.issue import compose
+from newsletter.config import FeedConfig, FetchConfig, load
+from newsletter.issue.compose import compose
+from newsletter.issue.rules import IssueRules
+from newsletter.mail.render import Renderer
 from newsletter.model import Span
-from newsletter.render import Renderer
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.world import World
 
 
 def main() -> None:
@@ -96,7 +97,7 @@ def parse_once(path: str) -> None:
 def rendering(number: int) -> float:
     """CPU seconds of rendering one composed issue, warm."""
     parsed = feed.parse(json.dumps(made_up_day(number)).encode(), FeedConfig("day.json"))
-    issue = compose([parsed], DAY, IssueConfig(max_papers=1000))
+    issue = compose([parsed], DAY, IssueRules(max_papers=1000))
     renderer = Renderer(PUBLICATION)
     return timed(lambda: renderer.issue(issue))
 
@@ -131,7 +132,7 @@ def week(folder: Path) -> float:
         loaded = load(config, {})
         with Store.open(loaded.store) as store:
             store.add("reader@example.org")
-            made = prepare.prepare(loaded, day, store, World(), Span())
+            made = prepare.prepare(loaded, day, store, Runtime(), Span())
             assert isinstance(made, prepare.Prepared)
             store.freeze(made.rendered, PUBLICATION, lifetime=timedelta(1), papers=made.shown, offered=made.offered)
     command = [sys.executable, "-m", "newsletter", "-c", str(config), "run", "--date", str(DAY), "--dry-run"]

@@ -6,10 +6,11 @@ import json
 
 from bench.publication import DAY, PUBLICATION
 from newsletter import feed, resources
-from newsletter.config import FeedConfig, IssueConfig
-from newsletter.issue import compose
+from newsletter.config import FeedConfig
+from newsletter.issue.compose import compose
+from newsletter.issue.rules import IssueRules
+from newsletter.mail.render import Renderer
 from newsletter.model import RenderedIssue
-from newsletter.render import Renderer
 
 
 def made_up_day(number: int) -> list[dict[str, object]]:
@@ -31,4 +32,4 @@ def made_up_day(number: int) -> list[dict[str, object]]:
 def render(body: bytes) -> RenderedIssue:
     """From a feed's answer to a rendered issue."""
     parsed = feed.parse(body, FeedConfig("day.json"))
-    return Renderer(PUBLICATION).issue(compose([parsed], DAY, IssueConfig(max_papers=1000)))
+    return Renderer(PUBLICATION).issue(compose([parsed], DAY, IssueRules(max_papers=1000)))

@@ -23,15 +23,15 @@ from bench.publication import DAY, PUBLICATION
 from newsletter.config import SmtpConfig
 from newsletter.deliver import Breaker, Sender
 from newsletter.links import Links
-from newsletter.message import compile_copies
+from newsletter.mail.message import compile_copies
 from newsletter.model import RenderedIssue, Slot, State
+from newsletter.runtime import utc_now
 from newsletter.store import Store
 from newsletter.store.schema import HEAD
 from newsletter.transport import Pool
-from newsletter.world import utc_now
 
 if TYPE_CHECKING:
-    from newsletter.dkim import Signer
+    from newsletter.mail.dkim import Signer
 
 
 def main() -> int:
@@ -78,7 +78,7 @@ def subscribed(csv: Path) -> Path:
 
 
 def _import(csv: Path) -> None:
-    from newsletter.roster import read  # its validation costs more than the sending
+    from newsletter.subscriber_csv import read  # its validation costs more than the sending
 
     with tempfile.TemporaryDirectory() as folder:
         with Store.open(f"sqlite:///{folder}/new.db") as store, csv.open(encoding="utf-8") as stream:
@@ -110,7 +110,7 @@ def _slotted(part: str) -> str:
 
 
 def _signers(keys: list[Path]) -> list[Signer]:
-    from newsletter.dkim import load  # cryptography is large
+    from newsletter.mail.dkim import load  # cryptography is large
 
     return [load(key, key.stem, "news.example.org") for key in keys]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from email.message import EmailMessage
 from typing import Final
 
-from newsletter import letters
 from newsletter.config import Config
 from newsletter.errors import TransportUnavailable
-from newsletter.message import plain
-from newsletter.model import OutcomeKind, Report, Verdict
+from newsletter.mail.letter import as_copy, new_letter, send_letters, set_body
+from newsletter.mail.message import header_text
+from newsletter.model import OutcomeKind, RunReport, Verdict
+from newsletter.runtime import utc_now
 from newsletter.store import Store
 from newsletter.transport import Pool
-from newsletter.world import utc_now
 
 _RUNS: Final = 10  # told in the mail
 
@@ -20,7 +20,7 @@ _RUNS: Final = 10  # told in the mail
 _SILENT: Final = frozenset({Verdict.DRY_RUN, Verdict.ALREADY_RUNNING, Verdict.ALREADY_SENT})
 
 
-def due(config: Config, store: Store, report: Report) -> EmailMessage | None:
+def due(config: Config, store: Store, report: RunReport) -> EmailMessage | None:
     """The mail to write after `report`, which is in the store already: once, on the day that is one too many."""
     if config.alerts.address is None or report.day is None or report.verdict in _SILENT:
         return None
@@ -34,15 +34,16 @@ def due(config: Config, store: Store, report: Report) -> EmailMessage | None:
 def _letter(config: Config, store: Store) -> EmailMessage:
     publication = config.publication
     told = "\n".join(
-        f"{run.started_at:%Y-%m-%d %H:%M} UTC  {run.verdict}: {plain(run.explanation)}" for run in store.runs(_RUNS)
+        f"{run.started_at:%Y-%m-%d %H:%M} UTC  {run.verdict}: {header_text(run.explanation)}"
+        for run in store.runs(_RUNS)
     )
-    letter = letters.new(
+    letter = new_letter(
         publication,
         config.alerts.address or "",
-        f"{plain(publication.title)}: no issue for {config.alerts.after} days",
+        f"{header_text(publication.title)}: no issue for {config.alerts.after} days",
         utc_now(),
     )
-    letters.write(
+    set_body(
         letter,
         f"No issue of {publication.title} went out on the last {config.alerts.after} days with a run.\n"
         f"The last runs, latest first:\n\n{told}\n\n`newsletter check` tries everything a run needs.\n",
@@ -54,8 +55,8 @@ def send(config: Config, letter: EmailMessage) -> None:
     """Hand the mail to a server. Raises TransportUnavailable when none takes it."""
     pool = Pool(config.smtp)
     try:
-        copy = letters.copy_of(letter, config.publication, utc_now())
-        for _, outcome in letters.carry(pool, [copy], lambda begun: None):
+        copy = as_copy(letter, config.publication, utc_now())
+        for _, outcome in send_letters(pool, [copy], lambda begun: None):
             if outcome.kind is not OutcomeKind.ACCEPTED:
                 raise TransportUnavailable(f"{outcome.code or 'no answer'} {outcome.text}")
     finally:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import partial
 
-from newsletter import pipeline, prepare, resources
+from newsletter import prepare, resources
+from newsletter.bounces.mailbox import open_mailbox
 from newsletter.config import Config, SmtpConfig, load
 from newsletter.errors import ConfigError, NewsletterError
-from newsletter.issue import compose
-from newsletter.lint import Level, lint
-from newsletter.mailbox import open_mailbox
+from newsletter.issue.compose import compose
+from newsletter.mail.lint import Level, lint
+from newsletter.mail.signers import signers
 from newsletter.model import Publication, SubscriberStatus
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.transport import connect, name
-from newsletter.world import World
+from newsletter.transport import connect, server_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,9 @@ def _store(config: Config) -> str:
 
 def _issue(config: Config) -> str:
     """Today's issue, as far as the lint."""
-    world = World()
-    day = config.today(world.now())
-    gathered = prepare.gather(config, day, world)
+    runtime = Runtime()
+    day = config.today(runtime.now())
+    gathered = prepare.gather(config, day, runtime)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
     if unvoted := list(prepare.voteless(gathered)):
@@ -104,7 +105,7 @@ def _server(server: SmtpConfig) -> str:
     connection.socket.close()
     offered = ", ".join(sorted(word.upper() for word in connection.extensions))
     login = "logged in" if server.username else "no login"
-    return f"{name(server)} serves ({server.tls}, {login}) and offers {offered}"
+    return f"{server_name(server)} serves ({server.tls}, {login}) and offers {offered}"
 
 
 def _mailbox(config: Config) -> str:
@@ -117,11 +118,11 @@ def _keys(config: Config) -> Iterator[Finding]:
     if not config.dkim:
         yield Finding("dkim", "no key here; your relay has to sign")
     try:
-        signers = pipeline.signers(config)
+        keys = signers(config)
     except NewsletterError as error:
         yield Finding("dkim", str(error), error.exit_code)
         return
-    for signer in signers:
+    for signer in keys:
         where, text = signer.record
         # A string in DNS has at most 255 octets; those of a record are put together (RFC 6376 section 3.6.2.2).
         strings = " ".join(f'"{text[start : start + 255]}"' for start in range(0, len(text), 255))

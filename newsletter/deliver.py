@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from newsletter.errors import IssuePaused
-from newsletter.message import Copies
+from newsletter.mail.message import Copies
 from newsletter.model import OUTCOME_STATE, Delivery, FrozenIssue, Outcome, OutcomeKind, Result, State
 from newsletter.store import Store
 from newsletter.transport import Answer, Copy, Event
@@ -65,7 +65,7 @@ class Carrier(Protocol):
         Also the answers for those that cannot be sent at all.
         """
 
-    def turn(self, *, hungry: bool) -> list[Event]:
+    def turn(self, *, has_more: bool) -> list[Event]:
         """Send, and wait for something to happen. Raises TransportUnavailable when no server is left."""
 
     def full_until(self) -> float | None:
@@ -190,8 +190,8 @@ class _Loop:
         carrier = self.sender.carrier
         try:
             self._advance([])
-            while (hungry := self._hungry) or carrier.in_flight:
-                self._advance(carrier.turn(hungry=hungry))
+            while (has_more := self._has_more) or carrier.in_flight:
+                self._advance(carrier.turn(has_more=has_more))
         finally:
             waiting = [*self.queue, *(copy.delivery for copy in self.given if not copy.begun)]
             self.sender.store.release(waiting)
@@ -209,7 +209,7 @@ class _Loop:
         self._note([*results, *self._judged(refused)], self.given)
 
     @property
-    def _hungry(self) -> bool:
+    def _has_more(self) -> bool:
         """Whether there are copies to offer, and a server that may take them."""
         carrier = self.sender.carrier
         return self._willing and carrier.full_until() is None and self._claimed() and not self._waiting
@@ -267,7 +267,7 @@ class _Loop:
         delivery, outcome = answer.copy.delivery, answer.outcome
         if outcome.kind is OutcomeKind.NOT_SENT and not answer.copy.excused:
             self.lost[delivery.id] += 1
-            if self.lost[delivery.id] >= ATTEMPTS and not self._everybody_s(outcome):
+            if self.lost[delivery.id] >= ATTEMPTS and not self._concerns_the_server(outcome):
                 outcome = Outcome(OutcomeKind.DEFERRED, outcome.code, outcome.text)
         source = State.SENDING if answer.copy.begun else State.CLAIMED
         return Result(delivery, source, outcome, self._again(delivery, outcome))
@@ -282,7 +282,7 @@ class _Loop:
         return self.issue.frozen_at if outcome.kind is OutcomeKind.NOT_SENT else None
 
     @staticmethod
-    def _everybody_s(outcome: Outcome) -> bool:
+    def _concerns_the_server(outcome: Outcome) -> bool:
         """Whether the server spoke of itself (421, or 5xx for everybody) and not of this copy."""
         return outcome.code is not None
 

@@ -22,10 +22,11 @@ from zoneinfo import ZoneInfo
 from aiosmtpd.controller import Controller
 
 from newsletter import pipeline, resources
-from newsletter.config import Config, FeedConfig, FetchConfig, IssueConfig, Secret, SmtpConfig
-from newsletter.model import Publication, Report
+from newsletter.config import Config, FeedConfig, FetchConfig, Secret, SmtpConfig
+from newsletter.issue.rules import IssueRules
+from newsletter.model import Publication, RunReport
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.world import World
 
 READERS: Final = ("ada@readers.example.com", "emmy@readers.example.com", "kurt@readers.example.com")
 
@@ -43,7 +44,7 @@ _PUBLICATION: Final = Publication(
 class Demo:
     """What the demo left behind: the report of its run and the files, in the order to look at them."""
 
-    report: Report
+    report: RunReport
     files: tuple[Path, ...]
 
 
@@ -75,7 +76,7 @@ class _Mailbox:
         return "250 2.0.0 kept"
 
 
-def run(folder: Path, day: date, world: World) -> Demo:
+def run(folder: Path, day: date, runtime: Runtime) -> Demo:
     """Do it all into `folder`, made if missing. Raises OSError when it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     mailbox = _Mailbox(folder)
@@ -84,7 +85,7 @@ def run(folder: Path, day: date, world: World) -> Demo:
         with Store.open(config.store) as store:
             for reader in READERS:
                 store.add(reader)
-            report = pipeline.run(config, day, store, world)
+            report = pipeline.run(config, day, store, runtime)
     first = mailbox.files[0].read_bytes() if mailbox.files else b""
     return Demo(report, (*_parts(first, folder), *sorted(mailbox.files)))
 
@@ -96,7 +97,7 @@ def _config(scratch: Path, port: int) -> Config:
         timezone=ZoneInfo("UTC"),
         feeds=(FeedConfig(str(resources.find("sample_day.json"))),),
         fetch=FetchConfig(),
-        issue=IssueConfig(),
+        issue=IssueRules(),
         templates=None,
         store=f"sqlite:///{scratch / 'demo.db'}",
         secret=Secret(secrets.token_hex),

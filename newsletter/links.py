@@ -132,7 +132,7 @@ class Links:
             return None
         return date.fromordinal(int.from_bytes(signed[:_DAY_BYTES])), signed[_DAY_BYTES:].hex()
 
-    def veil(self, identity: str) -> list[str]:
+    def forgotten_hashes(self, identity: str) -> list[str]:
         """What may be kept of an address that asked to be forgotten: a keyed hash, with each secret, the newest first.
 
         Without the secret it tells nothing, not even whether it belongs to an address that one has in mind.

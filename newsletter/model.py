@@ -50,7 +50,7 @@ class Paper:
         return (self.key,) if self.key.startswith(BY_TITLE) else (self.key, *_titled(self.title, "titled:"))
 
     @property
-    def sought(self) -> tuple[str, ...]:
+    def lookup_keys(self) -> tuple[str, ...]:
         """By which of others' `names` it is found; of two papers that both have an id, titles prove nothing."""
         return (self.key, *_titled(self.title, "titled:" if self.key.startswith(BY_TITLE) else BY_TITLE))
 
@@ -95,7 +95,7 @@ class ParsedFeed:
 
 
 @dataclass(frozen=True, slots=True)
-class CachedAnswer:
+class CachedResponse:
     """A feed's last answer with its validators (RFC 9110 section 8.8), so that 304 Not Modified still has a body."""
 
     url: str
@@ -110,7 +110,7 @@ class CachedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Rising:
+class LateRiser:
     """A paper of an earlier `day` that was below the cut then and stands above it now; `gained` votes since."""
 
     paper: Paper
@@ -138,7 +138,7 @@ class Issue:
     skipped: int = 0  # entries of the feeds that could not be read
     seen: int = 0  # papers of the day that an earlier issue has shown
     pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
-    rising: tuple[Rising, ...] = ()
+    rising: tuple[LateRiser, ...] = ()
     since: date | None = None  # the first day of several that are merged, after days without a run
     gains: Mapping[str, Gain] = field(default_factory=dict)  # how votes have moved, by the paper's key
     notes: tuple[str, ...] = ()  # what went wrong, for the operator's copy alone
@@ -278,7 +278,7 @@ class Subscriber:
 
 
 @dataclass(frozen=True, slots=True)
-class NewReader:
+class NewSubscriber:
     """Somebody for the list, as a person or a file tells of him: not only an address, so that an export can come back.
 
     `status` is what he is there; one who left or is suppressed there must not be mailed here. Times are UTC, None for
@@ -476,7 +476,7 @@ VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """The end of a run: its verdict, one sentence that explains it, and the ledger's counts for the issue, if any.
 
     `exit_code` overrides the verdict's own, for an error that knows better (a wrong password is 78, not 75). A run is
@@ -530,7 +530,7 @@ class Strike:
 
 
 @dataclass(frozen=True, slots=True)
-class Tie:
+class CopyReference:
     """The copy that a report is about, as something in it proves: its reader's ref, and the issue's day if known."""
 
     ref: str

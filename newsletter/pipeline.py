@@ -5,7 +5,7 @@
                                                           Delivery rows        Outcomes in the ledger
 
 `run` walks the whole road, and is safe to repeat: an issue that is frozen is never made again, a copy that was accepted
-is never sent again. `send` walks only the last part. Each returns a Report whose verdict says how it ended, and why
+is never sent again. `send` walks only the last part. Each returns a RunReport whose verdict says how it ended, and why
 there was no mail when there was none.
 """
 
@@ -15,33 +15,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final
 
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
 from newsletter.errors import IssuePaused, NewsletterError, TransportUnavailable
 from newsletter.links import Links
-from newsletter.message import Copies, compile_copies
+from newsletter.mail.message import Copies, compile_copies
+from newsletter.mail.signers import signers
 from newsletter.model import (
     OPEN,
     OWED,
     FrozenIssue,
     Outcome,
     RenderedIssue,
-    Report,
+    RunReport,
     Span,
     State,
     SubscriberStatus,
     Verdict,
 )
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.transport import DAY, Pool, name
-from newsletter.words import count
-from newsletter.world import World
+from newsletter.text import count
+from newsletter.transport import SECONDS_PER_DAY, Pool, server_name
 
 if TYPE_CHECKING:
-    from newsletter.dkim import Signer
     from newsletter.prepare import Prepared
 
 
@@ -54,11 +53,11 @@ def run(
     config: Config,
     day: date,
     store: Store,
-    world: World,
+    runtime: Runtime,
     *,
     dry_run: bool = False,
     span: Span = _ONE_DAY,
-) -> Report:
+) -> RunReport:
     """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does.
 
     A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
@@ -66,29 +65,31 @@ def run(
     """
     from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
 
-    with _alone(store, world) as alone:
+    with _alone(store, runtime) as alone:
         fresh = store.issue(day) is None
         if dry_run and not fresh:
-            return Report(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
+            return RunReport(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
         if fresh:
             config.secret.reveal()  # an issue that could not be sent is not begun
-            prepared = prepare.prepare(config, day, store, world, span)
+            prepared = prepare.prepare(config, day, store, runtime, span)
             verdict = _freeze(config, prepared, day, store, dry_run=dry_run)
             if verdict is not None:
                 return verdict
         if not alone:
             return _busy(day)
-        return _send_owed(_sending(config, store, world), day, fresh=fresh)
+        return _send_owed(_sending(config, store, runtime), day, fresh=fresh)
 
 
-def _freeze(config: Config, prepared: Prepared | Report, day: date, store: Store, *, dry_run: bool) -> Report | None:
+def _freeze(
+    config: Config, prepared: Prepared | RunReport, day: date, store: Store, *, dry_run: bool
+) -> RunReport | None:
     """Keep a new issue; returns the verdict when there is none to send."""
-    if isinstance(prepared, Report):
+    if isinstance(prepared, RunReport):
         return prepared
     if dry_run:
         return _rehearsal(prepared.rendered, store)
     if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
-        return Report(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
+        return RunReport(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
     lifetime = timedelta(hours=config.issue.lifetime)
     store.freeze(
         prepared.rendered, config.publication, lifetime=lifetime, papers=prepared.shown, offered=prepared.offered
@@ -96,29 +97,29 @@ def _freeze(config: Config, prepared: Prepared | Report, day: date, store: Store
     return None
 
 
-def _rehearsal(rendered: RenderedIssue, store: Store) -> Report:
+def _rehearsal(rendered: RenderedIssue, store: Store) -> RunReport:
     """The verdict of a run that only shows what it would do."""
     readers = store.count_subscribers()[SubscriberStatus.ACTIVE]
     said = f"would send {rendered.subject!r} to {count(readers, 'reader')}; nothing was kept or sent"
-    return Report(Verdict.DRY_RUN, said, rendered.day)
+    return RunReport(Verdict.DRY_RUN, said, rendered.day)
 
 
 def send(
     config: Config,
     day: date | None,
     store: Store,
-    world: World,
+    runtime: Runtime,
     *,
     retry_uncertain: bool = False,
     resume: bool = False,
-) -> Report:
+) -> RunReport:
     """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue.
 
     With `retry_uncertain`, each copy in doubt is sent once more; with `resume`, also of issues that were paused.
     """
     if day is not None and store.issue(day) is None:
-        return Report(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
-    with _alone(store, world) as alone:
+        return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
+    with _alone(store, runtime) as alone:
         if not alone:
             return _busy(day)
         for issue in store.unfinished():
@@ -127,30 +128,30 @@ def send(
                     store.retry_uncertain(issue.id, resend_uncertain=_repetitions(config))
                 if resume:
                     store.resume(issue.id)
-        return _send_owed(_sending(config, store, world), day, fresh=False, only=day)
+        return _send_owed(_sending(config, store, runtime), day, fresh=False, only=day)
 
 
-def _sending(config: Config, store: Store, world: World) -> _Sending:
-    return _Sending(config, store, world, config.links())
+def _sending(config: Config, store: Store, runtime: Runtime) -> _Sending:
+    return _Sending(config, store, runtime, config.links())
 
 
-def _busy(day: date | None) -> Report:
-    return Report(
+def _busy(day: date | None) -> RunReport:
+    return RunReport(
         Verdict.ALREADY_RUNNING, "another run is sending; the next `newsletter send` does what it leaves", day
     )
 
 
 @contextmanager
-def _alone(store: Store, world: World) -> Iterator[bool]:
+def _alone(store: Store, runtime: Runtime) -> Iterator[bool]:
     """The sender's lock. Who holds it knows that no other process sends: what is found half done, a crash left."""
-    with store.exclusive() as alone:
+    with store.sending_lock() as alone:
         if alone:
             if doubtful := store.recover():
-                world.warn(
+                runtime.warn(
                     f"the last run was cut off; nobody knows whether {count(doubtful, 'copy', 'copies')} arrived"
                 )
             if late := store.expire():
-                world.warn(f"{count(late, 'copy', 'copies')} could not be sent while they were news (issue.lifetime)")
+                runtime.warn(f"{count(late, 'copy', 'copies')} could not be sent while they were news (issue.lifetime)")
         yield alone
 
 
@@ -163,7 +164,7 @@ class _Sending:
 
     config: Config
     store: Store
-    world: World
+    runtime: Runtime
     links: Links
     answered: int = 0
     full_until: datetime | None = None  # UTC: every server has used up its day until then
@@ -179,8 +180,8 @@ class _Sending:
         for server in self.config.smtp:
             if server.password is not None:
                 server.password.reveal()  # before anything is connected: it is the operator's to mend, not the server's
-        limited = frozenset(name(server) for server in self.config.smtp if server.rate or server.per_day)
-        pool = Pool(self.config.smtp, used=self.store.used(DAY) if limited else {})
+        limited = frozenset(server_name(server) for server in self.config.smtp if server.rate or server.per_day)
+        pool = Pool(self.config.smtp, used=self.store.used(SECONDS_PER_DAY) if limited else {})
         failure: NewsletterError | None = None
         try:
             for issue in issues:
@@ -190,14 +191,14 @@ class _Sending:
                     failure = failure or error
                 self.store.suppress_refused(issue.id, self.config.bounces.policy)
             if (wait := pool.full_until()) is not None:
-                self.full_until = self.world.now() + timedelta(seconds=wait)
+                self.full_until = self.runtime.now() + timedelta(seconds=wait)
         except TransportUnavailable as error:
             failure = error
         finally:
             pool.close()
         for trouble in pool.troubles:
             if trouble is not failure:
-                self.world.warn(str(trouble))
+                self.runtime.warn(str(trouble))
         return failure
 
     def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str]) -> None:
@@ -205,13 +206,13 @@ class _Sending:
             raise IssuePaused(f"paused: {issue.paused}; `newsletter send {issue.rendered.day} --resume` goes on")
         counts = self.store.counts(issue.id)
         if left := _owed(counts) + counts[State.UNCERTAIN]:
-            self.world.announce(issue, left)
+            self.runtime.announce(issue, left)
         careful = self.config.sending
         sender = Sender(
             self.store,
             pool,
-            self.world.now,
-            self.world.stop,
+            self.runtime.now,
+            self.runtime.stop,
             self._progress,
             resend_uncertain=_repetitions(self.config),
             breaker=Breaker(careful.pause_after, careful.pause_share),
@@ -241,7 +242,7 @@ class _Sending:
 
     def _progress(self, outcome: Outcome) -> None:
         self.answered += 1
-        self.world.progress(outcome)
+        self.runtime.progress(outcome)
 
 
 def _repetitions(config: Config) -> int:
@@ -249,17 +250,7 @@ def _repetitions(config: Config) -> int:
     return RESEND_UNCERTAIN if config.sending.uncertain == "resend" else 0
 
 
-def signers(config: Config) -> tuple[Signer, ...]:
-    """The DKIM keys, for the domain of the sender (aligned: RFC 7489 section 3.1.1). Raises ConfigError."""
-    if not config.dkim:
-        return ()
-    from newsletter import dkim  # cryptography is large
-
-    domain = parseaddr(config.publication.sender)[1].rpartition("@")[2]
-    return tuple(dkim.load(key.private_key_file, key.selector, domain) for key in config.dkim)
-
-
-def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date | None = None) -> Report:
+def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date | None = None) -> RunReport:
     """Send what is owed of every unfinished issue, or of the one of `only`, and say how it went."""
     store = sending.store
     issues = [issue for issue in store.unfinished() if only is None or issue.rendered.day == only]
@@ -273,28 +264,30 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
 
 def _report(
     counts: Mapping[State, int], day: date | None, failure: NewsletterError | None, sending: _Sending, *, fresh: bool
-) -> Report:
+) -> RunReport:
     """The verdict of a run that came as far as sending: decided from the ledger alone."""
     if failure is not None:
         verdict = Verdict.PAUSED if isinstance(failure, IssuePaused) else Verdict.SEND_FAILED
         said = f"{failure}; {count(_owed(counts), 'copy', 'copies')} still owed"
         told = verdict is Verdict.PAUSED and not (fresh or sending.answered)  # by the run that had to stop there
-        return Report(verdict, said, day, counts, exit_code=failure.exit_code, idle=told)
+        return RunReport(verdict, said, day, counts, exit_code=failure.exit_code, idle=told)
     if _owed(counts):
         wait = _wait(counts, sending)
         said = "; ".join((describe(counts), *([wait] if wait else []), "run `newsletter send` to go on"))
-        return Report(Verdict.STILL_OWED, said, day, counts, idle=bool(wait) and not sending.answered)
+        return RunReport(Verdict.STILL_OWED, said, day, counts, idle=bool(wait) and not sending.answered)
     if counts.get(State.EXPIRED) and not counts.get(State.ACCEPTED):
-        return Report(Verdict.TOO_LATE, f"{describe(counts)}: too old to be news (issue.lifetime)", day, counts)
+        return RunReport(Verdict.TOO_LATE, f"{describe(counts)}: too old to be news (issue.lifetime)", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
-        return Report(Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts)
+        return RunReport(
+            Verdict.FAILED, f"{describe(counts)}; `newsletter status` shows the server's words", day, counts
+        )
     if counts.get(State.UNCERTAIN) and (fresh or sending.answered):  # said once: later runs have nothing to do
         held = count(counts[State.UNCERTAIN], "copy", "copies")
         said = f"nobody knows whether {held} arrived; `newsletter send --retry-uncertain` sends them again"
-        return Report(Verdict.STILL_OWED, f"{describe(counts)}; {said}", day, counts)
+        return RunReport(Verdict.STILL_OWED, f"{describe(counts)}; {said}", day, counts)
     if fresh or sending.answered:
-        return Report(Verdict.NEW_ISSUE, describe(counts), day, counts)
-    return Report(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
+        return RunReport(Verdict.NEW_ISSUE, describe(counts), day, counts)
+    return RunReport(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
 
 
 def _wait(counts: Mapping[State, int], sending: _Sending) -> str:
@@ -302,7 +295,7 @@ def _wait(counts: Mapping[State, int], sending: _Sending) -> str:
     if (full := sending.full_until) is not None:
         return f"smtp.per_day is used up until {full:%Y-%m-%d %H:%M} UTC"
     due = sending.next_due
-    if due is None or due <= sending.world.now() or _owed(counts) != counts[State.DEFERRED]:
+    if due is None or due <= sending.runtime.now() or _owed(counts) != counts[State.DEFERRED]:
         return ""
     return f"the next try is due at {due:%Y-%m-%d %H:%M} UTC"
 

@@ -8,18 +8,29 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from newsletter import feed as feeds
-from newsletter.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
 from newsletter.feed.urls import site
-from newsletter.issue import compose, join_duplicates
-from newsletter.lint import Level, lint
-from newsletter.model import Gain, Issue, OperatorCopy, Paper, ParsedFeed, RenderedIssue, Report, Rising, Span, Verdict
-from newsletter.render import Renderer
-from newsletter.risers import Candidate, Rule, select
+from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
+from newsletter.issue.compose import compose, join_duplicates
+from newsletter.issue.late_risers import Candidate, Rule, select
+from newsletter.mail.lint import Level, lint
+from newsletter.mail.render import Renderer
+from newsletter.model import (
+    Gain,
+    Issue,
+    LateRiser,
+    OperatorCopy,
+    Paper,
+    ParsedFeed,
+    RenderedIssue,
+    RunReport,
+    Span,
+    Verdict,
+)
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.words import count
-from newsletter.world import World
+from newsletter.text import count
 
 _NOTES: Final = 10  # in the operator's copy
 
@@ -37,14 +48,14 @@ class Gathered:
         return tuple(feed for _, feed in self.answers)
 
 
-def gather(config: Config, day: date, world: World, cache: feeds.Cache | None = None) -> Gathered:
+def gather(config: Config, day: date, runtime: Runtime, cache: feeds.Cache | None = None) -> Gathered:
     """Ask every feed for `day`. One that fails is reported and the others serve; raises FeedError when none does."""
     answers: list[tuple[FeedConfig, ParsedFeed]] = []
     failures: list[str] = []
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
         try:
-            answer = feeds.fetch(url, config.fetch, cache=cache, now=world.now, sleep=world.sleep)
+            answer = feeds.fetch(url, config.fetch, cache=cache, now=runtime.now, sleep=runtime.sleep)
             answers.append((source, feeds.parse(answer.body, source, content_type=answer.content_type)))
         except FeedError as error:
             failures.append(str(error))
@@ -72,37 +83,37 @@ class Prepared:
         return (*self.issue.papers, *(rising.paper for rising in self.issue.rising))
 
 
-def prepare(config: Config, day: date, store: Store, world: World, span: Span) -> Prepared | Report:
+def prepare(config: Config, day: date, store: Store, runtime: Runtime, span: Span) -> Prepared | RunReport:
     """The day's issue, or the verdict that says why there is none."""
     missed = _missed(config, day, store, span)
     if undated := _undated(config, day, span):
-        world.warn(
+        runtime.warn(
             f"feeds.url of {', '.join(undated)} has no {{date}}: it gives what it lists now, not the earlier days of "
             "this issue; write {date} where the address takes a day"
         )
     try:
-        days = {day: _with_their_votes(gather(config, day, world, store), store)}
-        days |= {each: _quietly(config, each, world, store) for each in missed}
+        days = {day: _with_their_votes(gather(config, day, runtime, store), store)}
+        days |= {each: _quietly(config, each, runtime, store) for each in missed}
     except FeedError as error:
-        return Report(Verdict.FEED_FAILED, str(error), day)
+        return RunReport(Verdict.FEED_FAILED, str(error), day)
     gathered = _merged(config, days.values())
     shown = _old(gathered, day, store, span)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
-    late = tuple(_late(gathered, shown, world.now()))
+    late = tuple(_late(gathered, shown, runtime.now()))
     if not issue.papers:
         return no_papers(issue, gathered, config.calendars, late)
     notes = (*gathered.failures, *late, *voteless(gathered))
     for note in notes:
-        world.warn(note)
+        runtime.warn(note)
     offered = {
         listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
         for listed_on, each in days.items()
     }
-    rising = () if span.again else _rising(config, issue, store, world)
+    rising = () if span.again else _rising(config, issue, store, runtime)
     gains = _gains(issue, sorted(days), store) if span.again else {}
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None)
     rendered = render(config, issue)
-    verdict = _linted(rendered, world)
+    verdict = _linted(rendered, runtime)
     return verdict or Prepared(issue, _noted(config, issue, rendered, notes, store), offered)
 
 
@@ -173,11 +184,11 @@ def _called(source: FeedConfig) -> str:
     return source.name or site(source.url) or source.url
 
 
-def _quietly(config: Config, day: date, world: World, store: Store) -> Gathered:
+def _quietly(config: Config, day: date, runtime: Runtime, store: Store) -> Gathered:
     """What the feeds that are asked by day say of an earlier one; a failure costs only that day."""
     asked = replace(config, feeds=tuple(source for source in config.feeds if _by_day(source)))
     try:
-        return gather(asked, day, world, store)
+        return gather(asked, day, runtime, store)
     except FeedError as error:
         return Gathered((), (str(error),))
 
@@ -192,7 +203,7 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     )
 
 
-def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[Rising, ...]:
+def _rising(config: Config, issue: Issue, store: Store, runtime: Runtime) -> tuple[LateRiser, ...]:
     """The late risers of the past days that had an issue: at most one request for each, which the cache answers."""
     rules = config.issue
     if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
@@ -203,7 +214,7 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
     for age in range(1, rules.look_back + 1):
         past = issue.day - timedelta(days=age)
         if then := store.votes_then(past):
-            again = _quietly(config, past, world, store)
+            again = _quietly(config, past, runtime, store)
             failures += again.failures
             now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
@@ -212,10 +223,10 @@ def _rising(config: Config, issue: Issue, store: Store, world: World) -> tuple[R
                 for paper in now
             ]
     if failures:
-        world.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
+        runtime.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
     shown = store.shown(papers.values()) | {paper.key for paper in issue.papers}
     chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
-    return tuple(Rising(papers[riser.key], riser.day, riser.gained) for riser in chosen)
+    return tuple(LateRiser(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 
 
 def _ranked(config: Config, feeds: Sequence[ParsedFeed], day: date) -> tuple[Paper, ...]:
@@ -273,31 +284,31 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
             yield f"{feed.papers[0].source or source.url}: nothing since {newest}, which is late for feeds.rhythm"
 
 
-def _linted(rendered: RenderedIssue, world: World) -> Report | None:
+def _linted(rendered: RenderedIssue, runtime: Runtime) -> RunReport | None:
     """The verdict on a mail that must not go out as it is; warnings are said and do not stop it."""
     findings = lint(rendered)
     errors = [finding.message for finding in findings if finding.level is Level.ERROR]
     for finding in findings:
         if finding.level is Level.WARNING:
-            world.warn(finding.message)
-    return Report(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
+            runtime.warn(finding.message)
+    return RunReport(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
 
 
-def no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str] = ()) -> Report:
+def no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str] = ()) -> RunReport:
     """Why there is no issue; `calendars` are those of the feeds that have one."""
     if gathered.failures:
-        return Report(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)), issue.day)
+        return RunReport(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)), issue.day)
     if issue.left_out:
         said = f"{count(issue.left_out, 'paper')}, all left out by min_upvotes or filters"
-        return Report(Verdict.FILTERED_OUT, said, issue.day)
+        return RunReport(Verdict.FILTERED_OUT, said, issue.day)
     if issue.skipped and not issue.seen:
         unread = count(issue.skipped, "entry", "entries")
-        return Report(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
+        return RunReport(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
     reasons = [why_empty(calendar, issue.day) for calendar in calendars]
     if reasons and all(reasons):
-        return Report(Verdict.WEEKEND, f"nothing new is listed on {reasons[0]}", issue.day)
+        return RunReport(Verdict.WEEKEND, f"nothing new is listed on {reasons[0]}", issue.day)
     if late:
-        return Report(Verdict.STALE, "; ".join(late), issue.day)
+        return RunReport(Verdict.STALE, "; ".join(late), issue.day)
     if issue.seen:
-        return Report(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
-    return Report(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)
+        return RunReport(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
+    return RunReport(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)

@@ -55,7 +55,7 @@ class FakeCarrier:
         self._current = copy
         return [copy], []
 
-    def turn(self, *, hungry: bool) -> list[Event]:
+    def turn(self, *, has_more: bool) -> list[Event]:
         copy = self._current
         if copy is None:
             assert self._dead is not None

@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from newsletter import config as configs
-from newsletter.confirmations import Courier
 from newsletter.links import Links
 from newsletter.model import Subscriber, SubscriberStatus
 from newsletter.store import Store
 from newsletter.web import create_app
+from newsletter.web.confirmations import ConfirmationSender
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import FakeClock
 
@@ -88,9 +88,9 @@ class Site:
         self.store.note_mailed(due)
         return self.path_of(self.links.confirm(due.ref, due.asked_at))
 
-    def courier(self) -> Courier:
+    def confirmation_sender(self) -> ConfirmationSender:
         """What sends the confirmations of these pages."""
-        return Courier(self.config, self.store, now=self.clock.now)
+        return ConfirmationSender(self.config, self.store, now=self.clock.now)
 
 
 class Server:

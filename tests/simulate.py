@@ -1,7 +1,7 @@
 """Replay real days and count which of their top papers reached the reader: `python -m tests.simulate VOTES.tsv`.
 
 Each day's issue is made of the votes known at its morning, by `issue.compose`; the runs of the following days add what
-`risers.select` finds. At the end the days are ranked once more by the last votes known: which of those papers had been
+`late_risers.select` finds. At the end the days are ranked once more by the last votes known: which of those papers had been
 shown within seven days? The file has a header and the columns paper_id, listing_day, observed_utc and upvotes,
 separated by tabs, one row for each observation.
 
@@ -22,10 +22,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final
 
-from newsletter.config import IssueConfig
-from newsletter.issue import compose
+from newsletter.issue.compose import compose
+from newsletter.issue.late_risers import Candidate, Rule, select
+from newsletter.issue.rules import IssueRules
 from newsletter.model import Paper, ParsedFeed
-from newsletter.risers import Candidate, Rule, select
 
 COLUMNS: Final = ("paper_id", "listing_day", "observed_utc", "upvotes")
 IN_TIME: Final = timedelta(days=7)
@@ -151,7 +151,7 @@ def morning_of(day: date, seen: Day) -> datetime | None:
 def ranked(votes: Mapping[str, int], day: date, max_papers: int) -> list[str]:
     """The papers of an issue made of these votes."""
     papers = tuple(Paper(key=paper, title=paper, upvotes=upvotes) for paper, upvotes in votes.items())
-    return [paper.key for paper in compose([ParsedFeed(papers)], day, IssueConfig(max_papers=max_papers)).papers]
+    return [paper.key for paper in compose([ParsedFeed(papers)], day, IssueRules(max_papers=max_papers)).papers]
 
 
 def _past(days: Mapping[date, Day], today: date, now: datetime, rule: Rule) -> dict[date, list[Candidate]]:

@@ -20,14 +20,14 @@ from lxml import etree
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from newsletter import archive, atom
 from newsletter import config as configs
-from newsletter.archive import Archive
+from newsletter.archive import atom, pages
+from newsletter.archive.pages import Archive
 from newsletter.config import FeedConfig
 from newsletter.feed import parse
 from newsletter.links import Links
+from newsletter.mail.render import Renderer
 from newsletter.model import SLOT_HOST, FrozenIssue, Issue, Publication, RenderedIssue, Result, Slot, State
-from newsletter.render import Renderer
 from newsletter.store import Store
 from newsletter.web import create_app
 from tests.conftest import PUBLICATION, SHARED, issue, paper
@@ -65,7 +65,7 @@ def publish(store: Store, rendered: RenderedIssue, publication: Publication = PU
 def test_a_page_is_the_mail_without_what_belongs_to_one_reader(base_url: str | None) -> None:
     publication = replace(PUBLICATION, base_url=base_url)
     mail = rendered(publication=publication).html
-    page = archive.page(frozen(replace(rendered(), html=mail), publication))
+    page = pages.page(frozen(replace(rendered(), html=mail), publication))
     assert Slot.UNSUBSCRIBE in mail
     assert SLOT_HOST not in page
     assert "<span" in page
@@ -75,7 +75,7 @@ def test_a_page_is_the_mail_without_what_belongs_to_one_reader(base_url: str | N
     filled = mail
     for slot, words in ((Slot.UNSUBSCRIBE, home), (Slot.PREFERENCES, home), (Slot.ADDRESS, "a reader")):
         filled = filled.replace(slot, words)
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{archive.POLICY}">'
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{pages.POLICY}">'
     assert page.replace(policy, "") == filled
     assert page.partition(policy)[0].rstrip().endswith("<head>")
 
@@ -89,7 +89,7 @@ def test_a_page_is_the_mail_without_what_belongs_to_one_reader(base_url: str | N
     ],
 )
 def test_the_policy_stands_before_anything_that_it_rules(start: str, before: str) -> None:
-    page = archive.page(frozen(RenderedIssue(DAY, "x", start, "x")))
+    page = pages.page(frozen(RenderedIssue(DAY, "x", start, "x")))
     assert page.startswith(f"{before}<meta http-equiv=")
 
 
@@ -160,7 +160,7 @@ def test_an_issue_is_served_where_the_mail_says(site: Site, path: str) -> None:
     answer = site.client.get(path)
     made = site.store.issue(DAY)
     assert made is not None
-    assert (answer.status_code, answer.text) == (200, archive.page(made))
+    assert (answer.status_code, answer.text) == (200, pages.page(made))
     reader = site.store.find("ada@example.org")
     assert reader is not None
     assert reader.address not in answer.text
@@ -270,7 +270,7 @@ def test_the_feed_is_atom_and_a_feed_reader_understands_it(site: Site) -> None:
 
 def test_ids_stay_the_same_wherever_the_archive_moves() -> None:
     made = frozen(rendered())
-    there = atom.feed(PUBLICATION, [(made, archive.page(made))])
+    there = atom.feed(PUBLICATION, [(made, pages.page(made))])
     elsewhere = atom.feed(replace(PUBLICATION, base_url="https://other.example", title="New"), [(made, "<p>x</p>")])
     ids = [element.text for element in etree.fromstring(there).iter(f"{ATOM}id")]
     assert ids == [element.text for element in etree.fromstring(elsewhere).iter(f"{ATOM}id")]
@@ -292,7 +292,7 @@ def test_a_feed_before_the_first_issue_is_a_feed() -> None:
 
 def test_what_xml_cannot_hold_is_left_out() -> None:
     hostile = frozen(RenderedIssue(DAY, "a\x00\x1b]]>\ufffe<b>&", "<html><body>\x0b<p>]]></p></body></html>", ""))
-    root = check_atom(atom.feed(PUBLICATION, [(hostile, archive.page(hostile))]))
+    root = check_atom(atom.feed(PUBLICATION, [(hostile, pages.page(hostile))]))
     assert root.findtext(f"{ATOM}entry/{ATOM}title") == "a]]><b>&"
 
 
@@ -315,7 +315,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_exported_files_are_what_the_web_serves(site: Site, tmp_path: Path) -> None:
     made = Archive(site.config.publication, site.store, Renderer(site.config.publication))
     folder = tmp_path / "public"
-    assert archive.export(made, folder) == (5, 5)
+    assert pages.export(made, folder) == (5, 5)
     exported = files(folder)
     assert exported == {
         path: site.client.get(f"/{path.removesuffix('index.html')}").data
@@ -329,16 +329,16 @@ def test_the_exported_files_are_what_the_web_serves(site: Site, tmp_path: Path) 
 def test_an_export_writes_what_changed_and_removes_nothing(site: Site, tmp_path: Path) -> None:
     made = Archive(site.config.publication, site.store, Renderer(site.config.publication))
     folder = tmp_path / "public"
-    archive.export(made, folder)
+    pages.export(made, folder)
     (folder / "index.html").write_text("the operator's own", "utf-8")
     (folder / "archive" / "2026-11-24" / "note.txt").write_text("the operator's own", "utf-8")
     (folder / "archive" / "2026-11-23" / "index.html").write_text("half a pa", "utf-8")
     inodes = {path: path.stat().st_ino for path in folder.rglob("*")}
-    assert archive.export(made, folder) == (1, 5)
+    assert pages.export(made, folder) == (1, 5)
     assert [path.parent.name for path, inode in inodes.items() if path.stat().st_ino != inode] == ["2026-11-23"]
     publish(site.store, rendered(DAY + timedelta(days=1)))
-    assert archive.export(made, folder) == (3, 6)  # its page, the index, the feed
-    assert archive.export(made, folder) == (0, 6)
+    assert pages.export(made, folder) == (3, 6)  # its page, the index, the feed
+    assert pages.export(made, folder) == (0, 6)
     assert files(folder)["index.html"] == files(folder)["archive/2026-11-24/note.txt"] == b"the operator's own"
     assert not [path for path in files(folder) if Path(path).name.startswith(".")]
 
@@ -387,7 +387,7 @@ def exported(folder: Path, *issues: RenderedIssue) -> Path:
     with Store.open(f"sqlite:///{folder / 'test.db'}") as store:
         for each in issues:
             publish(store, each)
-        archive.export(Archive(PUBLICATION, store, Renderer(PUBLICATION)), folder / "public")
+        pages.export(Archive(PUBLICATION, store, Renderer(PUBLICATION)), folder / "public")
     return folder / "public"
 
 

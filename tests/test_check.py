@@ -9,10 +9,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from newsletter import dkim
 from newsletter.check import Finding, examine
-from newsletter.cli import start
+from newsletter.cli import setup
 from newsletter.config import Config, DkimConfig, SmtpConfig, load
+from newsletter.mail import dkim
 from tests.smtpd import Script, Smtpd, smtpd
 
 
@@ -42,7 +42,7 @@ def test_all_is_well_and_nothing_was_sent(tmp_path: Path) -> None:
 
 
 def test_what_still_stands_as_in_the_example_is_named(tmp_path: Path) -> None:
-    init = list(start.init(tmp_path / "new"))
+    init = list(setup.init(tmp_path / "new"))
     assert init
     path = tmp_path / "new" / "config.yaml"
     first = next(examine(load(path, {})))

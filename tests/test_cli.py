@@ -789,7 +789,7 @@ def test_a_terminal_shows_how_far_it_is_how_fast_and_how_long_it_will_take(site:
 
 def test_an_issue_is_made_even_while_another_run_is_still_sending(site: Site, inbox: Inbox) -> None:
     site("subscribers", "add", "ada@example.org")
-    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store, store.exclusive() as alone:
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store, store.sending_lock() as alone:
         assert alone
         assert site("run", "--date", DAY).last.startswith("verdict: already-running")
         assert store.issue(date.fromisoformat(DAY)) is not None

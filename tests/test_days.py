@@ -15,10 +15,10 @@ import pytest
 from newsletter import alert
 from newsletter.cli.options import span_of
 from newsletter.config import Config, load
-from newsletter.model import Report, Span, Verdict
+from newsletter.model import RunReport, Span, Verdict
 from newsletter.pipeline import run
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.world import World
 from tests.conftest import SHARED
 from tests.inbox import Inbox
 
@@ -52,13 +52,13 @@ class Desk:
     def config(self) -> Config:
         return load(self.folder / "config.yaml", {})
 
-    def run(self, day: date, span: Span = ONE_DAY, at: datetime | None = None) -> Report:
+    def run(self, day: date, span: Span = ONE_DAY, at: datetime | None = None) -> RunReport:
         now = at or datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
         with Store.open(self.config.store, now=lambda: now) as store:
             for reader in self.readers:
                 store.add(reader)
-            world = World(now=lambda: now, warn=self.warnings.append)
-            return run(self.config, day, store, world, span=span)
+            runtime = Runtime(now=lambda: now, warn=self.warnings.append)
+            return run(self.config, day, store, runtime, span=span)
 
     @property
     def told(self) -> list[str]:
@@ -251,7 +251,7 @@ def test_an_issue_that_outlived_its_news_says_so(desk: Desk) -> None:
     assert desk.run(MONDAY).verdict is Verdict.STILL_OWED
     later = datetime(2026, 11, 25, 7, tzinfo=UTC)
     with Store.open(desk.config.store, now=lambda: later) as store:
-        report = run(desk.config, MONDAY, store, World(now=lambda: later, warn=desk.warnings.append))
+        report = run(desk.config, MONDAY, store, Runtime(now=lambda: later, warn=desk.warnings.append))
     assert (report.verdict, report.exit) == (Verdict.TOO_LATE, 1)
     assert "could not be sent while they were news" in desk.warnings[-1]
     assert not desk.inbox.messages
@@ -405,7 +405,7 @@ def test_an_operator_s_copy_that_is_sent_again_is_the_same(desk: Desk) -> None:
     later = datetime(2026, 11, 23, 8, tzinfo=UTC)
     with Store.open(desk.config.store, now=lambda: later) as store:
         assert store.issue(MONDAY) == frozen
-        assert run(desk.config, MONDAY, store, World(now=lambda: later)).verdict is Verdict.NEW_ISSUE
+        assert run(desk.config, MONDAY, store, Runtime(now=lambda: later)).verdict is Verdict.NEW_ISSUE
     assert "gone.json" in desk.last
 
 

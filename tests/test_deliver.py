@@ -16,7 +16,7 @@ from newsletter.config import SmtpConfig
 from newsletter.deliver import Breaker, Sender, retry_at
 from newsletter.errors import IssuePaused, StoreError, TransportUnavailable
 from newsletter.links import Links
-from newsletter.message import compile_copies
+from newsletter.mail.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
 from newsletter.store import Store
 from newsletter.transport import Answer, Copy, Event, Pool
@@ -60,7 +60,7 @@ class Scene:
         breaker: Breaker | None = None,
     ) -> None:
         """One run: take over what a crash left, then send what is due."""
-        with self.store.exclusive() as alone:
+        with self.store.sending_lock() as alone:
             assert alone
             self.store.recover()
             self.store.expire()
@@ -242,7 +242,7 @@ class Wide:
             self.under_way.append(copy)
         return given, []
 
-    def turn(self, *, hungry: bool) -> list[Event]:
+    def turn(self, *, has_more: bool) -> list[Event]:
         doubtful = any(copy.delivery.doubts for copy in self.under_way)
         self.most[doubtful] = max(self.most[doubtful], self.in_flight)
         return [Answer(self.under_way.pop(0), self.outcome)]

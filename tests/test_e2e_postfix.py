@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from newsletter.dkim import load
+from newsletter.mail.dkim import load
 from tests.conftest import ROOT, SHARED
 from tests.mailhost import MailHost, mail_host
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from newsletter.config import Config, load
-from newsletter.model import Report, Verdict
+from newsletter.model import RunReport, Verdict
 from newsletter.pipeline import run
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.world import World
 from tests.conftest import SHARED
 from tests.website import forget_proxies
 
@@ -76,12 +76,12 @@ def configured(folder: Path, *urls: str, deadline: float = 1.0) -> Config:
     return load(path, {})
 
 
-def rehearse(config: Config, day: date = TUESDAY) -> Report:
+def rehearse(config: Config, day: date = TUESDAY) -> RunReport:
     """A run that sends nothing; it does not wait between attempts."""
-    world = World(now=lambda: datetime(2026, 11, 24, 7, tzinfo=UTC), sleep=lambda seconds: None)
+    runtime = Runtime(now=lambda: datetime(2026, 11, 24, 7, tzinfo=UTC), sleep=lambda seconds: None)
     with Store.open(config.store) as store:
         store.add("ada@example.org")
-        return run(config, day, store, world, dry_run=True)
+        return run(config, day, store, runtime, dry_run=True)
 
 
 WELL = (
@@ -164,7 +164,7 @@ def test_yesterday_s_list_served_again_is_stale(chaos: Chaos, tmp_path: Path) ->
     config = configured(tmp_path, chaos.url + "/ok?date={date}", deadline=30)
     with Store.open(config.store) as store:
         store.add("ada@example.org")
-        run(config, date(2026, 11, 23), store, World())  # no server takes the copy, which does not matter here
+        run(config, date(2026, 11, 23), store, Runtime())  # no server takes the copy, which does not matter here
     again = configured(tmp_path, chaos.url + "/stale?date={date}", deadline=30)
     report = rehearse(again)
     assert (report.verdict, report.exit) == (Verdict.STALE, 75)

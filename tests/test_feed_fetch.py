@@ -22,10 +22,10 @@ from newsletter.config import FetchConfig
 from newsletter.errors import FeedError
 from newsletter.feed import fetch
 from newsletter.feed.fetch import retry_after
-from newsletter.model import CachedAnswer
+from newsletter.model import CachedResponse
 from tests.conftest import SHARED
 from tests.fakes import FakeClock
-from tests.website import BODY, LIMITS, Answer, Handler, error_of, forget_proxies, get, says, sends, site
+from tests.website import BODY, LIMITS, Handler, Response, error_of, forget_proxies, get, says, sends, site
 
 NOW = FakeClock.START
 
@@ -73,7 +73,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_answer_is_asked_for_again_and_never_used(answer: Answer) -> None:
+def test_a_broken_answer_is_asked_for_again_and_never_used(answer: Response) -> None:
     with site({"/once": [answer, says(200, BODY)], "/always": answer}) as server:
         assert get(server.url("/once")) == BODY
         assert error_of(server.url("/always")).endswith("(3 attempts)")
@@ -115,7 +115,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE.keys())
-def test_more_than_the_limit_is_refused_without_reading_on(answer: Answer) -> None:
+def test_more_than_the_limit_is_refused_without_reading_on(answer: Response) -> None:
     with site({"/": answer}) as server:
         assert "more than 0.1 MB (fetch.max_megabytes)" in error_of(server.url("/"))
     assert len(server.asked) == 1
@@ -152,7 +152,7 @@ def hangs_in_the_body(handler: Handler) -> None:
     hangs(handler)
 
 
-def drips(head: bytes, drop: bytes) -> Answer:
+def drips(head: bytes, drop: bytes) -> Response:
     def answer(handler: Handler) -> None:
         handler.wfile.write(head)
         while not handler.server.closing.wait(0.01):
@@ -184,7 +184,7 @@ def test_what_is_given_up_on_is_hung_up_on() -> None:
 
 
 @pytest.mark.parametrize("answer", SLOW.values(), ids=SLOW.keys())
-def test_the_deadline_is_for_everything_together(answer: Answer) -> None:
+def test_the_deadline_is_for_everything_together(answer: Response) -> None:
     with site({"/": answer}) as server:
         limits = FetchConfig(deadline=0.3)
         assert error_of(server.url("/"), limits).endswith("no whole answer within 0.3 s (fetch.deadline)")
@@ -258,12 +258,12 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(value: str | None, seconds:
 class Memory:
     """A cache in memory."""
 
-    kept: dict[str, CachedAnswer] = field(default_factory=dict)
+    kept: dict[str, CachedResponse] = field(default_factory=dict)
 
-    def cached(self, url: str) -> CachedAnswer | None:
+    def cached(self, url: str) -> CachedResponse | None:
         return self.kept.get(url)
 
-    def cache(self, answer: CachedAnswer) -> None:
+    def cache(self, answer: CachedResponse) -> None:
         self.kept[answer.url] = answer
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.feed.guard import Guard, Refused, is_public
+from newsletter.feed.guard import AddressGuard, Refused, is_public
 from tests.fakes import FakeClock
 from tests.smtpd import Authority
-from tests.website import BODY, Answer, error_of, forget_proxies, get, says, site
+from tests.website import BODY, Response, error_of, forget_proxies, get, says, site
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- redirects -------------------------------------------------------------------------------------------------------
 
 
-def to(location: str, status: int = 302) -> Answer:
+def to(location: str, status: int = 302) -> Response:
     return says(status, Location=location)
 
 
@@ -35,7 +35,7 @@ def test_a_redirect_within_the_site_is_followed(status: int) -> None:
 
 
 def test_redirects_are_counted() -> None:
-    hops: dict[str, Answer | list[Answer]] = {f"/{n}": to(f"/{n + 1}") for n in range(6)}
+    hops: dict[str, Response | list[Response]] = {f"/{n}": to(f"/{n + 1}") for n in range(6)}
     with site({**hops, "/6": says(200, BODY)}) as server:
         assert get(server.url("/1")) == BODY
         assert "more than 5 redirects" in error_of(server.url("/0"))
@@ -100,11 +100,11 @@ def test_these_are(address: str) -> None:
 
 
 def test_a_redirect_may_lead_to_any_public_address() -> None:
-    assert Guard(("feeds.example.org", 443)).addresses("9.9.9.9", 443) == ["9.9.9.9"]
+    assert AddressGuard(("feeds.example.org", 443)).addresses("9.9.9.9", 443) == ["9.9.9.9"]
 
 
 def test_the_configured_place_may_be_private_but_not_its_other_ports() -> None:
-    guard = Guard(("127.0.0.1", 8025))
+    guard = AddressGuard(("127.0.0.1", 8025))
     assert guard.addresses("127.0.0.1", 8025) == ["127.0.0.1"]
     with pytest.raises(Refused):
         guard.addresses("127.0.0.1", 22)

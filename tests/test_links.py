@@ -110,15 +110,15 @@ def test_a_message_id_is_of_one_copy_only() -> None:
 
 def test_a_forgotten_address_is_kept_as_a_hash_that_only_the_secrets_can_make() -> None:
     links = Links("new", PUBLICATION, ["old"])
-    hashes = links.veil("ada@example.org")
+    hashes = links.forgotten_hashes("ada@example.org")
     assert hashes == [
-        Links("new", PUBLICATION).veil("ada@example.org")[0],
-        *Links("old", PUBLICATION).veil("ada@example.org"),
+        Links("new", PUBLICATION).forgotten_hashes("ada@example.org")[0],
+        *Links("old", PUBLICATION).forgotten_hashes("ada@example.org"),
     ]
     assert [len(each) for each in hashes] == [65, 65]
-    assert len({*hashes, *links.veil("emmy@example.org")}) == 4
+    assert len({*hashes, *links.forgotten_hashes("emmy@example.org")}) == 4
     other = replace(PUBLICATION, list_id="other.example.org")
-    assert Links("new", other).veil("ada@example.org")[0] not in hashes
+    assert Links("new", other).forgotten_hashes("ada@example.org")[0] not in hashes
 
 
 ASKED = datetime(2026, 11, 24, 7, 0, 0, 123_000, tzinfo=UTC)

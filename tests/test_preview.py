@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter.cli import main
 from newsletter.preview import server
-from newsletter.world import World
+from newsletter.runtime import Runtime
 from tests.conftest import ROOT
 
 pytest_plugins = ["tests.chromium"]
@@ -40,7 +40,7 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(site: Path) -> Iterator[server.Server]:
-    made = server.start(site / "config.yaml", 0, World())
+    made = server.start(site / "config.yaml", 0, Runtime())
     thread = threading.Thread(target=made.serve)
     thread.start()
     yield made

@@ -21,10 +21,10 @@ import pytest
 from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreError
 from newsletter.model import (
     EVERY_DAY,
-    CachedAnswer,
+    CachedResponse,
     OperatorCopy,
     RenderedIssue,
-    Report,
+    RunReport,
     State,
     Subscriber,
     SubscriberStatus,
@@ -256,8 +256,8 @@ def test_whether_a_source_had_votes_is_what_its_last_issue_says(store: Store) ->
 def test_runs_are_kept_with_their_reasons_the_latest_first(store: Store, clock: FakeClock) -> None:
     started = clock.now()
     clock.move(minutes=2)
-    store.record_run(Report(Verdict.QUIET_DAY, "no papers", DAY), started)
-    store.record_run(Report(Verdict.SEND_FAILED, "login refused \0\udcff", exit_code=78), started)
+    store.record_run(RunReport(Verdict.QUIET_DAY, "no papers", DAY), started)
+    store.record_run(RunReport(Verdict.SEND_FAILED, "login refused \0\udcff", exit_code=78), started)
     last, first = store.runs(10)
     assert (first.started_at, first.ended_at, first.day) == (started, clock.now(), DAY)
     assert (first.verdict, first.explanation, first.exit_code) == (Verdict.QUIET_DAY, "no papers", 0)
@@ -270,8 +270,8 @@ def test_runs_are_kept_with_their_reasons_the_latest_first(store: Store, clock: 
     assert store.runs(1) == [last]
 
 
-def answer(url: str, fetched_at: datetime, body: bytes = b"{}") -> CachedAnswer:
-    return CachedAnswer(url, body, "application/json", '"v1"', None, fetched_at)
+def answer(url: str, fetched_at: datetime, body: bytes = b"{}") -> CachedResponse:
+    return CachedResponse(url, body, "application/json", '"v1"', None, fetched_at)
 
 
 def test_the_last_answer_of_a_feed_is_kept(store: Store, clock: FakeClock) -> None:
@@ -405,7 +405,7 @@ def test_a_postgresql_table_that_another_process_keeps_locked_is_busy(postgres_u
 def test_the_files_are_for_their_owner_only_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store, store.exclusive():
+        with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store, store.sending_lock():
             store.add("ada@example.org")
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     finally:

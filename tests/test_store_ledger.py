@@ -336,7 +336,7 @@ OTHER_SENDER = """
 import sys
 from newsletter.store import Store
 sys.stdin.readline()
-with Store.open(sys.argv[1]) as store, store.exclusive() as alone:
+with Store.open(sys.argv[1]) as store, store.sending_lock() as alone:
     issue = store.latest_issue()
     if alone and issue:
         store.turn([], store.claim(issue.id, 2, resend_uncertain=0)[:1])
@@ -366,7 +366,7 @@ def heard(process: subprocess.Popen[str]) -> str:
 def alone_at_last(store: Store) -> bool:
     """Whether the lock is free, also when the server needs a moment to see that its holder is gone."""
     for _ in range(100):
-        with store.exclusive() as alone:
+        with store.sending_lock() as alone:
             if alone:
                 return True
         time.sleep(0.05)
@@ -380,7 +380,7 @@ def test_a_process_killed_after_begin_leaves_one_copy_in_doubt_and_the_lock_free
         issue = Scene(store, FakeClock()).issue()
     assert heard(other_sender) == "True"
     with Store.open(database_url) as store:
-        with store.exclusive() as alone:
+        with store.sending_lock() as alone:
             assert not alone
         other_sender.kill()
         other_sender.wait()
@@ -393,9 +393,9 @@ def test_a_process_killed_after_begin_leaves_one_copy_in_doubt_and_the_lock_free
 
 def test_the_sender_s_lock_is_free_again_after_use_and_for_one_at_a_time(database_url: str) -> None:
     with Store.open(database_url) as store, Store.open(database_url) as second:
-        with store.exclusive() as first_alone, second.exclusive() as second_alone:
+        with store.sending_lock() as first_alone, second.sending_lock() as second_alone:
             assert (first_alone, second_alone) == (True, False)
-        with second.exclusive() as alone:
+        with second.sending_lock() as alone:
             assert alone
 
 
@@ -405,7 +405,7 @@ def test_a_lock_whose_connection_was_cut_goes_to_the_next_and_ends_quietly(postg
     with (
         Store.open(postgres_url) as store,
         Store.open(postgres_url) as second,
-        store.exclusive() as alone,
+        store.sending_lock() as alone,
         psycopg.connect(postgres_url, autocommit=True) as operator,
     ):
         operator.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
@@ -435,8 +435,8 @@ def test_two_names_of_one_file_have_one_lock(tmp_path: Path) -> None:
     with (
         Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store,
         Store.open(f"sqlite:///{tmp_path / 'link.db'}") as same,
-        store.exclusive() as alone,
-        same.exclusive() as also,
+        store.sending_lock() as alone,
+        same.sending_lock() as also,
     ):
         assert (alone, also) == (True, False)
 

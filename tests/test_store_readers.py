@@ -16,12 +16,12 @@ from newsletter.errors import StoreBusy, StoreError
 from newsletter.links import Links
 from newsletter.model import (
     FrozenIssue,
-    NewReader,
+    NewSubscriber,
     Outcome,
     OutcomeKind,
     RenderedIssue,
-    Report,
     Result,
+    RunReport,
     State,
     Subscriber,
     SubscriberStatus,
@@ -51,7 +51,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
-    with Store.open(database_url, now=clock.now, veil=LINKS.veil) as opened:
+    with Store.open(database_url, now=clock.now, hasher=LINKS.forgotten_hashes) as opened:
         yield opened
 
 
@@ -118,7 +118,7 @@ def test_an_import_never_brings_back_and_never_overlooks_who_left(
 ) -> None:
     if here is not None:
         become(store, here)
-    assert store.merge([NewReader(ADA, there)]) == Counter([became])
+    assert store.merge([NewSubscriber(ADA, there)]) == Counter([became])
     reader = store.find(ADA)
     assert (reader and reader.status) == after
     assert (reader is not None and reader.address == ADA) is (after not in (None, FORGOTTEN))
@@ -139,7 +139,7 @@ def test_the_later_word_counts(store: Store, clock: FakeClock) -> None:
     store.add(ADA)
     joined = clock.now()
     before, after = joined - timedelta(days=1), joined + timedelta(minutes=1)
-    gone = NewReader(ADA, UNSUBSCRIBED, reason="elsewhere")
+    gone = NewSubscriber(ADA, UNSUBSCRIBED, reason="elsewhere")
     assert store.merge([replace(gone, status_at=before)]) == Counter([Added.ALREADY])
     assert found(store).status is ACTIVE
     clock.move(hours=1)
@@ -149,7 +149,7 @@ def test_the_later_word_counts(store: Store, clock: FakeClock) -> None:
 
 def test_a_new_reader_is_kept_with_all_that_the_import_says(store: Store) -> None:
     joined, left = datetime.fromisoformat("2024-05-06T07:08:09Z"), datetime.fromisoformat("2025-05-06T07:08:09Z")
-    given = NewReader(ADA, SUPPRESSED, "a form", "550", 0b11, date(2027, 1, 1), joined, left)
+    given = NewSubscriber(ADA, SUPPRESSED, "a form", "550", 0b11, date(2027, 1, 1), joined, left)
     store.merge([given])
     reader = found(store)
     assert reader == Subscriber(
@@ -159,18 +159,22 @@ def test_a_new_reader_is_kept_with_all_that_the_import_says(store: Store) -> Non
 
 def test_what_an_import_dates_in_the_future_is_dated_now(store: Store, clock: FakeClock) -> None:
     later = clock.now() + timedelta(days=400)
-    store.merge([NewReader(ADA, created_at=later, status_at=later), NewReader(ADA, SUPPRESSED, status_at=later)])
+    store.merge(
+        [NewSubscriber(ADA, created_at=later, status_at=later), NewSubscriber(ADA, SUPPRESSED, status_at=later)]
+    )
     assert (found(store).created_at, found(store).status_at) == (clock.now(), clock.now())
 
 
 def test_one_reader_in_many_spellings_is_one(store: Store) -> None:
     spellings = ["ada@B\u00dcCHER.example", "ADA@xn--bcher-kva.example", "ada@bu\u0308cher.example"]
-    assert store.merge([NewReader(normalise(each)) for each in spellings]) == Counter({Added.NEW: 1, Added.ALREADY: 2})
+    assert store.merge([NewSubscriber(normalise(each)) for each in spellings]) == Counter(
+        {Added.NEW: 1, Added.ALREADY: 2}
+    )
     assert [reader.address for reader in store.subscribers()] == ["ada@xn--bcher-kva.example"]
 
 
 def test_of_two_rows_of_one_import_the_careful_one_counts(store: Store) -> None:
-    rows = [NewReader(ADA), NewReader(ADA, SUPPRESSED), NewReader(ADA)]
+    rows = [NewSubscriber(ADA), NewSubscriber(ADA, SUPPRESSED), NewSubscriber(ADA)]
     assert store.merge(rows) == Counter([Added.NEW, Added.OFF, Added.LEFT])
     assert found(store).status is SUPPRESSED
 
@@ -183,7 +187,7 @@ def test_a_suppressed_address_stays_off_through_every_import(store: Store, here:
     if here is not None:
         become(store, here)
     assert store.suppress(ADA, "asked by phone") is here
-    store.merge([NewReader(ADA)])
+    store.merge([NewSubscriber(ADA)])
     reader = found(store)
     assert (reader.status, reader.reason, reader.address) == (SUPPRESSED, "asked by phone", ADA)
 
@@ -208,7 +212,7 @@ def scene(store: Store, clock: FakeClock) -> tuple[Subscriber, FrozenIssue]:
     send(store, DAY - timedelta(days=2), ACCEPTED)
     refused = send(store, DAY - timedelta(days=1), Outcome(OutcomeKind.REFUSED, 550, f"<{ADA}>: no such user"))
     store.pause(refused.id, f"refused alike: 550 <{ADA.lower()}>", [])
-    store.record_run(Report(Verdict.FAILED, f"the canary {ADA} was refused"), clock.now())
+    store.record_run(RunReport(Verdict.FAILED, f"the canary {ADA} was refused"), clock.now())
     store.suppress(ADA, f"550 <{ADA}> unknown")
     store.add(ADA, consent=f"{ADA} signed again")
     store.prefer(reader.ref, days=1 << DAY.weekday(), paused_until=DAY)
@@ -246,7 +250,7 @@ def test_nothing_of_a_forgotten_reader_is_left_but_a_keyed_hash(store: Store, cl
     left = everything(store)
     assert "lovelace" not in left
     assert reader.ref not in left
-    assert LINKS.veil(ADA.casefold())[0] in left
+    assert LINKS.forgotten_hashes(ADA.casefold())[0] in left
     assert "the canary (forgotten) was refused" in left
     forgotten = found(store)
     assert (forgotten.id, forgotten.status, forgotten.address) == (reader.id, FORGOTTEN, "")
@@ -263,7 +267,7 @@ def test_no_byte_of_the_address_stays_in_sqlite_s_files(tmp_path: Path, clock: F
     def traces(name: bytes) -> list[str]:
         return [file.name for file in tmp_path.iterdir() if name in file.read_bytes().lower()]
 
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}", now=clock.now, veil=LINKS.veil) as store:
+    with Store.open(f"sqlite:///{tmp_path / 'test.db'}", now=clock.now, hasher=LINKS.forgotten_hashes) as store:
         # Pages split and rows move as a table grows, which leaves copies of what stood there.
         for n in range(10):
             store.add(f"byron{n}@example.org")
@@ -336,25 +340,25 @@ def test_the_key_of_a_forgotten_address_is_its_hash(store: Store) -> None:
     key = "ada@example.org"
     store.add(key)
     with store._db.read() as connection:
-        assert [stored_key(connection, each, LINKS.veil) for each in (key, "new@example.org")] == [
+        assert [stored_key(connection, each, LINKS.forgotten_hashes) for each in (key, "new@example.org")] == [
             key,
             "new@example.org",
         ]
     store.forget(key)
     with store._db.read() as connection:
-        assert stored_key(connection, key, LINKS.veil) == LINKS.veil(key)[0]
+        assert stored_key(connection, key, LINKS.forgotten_hashes) == LINKS.forgotten_hashes(key)[0]
 
 
 def test_a_forgotten_address_is_known_after_the_secret_was_changed(database_url: str) -> None:
-    with Store.open(database_url, veil=LINKS.veil) as store:
+    with Store.open(database_url, hasher=LINKS.forgotten_hashes) as store:
         store.add(ADA)
         store.forget(ADA)
     newer = Links("a newer secret", PUBLICATION, ["the secret"])
-    with Store.open(database_url, veil=newer.veil) as store:
-        assert store.merge([NewReader(ADA)]) == Counter([Added.LEFT])
+    with Store.open(database_url, hasher=newer.forgotten_hashes) as store:
+        assert store.merge([NewSubscriber(ADA)]) == Counter([Added.LEFT])
         assert found(store).status is FORGOTTEN
     other = Links("another secret", PUBLICATION)
-    with Store.open(database_url, veil=other.veil) as store:
+    with Store.open(database_url, hasher=other.forgotten_hashes) as store:
         assert store.find(ADA) is None
 
 
@@ -363,7 +367,7 @@ def test_without_the_secret_nobody_is_taken_in_who_may_be_forgotten(database_url
         store.add(ADA)
         with pytest.raises(StoreError, match="needs the secret"):
             store.forget(ADA)
-    with Store.open(database_url, veil=LINKS.veil) as store:
+    with Store.open(database_url, hasher=LINKS.forgotten_hashes) as store:
         store.forget(ADA)
     with Store.open(database_url) as store:
         for take in (store.add, lambda address: store.suppress(address, "x")):
@@ -374,7 +378,7 @@ def test_without_the_secret_nobody_is_taken_in_who_may_be_forgotten(database_url
 
 def test_a_file_in_use_is_said_and_the_command_may_be_repeated(tmp_path: Path, clock: FakeClock) -> None:
     url = f"sqlite:///{tmp_path / 'test.db'}"
-    with Store.open(url, now=clock.now, veil=LINKS.veil, busy_timeout=0.05) as store:
+    with Store.open(url, now=clock.now, hasher=LINKS.forgotten_hashes, busy_timeout=0.05) as store:
         store.add(ADA)
         with Store.open(url) as other, other._db.read() as reading:
             reading.execute(select(subscribers)).all()

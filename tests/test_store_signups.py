@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 from newsletter.links import Links
 from newsletter.model import (
     EVERY_DAY,
-    NewReader,
+    NewSubscriber,
     Outcome,
     OutcomeKind,
     RenderedIssue,
@@ -21,7 +21,7 @@ from newsletter.model import (
     State,
     SubscriberStatus,
 )
-from newsletter.store import Added, Standing, Store
+from newsletter.store import Added, ConfirmationState, Store
 from newsletter.store.schema import reports, subscribers
 from tests.conftest import PUBLICATION
 from tests.fakes import FakeClock
@@ -63,7 +63,7 @@ def asked(store: Store, address: str = ADA) -> SignUp:
     return due
 
 
-def confirm(store: Store, sign_up: SignUp) -> Standing:
+def confirm(store: Store, sign_up: SignUp) -> ConfirmationState:
     return store.confirm(sign_up.ref, sign_up.asked_at, CONSENT)
 
 
@@ -75,9 +75,9 @@ def test_who_asks_is_pending_until_the_address_confirms(store: Store, clock: Fak
     clock.move(minutes=3)
     sign_up = asked(store, "Ada@example.org")
     assert not sign_up.moves
-    assert store.standing(sign_up.ref, sign_up.asked_at) is Standing.OPEN
+    assert store.standing(sign_up.ref, sign_up.asked_at) is ConfirmationState.OPEN
     assert status(store) is SubscriberStatus.PENDING
-    assert confirm(store, sign_up) is Standing.CONFIRMED
+    assert confirm(store, sign_up) is ConfirmationState.CONFIRMED
     found = store.find(ADA)
     assert found is not None
     assert (found.status, found.status_at, found.consent) == (SubscriberStatus.ACTIVE, clock.now(), CONSENT)
@@ -102,7 +102,7 @@ def test_a_thousand_requests_make_one_mail_a_day(store: Store, clock: FakeClock)
 @pytest.mark.parametrize("leave", [True, False])
 def test_the_day_is_counted_also_over_leaving(store: Store, clock: FakeClock, *, leave: bool) -> None:
     store.ask(ADA)
-    assert confirm(store, asked(store)) is Standing.CONFIRMED
+    assert confirm(store, asked(store)) is ConfirmationState.CONFIRMED
     if leave:
         store.unsubscribe(ADA)
     clock.move(hours=23)
@@ -140,7 +140,7 @@ def test_who_had_left_comes_back_by_confirming_and_by_nothing_less(store: Store,
     clock.move(days=2)
     store.ask(ADA)
     assert status(store) is SubscriberStatus.UNSUBSCRIBED
-    assert confirm(store, asked(store)) is Standing.CONFIRMED
+    assert confirm(store, asked(store)) is ConfirmationState.CONFIRMED
     assert status(store) is SubscriberStatus.ACTIVE
     assert ref(store) == old
 
@@ -148,27 +148,29 @@ def test_who_had_left_comes_back_by_confirming_and_by_nothing_less(store: Store,
 def test_a_link_is_good_once_for_a_week_and_not_after_its_reader_left(store: Store, clock: FakeClock) -> None:
     store.ask(ADA)
     first = asked(store)
-    assert confirm(store, first) is Standing.CONFIRMED
-    assert confirm(store, first) is Standing.CONFIRMED  # once more by mistake: still subscribed, and that is said
+    assert confirm(store, first) is ConfirmationState.CONFIRMED
+    assert (
+        confirm(store, first) is ConfirmationState.CONFIRMED
+    )  # once more by mistake: still subscribed, and that is said
     clock.move(minutes=1)
     store.unsubscribe(ADA)
-    assert store.standing(first.ref, first.asked_at) is Standing.VOID
-    assert confirm(store, first) is Standing.VOID
+    assert store.standing(first.ref, first.asked_at) is ConfirmationState.VOID
+    assert confirm(store, first) is ConfirmationState.VOID
     clock.move(days=1)
     store.ask(ADA)
-    assert confirm(store, first) is Standing.VOID  # of the new request, the new link
+    assert confirm(store, first) is ConfirmationState.VOID  # of the new request, the new link
     second = asked(store)
     clock.move(days=7)
-    assert confirm(store, second) is Standing.VOID
+    assert confirm(store, second) is ConfirmationState.VOID
     assert status(store) is SubscriberStatus.UNSUBSCRIBED
 
 
 def test_a_link_for_nobody_or_for_no_request_is_void(store: Store, clock: FakeClock) -> None:
     store.add(ADA)
     store.unsubscribe(ADA)
-    assert store.standing("0" * 16, clock.now()) is Standing.VOID
-    assert store.confirm("0" * 16, clock.now(), CONSENT) is Standing.VOID
-    assert store.confirm(ref(store), clock.now(), CONSENT) is Standing.VOID
+    assert store.standing("0" * 16, clock.now()) is ConfirmationState.VOID
+    assert store.confirm("0" * 16, clock.now(), CONSENT) is ConfirmationState.VOID
+    assert store.confirm(ref(store), clock.now(), CONSENT) is ConfirmationState.VOID
     assert status(store) is SubscriberStatus.UNSUBSCRIBED
 
 
@@ -176,7 +178,7 @@ def test_fifty_at_once_make_one_subscriber(store: Store) -> None:
     store.ask(ADA)
     sign_up = asked(store)
     gate = threading.Barrier(50)
-    seen: list[Standing] = []
+    seen: list[ConfirmationState] = []
 
     def act() -> None:
         gate.wait()
@@ -187,7 +189,7 @@ def test_fifty_at_once_make_one_subscriber(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert seen == [Standing.CONFIRMED] * 50
+    assert seen == [ConfirmationState.CONFIRMED] * 50
     assert [reader.status for reader in store.subscribers()] == [SubscriberStatus.ACTIVE]
 
 
@@ -234,11 +236,11 @@ def test_who_is_suppressed_comes_back_by_confirming_anew_only(store: Store, cloc
     before = asked(store)
     clock.move(minutes=1)
     suppress(store, clock)
-    assert confirm(store, before) is Standing.VOID  # the confirmation bounced
+    assert confirm(store, before) is ConfirmationState.VOID  # the confirmation bounced
     clock.move(days=1)
     store.ask(ADA)
     assert status(store) is SubscriberStatus.SUPPRESSED
-    assert confirm(store, asked(store)) is Standing.CONFIRMED
+    assert confirm(store, asked(store)) is ConfirmationState.CONFIRMED
     assert status(store) is SubscriberStatus.ACTIVE
 
 
@@ -263,13 +265,13 @@ def test_a_reader_the_operator_added_meanwhile_gets_no_confirmation(store: Store
 
 
 def test_one_process_mails_at_a_time(store: Store, database_url: str) -> None:
-    with store.courier() as mine, Store.open(database_url) as second:
+    with store.confirmations_lock() as mine, Store.open(database_url) as second:
         assert mine
-        with second.courier() as theirs:
+        with second.confirmations_lock() as theirs:
             assert not theirs
-        with second.exclusive() as sender:
+        with second.sending_lock() as sender:
             assert sender
-    with store.courier() as mine:
+    with store.confirmations_lock() as mine:
         assert mine
 
 
@@ -289,7 +291,7 @@ def moving(store: Store, clock: FakeClock) -> SignUp:
 
 
 def test_a_new_address_takes_over_what_was_chosen(store: Store, clock: FakeClock) -> None:
-    assert confirm(store, moving(store, clock)) is Standing.CONFIRMED
+    assert confirm(store, moving(store, clock)) is ConfirmationState.CONFIRMED
     old, new = store.find(ADA), store.find(EVE)
     assert old is not None
     assert new is not None
@@ -306,7 +308,7 @@ def test_moving_to_an_address_that_reads_already_keeps_what_that_one_chose(store
     assert status(store, EVE) is SubscriberStatus.ACTIVE
     sign_up = asked(store, EVE)
     store.prefer(ref(store), days=WEDNESDAY, paused_until=None)
-    assert confirm(store, sign_up) is Standing.CONFIRMED
+    assert confirm(store, sign_up) is ConfirmationState.CONFIRMED
     new = store.find(EVE)
     assert new is not None
     assert (status(store), new.status, new.days) == (
@@ -319,7 +321,7 @@ def test_moving_to_an_address_that_reads_already_keeps_what_that_one_chose(store
 def test_who_leaves_meanwhile_does_not_come_back_under_the_new_address(store: Store, clock: FakeClock) -> None:
     sign_up = moving(store, clock)
     store.unsubscribe(ADA)
-    assert confirm(store, sign_up) is Standing.VOID
+    assert confirm(store, sign_up) is ConfirmationState.VOID
     assert status(store, EVE) is SubscriberStatus.PENDING
 
 
@@ -327,7 +329,7 @@ def test_who_moves_because_the_old_address_bounces_still_may(store: Store, clock
     sign_up = moving(store, clock)
     clock.move(minutes=1)
     suppress(store, clock)
-    assert confirm(store, sign_up) is Standing.CONFIRMED
+    assert confirm(store, sign_up) is ConfirmationState.CONFIRMED
     assert (status(store), status(store, EVE)) == (SubscriberStatus.SUPPRESSED, SubscriberStatus.ACTIVE)
 
 
@@ -380,7 +382,7 @@ def test_the_time_of_a_request_survives_the_database_to_the_millisecond(store: S
     store.ask(ADA)
     sign_up = asked(store)
     assert sign_up.asked_at == datetime.fromisoformat("2026-11-24T07:00:00.124+00:00")
-    assert confirm(store, sign_up) is Standing.CONFIRMED
+    assert confirm(store, sign_up) is ConfirmationState.CONFIRMED
 
 
 # --- who was forgotten -----------------------------------------------------------------------------------------------
@@ -391,7 +393,7 @@ FORGETS = Links("a secret", PUBLICATION)
 @pytest.fixture
 def forgetful(database_url: str, clock: FakeClock) -> Iterator[Store]:
     """A store that has forgotten Ada."""
-    with Store.open(database_url, now=clock.now, veil=FORGETS.veil) as opened:
+    with Store.open(database_url, now=clock.now, hasher=FORGETS.forgotten_hashes) as opened:
         opened.add(ADA)
         opened.forget(ADA)
         clock.move(hours=1)
@@ -404,7 +406,7 @@ def test_who_was_forgotten_may_confirm_anew(forgetful: Store) -> None:
     assert status(forgetful) is SubscriberStatus.FORGOTTEN
     sign_up = asked(forgetful, "Ada@example.org")
     assert sign_up.ref == forgotten
-    assert confirm(forgetful, sign_up) is Standing.CONFIRMED
+    assert confirm(forgetful, sign_up) is ConfirmationState.CONFIRMED
     found = forgetful.find(ADA)
     assert found is not None
     assert (found.ref, found.address, found.status) == (forgotten, "Ada@example.org", SubscriberStatus.ACTIVE)
@@ -415,7 +417,7 @@ def test_who_was_forgotten_may_confirm_anew(forgetful: Store) -> None:
 def test_who_was_forgotten_and_does_not_confirm_is_forgotten_again(forgetful: Store, clock: FakeClock) -> None:
     forgetful.ask(ADA)
     asked(forgetful)
-    assert forgetful.merge([NewReader(ADA)])[Added.LEFT] == 1
+    assert forgetful.merge([NewSubscriber(ADA)])[Added.LEFT] == 1
     assert list(forgetful.subscribers()) == []
     clock.move(days=8)
     forgetful.drop_unconfirmed()

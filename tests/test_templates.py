@@ -9,8 +9,8 @@ import pytest
 from jinja2 import meta
 
 from newsletter.errors import TemplateError
+from newsletter.mail.render import LAYOUTS, Renderer, context
 from newsletter.model import Issue, Slot
-from newsletter.render import LAYOUTS, Renderer, context
 from tests.conftest import PUBLICATION, ROOT, issue, paper
 
 CONTRACT = (ROOT / "templates" / "README.md").read_text("utf-8")

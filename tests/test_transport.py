@@ -29,7 +29,7 @@ def envelope(rcpt_to: str = "ada@example.org", *pieces: bytes) -> Envelope:
     return Envelope("bounces@news.example.org", rcpt_to, pieces or (MESSAGE,))
 
 
-class Courier:
+class Driver:
     """Carries one copy after the other, or several at once, through a pool, as the send loop does."""
 
     def __init__(
@@ -51,17 +51,17 @@ class Courier:
         outcomes: list[Outcome] = []
         while len(outcomes) < len(envelopes):
             _, events = self.pool.offer(lambda: waiting.pop() if waiting else None)
-            events = events or self.pool.turn(hungry=bool(waiting))
+            events = events or self.pool.turn(has_more=bool(waiting))
             outcomes += [event.outcome for event in events if isinstance(event, Answer)]
         return outcomes
 
 
-def transport(server: Smtpd, **changes: Any) -> Courier:
-    return courier(config(server, **changes))
+def transport(server: Smtpd, **changes: Any) -> Driver:
+    return driver(config(server, **changes))
 
 
-def courier(*servers: SmtpConfig, **changes: Any) -> Courier:
-    made = Courier(*servers, **changes)
+def driver(*servers: SmtpConfig, **changes: Any) -> Driver:
+    made = Driver(*servers, **changes)
     _OPEN.append(made)
     return made
 
@@ -70,7 +70,7 @@ def config(server: Smtpd, **changes: Any) -> SmtpConfig:
     return replace(SmtpConfig(host="127.0.0.1", port=server.port, timeout=2.0, connections=1), **changes)
 
 
-_OPEN: list[Courier] = []
+_OPEN: list[Driver] = []
 
 
 @pytest.fixture(autouse=True)
@@ -218,9 +218,9 @@ def test_a_greeting_that_is_none_is_nobody_s_fault(reply: str) -> None:
 
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(TransportUnavailable, match=r"127\.0\.0\.1:1: Connection refused"):
-        courier(SmtpConfig(host="127.0.0.1", port=1)).send(envelope())
+        driver(SmtpConfig(host="127.0.0.1", port=1)).send(envelope())
     with pytest.raises(TransportUnavailable, match=r"nowhere\.invalid:25: "):
-        courier(SmtpConfig(host="nowhere.invalid", timeout=5)).send(envelope())
+        driver(SmtpConfig(host="nowhere.invalid", timeout=5)).send(envelope())
 
 
 # --- TLS never steps down --------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def test_a_server_that_allows_fewer_connections_gets_fewer() -> None:
 
 def test_a_refused_server_leaves_the_work_to_the_other() -> None:
     with smtpd(Script(replies={"MAIL": ["550 5.1.8 sender unknown"]})) as broken, smtpd() as sound:
-        sending = courier(SmtpConfig(host="127.0.0.1", port=1), config(broken), config(sound))
+        sending = driver(SmtpConfig(host="127.0.0.1", port=1), config(broken), config(sound))
         kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 30)]
     assert kinds.count(OutcomeKind.ACCEPTED) >= 29
     assert len(sound.messages) >= 29
@@ -332,7 +332,7 @@ def test_a_refused_server_leaves_the_work_to_the_other() -> None:
 
 def test_a_server_that_takes_no_mail_now_leaves_the_work_to_the_other() -> None:
     with smtpd(Script(replies={"MAIL": ["452 4.3.1 disk full"] * 99})) as full, smtpd() as sound:
-        sending = courier(config(full), config(sound))
+        sending = driver(config(full), config(sound))
         kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 30)]
     assert kinds.count(OutcomeKind.ACCEPTED) >= 27
     (trouble,) = sending.pool.troubles
@@ -361,12 +361,12 @@ def test_one_who_is_refused_without_pipelining_is_done_with_before_the_next_begi
 
 def test_a_connection_that_had_carried_others_excuses_the_copy_that_it_was_lost_with() -> None:
     with smtpd(Script(extensions=("PIPELINING",), messages_per_connection=1)) as server:
-        pool = courier(config(server)).pool
+        pool = driver(config(server)).pool
         copies = [Copy(DELIVERY, envelope()) for _ in range(2)]
         waiting = [*copies]
         answers: list[Answer] = []
         while len(answers) < 2:
-            answers += [event for event in pool.turn(hungry=bool(waiting)) if isinstance(event, Answer)]
+            answers += [event for event in pool.turn(has_more=bool(waiting)) if isinstance(event, Answer)]
             pool.offer(lambda: waiting.pop(0) if waiting else None)
         assert [answer.outcome.kind for answer in answers] == [OutcomeKind.ACCEPTED, OutcomeKind.NOT_SENT]
         assert [copy.excused for copy in copies] == [False, True]
@@ -383,7 +383,7 @@ def test_after_a_connection_that_carried_nothing_the_next_waits() -> None:
 
 def test_a_server_that_drops_every_connection_is_given_up() -> None:
     with smtpd(Script(replies={"MAIL": [CLOSE] * 99})) as server:
-        sending = courier(config(server), reconnect=[0.01])
+        sending = driver(config(server), reconnect=[0.01])
         with pytest.raises(TransportUnavailable, match="drops every connection"):
             sending.send_all([envelope()] * 99)
     assert server.connections == 5
@@ -432,10 +432,10 @@ def test_answers_that_come_one_by_one_are_waited_for_so_that_they_share_a_commit
     with smtpd(Script(extensions=("PIPELINING",), slow=slow)) as server:
         pool = Pool([config(server, connections=16)], monotonic=lambda: 0.0)  # no wait is ever over
         while pool.in_flight < 16:
-            pool.turn(hungry=True)
+            pool.turn(has_more=True)
             pool.offer(lambda: Copy(DELIVERY, envelope()))
         slow.begin.set()
-        answers = pool.turn(hungry=False)
+        answers = pool.turn(has_more=False)
         pool.close()
     assert len(answers) >= 3
 
@@ -447,7 +447,7 @@ def test_a_connection_says_goodbye_only_when_what_it_was_answered_can_have_been_
         sending.pool.offer(lambda: Copy(DELIVERY, envelope()))
         time.sleep(0.1)
         assert "QUIT" not in server.commands
-        sending.pool.turn(hungry=True)
+        sending.pool.turn(has_more=True)
         while "QUIT" not in server.commands:
             time.sleep(0.01)
 
@@ -455,7 +455,7 @@ def test_a_connection_says_goodbye_only_when_what_it_was_answered_can_have_been_
 def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> None:
     with smtpd() as server:
         pool = Pool([config(server)])
-        pool.turn(hungry=True)
+        pool.turn(has_more=True)
         pool._opened.put((pool._relays[0], 99, late := connect(config(server))))
         pool.close()
     assert late.socket.fileno() == -1
@@ -496,15 +496,15 @@ def test_a_limit_that_allows_a_copy_by_now_is_not_waited_for() -> None:
         sending = transport(server, rate=20.0)
         sending.send(envelope())
         assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == ([], [])
-        assert 0 < sending.pool._patience(hungry=True) <= 0.05
+        assert 0 < sending.pool._patience(has_more=True) <= 0.05
         time.sleep(0.06)  # as a slow commit does
-        assert sending.pool._patience(hungry=True) == 0
+        assert sending.pool._patience(has_more=True) == 0
 
 
 def test_what_was_sent_in_the_last_24_hours_counts_against_the_day() -> None:
     with smtpd() as server:
         name = f"127.0.0.1:{server.port}"
-        sending = Courier(config(server, per_day=5), used={name: [86_390.0, 3600.0, 7200.0]})
+        sending = Driver(config(server, per_day=5), used={name: [86_390.0, 3600.0, 7200.0]})
         _OPEN.append(sending)
         assert len(sending.send_all([envelope()] * 2)) == 2
         assert sending.pool.full_until() == pytest.approx(10, abs=1)

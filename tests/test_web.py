@@ -16,11 +16,11 @@ import pytest
 
 from newsletter.errors import TemplateError
 from newsletter.links import Links, Purpose
+from newsletter.mail.render import Renderer
 from newsletter.model import FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Result, State, SubscriberStatus
-from newsletter.render import Renderer
 from newsletter.store import Store
 from newsletter.web import choices
-from newsletter.web.limits import network
+from newsletter.web.abuse import network
 from tests.conftest import PUBLICATION, ROOT, issue, paper
 from tests.pages import ADDRESS, BASE, SECRET, Server, Site, write_config
 

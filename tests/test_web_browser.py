@@ -26,10 +26,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter import config as configs
 from newsletter import feed, resources
-from newsletter.config import FeedConfig, IssueConfig
-from newsletter.issue import compose
+from newsletter.config import FeedConfig
+from newsletter.issue.compose import compose
+from newsletter.issue.rules import IssueRules
+from newsletter.mail.render import Renderer
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
-from newsletter.render import Renderer
 from newsletter.store import Store
 from tests import needs
 from tests.conftest import ROOT
@@ -68,7 +69,7 @@ class Running:
     def _send_an_issue(self) -> None:
         self.store.add(f"carol@{DOMAIN}")
         sample = feed.parse(resources.find("sample_day.json").read_bytes(), FeedConfig("day.json"))
-        rendered = Renderer(self.config.publication).issue(compose([sample], DAY, IssueConfig()))
+        rendered = Renderer(self.config.publication).issue(compose([sample], DAY, IssueRules()))
         frozen = self.store.freeze(rendered, self.config.publication, lifetime=timedelta(hours=1))
         copies = self.store.claim(frozen.id, 9, resend_uncertain=1)
         self.store.turn([], copies)

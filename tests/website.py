@@ -20,7 +20,7 @@ from tests.fakes import FakeClock
 LIMITS = FetchConfig(deadline=30, max_bytes=100_000, attempts=3)
 BODY = b'[{"paper": {"id": "2611.00001", "title": "A paper"}}]'
 
-Answer = Callable[["Handler"], None]
+Response = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ class Site(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, answers: dict[str, list[Answer]]) -> None:
+    def __init__(self, answers: dict[str, list[Response]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers = answers
         self.asked: list[tuple[str, Message]] = []
@@ -69,7 +69,7 @@ class Site(ThreadingHTTPServer):
 
 
 @contextmanager
-def site(answers: dict[str, Answer | list[Answer]], tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+def site(answers: dict[str, Response | list[Response]], tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     server = Site({path: answer if isinstance(answer, list) else [answer] for path, answer in answers.items()})
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
@@ -84,11 +84,11 @@ def site(answers: dict[str, Answer | list[Answer]], tls: ssl.SSLContext | None =
         thread.join()
 
 
-def says(status: int, body: bytes = b"", **headers: str) -> Answer:
+def says(status: int, body: bytes = b"", **headers: str) -> Response:
     return lambda handler: handler.reply(status, body, **headers)
 
 
-def sends(raw: bytes) -> Answer:
+def sends(raw: bytes) -> Response:
     """Exactly these bytes, then the connection is closed."""
 
     def answer(handler: Handler) -> None:

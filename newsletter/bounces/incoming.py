@@ -17,7 +17,7 @@ from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any, Final
 
-from newsletter.bounces.wording import ANSWERED, ORIGINAL, RETURNED, SYSTEM
+from newsletter.bounces.phrases import ANSWERED, ORIGINAL, RETURNED, SYSTEM
 
 # What the email package, a codec or a detector may raise over a mail: there is no end to what a stranger can send.
 STUMBLES: Final = (
@@ -55,7 +55,7 @@ def redacted(words: str) -> str:
     return LOOSE_ADDRESS.sub("ADDRESS", words)
 
 
-def one_line(words: str) -> str:
+def shown_line(words: str) -> str:
     """`words` on one line, cut to what an operator reads."""
     return " ".join(words.split())[:300]
 

@@ -10,10 +10,8 @@ from typing import Final
 
 from flufl.bounce import all_failures
 
-from newsletter.bounces.incoming import STUMBLES, Incoming, addresses_in, one_line
-from newsletter.bounces.status import exact
-from newsletter.bounces.values import Failure, Returned
-from newsletter.bounces.wording import (
+from newsletter.bounces.incoming import STUMBLES, Incoming, addresses_in, shown_line
+from newsletter.bounces.phrases import (
     ANSWERED,
     AUTOMATIC,
     DELAYED,
@@ -23,6 +21,8 @@ from newsletter.bounces.wording import (
     OF_THE_SENDER,
     RETURNED,
 )
+from newsletter.bounces.policy import exact
+from newsletter.bounces.values import BounceReport, FailedRecipient
 from newsletter.model import ReportKind
 
 logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())  # it logs a traceback of what it stumbles over
@@ -41,24 +41,24 @@ _AUTO_HEADERS: Final = (
 )
 
 
-def auto_reply(mail: Incoming) -> Returned | None:
+def auto_reply(mail: Incoming) -> BounceReport | None:
     """A machine that answers for a person. A mail system marks its own reports as automatic too: they are not these."""
     subject = mail.header("Subject")
     if AUTOMATIC.search(subject):
-        return Returned(ReportKind.AUTO_REPLY)
+        return BounceReport(ReportKind.AUTO_REPLY)
     marked = (
         mail.header("Auto-Submitted").lower() not in ("", "no")  # RFC 3834 section 5
         or "disposition-notification" in mail.report_type  # RFC 8098: a receipt
         or mail.header("Precedence").lower() in ("auto_reply", "auto-reply")
         or any(name in mail.message for name in _AUTO_HEADERS)
     )
-    return Returned(ReportKind.AUTO_REPLY) if marked and not mail.is_report else None
+    return BounceReport(ReportKind.AUTO_REPLY) if marked and not mail.is_report else None
 
 
 # --- known prose -----------------------------------------------------------------------------------------------------
 
 
-def known_prose(mail: Incoming) -> Returned | None:
+def known_prose(mail: Incoming) -> BounceReport | None:
     """What flufl.bounce knows: the wording of a hundred servers, collected by Mailman since 1998."""
     asked = mail.from_a_system or (FAILED.search(mail.notice) and not ANSWERED.search(mail.header("Subject")))
     if not asked:
@@ -83,7 +83,7 @@ def _credible(mail: Incoming, found: Sequence[str]) -> list[str]:
     return named or addresses
 
 
-def told(mail: Incoming, addresses: Sequence[str]) -> Returned:
+def told(mail: Incoming, addresses: Sequence[str]) -> BounceReport:
     """A failure of `addresses` that is told in words: for good, unless they speak of a delay."""
     subject, notice = mail.header("Subject"), mail.notice
     waits = DELAYED.search(subject) or (DELAYED.search(notice) and not GIVEN_UP.search(f"{subject}\n{notice}"))
@@ -91,8 +91,8 @@ def told(mail: Incoming, addresses: Sequence[str]) -> Returned:
     for address in addresses:
         words = reason(notice, address)
         status = exact("4.0.0" if waits else "", words) or exact("", notice)
-        failures.append(Failure(address, status, one_line(words)))
-    return Returned(ReportKind.TEMPORARY if waits else ReportKind.PERMANENT, tuple(failures))
+        failures.append(FailedRecipient(address, status, shown_line(words)))
+    return BounceReport(ReportKind.TEMPORARY if waits else ReportKind.PERMANENT, tuple(failures))
 
 
 def reason(notice: str, address: str) -> str:
@@ -108,7 +108,7 @@ def reason(notice: str, address: str) -> str:
 # --- any prose -------------------------------------------------------------------------------------------------------
 
 
-def prose(mail: Incoming) -> Returned | None:
+def prose(mail: Incoming) -> BounceReport | None:
     """A report in nobody's format: the address that its words name, or that the returned message was for."""
     words = f"{mail.header('Subject')}\n{mail.notice}"
     told_so = FAILED.search(words) or RETURNED.search(words) if mail.is_report else NOT_DELIVERED.search(words)

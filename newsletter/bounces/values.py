@@ -8,7 +8,7 @@ from newsletter.model import ReportKind
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedRecipient:
     """One address that a report names: `status` as in RFC 3463, such as 5.1.1, or empty; `words` are the server's.
 
     `address` is the one that was written to, `final` the one it was forwarded to, where they differ.
@@ -21,7 +21,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
+class CopyEvidence:
     """What may tie a report to a copy of ours; nothing here is checked yet.
 
     `recipients` are the addresses that the report itself was sent to (one may carry a bounce token), `message_ids` and
@@ -36,9 +36,9 @@ class Ties:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class BounceReport:
     """A mail from the bounce mailbox, understood. `failures` are the addresses named, in the report's own order."""
 
     kind: ReportKind
-    failures: tuple[Failure, ...] = ()
-    ties: Ties = Ties()
+    failures: tuple[FailedRecipient, ...] = ()
+    evidence: CopyEvidence = CopyEvidence()

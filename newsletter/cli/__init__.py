@@ -73,119 +73,119 @@ def cli(ctx: click.Context, path: Path) -> None:
     ctx.obj = App(path)
 
 
-@cli.command(short_help="Write a commented config.yaml.")
+@cli.command("init", short_help="Write a commented config.yaml.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
-def init(folder: Path) -> None:
+def init_command(folder: Path) -> None:
     """Write a commented config.yaml, and a secret of its own, into FOLDER. Never overwrites."""
-    from newsletter.cli import start
+    from newsletter.cli.setup import init
 
-    for line in start.init(folder):
+    for line in init(folder):
         click.echo(line)
 
 
-@cli.command(short_help="The whole job on a sample day.")
+@cli.command("demo", short_help="The whole job on a sample day.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
-def demo(output: Path) -> None:
+def demo_command(output: Path) -> None:
     """Do the whole job on a sample day: rank, render, and send it over SMTP to a mail server of its own."""
-    from newsletter.cli import start
+    from newsletter.cli.setup import demo
 
-    sys.exit(start.demo(output))
+    sys.exit(demo(output))
 
 
-@cli.command(short_help="See a day without sending it.")
+@cli.command("preview", short_help="See a day without sending it.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("preview"), show_default=True)
 @click.option("--serve", is_flag=True, help="Show it in the browser instead, and anew when a template changes.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="With --serve.")
 @click.option("--open", "open_browser", is_flag=True, help="With --serve: open the browser.")
 @click.pass_obj
-def preview(app: App, day: Clock | None, output: Path, serve: bool, port: int, open_browser: bool) -> None:
+def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port: int, open_browser: bool) -> None:
     """Fetch, rank and render a day; write digest.html and digest.txt. Sends and keeps nothing."""
-    from newsletter.cli import work
+    from newsletter.cli.preview import preview, serve_preview
 
     config = app.config()
     if serve:
-        work.serve_preview(app.path, resolve_day(day, config), port, open_browser=open_browser)
+        serve_preview(app.path, resolve_day(day, config), port, open_browser=open_browser)
     else:
-        sys.exit(work.preview(config, resolve_day(day, config), output))
+        sys.exit(preview(config, resolve_day(day, config), output))
 
 
-@cli.command(short_help="Make and send the issue of the day.")
+@cli.command("run", short_help="Make and send the issue of the day.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
 @click.option("--since", type=DAY, help="Take in the days from this one on, as one issue.")
 @click.option("--period", type=click.Choice(["day", "week", "month"]), default="day", help="Rank over so many days.")
 @click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
 @click.pass_obj
-def run(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool) -> None:
+def run_command(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool) -> None:
     """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
-    from newsletter.cli import work
+    from newsletter.cli.run import not_begun, run
 
     try:
         config = app.config()
     except ConfigError as error:
-        sys.exit(work.not_begun(error))
+        sys.exit(not_begun(error))
     if since is not None and period != "day":
         raise click.UsageError("--since and --period both say which days; give one")
     due = resolve_day(day, config)
     first = None if since is None else resolve_day(since, config)
     if first is not None and first > due:
         raise click.UsageError(f"--since {first} is after {due}, the day of the issue")
-    sys.exit(work.run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run))
+    sys.exit(run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run))
 
 
-@cli.command(short_help="Go on with what is still owed.")
+@cli.command("send", short_help="Go on with what is still owed.")
 @click.argument("issue", type=DAY, required=False)
 @click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
 @click.option("--resume", is_flag=True, help="Also of issues that were paused because readers were refused alike.")
 @click.pass_obj
-def send(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool) -> None:
+def send_command(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool) -> None:
     """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
-    from newsletter.cli import work
+    from newsletter.cli.run import send
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    sys.exit(work.send(config, day, retry_uncertain=retry_uncertain, resume=resume))
+    sys.exit(send(config, day, retry_uncertain=retry_uncertain, resume=resume))
 
 
-@cli.command(short_help="How runs ended, what became of copies.")
+@cli.command("status", short_help="How runs ended, what became of copies.")
 @click.argument("issue", type=DAY, required=False)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
-def status(app: App, issue: Clock | None, as_json: bool) -> None:
+def status_command(app: App, issue: Clock | None, as_json: bool) -> None:
     """Show how the last runs ended, what became of ISSUE (a date; the latest if none), and who was refused."""
-    from newsletter.cli import work
+    from newsletter.cli.status import status
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    work.status(config, day, as_json=as_json)
+    status(config, day, as_json=as_json)
 
 
-@cli.group(cls=Commands, short_help="Add, remove, show, list, import, export readers.")
-def subscribers() -> None:
+@cli.group("subscribers", cls=Commands, short_help="Add, remove, show, list, import, export readers.")
+def subscribers_group() -> None:
     """Add, remove, suppress, forget, show, list, import and export the readers."""
 
 
-@subscribers.command("add")
+@subscribers_group.command("add")
 @click.argument("addresses", nargs=-1, required=True)
 @click.pass_obj
 def subscribers_add(app: App, addresses: tuple[str, ...]) -> None:
     """Subscribe ADDRESSES, also those who had left, were suppressed or forgotten: use it when they ask for it."""
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import add
 
-    sys.exit(people.add(app.config(), addresses))
+    sys.exit(add(app.config(), addresses))
 
 
-@subscribers.command("remove")
+@subscribers_group.command("remove")
 @click.argument("addresses", nargs=-1, required=True)
 @click.pass_obj
 def subscribers_remove(app: App, addresses: tuple[str, ...]) -> None:
     """Unsubscribe ADDRESSES. They are remembered as having left, so that no import brings them back."""
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import remove
 
-    sys.exit(people.remove(app.config(), addresses))
+    sys.exit(remove(app.config(), addresses))
 
 
-@subscribers.command("suppress")
+@subscribers_group.command("suppress")
 @click.argument("addresses", nargs=-1, required=True)
 @click.option("--reason", default="suppressed by the operator", show_default=True, help="Kept, and shown by `show`.")
 @click.pass_obj
@@ -194,12 +194,12 @@ def subscribers_suppress(app: App, addresses: tuple[str, ...], reason: str) -> N
 
     Also an address that was never on it.
     """
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import suppress
 
-    sys.exit(people.suppress(app.config(), addresses, reason))
+    sys.exit(suppress(app.config(), addresses, reason))
 
 
-@subscribers.command("forget")
+@subscribers_group.command("forget")
 @click.argument("addresses", nargs=-1, required=True)
 @click.pass_obj
 def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
@@ -208,32 +208,32 @@ def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
     What stays is a keyed hash, by which no import takes the address in again. Backups, the bounce mailbox and the mail
     server's logs are yours to look after.
     """
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import forget
 
-    sys.exit(people.forget(app.config(), addresses))
+    sys.exit(forget(app.config(), addresses))
 
 
-@subscribers.command("show")
+@subscribers_group.command("show")
 @click.argument("address")
 @click.pass_obj
 def subscribers_show(app: App, address: str) -> None:
     """Print what is known of ADDRESS: its status and why, how it agreed, its last copies, and what came back."""
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import tell
 
-    sys.exit(people.tell(app.config(), address))
+    sys.exit(tell(app.config(), address))
 
 
-@subscribers.command("list")
+@subscribers_group.command("list")
 @click.option("--all", "everyone", is_flag=True, help="Also those who get nothing, each with its status.")
 @click.pass_obj
 def subscribers_list(app: App, everyone: bool) -> None:
     """Print one address per line."""
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import show
 
-    people.show(app.config(), everyone=everyone)
+    show(app.config(), everyone=everyone)
 
 
-@subscribers.command("import")
+@subscribers_group.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @click.option("--consent", help="How these readers agreed.  [default: imported on the day, from the file]")
 @click.pass_obj
@@ -243,12 +243,12 @@ def subscribers_import(app: App, file: Any, consent: str | None) -> None:
     The other columns of an export are read too. A row that cannot be taken is refused with its line number and the
     others are taken; when none can be, it fails. Nobody comes back who left, is suppressed or forgotten.
     """
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import take
 
-    sys.exit(people.take(app.config(), file, consent))
+    sys.exit(take(app.config(), file, consent))
 
 
-@subscribers.command("export")
+@subscribers_group.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-")
 @click.pass_obj
 def subscribers_export(app: App, file: Path) -> None:
@@ -256,17 +256,17 @@ def subscribers_export(app: App, file: Path) -> None:
 
     A new FILE is yours alone to read (0600).
     """
-    from newsletter.cli import people
+    from newsletter.cli.subscribers import export
 
-    people.export(app.config(), file)
+    export(app.config(), file)
 
 
 @cli.group("archive", cls=Commands, short_help="What was sent, for the web.")
-def archived() -> None:
+def archive_group() -> None:
     """Show what was sent to everybody; `newsletter web` does so by itself."""
 
 
-@archived.command("export")
+@archive_group.command("export")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.pass_obj
 def archive_export(app: App, folder: Path) -> None:
@@ -274,67 +274,67 @@ def archive_export(app: App, folder: Path) -> None:
 
     Safe to repeat: only what changed is written, and nothing is removed.
     """
-    from newsletter.cli import archive
+    from newsletter.cli.archive import export
 
-    archive.export(app.config(), folder)
+    export(app.config(), folder)
 
 
-@cli.command(short_help="Try everything a run needs, send nothing.")
+@cli.command("check", short_help="Try everything a run needs, send nothing.")
 @click.pass_obj
-def check(app: App) -> None:
+def check_command(app: App) -> None:
     """Try the configuration, the store, the feeds, the templates, each mail server and the DKIM keys; send nothing.
 
     Prints the DNS records to publish. Ends with the exit code of the first thing that is wrong.
     """
-    from newsletter.cli import work
+    from newsletter.cli.check import check
 
-    sys.exit(work.check(app.config()))
+    sys.exit(check(app.config()))
 
 
-@cli.command(short_help="Serve the pages for readers.")
+@cli.command("web", short_help="Serve the pages for readers.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.pass_obj
-def web(app: App, host: str, port: int) -> None:
+def web_command(app: App, host: str, port: int) -> None:
     """Serve the pages where readers subscribe, confirm, choose and leave, and send the mails that ask to confirm.
 
     A web server with https (nginx, Caddy) passes on what comes to base_url; docs/web.md shows how.
     """
-    from newsletter.cli import pages
+    from newsletter.cli.web import serve
 
-    pages.serve(app.config(), host, port)
+    serve(app.config(), host, port)
 
 
-@cli.command(short_help="Read what came back: bounces, complaints, unsubscribes.")
+@cli.command("bounces", short_help="Read what came back: bounces, complaints, unsubscribes.")
 @click.option("--show", is_flag=True, help="Say what FILES are, and do nothing.")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
-def bounces(app: App, show: bool, files: tuple[Path, ...]) -> None:
+def bounces_command(app: App, show: bool, files: tuple[Path, ...]) -> None:
     """Read the bounce mailbox, and take off the list whose address is dead, who complained, or who left by mail.
 
     With --show, only tell of each of FILES (mails) what it is and whom it names: file, kind, address, final address,
     status, what it counts as, and the server's words, separated by tabs.
     """
-    from newsletter.cli import returned
+    from newsletter.cli.bounces import collect, show_files
 
     if show != bool(files):
         raise click.UsageError("--show and FILES go together")
     if show:
-        returned.show(files)
+        show_files(files)
     else:
-        sys.exit(returned.collect(app.config()))
+        sys.exit(collect(app.config()))
 
 
-@cli.command(short_help="Crontab lines or systemd units.")
+@cli.command("schedule", short_help="Crontab lines or systemd units.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]))
 @click.option("--at", type=TIME_OF_DAY, default="07:00", show_default=True, help="When, in the config's time zone.")
 @click.option("--install", is_flag=True, help="Install it for this user instead of printing it.")
 @click.pass_obj
-def schedule(app: App, kind: str, at: time, install: bool) -> None:
+def schedule_command(app: App, kind: str, at: time, install: bool) -> None:
     """Print crontab lines, or systemd units, that run the newsletter daily."""
-    from newsletter.cli import start
+    from newsletter.cli.setup import schedule
 
-    for line in start.schedule(app.path, app.config(), kind, at, install=install):
+    for line in schedule(app.path, app.config(), kind, at, install=install):
         click.echo(line)
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from newsletter import archive
+from newsletter.archive import pages
 from newsletter.config import Config
-from newsletter.render import Renderer
+from newsletter.mail.render import Renderer
 from newsletter.store import Store
 
 
 def export(config: Config, folder: Path) -> None:
     """Write the archive into `folder`."""
     with Store.open(config.store) as store:
-        pages = archive.Archive(config.publication, store, Renderer(config.publication, templates=config.templates))
-        written, number = archive.export(pages, folder)
+        archive = pages.Archive(config.publication, store, Renderer(config.publication, templates=config.templates))
+        written, number = pages.export(archive, folder)
     click.echo(f"{folder}: {written} of {number} files written")

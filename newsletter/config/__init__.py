@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from newsletter.calendar import CALENDARS, Calendar, calendar_of, day_due
-from newsletter.config import values as v
-from newsletter.config.nodes import ENV, Place, Table, entries, items, mapping, pairs, root
-from newsletter.config.values import Secret
+from newsletter.config import fields as v
+from newsletter.config.fields import Secret
+from newsletter.config.yaml_nodes import ENV, Place, Table, entries, items, mapping, pairs, root
 from newsletter.errors import ConfigError
-from newsletter.filters import Filters
+from newsletter.issue.calendar import CALENDARS, Calendar, calendar_of, day_due
+from newsletter.issue.filters import Filters
+from newsletter.issue.rules import IssueRules
 from newsletter.links import LONGEST_BOUNCE_LOCAL_PART, Links
 from newsletter.model import BouncePolicy, Publication
 
@@ -34,7 +35,6 @@ __all__ = [
     "FeedConfig",
     "FetchConfig",
     "ImapConfig",
-    "IssueConfig",
     "Secret",
     "SendingConfig",
     "SmtpConfig",
@@ -65,23 +65,6 @@ class FetchConfig:
     deadline: float = 60.0
     max_bytes: int = 10_000_000
     attempts: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class IssueConfig:
-    """What goes into the day's issue; `lifetime` is in hours from its freezing.
-
-    `sections` is ``merged``, or ``source``: then `max_papers` counts for each source's section.
-    `look_back` is in calendar days, `catch_up` in days on which the source lists papers; 0 switches either off.
-    """
-
-    max_papers: int = 20
-    sections: str = "merged"
-    min_upvotes: int = 0
-    lifetime: float = 24.0
-    look_back: int = 7
-    max_rising: int = 3
-    catch_up: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +158,7 @@ class Config:
     timezone: ZoneInfo
     feeds: tuple[FeedConfig, ...]
     fetch: FetchConfig
-    issue: IssueConfig
+    issue: IssueRules
     templates: Path | None
     store: str
     secret: Secret
@@ -202,10 +185,10 @@ class Config:
         """What makes and checks the links of this publication. Raises ConfigError when there is no secret."""
         return Links(self.secret.reveal(), self.publication, [secret.reveal() for secret in self.old_secrets])
 
-    def veil(self) -> Callable[[str], Sequence[str]] | None:
+    def address_hasher(self) -> Callable[[str], Sequence[str]] | None:
         """What the store recognises forgotten addresses by; None when there is no secret at hand."""
         try:
-            return self.links().veil
+            return self.links().forgotten_hashes
         except ConfigError:
             return None
 
@@ -319,8 +302,8 @@ def _fetch(place: Place) -> FetchConfig:
     return FetchConfig(**values)
 
 
-def _issue(place: Place) -> IssueConfig:
-    return IssueConfig(**mapping(place, _ISSUE))
+def _issue(place: Place) -> IssueRules:
+    return IssueRules(**mapping(place, _ISSUE))
 
 
 def _filters(place: Place) -> Filters:
@@ -454,7 +437,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         timezone=values.get("timezone", ZoneInfo("UTC")),
         feeds=values["feeds"],
         fetch=values.get("fetch", FetchConfig()),
-        issue=values.get("issue", IssueConfig()),
+        issue=values.get("issue", IssueRules()),
         filters=values.get("filters", Filters()),
         templates=templates,
         store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from newsletter.feed.guard import Guard, Refused
+from newsletter.feed.guard import AddressGuard, Refused
 from newsletter.feed.text import plain
 from newsletter.feed.urls import ascii_host, shown
 
@@ -34,7 +34,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _GZIP: Final = frozenset({"gzip", "x-gzip"})  # RFC 9110 section 8.4.1.3
 
 
-class Failure(Exception):
+class FetchFailure(Exception):
     """No usable answer. `again`: another attempt may fare better, `after` so many seconds if the server named them."""
 
     def __init__(self, reason: str, *, again: bool = False, after: float | None = None) -> None:
@@ -43,7 +43,7 @@ class Failure(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """The last answer of a chain of redirects; `body` is decoded, and empty unless the status is 200."""
 
     status: int
@@ -99,16 +99,16 @@ class Exchange:
         self._socket: socket.socket | None = None
         self._aborted = False
 
-    def run(self) -> Answer:
-        """Ask, follow redirects, read the body. Raises Failure."""
+    def run(self) -> Response:
+        """Ask, follow redirects, read the body. Raises FetchFailure."""
         try:
             return self._follow()
         except Refused as refusal:
-            raise Failure(str(refusal)) from refusal
+            raise FetchFailure(str(refusal)) from refusal
         except (ssl.SSLCertVerificationError, urllib3.exceptions.SSLError) as error:
-            raise Failure(f"TLS: {plain(_innermost(error), 200)}") from error
+            raise FetchFailure(f"TLS: {plain(_innermost(error), 200)}") from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
-            raise Failure(_explain(error), again=True) from error
+            raise FetchFailure(_explain(error), again=True) from error
 
     def abort(self) -> None:
         """Shut the connection, whatever it is doing; what it has read so far is thrown away."""
@@ -118,9 +118,9 @@ class Exchange:
             with suppress(OSError):
                 socket.socket.shutdown(open_socket, socket.SHUT_RDWR)  # of the plain socket: TLS would wait for a reply
 
-    def _follow(self) -> Answer:
+    def _follow(self) -> Response:
         target = _Target.of(self._url)
-        guard, login = Guard(target.place), target.login
+        guard, login = AddressGuard(target.place), target.login
         home = (target.scheme, target.place)
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._get(target, guard, login if (target.scheme, target.place) == home else None)
@@ -130,7 +130,7 @@ class Exchange:
             target = _next_hop(target, location)
         raise Refused(f"more than {MAX_REDIRECTS} redirects")
 
-    def _get(self, target: _Target, guard: Guard, login: str | None) -> Answer:
+    def _get(self, target: _Target, guard: AddressGuard, login: str | None) -> Response:
         headers = {**self._headers, "Host": target.netloc}
         if login:
             headers.update(urllib3.make_headers(basic_auth=login))
@@ -146,9 +146,9 @@ class Exchange:
             response = connection.getresponse()
             with closing(response):
                 body = b"".join(self._body(response)) if response.status == 200 else b""
-                return Answer(response.status, response.reason or "", response.headers, body)
+                return Response(response.status, response.reason or "", response.headers, body)
 
-    def _connect(self, target: _Target, guard: Guard) -> HTTPConnection:
+    def _connect(self, target: _Target, guard: AddressGuard) -> HTTPConnection:
         """A connection to the first address of the target that takes one."""
         failure: Exception | None = None
         for address in guard.addresses(*target.place):
@@ -176,7 +176,7 @@ class Exchange:
 
     def _open(self, connection: HTTPConnection) -> HTTPConnection:
         if self._aborted:
-            raise Failure("aborted")
+            raise FetchFailure("aborted")
         self._connection, self._socket = connection, None
         connection.timeout = CONNECT_SECONDS
         try:
@@ -200,7 +200,7 @@ class Exchange:
             size += len(chunk)
             self._bound(size)
             if self._aborted:
-                raise Failure("aborted")
+                raise FetchFailure("aborted")
             yield chunk
 
     def _bound(self, size: int) -> None:
@@ -228,12 +228,12 @@ def _gunzip(raw: Iterator[bytes]) -> Iterator[bytes]:
             try:
                 yield decoder.decompress(chunk, _CHUNK)
             except zlib.error as error:
-                raise Failure("the answer says it is gzip, and is not", again=True) from error
+                raise FetchFailure("the answer says it is gzip, and is not", again=True) from error
             chunk = decoder.unconsumed_tail
             if decoder.eof and decoder.unused_data:  # RFC 1952 section 2.2: members may follow one another
                 chunk, decoder = decoder.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
     if not decoder.eof:
-        raise Failure("the answer ends inside its gzip stream", again=True)
+        raise FetchFailure("the answer ends inside its gzip stream", again=True)
 
 
 def _proxy_for(target: _Target) -> str | None:

@@ -20,10 +20,11 @@ from typing import Final, Protocol
 from newsletter import __version__
 from newsletter.config import FetchConfig
 from newsletter.errors import FeedError
-from newsletter.feed.exchange import Answer, Exchange, Failure
+from newsletter.feed.exchange import Exchange, FetchFailure, Response
 from newsletter.feed.text import plain
 from newsletter.feed.urls import shown
-from newsletter.model import CachedAnswer
+from newsletter.model import CachedResponse
+from newsletter.runtime import utc_now
 
 # Statuses that another attempt may change (RFC 9110 section 15; 425: RFC 8470; 429: RFC 6585).
 RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -47,16 +48,11 @@ class Fetched:
 class Cache(Protocol):
     """Keeps each feed's last answer with its validators."""
 
-    def cached(self, url: str) -> CachedAnswer | None:
+    def cached(self, url: str) -> CachedResponse | None:
         """The last answer of `url`."""
 
-    def cache(self, answer: CachedAnswer) -> None:
+    def cache(self, answer: CachedResponse) -> None:
         """Keep `answer` in place of the last one of its URL."""
-
-
-def utc_now() -> datetime:
-    """The present moment, aware."""
-    return datetime.now(UTC)
 
 
 def fetch(
@@ -83,17 +79,17 @@ def fetch(
     headers = answer.headers
     content_type, etag, modified = (headers.get(name) for name in ("Content-Type", "ETag", "Last-Modified"))
     if cache and (etag or modified):
-        cache.cache(CachedAnswer(url, answer.body, content_type, etag, modified, now()))
+        cache.cache(CachedResponse(url, answer.body, content_type, etag, modified, now()))
     return Fetched(answer.body, content_type)
 
 
 def _ask(
     url: str,
     limits: FetchConfig,
-    known: CachedAnswer | None,
+    known: CachedResponse | None,
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
-) -> Answer:
+) -> Response:
     """Ask until there is a 200 or a 304. Raises FeedError when attempts or time are used up, or when it is hopeless."""
     headers = {**_HEADERS, **_conditions(known)}
     end = time.monotonic() + limits.deadline
@@ -105,7 +101,7 @@ def _ask(
             _require(answer, now)
         except TimeoutError as error:
             raise FeedError(f"{shown(url)}: no whole answer within {limits.deadline:g} s (fetch.deadline)") from error
-        except Failure as failure:
+        except FetchFailure as failure:
             pause = failure.after if failure.after is not None else _BACKOFF[min(attempt, len(_BACKOFF)) - 1]
             reason = _give_up(failure, attempt, limits, pause, end - time.monotonic())
             if reason is not None:
@@ -115,15 +111,15 @@ def _ask(
             return answer
 
 
-def _require(answer: Answer, now: Callable[[], datetime]) -> None:
-    """Raise Failure unless the answer is one we can use."""
+def _require(answer: Response, now: Callable[[], datetime]) -> None:
+    """Raise FetchFailure unless the answer is one we can use."""
     if answer.status not in (200, 304):
         reason = f"HTTP {answer.status} {plain(answer.reason, 80)}".strip()
         after = retry_after(answer.headers.get("Retry-After"), now())
-        raise Failure(reason, again=answer.status in RETRYABLE, after=after)
+        raise FetchFailure(reason, again=answer.status in RETRYABLE, after=after)
 
 
-def _give_up(failure: Failure, attempt: int, limits: FetchConfig, pause: float, left: float) -> str | None:
+def _give_up(failure: FetchFailure, attempt: int, limits: FetchConfig, pause: float, left: float) -> str | None:
     """Why there is no further attempt after `failure`, or None when there is one. Times in seconds."""
     if not failure.again:
         return str(failure)
@@ -134,13 +130,13 @@ def _give_up(failure: Failure, attempt: int, limits: FetchConfig, pause: float, 
     return None
 
 
-def _within(seconds: float, exchange: Exchange) -> Answer:
-    """Run `exchange` for at most `seconds`. Raises Failure, or TimeoutError when the time is up.
+def _within(seconds: float, exchange: Exchange) -> Response:
+    """Run `exchange` for at most `seconds`. Raises FetchFailure, or TimeoutError when the time is up.
 
     A socket's timeout is for one read, and a server that sends a byte now and then never meets it; DNS has none at all.
     So the exchange runs in a thread of its own, which is left behind when its time is up, its connection shut.
     """
-    done: Future[Answer] = Future()
+    done: Future[Response] = Future()
 
     def run() -> None:
         try:
@@ -155,7 +151,7 @@ def _within(seconds: float, exchange: Exchange) -> Answer:
         exchange.abort()
 
 
-def _conditions(known: CachedAnswer | None) -> dict[str, str]:
+def _conditions(known: CachedResponse | None) -> dict[str, str]:
     """The conditional headers for the answer we hold (RFC 9110 section 13.1)."""
     held = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
     return {name: value for name, value in held.items() if value}

@@ -24,7 +24,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Guard:
+class AddressGuard:
     """The rule for one fetch. `origin` is host and port of the configured URL, where anything is allowed."""
 
     origin: tuple[str, int]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from newsletter import prepare
 from newsletter.config import Config
-from newsletter.issue import compose
-from newsletter.lint import Finding, lint
-from newsletter.model import RenderedIssue, Report, Slot
-from newsletter.world import World
+from newsletter.issue.compose import compose
+from newsletter.mail.lint import Finding, lint
+from newsletter.model import RenderedIssue, RunReport, Slot
+from newsletter.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Preview:
     `problems` are what went wrong with the feeds, a line each; `findings` what the lint says of the mail.
     """
 
-    rendered: RenderedIssue | Report
+    rendered: RenderedIssue | RunReport
     problems: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
 
 
-def make(config: Config, day: date, world: World) -> Preview:
+def make(config: Config, day: date, runtime: Runtime) -> Preview:
     """Fetch, rank and render `day`. Raises FeedError when no feed answers, TemplateError with file and line."""
-    gathered = prepare.gather(config, day, world)
+    gathered = prepare.gather(config, day, runtime)
     skipped = [
         f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
     ]

@@ -25,13 +25,13 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from newsletter import prepare, resources
 from newsletter.config import Config, load
 from newsletter.errors import FeedError, NewsletterError
-from newsletter.issue import compose
+from newsletter.issue.compose import compose
 from newsletter.links import Links
-from newsletter.lint import Finding, lint
-from newsletter.message import compile_copies
-from newsletter.model import Delivery, FrozenIssue, RenderedIssue, Report
+from newsletter.mail.lint import Finding, lint
+from newsletter.mail.message import compile_copies
+from newsletter.model import Delivery, FrozenIssue, RenderedIssue, RunReport
 from newsletter.preview import personalise
-from newsletter.world import World
+from newsletter.runtime import Runtime
 
 _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -84,8 +84,8 @@ class Shown:
 class Desk:
     """Renders days on request. Feeds are asked once a day shown; templates and config are read anew each time."""
 
-    def __init__(self, config_path: Path, world: World) -> None:
-        self._path, self._world = config_path, world
+    def __init__(self, config_path: Path, runtime: Runtime) -> None:
+        self._path, self._world = config_path, runtime
         self._gathered: dict[tuple[date, Any], prepare.Gathered] = {}
 
     def config(self) -> Config:
@@ -96,7 +96,7 @@ class Desk:
         """The day a visitor sees first."""
         return self.config().today(self._world.now())
 
-    def show(self, day: date) -> Shown | Report:
+    def show(self, day: date) -> Shown | RunReport:
         """A day, or the verdict that says why there is no mail. Raises FeedError, TemplateError or ConfigError."""
         config = self.config()
         gathered = self._gather(config, day)
@@ -204,7 +204,7 @@ def _asked(desk: Desk) -> tuple[date, Shown | None, str]:
         shown = desk.show(day)
     except (FeedError, NewsletterError) as error:
         return day, None, str(error)
-    if isinstance(shown, Report):
+    if isinstance(shown, RunReport):
         return day, None, f"{shown.verdict} - {shown.explanation}"
     return day, shown, ""
 
@@ -292,9 +292,9 @@ class Server:
         self._http.shutdown()
 
 
-def start(config_path: Path, port: int, world: World) -> Server:
+def start(config_path: Path, port: int, runtime: Runtime) -> Server:
     """Bind to loopback (port 0: any free one) and begin to watch. Raises ConfigError, or OSError: the port is taken."""
-    desk = Desk(config_path, world)
+    desk = Desk(config_path, runtime)
     own = desk.config().templates
     changes = Changes(config_path, (resources.find("templates"), *([own] if own else [])))
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request hides the one that matters

@@ -7,12 +7,13 @@ StoreError, and nothing is ever sent without a store.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
+from newsletter.runtime import utc_now
 from newsletter.store import upgrade
-from newsletter.store.database import Database, Veil
+from newsletter.store.database import AddressHasher, Database
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
 from newsletter.store.history import History, PastCopy, PastReport
@@ -20,16 +21,12 @@ from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.runs import RunRecord, Runs
-from newsletter.store.signups import Signups, Standing
+from newsletter.store.signups import ConfirmationState, Signups
 from newsletter.store.subscribers import Added, Subscribers
 
-__all__ = ["Added", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Standing", "Store"]
+__all__ = ["Added", "ConfirmationState", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Store"]
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Store(Subscribers, Signups, Erasure, History, Issues, Ledger, Reports, Runs, FeedCache):
@@ -40,14 +37,14 @@ class Store(Subscribers, Signups, Erasure, History, Issues, Ledger, Reports, Run
         cls,
         url: str,
         *,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         busy_timeout: float = _BUSY_TIMEOUT,
-        veil: Veil | None = None,
+        hasher: AddressHasher | None = None,
     ) -> Self:
         """Open the database at ``sqlite:////absolute/path`` or ``postgresql://...``; create and upgrade it as needed.
 
         A new SQLite file is for its owner only, since it holds the readers' addresses. `busy_timeout` is in seconds.
-        With `veil` the store recognises addresses that it has forgotten; what would take one in raises StoreError
+        With `hasher` the store recognises addresses that it has forgotten; what would take one in raises StoreError
         without, once there is any.
         Raises StoreError, StoreBusy when another process keeps the database locked, and ConfigError for a wrong `url`.
         """
@@ -59,7 +56,7 @@ class Store(Subscribers, Signups, Erasure, History, Issues, Ledger, Reports, Run
             database.close()
             raise
         store = cls(database, now)
-        store._veil = veil
+        store._hasher = hasher
         return store
 
     def close(self) -> None:

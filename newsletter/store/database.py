@@ -220,13 +220,13 @@ class Prepared:
 
 
 # The keyed hashes of an address (its identity), with the newest secret first.
-Veil = Callable[[str], Sequence[str]]
+AddressHasher = Callable[[str], Sequence[str]]
 
 
 class Part:
     """What every part of the store works with: the database, the clock (UTC), and the hashes of who is forgotten."""
 
-    _veil: Veil | None = None
+    _hasher: AddressHasher | None = None
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._db = database

@@ -27,19 +27,19 @@ class Erasure(Part):
         """Erase the normalised `address` for good; False when it is not known. May be repeated.
 
         What stays is a keyed hash, by which no import takes the address in again; of the reader's copies, that there
-        were any, and how they ended. What is still owed to him is withdrawn by the next `claim`. Raises StoreError
-        without a veil, and when others use the file (StoreBusy) or there is no room to write it anew: then the address
-        is out of use, but not out of the file.
+        were any, and how they ended. Copies still owed to them are withdrawn by the next `claim`. Raises
+        StoreError without a hasher, and when others use the file (StoreBusy) or there is no room to rewrite it: then
+        the address is out of use, but not out of the file.
         """
-        if self._veil is None:
+        if self._hasher is None:
             raise StoreError(f"{self._db.name}: forgetting needs the secret, to recognise the address ever after")
         key = identity(address)
         with self._db.write() as connection:
-            known = look_up(connection, [key], self._veil).get(key)
+            known = look_up(connection, [key], self._hasher).get(key)
             if known is None:
                 return False
             _drop_requests(connection, known.id)
-            self._blank(connection, known.id, self._veil(key)[0])
+            self._blank(connection, known.id, self._hasher(key)[0])
             for table, column in _WORDS:
                 _redact(connection, table, column, (key, address))
         try:

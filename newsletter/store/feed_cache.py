@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
-from newsletter.model import CachedAnswer
+from newsletter.model import CachedResponse
 from newsletter.store.database import Part
 from newsletter.store.schema import feed_cache
 
@@ -16,19 +16,19 @@ from newsletter.store.schema import feed_cache
 _KEPT: Final = 200
 _LIFETIME: Final = timedelta(days=40)
 
-_ANSWER: Final = select(*(feed_cache.c[field.name] for field in fields(CachedAnswer)))
+_ANSWER: Final = select(*(feed_cache.c[field.name] for field in fields(CachedResponse)))
 
 
 class FeedCache(Part):
     """The part of the store that keeps feeds' answers."""
 
-    def cached(self, url: str) -> CachedAnswer | None:
+    def cached(self, url: str) -> CachedResponse | None:
         """The last answer of `url`."""
         with self._db.read() as connection:
             row = connection.execute(_ANSWER.where(feed_cache.c.url == url)).one_or_none()
-        return None if row is None else CachedAnswer(*row)
+        return None if row is None else CachedResponse(*row)
 
-    def cache(self, answer: CachedAnswer) -> None:
+    def cache(self, answer: CachedResponse) -> None:
         """Keep `answer` in place of the last one of its URL; drops what is old."""
         values = asdict(answer)
         statement = self._db.insert(feed_cache).values(values)

@@ -21,7 +21,7 @@ from newsletter.model import (
     SubscriberStatus,
 )
 from newsletter.store.database import Part
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, plain, renderings, shown, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, renderings, shown, storable, subscribers
 
 _CHUNK: Final = 500  # keys looked up together
 _LISTED_FOR: Final = timedelta(days=60)
@@ -84,7 +84,7 @@ class Issues(Part):
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
-            {"key": plain(name), "issue_id": issue_id, "source": plain(paper.source), "upvotes": paper.upvotes}
+            {"key": storable(name), "issue_id": issue_id, "source": storable(paper.source), "upvotes": paper.upvotes}
             for paper in papers
             for name in paper.names
         ]
@@ -95,7 +95,7 @@ class Issues(Part):
     def _insert_listed(self, connection: Connection, today: date, offered: Mapping[date, Sequence[Paper]]) -> None:
         connection.execute(delete(listed).where(listed.c.day < today - _LISTED_FOR))
         rows = [
-            {"day": day, "key": plain(paper.key), "upvotes": paper.upvotes}
+            {"day": day, "key": storable(paper.key), "upvotes": paper.upvotes}
             for day, papers in offered.items()
             for paper in papers
         ]
@@ -114,15 +114,15 @@ class Issues(Part):
         query = select(shown.c.key)
         if before is not None:
             query = query.join(issues).where(issues.c.day < before)
-        found = self._known((name for paper in papers for name in paper.sought), query, shown.c.key)
-        return {paper.key for paper in papers if not found.isdisjoint(paper.sought)}
+        found = self._known((name for paper in papers for name in paper.lookup_keys), query, shown.c.key)
+        return {paper.key for paper in papers if not found.isdisjoint(paper.lookup_keys)}
 
     def offered(self, keys: Iterable[str], *, before: date) -> set[str]:
         """Those of `keys` that were listed, shown or not, when an issue of a day before `before` was made."""
         return self._known(keys, select(listed.c.key).where(listed.c.day < before), listed.c.key)
 
     def _known(self, keys: Iterable[str], query: Select[Any], column: Column[str]) -> set[str]:
-        asked = {plain(key): key for key in keys}
+        asked = {storable(key): key for key in keys}
         found: set[str] = set()
         waiting = list(asked)
         with self._db.read() as connection:
@@ -136,7 +136,7 @@ class Issues(Part):
         query = (
             select(issues.c.day, func.count(shown.c.upvotes))
             .join_from(shown, issues)
-            .where(shown.c.source == plain(source))
+            .where(shown.c.source == storable(source))
             .group_by(issues.c.day)
             .order_by(issues.c.day.desc())
             .limit(1)
@@ -188,7 +188,7 @@ class Issues(Part):
             deliveries.c.id.in_([delivery.id for delivery in blamed]), deliveries.c.state == State.REFUSED
         )
         with self._db.write() as connection:
-            connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=plain(reason, 1000)))
+            connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=storable(reason, 1000)))
             connection.execute(again.values(state=State.PENDING, claimed_by=None))
 
     def resume(self, issue_id: int) -> None:

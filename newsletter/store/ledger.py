@@ -33,8 +33,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store.database import Database, Part
-from newsletter.store.locks import sole_sender
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, plain, server_use, subscribers
+from newsletter.store.locks import sending_lock
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, server_use, storable, subscribers
 
 _ROW: Final = deliveries.c
 
@@ -127,14 +127,14 @@ class Ledger(Part):
         self._record, self._begin = database.prepare(_RECORD), database.prepare(_BEGIN)
         self._use = database.prepare(_more_use(database))
 
-    def exclusive(self) -> AbstractContextManager[bool]:
+    def sending_lock(self) -> AbstractContextManager[bool]:
         """The sender's lock, held while the block runs; gives False when another process holds it."""
-        return sole_sender(self._db)
+        return sending_lock(self._db)
 
     # --- before sending ---
 
     def recover(self) -> int:
-        """Take over what a dead process left, while holding `exclusive`; returns how many copies are in doubt now."""
+        """Take over what a dead process left; needs `sending_lock`. Returns how many copies are uncertain now."""
         with self._db.write() as connection:
             _move(connection, {State.CLAIMED}, State.PENDING, claimed_by=None)
             return _move(
@@ -224,7 +224,7 @@ class Ledger(Part):
             "doubted": int(outcome.kind is OutcomeKind.UNCERTAIN),
             "not_before": result.not_before,
             "reply_code": outcome.code,
-            "reply_text": plain(outcome.text),
+            "reply_text": storable(outcome.text),
         }
 
     def note_use(self, used: Mapping[str, int]) -> None:

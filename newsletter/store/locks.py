@@ -17,10 +17,10 @@ from newsletter.store.database import Database
 # PostgreSQL's advisory locks are two numbers, known to one database: "news" in ASCII, and which lock.
 SENDER_KEY: Final = (0x6E657773, 1)
 UPGRADE_KEY: Final = (0x6E657773, 2)
-COURIER_KEY: Final = (0x6E657773, 3)
+CONFIRMATIONS_KEY: Final = (0x6E657773, 3)
 
 
-def sole_sender(database: Database) -> AbstractContextManager[bool]:
+def sending_lock(database: Database) -> AbstractContextManager[bool]:
     """Hold the lock of who sends issues while the block runs; gives False, at once, when another holds it.
 
     Raises StoreError.
@@ -28,9 +28,9 @@ def sole_sender(database: Database) -> AbstractContextManager[bool]:
     return _lock(database, "lock", SENDER_KEY)
 
 
-def sole_courier(database: Database) -> AbstractContextManager[bool]:
+def confirmations_lock(database: Database) -> AbstractContextManager[bool]:
     """The same for who sends confirmations."""
-    return _lock(database, "courier.lock", COURIER_KEY)
+    return _lock(database, "courier.lock", CONFIRMATIONS_KEY)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, func, not_, or_, select, update
 
 from newsletter.addresses import identity
-from newsletter.model import BouncePolicy, ReportKind, State, Strike, SubscriberStatus, Tie
+from newsletter.model import BouncePolicy, CopyReference, ReportKind, State, Strike, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.schema import deliveries, issues, plain, reports, subscribers
+from newsletter.store.schema import deliveries, issues, reports, storable, subscribers
 
 # Refusals at SMTP time that speak of the address (RFC 3463 section 3.2); 5.1.7 and 5.1.8 are the sender's.
 _REFUSED: Final = and_(
@@ -28,7 +28,7 @@ class NewReport:
 
     digest: str
     kind: ReportKind
-    tie: Tie | None = None
+    tie: CopyReference | None = None
     status: str = ""
     words: str = ""
 
@@ -51,7 +51,7 @@ class Reports(Part):
             newest = Strike(report.kind, report.status, about.day or self._now().date())
             status = decide([*_strikes(connection, about, report.digest), newest])
             if status is not None:
-                reason = plain(f"{report.kind}: {report.status} {report.words}".strip(" :"))
+                reason = storable(f"{report.kind}: {report.status} {report.words}".strip(" :"))
                 _set_status(connection, [about.id], status, reason, self._now)
             return status
 
@@ -63,8 +63,8 @@ class Reports(Part):
             "kind": report.kind,
             "subscriber_id": about and about.id,
             "issue_id": about and about.issue_id,
-            "status": plain(report.status),
-            "words": plain(report.words),
+            "status": storable(report.status),
+            "words": storable(report.words),
         }
         statement = self._db.insert(reports).on_conflict_do_nothing(index_elements=[reports.c.digest])
         # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
@@ -135,7 +135,7 @@ def _often_refused(issue_id: int, since: date, limit: int) -> Select[Any]:
     )
 
 
-def _about(connection: Connection, tie: Tie) -> Row[*tuple[Any, ...]] | None:
+def _about(connection: Connection, tie: CopyReference) -> Row[*tuple[Any, ...]] | None:
     """The reader of a tie, with the issue and the address of that copy where the day is known."""
     copy = and_(deliveries.c.subscriber_id == subscribers.c.id, deliveries.c.issue_id == issues.c.id)
     query = (

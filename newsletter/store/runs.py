@@ -7,9 +7,9 @@ from datetime import date, datetime
 
 from sqlalchemy import func, insert, select
 
-from newsletter.model import Report, Verdict
+from newsletter.model import RunReport, Verdict
 from newsletter.store.database import Part
-from newsletter.store.schema import plain, runs
+from newsletter.store.schema import runs, storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class RunRecord:
 class Runs(Part):
     """The part of the store that remembers runs."""
 
-    def record_run(self, report: Report, started_at: datetime) -> None:
+    def record_run(self, report: RunReport, started_at: datetime) -> None:
         """Keep how a run that began at `started_at` (UTC) has just ended."""
         statement = insert(runs).values(
             started_at=started_at,
             ended_at=self._now(),
             day=report.day,
             verdict=report.verdict,
-            explanation=plain(report.explanation, 2000),
+            explanation=storable(report.explanation, 2000),
             exit_code=report.exit,
         )
         with self._db.write() as connection:

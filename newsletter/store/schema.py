@@ -208,7 +208,7 @@ feed_cache = Table(
 )
 
 
-def plain(words: str, limit: int = 500) -> str:
+def storable(words: str, limit: int = 500) -> str:
     """`words` of a stranger, cut to `limit` characters and fit to be kept.
 
     PostgreSQL has no NUL in text, and neither database takes half a surrogate pair; a server that answers with one must

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Executable, Row, and_, case, delete, or_, sel
 from newsletter.addresses import identity
 from newsletter.model import SignUp, State, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.locks import sole_courier
+from newsletter.store.locks import confirmations_lock
 from newsletter.store.schema import ASKED, OPEN_ROWS, deliveries, reports, subscribers
 from newsletter.store.subscribers import recognising, stored_key
 
@@ -35,7 +35,7 @@ _OUT: Final = (State.CLAIMED, State.SENDING, State.ACCEPTED, State.UNCERTAIN)
 _WAITING: Final = (State.PENDING, State.DEFERRED)
 
 
-class Standing(StrEnum):
+class ConfirmationState(StrEnum):
     """What a link to confirm is good for."""
 
     OPEN = "open"  # the request waits for it
@@ -62,7 +62,7 @@ class Signups(Part):
 
     def _ask(self, address: str, mover: str | None) -> None:
         with self._db.write() as connection:
-            key = stored_key(connection, identity(address), recognising(connection, self._db, self._veil))
+            key = stored_key(connection, identity(address), recognising(connection, self._db, self._hasher))
             connection.execute(self._asking(address, key, mover))
 
     def _asking(self, address: str, key: str, mover: str | None) -> Executable:
@@ -97,9 +97,9 @@ class Signups(Part):
 
     # --- mailing ---
 
-    def courier(self) -> AbstractContextManager[bool]:
+    def confirmations_lock(self) -> AbstractContextManager[bool]:
         """The lock of who sends confirmations, held while the block runs; gives False when another process has it."""
-        return sole_courier(self._db)
+        return confirmations_lock(self._db)
 
     def due_sign_ups(self, limit: int) -> list[SignUp]:
         """Up to `limit` sign-ups whose confirmation mail has not been sent, oldest first."""
@@ -131,12 +131,12 @@ class Signups(Part):
 
     # --- confirming ---
 
-    def standing(self, ref: str, asked_at: datetime) -> Standing:
+    def standing(self, ref: str, asked_at: datetime) -> ConfirmationState:
         """What the link for the request of `asked_at` (UTC) for the reader `ref` is good for. Changes nothing."""
         with self._db.read() as connection:
             return self._standing(connection, _asked(connection, ref), asked_at)
 
-    def confirm(self, ref: str, asked_at: datetime, consent: str) -> Standing:
+    def confirm(self, ref: str, asked_at: datetime, consent: str) -> ConfirmationState:
         """Subscribe the address if the request stands; the new standing. `consent` notes how the reader agreed.
 
         A reader who moves takes weekdays, pause and copies that wait along; all of it is one transaction, and however
@@ -145,7 +145,7 @@ class Signups(Part):
         with self._db.write() as connection:
             row = _asked(connection, ref, lock=True)
             standing = self._standing(connection, row, asked_at)
-            if row is None or standing is not Standing.OPEN:
+            if row is None or standing is not ConfirmationState.OPEN:
                 return standing
             now = self._now()
             kept: dict[str, Any] = {}
@@ -156,14 +156,14 @@ class Signups(Part):
             kept["identity"] = identity(row.address)  # one who was forgotten is not any more
             values = {"asked_at": None, "replaces": None, "consent": consent, "reason": "", **kept}
             connection.execute(change.values(status=SubscriberStatus.ACTIVE, status_at=now, **values))
-            return Standing.CONFIRMED
+            return ConfirmationState.CONFIRMED
 
-    def _standing(self, connection: Connection, row: Row[Any] | None, asked_at: datetime) -> Standing:
+    def _standing(self, connection: Connection, row: Row[Any] | None, asked_at: datetime) -> ConfirmationState:
         if row is None or asked_at <= self._now() - OPEN_FOR:
-            return Standing.VOID
+            return ConfirmationState.VOID
         if row.asked_at is not None and asked_at >= row.status_at:
-            return Standing.OPEN if _mover_stays(connection, row, asked_at) else Standing.VOID
-        return Standing.CONFIRMED if row.status is SubscriberStatus.ACTIVE else Standing.VOID
+            return ConfirmationState.OPEN if _mover_stays(connection, row, asked_at) else ConfirmationState.VOID
+        return ConfirmationState.CONFIRMED if row.status is SubscriberStatus.ACTIVE else ConfirmationState.VOID
 
     def drop_unconfirmed(self) -> int:
         """Delete the addresses that never confirmed in time, and old requests of others; how many were deleted."""

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, fun
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
-from newsletter.model import NewReader, Subscriber, SubscriberStatus
-from newsletter.store.database import Database, Part, Veil
-from newsletter.store.schema import plain, subscribers
+from newsletter.model import NewSubscriber, Subscriber, SubscriberStatus
+from newsletter.store.database import AddressHasher, Database, Part
+from newsletter.store.schema import storable, subscribers
 
 _CHUNK: Final = 500  # addresses looked up together
 
@@ -85,14 +85,14 @@ class Subscribers(Part):
 
     def add(self, address: str, *, consent: str = "") -> Added:
         """Subscribe `address`, also when it had left, was suppressed or forgotten: this is for a person's own wish."""
-        (became,) = self.merge([NewReader(address, consent=consent)], revive=True)
+        (became,) = self.merge([NewSubscriber(address, consent=consent)], revive=True)
         return became
 
     def add_all(self, addresses: Iterable[str], *, revive: bool) -> Counter[Added]:
         """`merge` for bare addresses."""
-        return self.merge(map(NewReader, addresses), revive=revive)
+        return self.merge(map(NewSubscriber, addresses), revive=revive)
 
-    def merge(self, readers: Iterable[NewReader], *, revive: bool = False) -> Counter[Added]:
+    def merge(self, readers: Iterable[NewSubscriber], *, revive: bool = False) -> Counter[Added]:
         """Take all into the list in one transaction, and count what became of them.
 
         Without `revive`, who has left stays out: a list that is imported again must not undo an unsubscription. Who has
@@ -103,20 +103,20 @@ class Subscribers(Part):
         if not waiting:
             return became
         with self._db.write() as connection:
-            veil = recognising(connection, self._db, self._veil)
+            hasher = recognising(connection, self._db, self._hasher)
             for start in range(0, len(waiting), _CHUNK):
-                became.update(self._merge_chunk(connection, waiting[start : start + _CHUNK], veil, revive=revive))
+                became.update(self._merge_chunk(connection, waiting[start : start + _CHUNK], hasher, revive=revive))
         return became
 
     def _merge_chunk(
-        self, connection: Connection, readers: Sequence[NewReader], veil: Veil, *, revive: bool
+        self, connection: Connection, readers: Sequence[NewSubscriber], hasher: AddressHasher, *, revive: bool
     ) -> list[Added]:
         keys = [identity(reader.address) for reader in readers]
-        known = look_up(connection, keys, veil)
+        known = look_up(connection, keys, hasher)
         now = self._now()
         standing = {key: (row.status, row.status_at) for key, row in known.items()}
         became: list[Added] = []
-        writes: dict[str, NewReader] = {}
+        writes: dict[str, NewSubscriber] = {}
         for key, reader in zip(keys, readers, strict=True):
             what, changes = _becomes(standing.get(key), reader, revive=revive)
             became.append(what)
@@ -127,7 +127,7 @@ class Subscribers(Part):
         self._alter(connection, {known[key].id: (key, reader) for key, reader in writes.items() if key in known})
         return became
 
-    def _insert(self, connection: Connection, new: Mapping[str, NewReader]) -> None:
+    def _insert(self, connection: Connection, new: Mapping[str, NewSubscriber]) -> None:
         now = self._now()
         rows = [
             {
@@ -139,8 +139,8 @@ class Subscribers(Part):
                 "status_at": min(reader.status_at or now, now),
                 "days": reader.days,
                 "paused_until": reader.paused_until,
-                "consent": plain(reader.consent),
-                "reason": plain(reader.reason),
+                "consent": storable(reader.consent),
+                "reason": storable(reader.reason),
             }
             for key, reader in new.items()
         ]
@@ -148,17 +148,17 @@ class Subscribers(Part):
             statement = self._db.insert(subscribers).on_conflict_do_nothing(index_elements=[_ROW.identity])
             connection.execute(statement, rows)
 
-    def _alter(self, connection: Connection, changes: Mapping[int, tuple[str, NewReader]]) -> None:
+    def _alter(self, connection: Connection, changes: Mapping[int, tuple[str, NewSubscriber]]) -> None:
         now = self._now()
         back, off = [], []
         for row, (key, reader) in changes.items():
             values = {"row": row, "status": reader.status}
             if reader.status is SubscriberStatus.ACTIVE:
-                own = {"address": reader.address, "identity": key, "consent": plain(reader.consent)}
+                own = {"address": reader.address, "identity": key, "consent": storable(reader.consent)}
                 back.append(values | own | {"status_at": now})
             else:
                 at = min(reader.status_at or now, now)
-                off.append(values | {"status_at": at, "reason": plain(reader.reason)})
+                off.append(values | {"status_at": at, "reason": storable(reader.reason)})
         if back:
             connection.execute(_BACK, back)
         if off:
@@ -171,9 +171,9 @@ class Subscribers(Part):
         who was forgotten stays so.
         """
         key = identity(address)
-        reader = NewReader(address, SubscriberStatus.SUPPRESSED, reason=reason)
+        reader = NewSubscriber(address, SubscriberStatus.SUPPRESSED, reason=reason)
         with self._db.write() as connection:
-            known = look_up(connection, [key], recognising(connection, self._db, self._veil)).get(key)
+            known = look_up(connection, [key], recognising(connection, self._db, self._hasher)).get(key)
             if known is None:
                 self._insert(connection, {key: reader})
                 return None
@@ -204,9 +204,9 @@ class Subscribers(Part):
             connection.execute(change.values(days=days, paused_until=paused_until))
 
     def find(self, address: str) -> Subscriber | None:
-        """The subscriber at `address`, on the list or not; one who was forgotten too, when the store has its veil."""
+        """The subscriber at `address`, on the list or not; one who was forgotten too, when the store has its hasher."""
         key = identity(address)
-        return self._subscriber_where(_ROW.identity.in_([key, *(self._veil(key) if self._veil else ())]))
+        return self._subscriber_where(_ROW.identity.in_([key, *(self._hasher(key) if self._hasher else ())]))
 
     def by_ref(self, ref: str) -> Subscriber | None:
         """The subscriber whose `ref` stands in a link."""
@@ -230,13 +230,13 @@ class Subscribers(Part):
         return {status: found.get(status, 0) for status in SubscriberStatus}
 
 
-def recognising(connection: Connection, database: Database, veil: Veil | None) -> Veil:
-    """What recognises the addresses that are forgotten: `veil`, or nothing when there is none and none is needed.
+def recognising(connection: Connection, database: Database, hasher: AddressHasher | None) -> AddressHasher:
+    """What recognises the addresses that are forgotten: `hasher`, or nothing when there is none and none is needed.
 
     Raises StoreError when it is needed.
     """
-    if veil is not None:
-        return veil
+    if hasher is not None:
+        return hasher
     if connection.execute(select(exists().where(_ROW.status == SubscriberStatus.FORGOTTEN))).scalar():
         raise StoreError(
             f"{database.name}: some readers are forgotten, and only the secret recognises them; set secret"
@@ -244,21 +244,21 @@ def recognising(connection: Connection, database: Database, veil: Veil | None) -
     return lambda key: ()
 
 
-def look_up(connection: Connection, keys: Sequence[str], veil: Veil) -> dict[str, Known]:
-    """What is known of the addresses of these `keys` (their identity), by key; `veil` is that of `recognising`."""
-    stored = {key: key for key in keys} | {hashed: key for key in keys for hashed in veil(key)}
+def look_up(connection: Connection, keys: Sequence[str], hasher: AddressHasher) -> dict[str, Known]:
+    """What is known of the addresses of these `keys` (their identity), by key; `hasher` is that of `recognising`."""
+    stored = {key: key for key in keys} | {hashed: key for key in keys for hashed in hasher(key)}
     asked = select(_ROW.identity, _ROW.id, _ROW.status, _ROW.status_at).where(_ROW.identity.in_(stored))
     return {stored[row[0]]: Known(*row[1:]) for row in connection.execute(asked)}
 
 
-def stored_key(connection: Connection, key: str, veil: Veil) -> str:
+def stored_key(connection: Connection, key: str, hasher: AddressHasher) -> str:
     """What stands in `identity` for the address of this `key`: the key, or the hash that is left of it."""
-    asked = select(_ROW.identity).where(_ROW.identity.in_([key, *veil(key)]))
+    asked = select(_ROW.identity).where(_ROW.identity.in_([key, *hasher(key)]))
     return connection.execute(asked).scalar() or key
 
 
 def _becomes(
-    standing: tuple[SubscriberStatus, datetime] | None, reader: NewReader, *, revive: bool
+    standing: tuple[SubscriberStatus, datetime] | None, reader: NewSubscriber, *, revive: bool
 ) -> tuple[Added, bool]:
     """What becomes of `reader`, and whether that changes the list.
 

@@ -1,8 +1,8 @@
 """SMTP: hands over envelopes on several kept connections and says what the servers said about them."""
 
-from newsletter.transport.connect import connect, name
-from newsletter.transport.limits import DAY
+from newsletter.transport.connect import connect, server_name
+from newsletter.transport.limits import SECONDS_PER_DAY
 from newsletter.transport.pool import Pool
 from newsletter.transport.session import Answer, Copy, Down, Event
 
-__all__ = ["DAY", "Answer", "Copy", "Down", "Event", "Pool", "connect", "name"]
+__all__ = ["SECONDS_PER_DAY", "Answer", "Copy", "Down", "Event", "Pool", "connect", "server_name"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from newsletter.config import SmtpConfig
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
-from newsletter.words import one_line
+from newsletter.text import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Connection:
     extensions: dict[str, str]
 
 
-def name(server: SmtpConfig) -> str:
+def server_name(server: SmtpConfig) -> str:
     """How the operator is told of a server."""
     return f"{server.host}:{server.port}"
 
@@ -32,16 +32,16 @@ def connect(server: SmtpConfig) -> Connection:
         smtp = _open(server)
     except ssl.SSLCertVerificationError as error:
         reason = f"its certificate is not to be trusted: {error.verify_message}"
-        raise TransportMisconfigured(f"{name(server)}: {reason}; see smtp.ca_file") from error
+        raise TransportMisconfigured(f"{server_name(server)}: {reason}; see smtp.ca_file") from error
     except smtplib.SMTPResponseException as error:
         raise TransportUnavailable(
-            f"{name(server)} does not serve us: {error.smtp_code} {one_line(error.smtp_error)}"
+            f"{server_name(server)} does not serve us: {error.smtp_code} {one_line(error.smtp_error)}"
         ) from error
     except UnicodeError:  # smtplib writes ASCII
         reason = "smtp.host is no host's name, or smtp.username or smtp.password is not all ASCII"
-        raise TransportMisconfigured(f"{name(server)}: {reason}") from None  # the cause would carry the password
+        raise TransportMisconfigured(f"{server_name(server)}: {reason}") from None  # the cause would carry the password
     except OSError as error:  # smtplib's own exceptions are OSErrors too
-        raise TransportUnavailable(f"{name(server)}: {one_line(error)}") from error
+        raise TransportUnavailable(f"{server_name(server)}: {one_line(error)}") from error
     return _detached(smtp)
 
 
@@ -79,13 +79,13 @@ def _open(server: SmtpConfig) -> smtplib.SMTP:
 
 def _starttls(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
     if not smtp.has_extn("starttls"):
-        raise TransportMisconfigured(f"{name(server)} does not offer STARTTLS, and smtp.tls asks for it")
+        raise TransportMisconfigured(f"{server_name(server)} does not offer STARTTLS, and smtp.tls asks for it")
     try:
         code, reply = smtp.starttls(context=_context(server))
     except smtplib.SMTPResponseException as error:
         code, reply = error.smtp_code, one_line(error.smtp_error).encode()
     if code != 220:
-        raise TransportUnavailable(f"{name(server)} refused STARTTLS: {code} {one_line(reply)}")
+        raise TransportUnavailable(f"{server_name(server)} refused STARTTLS: {code} {one_line(reply)}")
     smtp.ehlo()
 
 
@@ -103,17 +103,18 @@ def _login(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
     assert server.username is not None
     password = server.password.reveal() if server.password is not None else ""
     if not smtp.has_extn("auth"):
-        raise TransportMisconfigured(f"{name(server)} offers no login, and smtp.username asks for one")
+        raise TransportMisconfigured(f"{server_name(server)} offers no login, and smtp.username asks for one")
     try:
         smtp.login(server.username, password)
     except smtplib.SMTPAuthenticationError as error:
         temporary = error.smtp_code < 500
         kind = TransportUnavailable if temporary else TransportMisconfigured
+        said = f"{error.smtp_code} {one_line(error.smtp_error)}"
         raise kind(
-            f"{name(server)} refused the login of {server.username}: {error.smtp_code} {one_line(error.smtp_error)}"
+            f"{server_name(server)} refused the login of {server.username}: {said}"
         ) from None  # the cause would carry what was sent
     except smtplib.SMTPNotSupportedError as error:
-        raise TransportMisconfigured(f"{name(server)}: {one_line(error)}") from error
+        raise TransportMisconfigured(f"{server_name(server)}: {one_line(error)}") from error
 
 
 def _hostname() -> str:

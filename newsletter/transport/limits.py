@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-DAY: Final = 86_400.0  # seconds
+SECONDS_PER_DAY: Final = 86_400.0  # seconds
 
 # Between our clock and the server's lies a network that is not always equally quick: this much of the window is kept
 # free, so that copies which arrive early do not fill it once too often.

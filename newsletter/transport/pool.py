@@ -22,8 +22,8 @@ from typing import Final
 from newsletter.config import SmtpConfig
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import OutcomeKind
-from newsletter.transport.connect import Connection, connect, name
-from newsletter.transport.limits import DAY, Window
+from newsletter.transport.connect import Connection, connect, server_name
+from newsletter.transport.limits import SECONDS_PER_DAY, Window
 from newsletter.transport.session import Answer, Copy, Down, Event, Session, Stage
 
 # The server may take its time to store the message; giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
@@ -85,7 +85,7 @@ class _Relay:
 
     def __post_init__(self) -> None:
         """Name what is asked for with every copy, once."""
-        self.name = name(self.server)
+        self.name = server_name(self.server)
         self.windows = [window for window in (self.rate, self.day) if window is not None]
 
 
@@ -126,7 +126,7 @@ class Pool:
         reconnect: Sequence[float] = RECONNECT,
     ) -> None:
         self._monotonic, self._after_dot, self._reconnect = monotonic, after_dot, reconnect
-        self._relays = [self._relay(server, (used or {}).get(name(server), ())) for server in servers]
+        self._relays = [self._relay(server, (used or {}).get(server_name(server), ())) for server in servers]
         self._selector = selectors.DefaultSelector()
         self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
         self._bell, self._button = socket.socketpair()
@@ -145,7 +145,7 @@ class Pool:
         relay = _Relay(
             server,
             Window.per_second(server.rate) if server.rate is not None else None,
-            Window(server.per_day, DAY) if server.per_day is not None else None,
+            Window(server.per_day, SECONDS_PER_DAY) if server.per_day is not None else None,
             ceiling=server.connections,
         )
         times = [now - age for age in ages]
@@ -178,27 +178,27 @@ class Pool:
                     given.append(copy)
         return given, events
 
-    def turn(self, *, hungry: bool) -> list[Event]:
-        """Write what is to be written, wait until something happens, and say what; `hungry`: there are more copies.
+    def turn(self, *, has_more: bool) -> list[Event]:
+        """Write what is to be written, wait until something happens, and say what; `has_more`: there are more copies.
 
         Raises TransportUnavailable when no server is left and nothing is on its way.
         """
         events = self._flush()
-        if hungry and not events:  # it may raise, and what was answered must not be lost
+        if has_more and not events:  # it may raise, and what was answered must not be lost
             self._open()
         if not events:
-            events = self._listen(hungry=hungry)
+            events = self._listen(has_more=has_more)
             until = self._monotonic() + _LINGER
             while events and len(events) < len(self._carrying) // _ENOUGH and self._monotonic() < until:
                 events += self._hear(max(0.0, until - self._monotonic()))
         return events + self._overdue()
 
-    def _listen(self, *, hungry: bool) -> list[Event]:
+    def _listen(self, *, has_more: bool) -> list[Event]:
         """Wait for an event, or for a connection that may take one of more copies; a second at most."""
-        until = self._monotonic() + self._patience(hungry=hungry)
+        until = self._monotonic() + self._patience(has_more=has_more)
         while True:
             events = self._hear(max(0.0, until - self._monotonic()))
-            free = hungry and any(relay.takers for relay in self._relays)
+            free = has_more and any(relay.takers for relay in self._relays)
             if events or free or self._monotonic() >= until:
                 return events
 
@@ -374,11 +374,11 @@ class Pool:
             line.socket.send(b"QUIT\r\n")
         self._drop(line)
 
-    def _patience(self, *, hungry: bool) -> float:
+    def _patience(self, *, has_more: bool) -> float:
         """Seconds to wait for something to happen: until a limit or a new attempt allows more, at most one."""
         now = self._monotonic()
         waits = [1.0]
-        for relay in self._relays if hungry else ():
+        for relay in self._relays if has_more else ():
             if relay.error is not None:
                 continue
             if relay.takers:  # all of its limits must allow a copy; perhaps they do by now

@@ -20,7 +20,7 @@ from typing import Final
 
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
-from newsletter.words import one_line
+from newsletter.text import one_line
 
 
 class Stage(StrEnum):

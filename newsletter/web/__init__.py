@@ -16,11 +16,11 @@ from werkzeug.exceptions import HTTPException
 
 from newsletter.config import Config
 from newsletter.errors import StoreError, TemplateError
-from newsletter.render import Renderer
+from newsletter.mail.render import Renderer
+from newsletter.runtime import utc_now
 from newsletter.store import Store
-from newsletter.web import archive, home, limits, readers
+from newsletter.web import abuse, archive, home, readers
 from newsletter.web.site import Site
-from newsletter.world import utc_now
 
 # Nothing is executed or loaded, the link tells nobody else where it led, and nobody frames the button. HSTS is for the
 # web server in front to say, which has the certificate and knows the whole host.
@@ -52,7 +52,7 @@ def create_app(
     """
     app = flask.Flask(__name__, static_folder=None)
     app.config.update(
-        SECRET_KEY=limits.cookie_key(config.secret.reveal()),
+        SECRET_KEY=abuse.cookie_key(config.secret.reveal()),
         SESSION_COOKIE_NAME="newsletter",
         SESSION_COOKIE_PATH=urlsplit(config.publication.base_url or "").path or "/",
         SESSION_COOKIE_SECURE=(config.publication.base_url or "").startswith("https:"),
@@ -65,7 +65,7 @@ def create_app(
     renderer = Renderer(config.publication, templates=config.templates)
     renderer.check(*_TEMPLATES)
     site = Site(config, store, config.links(), renderer, wake, now)
-    guard = limits.Guard(app, config.web)
+    guard = abuse.AbuseGuard(app, config.web)
     app.register_blueprint(home.pages(site, guard))
     app.register_blueprint(readers.pages(site, guard))
     app.register_blueprint(archive.pages(config, store, renderer))

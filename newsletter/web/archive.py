@@ -7,10 +7,10 @@ from datetime import date
 
 import flask
 
-from newsletter import atom
-from newsletter.archive import POLICY, Archive, Document
+from newsletter.archive import atom
+from newsletter.archive.pages import POLICY, Archive, Document
 from newsletter.config import Config
-from newsletter.render import Renderer
+from newsletter.mail.render import Renderer
 from newsletter.store import Store
 
 _HEADERS = {

@@ -6,12 +6,12 @@ import flask
 
 from newsletter import addresses
 from newsletter.errors import AddressError
+from newsletter.web.abuse import AbuseGuard, CSRFError
 from newsletter.web.latest import Excerpt, excerpt
-from newsletter.web.limits import CSRFError, Guard
 from newsletter.web.site import LONGEST_SHOWN, Site
 
 
-def pages(site: Site, guard: Guard) -> flask.Blueprint:
+def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
     """The pages of this module."""
     blueprint = flask.Blueprint("home", __name__)
 

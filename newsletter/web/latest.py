@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from newsletter.mail.render import long_date
 from newsletter.model import SLOT_HOST, FrozenIssue
-from newsletter.render import long_date
 
 _STYLE: Final = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 _PAPERS: Final = re.compile(r"<!--paper-->(.*)<!--end-->", re.DOTALL)

@@ -11,17 +11,17 @@ from newsletter import addresses
 from newsletter.addresses import identity
 from newsletter.errors import AddressError
 from newsletter.links import Purpose
+from newsletter.mail.render import long_date
 from newsletter.model import Subscriber, SubscriberStatus
-from newsletter.render import long_date
-from newsletter.store import Standing
+from newsletter.store import ConfirmationState
 from newsletter.web import choices
-from newsletter.web.limits import Guard
+from newsletter.web.abuse import AbuseGuard
 from newsletter.web.site import LONGEST_SHOWN, Site
 
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def pages(site: Site, guard: Guard) -> flask.Blueprint:
+def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
     """The pages of this module."""
     blueprint = flask.Blueprint("readers", __name__)
     _leaving(blueprint, site)
@@ -48,10 +48,10 @@ def _leaving(blueprint: flask.Blueprint, site: Site) -> None:
 
 
 def _confirming(blueprint: flask.Blueprint, site: Site) -> None:
-    def answer(ref: str, standing: Standing) -> flask.Response:
-        if standing is Standing.VOID:
+    def answer(ref: str, standing: ConfirmationState) -> flask.Response:
+        if standing is ConfirmationState.VOID:
             return site.unknown()
-        state = "ask" if standing is Standing.OPEN else "done"
+        state = "ask" if standing is ConfirmationState.OPEN else "done"
         return site.page("confirm.html", state=state, preferences_url=_preferences(site, ref))
 
     @blueprint.get("/confirm/<token>")
@@ -68,7 +68,7 @@ def _confirming(blueprint: flask.Blueprint, site: Site) -> None:
         return answer(asked[0], site.store.confirm(*asked, consent))
 
 
-def _choosing(blueprint: flask.Blueprint, site: Site, guard: Guard) -> None:
+def _choosing(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
     @blueprint.get("/preferences/<token>")
     def look(token: str) -> flask.Response:
         reader = _reader(site, token)

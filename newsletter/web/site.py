@@ -11,7 +11,7 @@ import flask
 
 from newsletter.config import Config
 from newsletter.links import Links
-from newsletter.render import Renderer
+from newsletter.mail.render import Renderer
 from newsletter.store import Store
 
 # Characters of what was typed as an address that are shown again; none is longer (RFC 5321 section 4.5.3.1).

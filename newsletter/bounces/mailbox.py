@@ -1,0 +1,195 @@
+"""Reads the bounce mailbox, a Maildir or an IMAP folder, and puts each mail away when it has been dealt with.
+
+A mail is moved only after its report is in the store: a crash in between has it read again, and the store knows it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from mailbox import Maildir
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from imapclient import IMAPClient
+from imapclient.exceptions import CapabilityError, IMAPClientError, LoginError
+
+from newsletter.config import BouncesConfig, ImapConfig
+from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
+from newsletter.text import one_line
+
+# Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
+LARGEST: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail: its key in the mailbox, and its first LARGEST bytes."""
+
+    key: Path | int
+    raw: bytes
+
+
+class Mailbox(Protocol):
+    """Where mails come back to."""
+
+    def mails(self) -> Iterator[Mail]:
+        """Everything that is there, one by one."""
+
+    def file(self, mail: Mail, folder: str) -> None:
+        """Move a mail to a folder beside, which is made when it does not exist. One that is gone is no error."""
+
+
+@contextmanager
+def open_mailbox(config: BouncesConfig) -> Iterator[Mailbox]:
+    """The configured mailbox. Raises MailboxUnavailable, and MailboxMisconfigured when a person must act."""
+    if config.imap is not None:
+        with _connected(config.imap) as client:
+            yield _Imap(client, config.imap)
+    elif config.maildir is not None:
+        yield _Maildir(config.maildir)
+    else:
+        raise MailboxMisconfigured("no bounce mailbox is configured: set bounces.maildir or bounces.imap")
+
+
+# --- Maildir ---------------------------------------------------------------------------------------------------------
+
+
+class _Maildir:
+    """cr.yp.to/proto/maildir.html; folders beside it as in Maildir++, so that Dovecot shows them."""
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "cur").is_dir() or not (path / "new").is_dir():
+            raise MailboxMisconfigured(f"bounces.maildir: {path} is no Maildir (it has no folders cur and new)")
+        self._path = path
+
+    def mails(self) -> Iterator[Mail]:
+        """New and seen mails alike, oldest name first; not those that a mail program marks as deleted."""
+        with self._translating():
+            found = [file for part in ("new", "cur") for file in (self._path / part).iterdir()]
+        for path in sorted(found, key=lambda file: file.name):
+            name, _, flags = path.name.partition(":2,")
+            if name.startswith(".") or "T" in flags:
+                continue
+            with self._translating():
+                try:
+                    with path.open("rb") as file:
+                        raw = file.read(LARGEST)
+                except FileNotFoundError:
+                    continue  # another process was quicker
+            yield Mail(path, raw)
+
+    def file(self, mail: Mail, folder: str) -> None:
+        """One rename, so that the mail is never in two places nor in none."""
+        assert isinstance(mail.key, Path)
+        with self._translating():
+            Maildir(self._path, create=False).add_folder(folder)
+            name = mail.key.name.partition(":2,")[0]
+            try:
+                mail.key.rename(self._path / f".{folder}" / "cur" / f"{name}:2,S")
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MailboxMisconfigured(f"bounces.maildir: {error.filename or self._path}: {error.strerror}") from error
+
+
+# --- IMAP ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Imap:
+    client: Any  # IMAPClient publishes no types
+    config: ImapConfig
+
+    def mails(self) -> Iterator[Mail]:
+        """By UID, oldest first; reading sets no flag."""
+        with _translating(self.config):
+            uids = self.client.search("UNDELETED")
+        for uid in uids:
+            with _translating(self.config):
+                answer = self.client.fetch([uid], [f"BODY.PEEK[]<0.{LARGEST}>"])
+            raw = answer.get(uid, {}).get(b"BODY[]<0>")
+            if raw is not None:  # else another process was quicker
+                yield Mail(uid, raw)
+
+    def file(self, mail: Mail, folder: str) -> None:
+        """MOVE (RFC 6851); without it, copy first and then delete, by UID alone (RFC 4315) or not at all."""
+        with _translating(self.config):
+            if not self.client.folder_exists(folder):
+                self.client.create_folder(folder)
+            if self.client.has_capability("MOVE"):
+                self.client.move([mail.key], folder)
+                return
+            self.client.copy([mail.key], folder)
+            self.client.delete_messages([mail.key], silent=True)
+            if self.client.has_capability("UIDPLUS"):
+                self.client.uid_expunge([mail.key])
+
+
+@contextmanager
+def _connected(config: ImapConfig) -> Iterator[IMAPClient]:
+    """A client that is connected, secured, logged in and in the folder."""
+    with _translating(config):
+        implicit = config.tls == "implicit"
+        context = None if config.tls == "none" else _context(config)
+        client = IMAPClient(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
+    try:
+        with _translating(config):
+            _enter(client, config, context)
+        yield client
+    finally:
+        with suppress(IMAPClientError, OSError):  # what was to be done is done; and a broken line is said already
+            client.logout()
+        with suppress(OSError):
+            client.shutdown()
+
+
+def _enter(client: Any, config: ImapConfig, context: ssl.SSLContext | None) -> None:
+    if config.tls == "starttls":
+        client.starttls(context)
+    assert config.username is not None
+    client.login(config.username, config.password.reveal() if config.password else "")
+    if not client.folder_exists(config.folder):
+        raise MailboxMisconfigured(f"{_name(config)} has no folder {config.folder}; see bounces.imap.folder")
+    client.select_folder(config.folder)
+
+
+@contextmanager
+def _translating(config: ImapConfig) -> Iterator[None]:
+    """What went wrong, in one line; a login that is refused for now (RFC 5530 UNAVAILABLE) may work later."""
+    where = _name(config)
+    try:
+        yield
+    except LoginError as error:
+        kind = MailboxUnavailable if "UNAVAILABLE" in str(error).upper() else MailboxMisconfigured
+        raise kind(f"{where} refused the login of {config.username}: {one_line(error)}") from None
+    except CapabilityError as error:
+        raise MailboxMisconfigured(f"{where} does not offer STARTTLS, and bounces.imap.tls asks for it") from error
+    except ssl.SSLCertVerificationError as error:
+        reason = f"its certificate is not to be trusted: {error.verify_message}"
+        raise MailboxMisconfigured(f"{where}: {reason}; see bounces.imap.ca_file") from error
+    except (IMAPClientError, OSError) as error:
+        raise MailboxUnavailable(f"{where}: {one_line(error)}") from error
+
+
+def _context(config: ImapConfig) -> ssl.SSLContext:
+    """Verifies certificate and name; TLS 1.2 at least."""
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise MailboxMisconfigured(
+            f"bounces.imap.ca_file {config.ca_file} cannot be used: {one_line(error)}"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _name(config: ImapConfig) -> str:
+    return f"{config.host}:{config.port}"

@@ -1,0 +1,230 @@
+"""Mails that a machine can read: a reader who leaves by our link, abuse reports, delivery reports, telling headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from newsletter.bounces.correlation import LEAVE
+from newsletter.bounces.incoming import LOOSE_ADDRESS, Incoming, addresses_in, headers_of, inner, shown_line
+from newsletter.bounces.phrases import ANSWERED, SYSTEM
+from newsletter.bounces.policy import CODE, exact
+from newsletter.bounces.prose import auto_reply, named_in_prose, reason, told
+from newsletter.bounces.values import BounceReport, FailedRecipient
+from newsletter.model import ReportKind
+
+# --- a reader who leaves by mail (RFC 2369 section 3.2, RFC 6068) ----------------------------------------------------
+
+
+# The word alone, as a person types it: our pages ask for it in quotes.
+_WORD: Final = re.compile(r"(?i)[\s\"'“”„‘’]*unsubscribe[\s\"'“”‘’.!…]*")
+
+
+def leaving(mail: Incoming) -> BounceReport | None:
+    """A mail that asks what our mailto link asks, or a person's that says so in one word, as an answer to a digest."""
+    asks = LEAVE.search(mail.header("Subject")) or LEAVE.search(mail.notice) or _says_so(mail)
+    return BounceReport(ReportKind.UNSUBSCRIBE) if asks and not SYSTEM.search(mail.header("From")) else None
+
+
+def _says_so(mail: Incoming) -> bool:
+    """Whether the subject, but for `Re:`, or the first line is the word, and a person wrote it.
+
+    Never a later line: Outlook quotes without a ">", and our own text holds the word.
+    """
+    subject = mail.header("Subject")
+    while answered := ANSWERED.match(subject):
+        subject = subject[answered.end() :]
+    first = next((line for line in mail.notice.splitlines() if line.strip()), "")
+    if not _WORD.fullmatch(subject) and not _WORD.fullmatch(first):
+        return False
+    return not mail.from_a_system and not mail.is_structured and auto_reply(mail) is None
+
+
+# --- a complaint (RFC 5965) ------------------------------------------------------------------------------------------
+
+# Values of Feedback-Type behind which no reader's "this is spam" stands (RFC 6430 section 3, RFC 6591).
+_NO_COMPLAINT: Final = frozenset({"not-spam", "auth-failure", "dmarc"})
+
+# Hotmail's feedback loop sends the message itself, with this subject, and no report.
+_HOTMAIL: Final = re.compile(r"(?i)^complaint about message from ")
+
+_NAMING: Final = ("original-rcpt-to", "removal-recipient", "original-recipient", "final-recipient")
+
+
+def complaint(mail: Incoming) -> BounceReport | None:
+    """An abuse report: whom it names, else whom the returned message was for; providers often hide the first."""
+    fields = _feedback(mail)
+    if fields is None:
+        if not _HOTMAIL.match(mail.header("Subject")):
+            return None
+        fields = {"original-rcpt-to": mail.original.get("x-hmxmroriginalrecipient", "")}
+    if fields.get("feedback-type", "abuse").lower() in _NO_COMPLAINT:
+        return BounceReport(ReportKind.OTHER)
+    named = addresses_in(" ".join(fields[name] for name in _NAMING if name in fields))
+    return BounceReport(ReportKind.COMPLAINT, tuple(FailedRecipient(address) for address in named or mail.meant))
+
+
+def _feedback(mail: Incoming) -> dict[str, str] | None:
+    """The fields of the feedback report, in whatever part they stand; None when there is none."""
+    for part in mail.message.walk():
+        if part.get_content_type() == "message/feedback-report":
+            report = inner(part)
+            return headers_of(report) | {name: " ".join(map(str, report.get_all(name, []))) for name in _NAMING}
+    if mail.report_type != "feedback-report" and not re.search(r"(?im)^Feedback-Type:[ \t]*\S", mail.raw):
+        return None
+    matches = (re.search(rf"(?im)^({name}):[ \t]*(.+)$", mail.raw) for name in ("feedback-type", *_NAMING))
+    return {match.group(1).lower(): match.group(2).strip() for match in matches if match}
+
+
+# --- Amazon SES's notifications, as SNS mails them -------------------------------------------------------------------
+
+_SES: Final = re.compile(r'"notificationType":\s*"(Bounce|Complaint)"')
+_SES_RECIPIENTS: Final = re.compile(r'"(?:bounced|complained)Recipients":\s*\[(.*?)\]', re.DOTALL)
+_SES_FIELD: Final = re.compile(r'"(emailAddress|status|diagnosticCode)":\s*"([^"]*)"')
+
+
+def ses_notification(mail: Incoming) -> BounceReport | None:
+    """JSON in the body of a mail, which breaks it into lines; so it is not parsed, and its fields are looked for."""
+    text = re.sub(r"!?\n ?", "", "".join(text for _, text in mail.leaves)[:100_000])
+    kind, recipients = _SES.search(text), _SES_RECIPIENTS.search(text)
+    if kind is None or recipients is None:
+        return None
+    failures = []
+    for entry in recipients.group(1).split("}")[:20]:
+        given = dict(_SES_FIELD.findall(entry))
+        if address := given.get("emailAddress", ""):
+            words = given.get("diagnosticCode", "")
+            failures.append(FailedRecipient(address, exact(given.get("status", ""), words), shown_line(words)))
+    if kind.group(1) == "Complaint":
+        return BounceReport(ReportKind.COMPLAINT, tuple(failures))
+    waits = re.search(r'"bounceType":\s*"Transient"', text)
+    return BounceReport(ReportKind.TEMPORARY if waits else ReportKind.PERMANENT, tuple(failures))
+
+
+# --- a delivery report (RFC 3464) ------------------------------------------------------------------------------------
+
+_FIELD: Final = re.compile(
+    r"(?i)^[ \t]*((?:Final|Original|X-Actual)-Recipient|Action|Status|Diagnostic-Code)[ \t]*:[ \t]*(.*)$"
+)
+_RECIPIENTS: Final = ("original-recipient", "final-recipient", "x-actual-recipient")
+
+# RFC 3464 section 2.3.3, and what SendGrid and Postfix (of an address that was only probed) say instead.
+_ACTIONS: Final[Mapping[str, ReportKind]] = {
+    "failed": ReportKind.PERMANENT,  # also after days of 4xx: the server has given up
+    "failure": ReportKind.PERMANENT,
+    "expired": ReportKind.PERMANENT,
+    "delayed": ReportKind.TEMPORARY,
+    "delivered": ReportKind.OTHER,
+    "relayed": ReportKind.OTHER,
+    "expanded": ReportKind.OTHER,
+    "undeliverable": ReportKind.PERMANENT,
+    "deliverable": ReportKind.OTHER,
+}
+
+
+def delivery_report(mail: Incoming) -> BounceReport | None:
+    """The per-recipient fields (RFC 3464 section 2.3), wherever they stand: real reports put them in any part.
+
+    Not in a person's mail: a reader who forwards us the report of a mail of his own has not bounced.
+    """
+    if not mail.from_a_system and not mail.is_structured:
+        return None
+    encoded = [text for part, text in mail.leaves if str(part.get("Content-Transfer-Encoding", "7bit")) != "7bit"]
+    for text in (mail.raw, *encoded):
+        blocks = [block for block in _blocks(text) if any(name in block for name in _RECIPIENTS)]
+        if any("action" in block or "status" in block for block in blocks):
+            return _reported(mail, blocks)
+    return None
+
+
+def _blocks(text: str) -> Iterator[dict[str, str]]:
+    """The fields of each recipient. A field that is given again begins the next one, whatever blank lines say."""
+    current: dict[str, str] = {}
+    last, gap = "", False
+    for line in text.splitlines():
+        match = _FIELD.match(line[:1000])
+        if match is None:
+            gap = gap or not line.strip()
+            if last and not gap and line[:1] in (" ", "\t"):
+                current[last] += f" {line.strip()}"
+            else:
+                last = ""
+            continue
+        last, value = match.group(1).lower(), match.group(2).strip()
+        if not _plausible(last, value):
+            last = ""
+            continue
+        if _begins_another(current, last, gap=gap):
+            yield current
+            current = {}
+        current[last], gap = value, False
+    yield current
+
+
+def _begins_another(current: Mapping[str, str], name: str, *, gap: bool) -> bool:
+    return name in current or (gap and name in _RECIPIENTS and any(known in current for known in _RECIPIENTS))
+
+
+def _plausible(name: str, value: str) -> bool:
+    """Status and Action are common words: what is none of RFC 3464's is somebody's own header."""
+    if name == "status":
+        return CODE.search(value) is not None
+    return name != "action" or _action(value) in _ACTIONS
+
+
+def _action(value: str) -> str:
+    return re.split(r"[^a-z]", value.strip().lower(), maxsplit=1)[0]
+
+
+def _reported(mail: Incoming, blocks: Sequence[Mapping[str, str]]) -> BounceReport:
+    """What the blocks say together: failures, else delays, else nothing that concerns us."""
+    judged = [(_kind(block), failure) for block in blocks if (failure := _failure(mail, block)) is not None]
+    if not judged:  # a recipient without an address, such as `rfc822; undisclosed`: other places may know better
+        words = blocks[0].get("diagnostic-code", "")
+        status = exact(_status(blocks[0]), words)
+        named = addresses_in(mail.header("X-Failed-Recipients")) or named_in_prose(mail)
+        judged = [(_kind(blocks[0]), FailedRecipient(address, status, shown_line(words))) for address in named]
+    for kind in (ReportKind.PERMANENT, ReportKind.TEMPORARY):
+        failures = tuple(dict.fromkeys(failure for its, failure in judged if its is kind))
+        if failures:
+            return BounceReport(kind, failures)
+    return BounceReport(ReportKind.OTHER if judged else ReportKind.BROKEN)
+
+
+def _kind(block: Mapping[str, str]) -> ReportKind:
+    if "action" in block:
+        return _ACTIONS[_action(block["action"])]
+    first = _status(block)[:1]
+    return {"2": ReportKind.OTHER, "4": ReportKind.TEMPORARY}.get(first, ReportKind.PERMANENT)
+
+
+def _status(block: Mapping[str, str]) -> str:
+    match = CODE.search(block.get("status", ""))
+    return match.group(1) if match else ""
+
+
+def _failure(mail: Incoming, block: Mapping[str, str]) -> FailedRecipient | None:
+    """What one block says. The address that was written to is the original one, where it is told."""
+    found = [address for name in _RECIPIENTS if (address := _recipient(block.get(name, "")))]
+    if not found:
+        return None
+    words = block.get("diagnostic-code", "") or reason(mail.notice, found[0])
+    final = found[1] if len(found) > 1 and found[1].casefold() != found[0].casefold() else ""
+    return FailedRecipient(found[0], exact(_status(block), words), shown_line(words), final)
+
+
+def _recipient(value: str) -> str:
+    """The address in `rfc822; user@example.org` and its many misspellings; empty when there is none."""
+    value = re.sub(r"^[\w-]+\s*;", "", value.strip())
+    found = addresses_in(value) or LOOSE_ADDRESS.findall(value)
+    return found[0].strip("<>\"' .") if found else ""
+
+
+# --- a header that names who failed ----------------------------------------------------------------------------------
+
+
+def failed_recipients(mail: Incoming) -> BounceReport | None:
+    """X-Failed-Recipients, as Gmail and Exim write it."""
+    addresses = addresses_in(mail.header("X-Failed-Recipients"))
+    return told(mail, addresses) if addresses else None

@@ -1,0 +1,116 @@
+"""The commands that make and send issues: run and send."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from newsletter import pipeline
+from newsletter.cli.progress import watching
+from newsletter.config import Config
+from newsletter.errors import ConfigError, NewsletterError
+from newsletter.model import RunReport, Span, Verdict
+from newsletter.runtime import Runtime
+from newsletter.store import Store
+
+
+def run(config: Config, day: date, *, span: Span, dry_run: bool) -> int:
+    """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
+
+    def act(store: Store, runtime: Runtime) -> RunReport:
+        return pipeline.run(config, day, store, runtime, dry_run=dry_run, span=span)
+
+    return _reported(config, act, day)
+
+
+def not_begun(error: ConfigError) -> int:
+    """The verdict of a run that could not read its configuration; prints it and returns the exit code."""
+    report = RunReport(Verdict.FAILED, str(error), exit_code=error.exit_code)
+    print_verdict(report, quiet=False)
+    return report.exit
+
+
+def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:
+    """Go on with what is owed. Silent when nothing is, or is due yet, unless a person watches.
+
+    cron calls it every 15 minutes: what it says goes into a mail, and what it notes displaces the day's verdict.
+    """
+    return _reported(
+        config,
+        lambda store, runtime: pipeline.send(
+            config, day, store, runtime, retry_uncertain=retry_uncertain, resume=resume
+        ),
+        day,
+        quiet=not sys.stdout.isatty(),
+    )
+
+
+def _reported(
+    config: Config,
+    act: Callable[[Store, Runtime], RunReport],
+    day: date | None,
+    *,
+    quiet: bool = False,
+) -> int:
+    """Do it, keep its report in the store for `status`, and print the verdict. Errors are verdicts too."""
+    started = datetime.now(UTC)
+    try:
+        with Store.open(config.store) as store:
+            report = _attempt(lambda: _watched(act, store), config, day)
+            if not (quiet and _nothing_done(report)):
+                store.record_run(report, started)
+                _alert(config, store, report)
+    except NewsletterError as error:
+        report = _failed(error, config.path, day)
+    print_verdict(report, quiet=quiet)
+    return report.exit
+
+
+def _alert(config: Config, store: Store, report: RunReport) -> None:
+    """Write to the operator when there has been no issue for too long. A mail that fails is said, and no verdict."""
+    if config.alerts.address is None:
+        return
+    from newsletter import alert
+
+    try:
+        if (letter := alert.due(config, store, report)) is not None:
+            alert.send(config, letter)
+            click.echo(f"newsletter: wrote to {config.alerts.address}: {letter['Subject']}", err=True)
+    except NewsletterError as error:
+        click.echo(f"newsletter: the alert could not be sent: {error}", err=True)
+
+
+def _watched(act: Callable[[Store, Runtime], RunReport], store: Store) -> RunReport:
+    with watching() as runtime:
+        return act(store, runtime)
+
+
+def _attempt(act: Callable[[], RunReport], config: Config, day: date | None) -> RunReport:
+    try:
+        return act()
+    except NewsletterError as error:
+        return _failed(error, config.path, day)
+
+
+def _failed(error: NewsletterError, path: Path, day: date | None) -> RunReport:
+    """The verdict on an error; `path` is the config file."""
+    if isinstance(error, ConfigError):
+        error = error.in_file(path)
+    return RunReport(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
+
+
+def _nothing_done(report: RunReport) -> bool:
+    return report.verdict is Verdict.ALREADY_SENT or report.idle
+
+
+def print_verdict(report: RunReport, *, quiet: bool = False) -> None:
+    """The verdict on the last line of standard output; a failure also on standard error, which cron mails."""
+    if quiet and (_nothing_done(report) or report.verdict is Verdict.ALREADY_RUNNING):
+        return
+    if report.exit:
+        click.echo(f"newsletter: {report.explanation}", err=True)
+    click.echo(f"verdict: {report.verdict} - {report.explanation}")

@@ -1,0 +1,92 @@
+"""The commands of the first hour: init, demo and schedule."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import click
+
+from newsletter import resources
+from newsletter.config import Config
+from newsletter.errors import NewsletterError
+
+
+def init(folder: Path) -> Iterator[str]:
+    """Write config.yaml and newsletter.secret (both 0600) into `folder`; yields what was done. Never overwrites."""
+    config, secret = folder / "config.yaml", folder / "newsletter.secret"
+    if config.exists():
+        raise NewsletterError(f"{config} exists already; nothing was written")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not secret.exists():
+        _write(secret, secrets.token_urlsafe(32) + "\n")
+        yield f"wrote {secret}  (signs the unsubscribe links: keep it, back it up)"
+    _write(config, _with_secret_file(resources.find("config.yaml").read_text("utf-8")))
+    yield f"wrote {config}"
+    yield "Next: set sender, postal_address, list_id, base_url and smtp in it; then see a day before you send one:"
+    yield f"  newsletter -c {config} preview"
+
+
+def _with_secret_file(reference: str) -> str:
+    """The reference config, its secret read from the file beside it: cron has no environment to take one from."""
+    lines = reference.splitlines(keepends=True)
+    taken = [line.removeprefix("# ") if line.startswith("# secret_file:") else line for line in lines]
+    return "".join("# " + line if line.startswith("secret:") else line for line in taken)
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(text, "utf-8")
+
+
+def demo(output: Path) -> int:
+    """Run the demo and show where to look; returns the exit code."""
+    from newsletter import demo
+    from newsletter.cli.progress import watching
+
+    with watching() as runtime:
+        done = demo.run(output, datetime.now(UTC).date(), runtime)
+    click.echo("What was sent, and what each reader of the sample list received:")
+    for path in done.files:
+        click.echo(f"  {path}")
+    click.echo(f"verdict: {done.report.verdict} - {done.report.explanation}")
+    return done.report.exit
+
+
+def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) -> Iterator[str]:
+    """The lines to print: the schedule, or with `install` what was installed."""
+    from newsletter import schedule as schedules
+
+    mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
+    roots = os.geteuid() == 0 or (kind == "systemd" and not install)  # what is printed is for /etc/systemd/system
+    user = schedules.owner(path) if roots else None
+    job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, user=user)
+    if kind == "cron":
+        lines = schedules.crontab(job, datetime.now().astimezone())
+        if install:
+            schedules.install_crontab(lines, user)
+            whose = f"the crontab of {user}; see `crontab -u {user} -l`" if user else "your crontab; see `crontab -l`"
+            yield f"installed in {whose}"
+        else:
+            yield lines.rstrip("\n")
+    else:
+        units = schedules.units(job)
+        if install:
+            yield from schedules.install_units(units)
+        else:
+            for name, text in units.items():
+                yield f"# /etc/systemd/system/{name}\n{text}"
+
+
+def _command() -> tuple[str, ...]:
+    """How to call this very program from a schedule, by absolute path."""
+    script = shutil.which("newsletter") if Path(sys.argv[0]).name == "newsletter" else None
+    own = Path(sys.argv[0]).resolve()
+    if own.name == "newsletter" and own.is_file():
+        return (str(own),)
+    return (script,) if script else (sys.executable, "-m", "newsletter")

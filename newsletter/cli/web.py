@@ -1,0 +1,77 @@
+"""The command that serves the web pages, and sends the confirmations that they make due."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+import waitress
+
+from newsletter.config import Config
+from newsletter.errors import ConfigError, NewsletterError
+from newsletter.store import Store
+from newsletter.web import create_app
+from newsletter.web.confirmations import ConfirmationSender
+
+_THREADS: Final = 8
+_LARGEST_REQUEST: Final = 65_536  # bytes
+_STOP_WITHIN: Final = 10.0  # seconds for a mail that is under way
+
+
+def serve(config: Config, host: str, port: int) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises NewsletterError when the port is taken, ConfigError without `base_url`, UsageError when `host` is no address.
+    """
+    if config.publication.base_url is None:
+        raise ConfigError("base_url is missing: set it to the address at which readers reach these pages")
+    with Store.open(config.store, hasher=config.address_hasher()) as store:
+        sender = ConfirmationSender(config, store, warn=lambda message: click.echo(f"newsletter: {message}", err=True))
+        server = _server(create_app(config, store, wake=sender.wake), config, host, port)
+        with _delivering(sender):
+            click.echo(
+                f"serving on http://{host}:{port}/; let your web server pass {config.publication.base_url} on to it "
+                "(docs/web.md); Ctrl-C ends it"
+            )
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            server.run()  # ends on SystemExit and KeyboardInterrupt
+            click.echo("stopped")
+
+
+def _server(app: Any, config: Config, host: str, port: int) -> Any:
+    try:
+        return waitress.create_server(
+            app,
+            host=host,
+            port=port,
+            ident=None,
+            threads=_THREADS,
+            max_request_body_size=_LARGEST_REQUEST,
+            max_request_header_size=_LARGEST_REQUEST,
+            trusted_proxy=config.web.trusted_proxy,
+            trusted_proxy_headers={"x-forwarded-for"},
+            clear_untrusted_proxy_headers=True,
+            url_prefix=urlsplit(config.publication.base_url or "").path,
+        )
+    except ValueError as error:  # all that waitress says of a name that cannot be looked up
+        raise click.UsageError(f"--host: {host} is no address or name of this machine") from error
+    except OSError as error:
+        raise NewsletterError(f"port {port} of {host} cannot be used: {error.strerror}") from error
+
+
+@contextmanager
+def _delivering(sender: ConfirmationSender) -> Iterator[None]:
+    """Let the sender work as long as the block runs, and finish the mail that is under way."""
+    thread = threading.Thread(target=sender.run, name="sender", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        sender.stop()
+        thread.join(_STOP_WITHIN)

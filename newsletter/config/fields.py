@@ -1,0 +1,265 @@
+"""What a value of config.yaml may be: one reader per kind, each an error that says what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parseaddr
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from newsletter import addresses
+from newsletter.config.yaml_nodes import Place, Reader, expand, items, scalar
+from newsletter.errors import AddressError
+
+_SHORTEST: Final = 16  # characters; `newsletter init` writes 43
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that is never shown: repr, str and tracebacks print ``***``. It is read only when needed.
+
+    So `preview` works without the environment of `run`, and a missing password matters only to whoever logs in.
+    """
+
+    _read: Callable[[], str] = field(repr=False)
+
+    def reveal(self) -> str:
+        """The value. Raises ConfigError, with file and line, when the environment or the file does not hold it."""
+        return self._read()
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+def text(place: Place) -> str:
+    """A string that is not empty, with ${NAME} replaced."""
+    value = expand(place, scalar(place, "text")).strip()
+    if not value:
+        raise place.error("must not be empty")
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise place.error("must be one line without control characters")
+    return value
+
+
+def words(place: Place) -> tuple[str, ...]:
+    """A list of keywords or names, which may be empty."""
+    return () if place.is_null else tuple(text(item) for item in items(place))
+
+
+def whole(low: int, high: int) -> Callable[[Place], int]:
+    """A whole number from `low` to `high`."""
+
+    def read(place: Place) -> int:
+        value = expand(place, scalar(place, "a whole number"))
+        if not re.fullmatch(r"[+-]?\d{1,12}", value):
+            raise place.error(f"expected a whole number, not {value!r}")
+        if not low <= int(value) <= high:
+            raise place.error(f"expected a whole number from {low} to {high}, not {value}")
+        return int(value)
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[Place], float]:
+    """A number above `low`, up to `high`."""
+
+    def read(place: Place) -> float:
+        value = expand(place, scalar(place, "a number"))
+        if not re.fullmatch(r"[+-]?(\d{1,12}(\.\d*)?|\.\d+)", value):
+            raise place.error(f"expected a number, not {value!r}")
+        if not low < float(value) <= high:
+            raise place.error(f"expected a number above {low:g}, up to {high:g}, not {value}")
+        return float(value)
+
+    return read
+
+
+def flag(place: Place) -> bool:
+    """A switch: true or false."""
+    value = expand(place, scalar(place, "true or false")).lower()
+    if value not in ("true", "false"):
+        raise place.error(f"expected true or false, not {value!r}")
+    return value == "true"
+
+
+def choice(*words: str) -> Callable[[Place], str]:
+    """One of `words`."""
+
+    def read(place: Place) -> str:
+        value = text(place)
+        if value not in words:
+            raise place.error(f"expected {' | '.join(words)}, not {value!r}")
+        return value
+
+    return read
+
+
+def optional(read: Reader) -> Reader:
+    """null, or what `read` takes."""
+    return lambda place: None if place.is_null else read(place)
+
+
+def file(place: Place) -> Path:
+    """A path; relative ones start at the config file's folder."""
+    return place.path(text(place))
+
+
+def folder(place: Place) -> str:
+    """The name of a mail folder; no path."""
+    value = text(place)
+    if "/" in value or value.startswith("."):
+        raise place.error(f"expected a folder's name without / or a dot in front, not {value!r}")
+    return value
+
+
+def mailbox(place: Place) -> str:
+    """One address, with or without a name in front: ``Daily Papers <digest@example.org>``."""
+    value = text(place)
+    name, address = parseaddr(value)
+    try:
+        address = addresses.normalise(address or value)
+    except AddressError as error:
+        raise place.error(str(error)) from error
+    return f"{name} <{address}>" if name else address
+
+
+def bare_address(place: Place) -> str:
+    """One address without a name."""
+    return parseaddr(mailbox(place))[1]
+
+
+def base_url(place: Place) -> str:
+    """An absolute http(s) URL; a trailing slash is dropped."""
+    value = text(place)
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise place.error(f"expected a URL such as https://news.example.org, not {value!r}")
+    return value.rstrip("/")
+
+
+def network_address(place: Place) -> str:
+    """An IPv4 or IPv6 address, or * for any."""
+    value = text(place)
+    if value != "*":
+        try:
+            ip_address(value)
+        except ValueError as error:
+            raise place.error(f"expected a network address such as 127.0.0.1, or *, not {value!r}") from error
+    return value
+
+
+def list_id(place: Place) -> str:
+    """The identifier inside List-Id's brackets (RFC 2919 section 2): dotted atoms, no name."""
+    value = text(place)
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", value) or len(value) > 255:
+        raise place.error(f"expected a dotted name such as daily-papers.news.example.org, not {value!r}")
+    return value
+
+
+def language(place: Place) -> str:
+    """A BCP 47 language tag."""
+    value = text(place)
+    if not re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", value):
+        raise place.error(f"expected a language tag such as en or zh-Hans, not {value!r}")
+    return value
+
+
+def zone(place: Place) -> ZoneInfo:
+    """An IANA time zone."""
+    value = text(place)
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise place.error(f"no such time zone: {value!r} (expected a name such as Europe/Berlin)") from error
+
+
+def feed_url(place: Place) -> str:
+    """An http(s) URL, or the absolute path of a file."""
+    value = text(place)
+    scheme = urlsplit(value).scheme.lower()
+    if scheme in ("http", "https"):
+        if not urlsplit(value).hostname:
+            raise place.error(f"no host in {value!r}")
+        return value
+    if scheme == "file":
+        return unquote(urlsplit(value).path)
+    if "://" in value:
+        raise place.error(f"expected an http(s) URL or a path to a file, not {value!r}")
+    return str(place.path(value))
+
+
+def votes(place: Place) -> str:
+    """An element's name, or a /regular expression/ with exactly one group."""
+    value = text(place)
+    if value.startswith("/"):
+        try:
+            groups = re.compile(value.strip("/")).groups if value.endswith("/") and len(value) > 2 else 0
+        except re.error as error:
+            raise place.error(f"not a regular expression: {error}") from error
+        if groups != 1:
+            raise place.error(r"expected a pattern with one group, such as /Likes: (\d+)/")
+    return value
+
+
+def store_url(place: Place) -> str:
+    """An SQLAlchemy URL; a relative SQLite file starts at the config file's folder."""
+    value = text(place)
+    if value.startswith("sqlite:///"):
+        return f"sqlite:///{place.path(value.removeprefix('sqlite:///'))}"
+    if value.startswith("postgresql"):
+        return value
+    raise place.error("expected sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+
+
+def secret(place: Place) -> Secret:
+    """A value read only when it is needed; ${NAME} is looked up then."""
+    value = scalar(place, "text")
+
+    def read() -> str:
+        expanded = expand(place, value).strip()
+        if not expanded:
+            raise place.error("must not be empty")
+        return expanded
+
+    return Secret(read)
+
+
+def secret_file(place: Place) -> Secret:
+    """The path of a file whose content, without the final newline, is the secret."""
+    path = file(place)
+
+    def read() -> str:
+        try:
+            content = path.read_text("utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise place.error(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        if not content:
+            raise place.error(f"{path} is empty")
+        return content
+
+    return Secret(read)
+
+
+def signing(read: Callable[[Place], Secret]) -> Callable[[Place], Secret]:
+    """A secret to sign with: one that is short can be guessed from any link, offline, and every link be forged."""
+
+    def long_enough(place: Place) -> Secret:
+        given = read(place)
+
+        def reveal() -> str:
+            value = given.reveal()
+            if len(value) < _SHORTEST:
+                few = f"fewer than {_SHORTEST} characters"
+                raise place.error(f"the secret is too short ({few}); `newsletter init` makes a good one")
+            return value
+
+        return Secret(reveal)
+
+    return long_enough

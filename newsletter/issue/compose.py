@@ -1,0 +1,101 @@
+"""Papers in, the day's issue out: join duplicates, rank by upvotes, cut. Pure: no clock, no network, no files.
+
+Order: what the operator pinned, then most upvotes first; papers with equal upvotes keep the order their feed gave them
+(feeds in the order of the config). In a feed that carries votes a missing figure counts as zero; a feed without votes
+keeps its own order. With a section for each source, a paper of several stands in the first one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields, replace
+from datetime import date
+from typing import Any
+
+from newsletter.issue.filters import Filters, apply
+from newsletter.issue.rules import IssueRules
+from newsletter.model import BY_TITLE, Issue, Paper, ParsedFeed
+
+
+def compose(
+    feeds: Sequence[ParsedFeed],
+    day: date,
+    rules: IssueRules,
+    filters: Filters | None = None,
+    shown: Collection[str] = (),
+) -> Issue:
+    """Choose and rank the papers of `day`; those whose key is in `shown` have been in an issue already.
+
+    An issue may be empty: `left_out` and `seen` tell a filtered day and a stale feed from a quiet one.
+    """
+    offered = join_duplicates(paper for feed in feeds for paper in _with_votes(feed))
+    new = [paper for paper in offered if paper.key not in shown]
+    ranked = sorted(new, key=_votes, reverse=True)  # stable: ties keep the feed's order
+    filtered = apply(ranked, replace(filters or Filters(), min_upvotes=rules.min_upvotes))
+    chosen = _cut(filtered.kept, feeds, rules)
+    return Issue(
+        day=day,
+        papers=chosen,
+        ranked_by_votes=any(paper.upvotes is not None for paper in chosen),
+        by_source=rules.sections == "source",
+        left_out=len(new) - len(chosen),
+        skipped=sum(len(feed.skipped) for feed in feeds),
+        seen=len(offered) - len(new),
+        pinned={paper.key: filtered.pinned[paper.key] for paper in chosen if paper.key in filtered.pinned},
+    )
+
+
+def _cut(ranked: Sequence[Paper], feeds: Sequence[ParsedFeed], rules: IssueRules) -> tuple[Paper, ...]:
+    """The best papers; with a section for each source the best of each, in the order of the feeds."""
+    if rules.sections == "merged":
+        return tuple(ranked[: rules.max_papers])
+    sections: dict[str, list[Paper]] = {paper.source: [] for feed in feeds for paper in feed.papers}
+    for paper in ranked:
+        sections[paper.source].append(paper)
+    return tuple(paper for section in sections.values() for paper in section[: rules.max_papers])
+
+
+def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
+    """One paper per identity, at the place of its first appearance, with what each listing knew."""
+    joined: list[Paper] = []
+    places: dict[str, int] = {}
+    for paper in papers:
+        place = next((places[name] for name in paper.lookup_keys if name in places), None)
+        if place is None:
+            place = len(joined)
+            joined.append(paper)
+        else:
+            places.pop(joined[place].key)  # which may have been the title alone, and is an id now
+            joined[place] = _join(joined[place], paper)
+        for name in joined[place].names:
+            places.setdefault(name, place)
+    return joined
+
+
+def _with_votes(feed: ParsedFeed) -> Iterable[Paper]:
+    """Where a feed carries votes, a paper without a figure has none yet."""
+    if not feed.has_votes:
+        return feed.papers
+    return (paper if paper.upvotes is not None else replace(paper, upvotes=0) for paper in feed.papers)
+
+
+def _votes(paper: Paper) -> int:
+    return paper.upvotes or 0
+
+
+def _join(first: Paper, second: Paper) -> Paper:
+    """The first listing, completed by the second; the higher of two counts, as both only grow."""
+    changes: dict[str, Any] = {
+        field.name: getattr(second, field.name)
+        for field in fields(Paper)
+        if getattr(first, field.name) in (None, "", (), 0) and getattr(second, field.name) not in (None, "", ())
+    }
+    for count in ("upvotes", "comments", "author_count", "code_stars"):
+        known = [value for value in (getattr(first, count), getattr(second, count)) if value is not None]
+        if known:
+            changes[count] = max(known)
+    listings = dict.fromkeys((*first.also, second.source, *second.also))
+    if first.key.startswith(BY_TITLE):  # an id tells more
+        changes["key"] = second.key
+    changes["also"] = tuple(name for name in listings if name not in ("", first.source))
+    return replace(first, **changes)

@@ -1,0 +1,448 @@
+"""An issue as mail: Jinja2 templates to HTML, inlined once by premailer and fitted to Gmail's limit, and to plain text.
+
+Templates are code of the operator, feed text is not: the environment is sandboxed and strict, HTML is escaped, and a
+template gets plain values only. `context` lists them; templates/README.md documents them, and a test holds both equal.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import textwrap
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from premailer import Premailer
+
+from newsletter import resources
+from newsletter.errors import TemplateError
+from newsletter.mail.excerpt import shorten
+from newsletter.mail.latex import readable
+from newsletter.model import SLOT_HOST, Issue, LateRiser, Paper, Publication, RenderedIssue, Slot
+from newsletter.text import count
+
+# Gmail cuts a mail's HTML near 102 KB, and with it the unsubscribe link; what it counts beside is disputed.
+BUDGET: Final = 90 * 1024  # bytes of UTF-8 after inlining
+
+_WORDS_PER_MINUTE: Final = 230
+_TEXT_WIDTH: Final = 72
+_SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
+_PREHEADER: Final = 110
+_NAMED_AUTHORS: Final = 3
+_KEYWORDS: Final = 6
+_TITLE: Final = 300  # characters; the longest real one has 240
+_LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
+
+_BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
+
+# How much inlining makes of a page's bytes: at least, and about, for a page of many rows.
+_LEAST_GROWTH: Final = 1.25
+_GROWTH: Final = 1.45
+
+# More rows than these never fit, so they need not be rendered to find that out.
+_MOST_ROWS: Final = 150
+
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How much of each paper is shown: `full` leading cards, and the characters of their texts and of a row's line."""
+
+    full: int
+    abstract: int
+    summary: int
+    line: int
+
+
+# Tried in turn until the mail fits; what does not fit by the last is left out at the end of the list.
+LAYOUTS: Final = (
+    Layout(full=5, abstract=420, summary=320, line=160),
+    Layout(full=5, abstract=300, summary=240, line=0),
+)
+
+# An abstract below a summary says much of it again, and gets so many characters less.
+_BESIDE_SUMMARY: Final = 120
+
+# Before that the name of a weekday is enough to say which.
+_WEEK: Final = timedelta(days=7)
+
+# Days this short show every paper as a full card.
+_SHORT_DAY: Final = 12
+
+
+class Renderer:
+    """Renders issues of one publication. `templates` is a folder whose files go before the built-in ones."""
+
+    def __init__(self, publication: Publication, *, templates: Path | None = None, budget: int = BUDGET) -> None:
+        self._publication = publication
+        self._budget = budget
+        builtin = jinja2.FileSystemLoader(resources.find("templates"))
+        own = [jinja2.FileSystemLoader(templates)] if templates is not None else []
+        self._folders = tuple(str(path) for path in (templates, resources.find("templates")) if path is not None)
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.ChoiceLoader([*own, builtin, jinja2.PrefixLoader({"builtin": builtin})]),
+            autoescape=lambda name: name is not None and name.endswith(".html"),
+            undefined=jinja2.StrictUndefined,
+        )
+        self._environment.filters["wrap"] = wrap
+
+    def issue(self, issue: Issue) -> RenderedIssue:
+        """Render `issue` for every reader at once; the result still holds its slots.
+
+        Raises TemplateError with the template's file and line. An issue may have any number of papers, of any length.
+        """
+        if not issue.papers:
+            raise ValueError("an issue with no papers is not a mail")
+        issue = _readable(issue)
+        html, shown = self._fitted(issue)
+        text = self._render("digest.txt", shown)
+        return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
+
+    def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
+        """A mail beside the issues, from `name`.txt and `name`.html: subject, text and inlined HTML.
+
+        The first line of the text template is the subject. Both get what `page` gives, and `values`.
+        """
+        subject, _, text = self.page(f"{name}.txt", **values).strip().partition("\n")
+        return subject.removeprefix("Subject:").strip(), _tidy(text), inline(self.page(f"{name}.html", **values))
+
+    def page(self, name: str, **values: Any) -> str:
+        """A web page from template `name`: it gets the publication's words, see `shared`, and `values`."""
+        return self._render(name, shared(self._publication) | values)
+
+    def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
+        """The inlined HTML within the budget, and the context that holds the papers it shows.
+
+        Inlining costs most, so a page that cannot fit is not inlined to find that out.
+        """
+        for layout in LAYOUTS:
+            shown = context(self._publication, issue, layout)
+            page = self._render("digest.html", shown)
+            if len(page.encode()) * _LEAST_GROWTH <= self._budget:
+                html = inline(page)
+                if len(html.encode()) <= self._budget:
+                    return html, shown
+        kept = _fitting(page, self._budget / _GROWTH)
+        while True:
+            shown = context(self._publication, issue, layout, kept=kept)
+            html = inline(self._render("digest.html", shown))
+            if kept == 1 or len(html.encode()) <= self._budget:
+                return html, shown
+            kept = min(kept - 1, _fitting(html, self._budget))
+
+    def check(self, *names: str) -> None:
+        """Raises TemplateError when one of these templates cannot even be read."""
+        for name in names:
+            with self._telling(name):
+                self._environment.get_template(name)
+
+    def _render(self, name: str, values: Mapping[str, Any]) -> str:
+        with self._telling(name):
+            return self._environment.get_template(name).render(values)
+
+    @contextmanager
+    def _telling(self, name: str) -> Iterator[None]:
+        """Whatever goes wrong in a template is a TemplateError."""
+        try:
+            yield
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
+        except jinja2.TemplateNotFound as error:
+            raise TemplateError(f"{self._where(error) or name}: there is no template {error.name}") from error
+        except Exception as error:  # a template can fail in any way that Python can
+            raise TemplateError(f"{self._where(error) or name}: {str(error) or type(error).__name__}") from error
+
+    def _where(self, error: Exception) -> str:
+        """File and line of the template that failed: Jinja2 puts them into the traceback."""
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename.startswith(self._folders)]
+        return places[-1] if places else ""
+
+
+# --- HTML ------------------------------------------------------------------------------------------------------------
+
+
+def inline(html: str) -> str:
+    """`html` with the rules of its <style> in style attributes: some clients drop <style>. Never touches the network.
+
+    premailer is unmaintained since 2021, so nothing else of the program knows it. A <style data-premailer="ignore"> is
+    left as it is; width and height attributes are the template's, since premailer would write "100%" as a number.
+    """
+    inlined: str = Premailer(
+        html,
+        allow_network=False,
+        disable_validation=True,
+        strip_important=False,
+        disable_basic_attributes=["width", "height"],
+        cssutils_logging_level=logging.CRITICAL,
+        align_floating_images=False,
+    ).transform()
+    return inlined
+
+
+def _fitting(html: str, budget: float) -> int:
+    """How many papers of a mail that is too large would fit: each is marked by a comment."""
+    _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
+    size = len(html.encode())
+    kept = len(papers)
+    while kept > 1 and size > budget - 400:  # bytes for the line that says how many more there are
+        kept -= 1
+        size -= len(papers[kept].encode())
+    return kept
+
+
+def wrap(text: str) -> str:
+    """A paragraph in lines of at most 72 columns (a Jinja2 filter for the text part)."""
+    return textwrap.fill(str(text), _TEXT_WIDTH, break_on_hyphens=False)
+
+
+def _tidy(text: str) -> str:
+    """No trailing space, no more than one empty line in a row, one line end at the end."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)).strip() + "\n"
+
+
+# --- what templates get ----------------------------------------------------------------------------------------------
+
+
+def shared(publication: Publication) -> dict[str, Any]:
+    """What every template may use."""
+    return {
+        "title": publication.title,
+        "postal_address": publication.postal_address,
+        "language": publication.language,
+        "direction": publication.direction,
+    }
+
+
+def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
+    """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
+    cards = _cards(issue, layout, kept)
+    return shared(publication) | {
+        "subject": _subject(issue),
+        "preheader": _preheader(issue),
+        "day": f"{long_date(issue.since)} to {long_date(issue.day)}" if issue.since else long_date(issue.day),
+        "count": count(len(issue.papers), "paper"),
+        "minutes": _minutes(cards),
+        "ranked_by_votes": issue.ranked_by_votes,
+        "papers": cards,
+        "rising": [_rising(rising, issue, layout) for rising in issue.rising],
+        "more": _more(len(issue.papers) - len(cards), issue),
+        "notes": list(issue.notes),
+        "reader_address": str(Slot.ADDRESS),
+        "unsubscribe_url": str(Slot.UNSUBSCRIBE),
+        "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
+        "archive_url": f"{publication.base_url}/archive/{issue.day}" if publication.base_url else "",
+    }
+
+
+def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any]]:
+    """What is shown of the papers: of several sections the best of each, with the section's name above its first."""
+    ranks = _ranks(issue)
+    shown = _leading(ranks, min(_MOST_ROWS, kept or _MOST_ROWS))
+    sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
+    full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
+    several = _several(issue)
+    cards = []
+    for at in shown:
+        paper, rank = issue.papers[at], ranks[at]
+        card = _card(rank, paper, layout, full=rank <= full)
+        card["why"] = issue.pinned.get(paper.key, "")
+        card["moved"] = _moved(paper, issue) if rank <= full else ""
+        card["source"] = _listed(paper, sections) if several else ""
+        card["section"] = paper.source if sections > 1 and rank == 1 else ""
+        card["level"] = 3 if sections > 1 else 2
+        cards.append(card)
+    return cards
+
+
+def _ranks(issue: Issue) -> list[int]:
+    """Each paper's rank, from 1: in its section, where there is one for each source."""
+    counted: Counter[str] = Counter()
+    ranks = []
+    for paper in issue.papers:
+        section = paper.source if issue.by_source else ""
+        counted[section] += 1
+        ranks.append(counted[section])
+    return ranks
+
+
+def _leading(ranks: Sequence[int], number: int) -> list[int]:
+    """The indexes of so many papers with the best ranks, in the issue's order."""
+    return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:number])
+
+
+def _several(issue: Issue) -> bool:
+    """Whether the papers come from more than one feed, so that each card says from which."""
+    papers = (*issue.papers, *(rising.paper for rising in issue.rising))
+    return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
+
+
+def _listed(paper: Paper, sections: int) -> str:
+    """The names of the feeds that list a paper; under a section's heading only the others."""
+    if sections == 1:
+        return ", ".join((paper.source, *paper.also))
+    return f"also in {', '.join(paper.also)}" if paper.also else ""
+
+
+def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, Any]:
+    room = layout.abstract - (_BESIDE_SUMMARY if paper.summary else 0)
+    abstract = shorten(paper.abstract, room if full else layout.line)
+    if not full and paper.summary:  # a row has one line: the summary says most in it
+        abstract = shorten(paper.summary, layout.line)
+    return {
+        "rank": rank,
+        "full": full,
+        "title": shorten(paper.title, _TITLE),
+        "url": paper.url,
+        "upvotes": paper.upvotes,
+        "published": short_date(paper.published) if paper.published else "",
+        "organisation": paper.organisation or "",
+        "authors": authors(paper),
+        "abstract": abstract,
+        "summary": shorten(paper.summary or "", layout.summary) if full else "",
+        "keywords": list(paper.keywords[:_KEYWORDS]) if full else [],
+        "links": _links(f"#{rank}", paper),
+    }
+
+
+def _rising(rising: LateRiser, issue: Issue, layout: Layout) -> dict[str, Any]:
+    """A late riser: a compact row that says since when it rises, and by how much."""
+    paper = rising.paper
+    since = _since(rising.day, issue)
+    source = _listed(paper, 1) if _several(issue) else ""
+    own = {"since": since, "gained": rising.gained, "source": source, "level": 3}
+    return _card(0, paper, layout, full=False) | own | {"links": _links("rising", paper)}
+
+
+def _moved(paper: Paper, issue: Issue) -> str:
+    """``+41 since Tuesday``, where a paper has won votes since an earlier issue."""
+    gain = issue.gains.get(paper.key)
+    return f"+{gain.votes} since {_since(gain.day, issue)}" if gain and gain.votes > 0 else ""
+
+
+def _since(day: date, issue: Issue) -> str:
+    """The weekday, or the date where that would not say which."""
+    return f"{day:%A}" if issue.day - day < _WEEK else short_date(day)
+
+
+def authors(paper: Paper) -> str:
+    """The first names and how many there are beside: ``A, B, C and 14 more``; only a number when no name is known."""
+    if not paper.authors:
+        return count(paper.author_count, "author") if paper.author_count else ""
+    named = paper.authors[:_NAMED_AUTHORS]
+    rest = max(paper.author_count, len(paper.authors)) - len(named)
+    if rest == 1 and len(paper.authors) > len(named):  # "and 1 more" takes as much room as the name
+        return ", ".join(paper.authors)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
+
+
+def _links(place: str, paper: Paper) -> list[dict[str, str]]:
+    """Where to go on, in a fixed order; an address that stands there already is not repeated."""
+    stars = f" ★ {paper.code_stars}" if paper.code_stars else ""
+    said = f" ({paper.comments})" if paper.comments else ""
+    places = (
+        ("arXiv", paper.arxiv_url),
+        ("PDF", paper.pdf_url),
+        (f"Code{stars}", paper.code_url),
+        ("Project", paper.project_url),
+        (f"Discussion{said}", paper.discussion_url),
+    )
+    links: dict[str, str] = {}
+    for label, url in places:
+        if url and url != paper.url and url not in links:
+            links[url] = label
+    # What a screen reader says: a list of ten links named PDF helps nobody (WCAG 2.2, 2.4.4).
+    about = f"{place}: {shorten(paper.title, _LINK_TITLE)}"
+    return [{"label": label, "url": url, "name": f"{label} {about}"} for url, label in links.items()]
+
+
+def _subject(issue: Issue) -> str:
+    first = issue.papers[0]
+    votes = f" (▲ {first.upvotes})" if first.upvotes else ""
+    rest = len(issue.papers) - 1
+    end = f"{votes} and {rest} more" if rest else votes
+    begin = f"{_days(issue)}: "
+    return begin + textwrap.shorten(first.title, _SUBJECT - len(begin) - len(end), placeholder="…") + end
+
+
+def _days(issue: Issue) -> str:
+    """24 Nov, or of several days 18–24 Nov."""
+    last, first = short_date(issue.day).rsplit(" ", 1)[0], issue.since
+    if first is None:
+        return last
+    same = (first.year, first.month) == (issue.day.year, issue.day.month)
+    return f"{first.day if same else short_date(first).rsplit(' ', 1)[0]}–{last}"
+
+
+def _preheader(issue: Issue) -> str:
+    """What inboxes show after the subject, which names the first paper: the second and third."""
+    titles = [paper.title for paper in issue.papers[1:3]] or [issue.papers[0].abstract]
+    return textwrap.shorten("; ".join(titles), _PREHEADER, placeholder="…")
+
+
+def _minutes(cards: list[dict[str, Any]]) -> int:
+    words = sum(len(f"{card['title']} {card['summary']} {card['abstract']}".split()) for card in cards)
+    return max(1, round(words / _WORDS_PER_MINUTE))
+
+
+def _more(not_shown: int, issue: Issue) -> str:
+    """What the mail does not show, and why."""
+    parts = []
+    if not_shown:
+        parts.append(f"and {not_shown} more that did not fit into a mail")
+    if issue.left_out:
+        days = "these days" if issue.since else "the day"
+        parts.append(f"{count(issue.left_out, 'paper')} of {days} did not make the cut")
+    said = "; ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
+def long_date(day: date) -> str:
+    """24 November 2026, whatever the machine's locale."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+
+
+def short_date(day: date) -> str:
+    """24 Nov 2026."""
+    return f"{day.day} {_MONTHS[day.month - 1][:3]} {day.year}"
+
+
+# --- feed text -------------------------------------------------------------------------------------------------------
+
+
+def _readable(issue: Issue) -> Issue:
+    """The issue with LaTeX made text, and without anything that a copy's slots could be mistaken for."""
+    shown = set(_leading(_ranks(issue), _MOST_ROWS))
+    papers = tuple(_readable_paper(paper) if at in shown else paper for at, paper in enumerate(issue.papers))
+    rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
+    return replace(issue, papers=papers, rising=rising, notes=_defused(issue.notes))
+
+
+def _readable_paper(paper: Paper) -> Paper:
+    paper = replace(
+        paper,
+        title=readable(paper.title),
+        abstract=readable(paper.abstract),
+        summary=readable(paper.summary) if paper.summary else None,
+        authors=tuple(map(readable, paper.authors)),  # arXiv's feeds write Andr\'e
+    )
+    return Paper(**{field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)})
+
+
+def _defused(value: Any) -> Any:
+    """Feed text that cannot be taken for a slot, nor for template syntax that somebody forgot to render."""
+    if isinstance(value, str):
+        return _BRACES.sub(r"\g<0> ", value.replace(SLOT_HOST, "slot-invalid"))
+    return tuple(map(_defused, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,266 @@
+"""The bounce mailbox on a real Dovecot, by IMAP with TLS and as a Maildir; and a bounce that Postfix itself writes."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newsletter.bounces.mailbox import LARGEST, Mail, _Imap, open_mailbox
+from newsletter.config import BouncesConfig, ImapConfig, Secret
+from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
+from newsletter.store import Store
+from tests.conftest import ROOT
+from tests.mailhost import DOMAIN, PASSWORD, MailHost, mail_host
+from tests.smtpd import Script, smtpd
+
+USER = f"bounces@{DOMAIN}"
+MAIL = b"From: MAILER-DAEMON@mx.example.net\r\nSubject: failure notice\r\n\r\nIt failed.\r\n"
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[MailHost]:
+    with mail_host(("alice", "bob", "bounces"), tls=True) as running:
+        yield running
+
+
+@pytest.fixture
+def inbox(host: MailHost) -> Iterator[imaplib.IMAP4]:
+    """The mailbox as another program sees it; empty at first."""
+    with imaplib.IMAP4("127.0.0.1", host.imap_port) as imap:
+        imap.login(USER, PASSWORD)
+        for folder in ("INBOX", "Processed", "Kept"):
+            said, mails = imap.select(folder)
+            if said == "OK" and mails != [b"0"]:
+                imap.store("1:*", "+FLAGS", r"\Deleted")
+                imap.expunge()
+        imap.select("INBOX")
+        yield imap
+
+
+def imap_config(server: MailHost, **changes: Any) -> ImapConfig:
+    assert server.imaps_port is not None
+    usual = ImapConfig(
+        "localhost",
+        server.imaps_port,
+        "implicit",
+        server.folder / "authority.pem",
+        USER,
+        Secret(lambda: PASSWORD),
+        timeout=10,
+    )
+    return replace(usual, **changes)
+
+
+def put(inbox: imaplib.IMAP4, *raws: bytes) -> None:
+    for raw in raws:
+        inbox.append("INBOX", "", "", raw)
+
+
+def number(inbox: imaplib.IMAP4, folder: str) -> int:
+    """How many mails another program sees there."""
+    inbox.select(folder)
+    return len(inbox.search(None, "ALL")[1][0].split())
+
+
+@pytest.mark.parametrize("tls", ["implicit", "starttls", "none"])
+def test_mails_are_read_and_put_away(host: MailHost, inbox: imaplib.IMAP4, tls: str) -> None:
+    put(inbox, MAIL + b"1", MAIL + b"2")
+    server = imap_config(host) if tls == "implicit" else imap_config(host, tls=tls, port=host.imap_port)
+    with open_mailbox(BouncesConfig(imap=server)) as mailbox:
+        first, second = mailbox.mails()
+        assert [first.raw, second.raw] == [MAIL + b"1", MAIL + b"2"]
+        mailbox.file(first, "Processed")
+        mailbox.file(second, "Kept")
+        mailbox.file(first, "Processed")  # gone already: no error
+        assert list(mailbox.mails()) == []
+    assert [number(inbox, folder) for folder in ("INBOX", "Processed", "Kept")] == [0, 1, 1]
+
+
+def test_reading_marks_nothing_as_seen(host: MailHost, inbox: imaplib.IMAP4) -> None:
+    put(inbox, MAIL)
+    with open_mailbox(BouncesConfig(imap=imap_config(host))) as mailbox:
+        assert len(list(mailbox.mails())) == 1
+    inbox.select("INBOX")
+    assert inbox.search(None, "UNSEEN")[1] == [b"1"]
+
+
+def test_of_a_large_mail_the_beginning_is_read(host: MailHost, inbox: imaplib.IMAP4) -> None:
+    put(inbox, MAIL + b"x" * (LARGEST + 1000))
+    with open_mailbox(BouncesConfig(imap=imap_config(host))) as mailbox:
+        (mail,) = mailbox.mails()
+    assert len(mail.raw) == LARGEST
+
+
+@dataclass
+class OldServer:
+    """What a client without MOVE does, word for word; and with or without UIDPLUS."""
+
+    capabilities: set[str]
+    done: list[str] = field(default_factory=list)
+
+    def has_capability(self, name: str) -> bool:
+        return name in self.capabilities
+
+    def folder_exists(self, folder: str) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **options: self.done.append(name)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "done"),
+    [
+        ({"MOVE", "UIDPLUS"}, ["create_folder", "move"]),
+        ({"UIDPLUS"}, ["create_folder", "copy", "delete_messages", "uid_expunge"]),
+        (set(), ["create_folder", "copy", "delete_messages"]),  # EXPUNGE would take others' mails with it
+    ],
+)
+def test_an_old_server_copies_first_and_deletes_then(capabilities: set[str], done: list[str]) -> None:
+    old = OldServer(capabilities)
+    _Imap(old, ImapConfig("localhost")).file(Mail(1, b""), "Processed")
+    assert old.done == done
+
+
+def problem(server: ImapConfig) -> MailboxUnavailable:
+    with pytest.raises(MailboxUnavailable) as caught, open_mailbox(BouncesConfig(imap=server)):
+        pass
+    assert "\n" not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    return caught.value
+
+
+def test_a_wrong_password_certificate_name_or_folder_is_for_a_person(host: MailHost) -> None:
+    assert host.imaps_port is not None
+    for server, words in (
+        (imap_config(host, password=Secret(lambda: "wrong")), "refused the login of bounces@dest.test"),
+        (imap_config(host, ca_file=None), "certificate is not to be trusted"),
+        (imap_config(host, host="127.0.0.1"), "certificate is not to be trusted"),  # it is for localhost
+        (imap_config(host, folder="Nowhere"), "has no folder Nowhere"),
+        (imap_config(host, ca_file=host.folder / "none.pem"), "ca_file"),
+    ):
+        error = problem(server)
+        assert words in str(error)
+        assert (type(error), error.exit_code) == (MailboxMisconfigured, os.EX_CONFIG)
+
+
+def test_a_server_that_is_away_is_tried_again_later(host: MailHost) -> None:
+    error = problem(imap_config(host, port=1))
+    assert (type(error), error.exit_code) == (MailboxUnavailable, os.EX_TEMPFAIL)
+    with smtpd(Script(replies={"greeting": ["* BYE not now\r\n"]})) as other:
+        assert problem(imap_config(host, port=other.port, tls="none")).exit_code == os.EX_TEMPFAIL
+
+
+def test_the_reason_is_said_without_the_number_of_the_error() -> None:
+    server = ImapConfig("127.0.0.1", 1, "none", username="me", password=Secret(lambda: PASSWORD))
+    assert str(problem(server)) == "127.0.0.1:1: Connection refused"
+
+
+class StrippedImap(socketserver.StreamRequestHandler):
+    """A server in front of which somebody takes STARTTLS away, in two ways; it keeps what it is told."""
+
+    greeting: bytes
+    told: list[bytes]
+
+    def handle(self) -> None:
+        self.wfile.write(self.greeting + b"\r\n")
+        for line in self.rfile:
+            self.told.append(line)
+            tag, _, command = line.strip().partition(b" ")
+            said = b"* CAPABILITY IMAP4rev1\r\n" if command.upper() == b"CAPABILITY" else b""
+            kind = b"BAD" if command.upper() == b"STARTTLS" else b"OK"
+            self.wfile.write(said + tag + b" " + kind + b" done\r\n")
+
+
+@pytest.mark.parametrize("greeting", [b"* OK ready", b"* PREAUTH welcome"])
+def test_no_password_is_sent_where_starttls_is_taken_away(greeting: bytes) -> None:
+    told: list[bytes] = []
+    handler = type("Handler", (StrippedImap,), {"greeting": greeting, "told": told})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        error = problem(ImapConfig("localhost", port, "starttls", None, USER, Secret(lambda: PASSWORD), timeout=5))
+        server.shutdown()
+    assert "STARTTLS" in str(error)
+    assert not any(b"LOGIN" in line.upper() for line in told)
+
+
+# --- Maildir ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_maildir_is_read_new_and_seen_and_put_away_where_dovecot_finds_it(
+    host: MailHost, inbox: imaplib.IMAP4
+) -> None:
+    put(inbox, MAIL + b"1", MAIL + b"2", MAIL + b"3")
+    inbox.select("INBOX")
+    inbox.store("1", "+FLAGS", r"\Seen")
+    inbox.store("3", "+FLAGS", r"\Deleted")
+    with open_mailbox(BouncesConfig(maildir=host.folder / "mail" / USER)) as mailbox:
+        mails = list(mailbox.mails())
+        assert sorted(mail.raw.replace(b"\r\n", b"\n") for mail in mails) == [
+            MAIL.replace(b"\r\n", b"\n") + digit for digit in (b"1", b"2")
+        ]
+        for mail in mails:
+            mailbox.file(mail, "Processed")
+            mailbox.file(mail, "Processed")
+    for path in (host.folder / "mail" / USER).rglob("*"):  # root has moved them
+        os.chown(path, *_owner(host))
+    assert [number(inbox, folder) for folder in ("INBOX", "Processed")] == [1, 2]
+
+
+def _owner(host: MailHost) -> tuple[int, int]:
+    found = (host.folder / "mail").stat()
+    return found.st_uid, found.st_gid
+
+
+def test_what_is_no_maildir_is_for_a_person(tmp_path: Path) -> None:
+    with pytest.raises(MailboxMisconfigured, match="is no Maildir"), open_mailbox(BouncesConfig(maildir=tmp_path)):
+        pass
+    with pytest.raises(MailboxMisconfigured, match=r"bounces\.maildir or bounces\.imap"), open_mailbox(BouncesConfig()):
+        pass
+
+
+# --- the whole way ---------------------------------------------------------------------------------------------------
+
+
+def newsletter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "newsletter", "-c", str(folder / "config.yaml"), *words]
+    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("verp", ["true", "false"])
+def test_a_copy_that_postfix_returns_suppresses_just_its_reader(
+    host: MailHost, inbox: imaplib.IMAP4, tmp_path: Path, verp: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        f"sender: Daily Papers <digest@{DOMAIN}>\nbounce_address: {USER}\npostal_address: 1 Example Street\n"
+        f"list_id: papers.{DOMAIN}\nfeeds:\n  - url: {ROOT}/newsletter/sample_day.json\nsecret: a secret of this test\n"
+        f"smtp:\n  - host: 127.0.0.1\n    port: {host.smtp_port}\n"
+        f"bounces:\n  verp: {verp}\n  imap:\n    host: localhost\n    port: {host.imaps_port}\n    username: {USER}\n"
+        f"    password: {PASSWORD}\n    ca_file: {host.folder}/authority.pem\n",
+        "utf-8",
+    )
+    (tmp_path / "config.yaml").chmod(0o600)
+    quiet = newsletter(tmp_path, "bounces")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    newsletter(tmp_path, "subscribers", "add", f"alice@{DOMAIN}", f"nobody@{DOMAIN}")
+    assert "2 accepted" in newsletter(tmp_path, "run").stdout  # Postfix takes them, and Dovecot knows no nobody
+    assert len(host.raw_inbox(USER, 1)) == 1
+    done = newsletter(tmp_path, "bounces")
+    assert (done.returncode, done.stdout) == (0, "bounces: 1 read (1 permanent), 1 suppressed\n"), done.stderr
+    assert newsletter(tmp_path, "bounces").stdout == ""
+    with Store.open(f"sqlite:///{tmp_path}/newsletter.db") as store:
+        states = {reader.address.partition("@")[0]: reader.status for reader in store.subscribers()}
+    assert states == {"alice": "active", "nobody": "suppressed"}
+    assert "1 permanent" in newsletter(tmp_path, "status").stdout
+    assert number(inbox, "Processed") == 1

@@ -1,0 +1,71 @@
+"""The lint: each rule finds what it is for, and a good mail gets no remark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from newsletter.mail.lint import Level, contrast, lint
+from newsletter.mail.render import Renderer
+from newsletter.model import RenderedIssue, Slot
+from tests.conftest import PUBLICATION, issue
+
+GOOD = Renderer(PUBLICATION).issue(issue())
+
+
+def html(old: str, new: str) -> RenderedIssue:
+    assert old in GOOD.html
+    return replace(GOOD, html=GOOD.html.replace(old, new))
+
+
+def test_the_built_in_mail_gets_no_remark() -> None:
+    assert lint(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "level", "said"),
+    [
+        (lambda: html(Slot.UNSUBSCRIBE, "https://x.example"), Level.ERROR, "the HTML has no unsubscribe link"),
+        (
+            lambda: replace(GOOD, text=GOOD.text.replace(Slot.UNSUBSCRIBE, "")),
+            Level.ERROR,
+            "the text part has no unsub",
+        ),
+        (lambda: html("</body>", "<p>" + "x " * 60_000 + "</p></body>"), Level.ERROR, "Gmail clips at 102"),
+        (lambda: html("Paper number 1", "{{ title }}"), Level.ERROR, "template syntax: "),
+        (lambda: replace(GOOD, text=GOOD.text + "{% if x %}"), Level.ERROR, "the text part shows what looks like"),
+        (lambda: html("https://arxiv.org/abs", "/abs"), Level.ERROR, "is not an absolute http(s) or mailto link"),
+        (lambda: html("https://arxiv.org/abs", "javascript:x"), Level.ERROR, "is not an absolute"),
+        (lambda: html("</body>", "<script>1</script></body>"), Level.ERROR, "<script> does not belong"),
+        (lambda: html("<body", "<body onload=x"), Level.ERROR, "<body onload=...> does not belong"),
+        (lambda: html('lang="en"', ""), Level.ERROR, "<html> has no lang"),
+        (lambda: html("<title>", "<title></title><p>"), Level.ERROR, "<title> is missing or empty"),
+        (lambda: html("</body>", '<img src="https://x.example/a.png"></body>'), Level.ERROR, "has no alt"),
+        (lambda: html("color:#57606a", "color:#aaaaaa"), Level.ERROR, "#aaaaaa on #ffffff in light mode"),
+        (
+            lambda: html(".kicker, .meta, .links, .small { color: #a7b0bb", ".x { color: #fff"),
+            Level.ERROR,
+            "in dark mode",
+        ),
+        (lambda: replace(GOOD, text=f"Unsubscribe: {Slot.UNSUBSCRIBE}"), Level.ERROR, "the text part lacks words"),
+        (lambda: html("https://arxiv.org/abs", "http://arxiv.org/abs"), Level.WARNING, "is http, not https"),
+        (lambda: replace(GOOD, text=GOOD.text + "word " * 20), Level.WARNING, "has 100 characters, more than 78"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_rule_finds_what_it_is_for(spoil: Callable[[], RenderedIssue], level: Level, said: str) -> None:
+    found = lint(spoil())
+    assert any(finding.level is level and said in finding.message for finding in found), found
+
+
+def test_errors_come_before_warnings() -> None:
+    spoilt = replace(html("<title>", "<title></title><p>"), text=GOOD.text + "word " * 20)
+    assert [finding.level for finding in lint(spoilt)] == sorted(finding.level for finding in lint(spoilt))
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    assert contrast("#ffffff", "#777777") == contrast("#777777", "#ffffff")
