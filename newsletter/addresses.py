@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from newsletter.errors import AddressError
+
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+
+
+def split_name(mailbox: str) -> tuple[str, str]:
+    """Name and address of ``Daily Papers <digest@example.org>``; the name is empty without angle brackets.
+
+    The name is all that stands before the last ``<``, whatever its characters: the parser of the email package ends it
+    at a comma, a colon, an @ or a bracket, and makes an address of its first word. Quotation marks around the whole
+    name are dropped, with their escapes (RFC 5322 section 3.2.4).
+    """
+    mailbox = mailbox.strip()
+    if not mailbox.endswith(">"):
+        return "", mailbox
+    name, _, address = mailbox[:-1].rpartition("<")
+    name = name.strip()
+    if quoted := _QUOTED.fullmatch(name):
+        name = re.sub(r"\\(.)", r"\1", quoted[1]).strip()
+    return name, address.strip()
 
 
 def normalise(address: str) -> str:

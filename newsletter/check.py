@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email.utils import parseaddr
 from functools import partial
 
 from newsletter import prepare, resources
@@ -63,7 +62,7 @@ def _examples(config: Config) -> Iterator[Finding]:
 
 def _own(publication: Publication) -> dict[str, str | None]:
     return {
-        "sender": parseaddr(publication.sender)[1],
+        "sender": publication.sender.address,
         "postal_address": publication.postal_address,
         "base_url": publication.base_url,
         "list_id": publication.list_id,

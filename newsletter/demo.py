@@ -24,7 +24,7 @@ from aiosmtpd.controller import Controller
 from newsletter import pipeline, resources
 from newsletter.config import Config, FeedConfig, FetchConfig, Secret, SmtpConfig
 from newsletter.issue.rules import IssueRules
-from newsletter.model import Publication, RunReport
+from newsletter.model import Mailbox, Publication, RunReport
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 
@@ -32,7 +32,7 @@ READERS: Final = ("ada@readers.example.com", "emmy@readers.example.com", "kurt@r
 
 _PUBLICATION: Final = Publication(
     title="Daily Papers",
-    sender="Daily Papers <digest@news.example.org>",
+    sender=Mailbox("Daily Papers", "digest@news.example.org"),
     bounce_address="digest@news.example.org",
     postal_address="1 Example Street, Example City",
     list_id="daily-papers.news.example.org",

@@ -13,7 +13,6 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from email.utils import parseaddr
 from enum import StrEnum
 from typing import Final
 
@@ -47,7 +46,7 @@ class Links:
         self._secret = secret.encode()
         self._secrets = (self._secret, *(each.encode() for each in old))
         self._publication = publication
-        self._domain = parseaddr(publication.sender)[1].rpartition("@")[2]
+        self._domain = publication.sender.domain
 
     def token(self, purpose: Purpose, ref: str) -> str:
         """The token that lets the reader `ref` (16 hex digits) do `purpose`."""

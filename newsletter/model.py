@@ -157,16 +157,32 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A name and an address (RFC 5322 section 3.4), kept apart so that no character of the name can become an address.
+
+    `name` may be empty and may hold any character; `address` is normalised (see addresses.py).
+    """
+
+    name: str
+    address: str
+
+    @property
+    def domain(self) -> str:
+        """What follows the @."""
+        return self.address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """Who publishes: what the masthead, the footer and the headers say.
 
-    Frozen with each issue, so a retry is byte-equal. `sender` is a From value such as
-    ``Daily Papers <digest@news.example.org>``; `bounce_address` is the envelope's MAIL FROM and the address that
-    unsubscribe mails go to; `base_url` has no trailing slash, None without a web server.
+    Frozen with each issue, so a copy that is sent again is byte-equal. `sender` is the From of each copy;
+    `bounce_address` is the envelope's MAIL FROM and the address that unsubscribe mails go to; `base_url` has no
+    trailing slash and is None without a web server.
     """
 
     title: str
-    sender: str
+    sender: Mailbox
     bounce_address: str
     postal_address: str
     list_id: str

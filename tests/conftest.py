@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from newsletter.model import Issue, Paper, Publication
+from newsletter.model import Issue, Mailbox, Paper, Publication
 
 if TYPE_CHECKING:
     from tests.pages import Server, Site
@@ -30,7 +30,7 @@ def shared_data() -> Path:
 
 PUBLICATION = Publication(
     title="Daily Papers",
-    sender="Daily Papers <digest@news.example.org>",
+    sender=Mailbox("Daily Papers", "digest@news.example.org"),
     bounce_address="bounces@news.example.org",
     postal_address="1 Example Street, Example City",
     list_id="daily-papers.news.example.org",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from newsletter.addresses import identity, normalise
+from newsletter.addresses import identity, normalise, split_name
 from newsletter.errors import AddressError
 
 
@@ -52,3 +52,23 @@ def test_two_spellings_of_one_mailbox_are_one_reader() -> None:
     assert identity(normalise("Ada@Example.org")) == identity(normalise("ada@example.ORG"))
     assert identity(normalise("ada@bücher.example")) == identity(normalise("ada@xn--bcher-kva.example"))
     assert identity(normalise("ada@example.org")) != identity(normalise("ada@example.net"))
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("digest@example.org", ""),
+        ("<digest@example.org>", ""),
+        ("Daily Papers <digest@example.org>", "Daily Papers"),
+        ("Smith, Jane; and others <digest@example.org>", "Smith, Jane; and others"),
+        ("Papers: the best <digest@example.org>", "Papers: the best"),
+        ("jane@home.example <digest@example.org>", "jane@home.example"),
+        ("[AI] Papers (daily) <digest@example.org>", "[AI] Papers (daily)"),
+        ("a < b <digest@example.org>", "a < b"),
+        ('"Papers, daily" <digest@example.org>', "Papers, daily"),
+        (r'"The \"Papers\"" <digest@example.org>', 'The "Papers"'),
+        ("日刊論文 <digest@example.org>", "日刊論文"),
+    ],
+)
+def test_a_name_may_hold_any_character_and_never_becomes_the_address(written: str, name: str) -> None:
+    assert split_name(written) == (name, "digest@example.org")

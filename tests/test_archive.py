@@ -27,7 +27,7 @@ from newsletter.config import FeedConfig
 from newsletter.feed import parse
 from newsletter.links import Links
 from newsletter.mail.render import Renderer
-from newsletter.model import SLOT_HOST, FrozenIssue, Issue, Publication, RenderedIssue, Result, Slot, State
+from newsletter.model import SLOT_HOST, FrozenIssue, Issue, Mailbox, Publication, RenderedIssue, Result, Slot, State
 from newsletter.store import Store
 from newsletter.web import create_app
 from tests.conftest import PUBLICATION, SHARED, issue, paper
@@ -279,7 +279,7 @@ def test_ids_stay_the_same_wherever_the_archive_moves() -> None:
 
 
 def test_without_base_url_the_feed_s_links_are_relative() -> None:
-    publication = replace(PUBLICATION, base_url=None, sender="digest@news.example.org")
+    publication = replace(PUBLICATION, base_url=None, sender=Mailbox("", "digest@news.example.org"))
     root = check_atom(atom.feed(publication, [(frozen(rendered(), publication), "<p>x</p>")]))
     assert [link.get("href") for link in root.iter(f"{ATOM}link")] == ["archive/", "archive/2026-11-24/"]
     assert root.findtext(f"{ATOM}author/{ATOM}name") == "Daily Papers"

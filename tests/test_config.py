@@ -14,6 +14,7 @@ from newsletter import resources
 from newsletter.config import TABLES, Config, load
 from newsletter.errors import ConfigError
 from newsletter.links import Links, Purpose
+from newsletter.model import Mailbox
 
 MINIMAL = """\
 sender: digest@news.example.org
@@ -254,8 +255,8 @@ def test_a_feed_is_a_url_or_a_file(tmp_path: Path) -> None:
 
 
 def test_the_sender_may_have_a_name(tmp_path: Path) -> None:
-    config = read(tmp_path, MINIMAL.replace("digest@news", "Daily Papers <digest@NEWS"))
-    assert config.publication.sender == "Daily Papers <digest@news.example.org>"
+    config = read(tmp_path, MINIMAL.replace("digest@news.example.org", "Daily Papers <digest@NEWS.example.org>"))
+    assert config.publication.sender == Mailbox("Daily Papers", "digest@news.example.org")
 
 
 def test_the_port_of_imap_goes_with_its_tls(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from newsletter.feed import parse
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.links import Links
+from newsletter.mail.letter import new_letter
 from newsletter.mail.message import compile_copies
 from newsletter.mail.render import Renderer
-from newsletter.model import Delivery, FrozenIssue, OperatorCopy, Publication, RenderedIssue, Slot
+from newsletter.model import Delivery, FrozenIssue, Mailbox, OperatorCopy, Publication, RenderedIssue, Slot
 from tests.conftest import PUBLICATION, SHARED
 
 AUDIT = SHARED / "tools" / "chaos" / "audit_eml.py"
@@ -170,9 +171,14 @@ def test_hostile_text_adds_no_header_and_breaks_no_line(text: str) -> None:
     check(copy(replace(RENDERED, subject=text)))
 
 
-@pytest.mark.parametrize("title", ["Tägliche Papiere", "Papers, daily", 'The "Papers"', "論文" * 40, "=?utf-8?q?x?="])
+ODD_NAMES = ("a, b; c: d", "jane@home.example", "[AI] (daily)", "a < b > c", r"back\slash", "Smith, Jané <x>")
+
+
+@pytest.mark.parametrize(
+    "title", ["Tägliche Papiere", "Papers, daily", 'The "Papers"', "論文" * 40, "=?utf-8?q?x?=", *ODD_NAMES]
+)
 def test_any_name_of_a_list_reads_back_whole(title: str) -> None:
-    read = check(copy(publication=replace(PUBLICATION, title=title, sender=f'"{title}" <digest@news.example.org>')))
+    read = check(copy(publication=replace(PUBLICATION, title=title, sender=Mailbox(title, "digest@news.example.org"))))
     assert read["List-Id"].endswith("<daily-papers.news.example.org>")
     if not title.startswith("=?"):
         assert title in (str(read["List-Id"]).partition(" <")[0].strip('"').replace('\\"', '"'), title)
@@ -218,3 +224,11 @@ def test_every_rule_for_bulk_mail_is_kept(tmp_path: Path) -> None:
     failed = {rule: said["msg"] for rule, said in json.loads(done.stdout).items() if said.get("FAIL")}
     # X3, X4: the copies above are all for one ref. D1, D2: DKIM.
     assert set(failed) <= {"D1", "D2", "X3", "X4"}, failed
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_letter_has_the_sender_whatever_the_name_holds(name: str) -> None:
+    publication = replace(PUBLICATION, sender=Mailbox(name, "digest@news.example.org"))
+    raw = new_letter(publication, "ada@example.org", "x", datetime(2026, 11, 24, tzinfo=UTC)).as_bytes()
+    (sender,) = message_from_bytes(raw, policy=default)["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (name, "digest@news.example.org")

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import Any, Final
 
 from lxml import etree, html
@@ -48,7 +47,7 @@ def feed(publication: Publication, issues: Iterable[tuple[FrozenIssue, str]]) ->
         _ATOM.id(uuid.uuid5(uuid.NAMESPACE_DNS, publication.list_id).urn),
         _ATOM.title(_text(publication.title)),
         _ATOM.updated(_moment(newest)),
-        _ATOM.author(_ATOM.name(_text(parseaddr(publication.sender)[0] or publication.title))),
+        _ATOM.author(_ATOM.name(_text(publication.sender.name or publication.title))),
         _ATOM.link(rel="alternate", type="text/html", href=f"{base}archive/"),
         *([_ATOM.link(rel="self", type=MEDIA_TYPE, href=f"{base}feed.atom")] if base else []),
         *(_entry(frozen, page, base) for frozen, page in listed),
@@ -71,7 +70,7 @@ def _entry(frozen: FrozenIssue, page: str, base: str) -> Any:
 
 def _tag(frozen: FrozenIssue) -> str:
     """A tag URI (RFC 4151): the sender's domain on the day of the issue, and the list."""
-    domain = parseaddr(frozen.publication.sender)[1].rpartition("@")[2]
+    domain = frozen.publication.sender.domain
     return f"tag:{domain},{frozen.rendered.day}:{frozen.publication.list_id}"
 
 

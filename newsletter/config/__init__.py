@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -417,7 +416,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         raise _find(place, "templates").error(f"no such folder: {templates}")
     sender = values["sender"]
     bounces = values.get("bounces", BouncesConfig())
-    bounce_address = values.get("bounce_address") or parseaddr(sender)[1]
+    bounce_address = values.get("bounce_address") or sender.address
     if bounces.verp and len(bounce_address.rpartition("@")[0]) > LONGEST_BOUNCE_LOCAL_PART:
         most = f"more than {LONGEST_BOUNCE_LOCAL_PART} characters before its @"
         raise _find(place, "bounces").error(f"verp adds a token to {bounce_address}, which has {most}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from newsletter import addresses
 from newsletter.config.yaml_nodes import Place, Reader, expand, items, scalar
 from newsletter.errors import AddressError
+from newsletter.model import Mailbox
 
 _SHORTEST: Final = 16  # characters; `newsletter init` writes 43
 
@@ -119,20 +119,18 @@ def folder(place: Place) -> str:
     return value
 
 
-def mailbox(place: Place) -> str:
+def mailbox(place: Place) -> Mailbox:
     """One address, with or without a name in front: ``Daily Papers <digest@example.org>``."""
-    value = text(place)
-    name, address = parseaddr(value)
+    name, address = addresses.split_name(text(place))
     try:
-        address = addresses.normalise(address or value)
+        return Mailbox(name, addresses.normalise(address))
     except AddressError as error:
         raise place.error(str(error)) from error
-    return f"{name} <{address}>" if name else address
 
 
 def bare_address(place: Place) -> str:
-    """One address without a name."""
-    return parseaddr(mailbox(place))[1]
+    """One address; a name in front of it is dropped."""
+    return mailbox(place).address
 
 
 def base_url(place: Place) -> str:

@@ -7,9 +7,10 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, make_msgid, parseaddr
+from email.utils import format_datetime, make_msgid
 from typing import TYPE_CHECKING, Final
 
 from newsletter.mail.message import header_text
@@ -27,11 +28,12 @@ def new_letter(publication: Publication, to: str, subject: str, at: datetime) ->
     """A letter of the publication without a body, dated `at` (aware)."""
     # A local part beyond ASCII cannot be encoded: such a letter is one of SMTPUTF8 (RFC 6531 section 3.2).
     letter = EmailMessage(policy=_POLICY.clone(utf8=not to.isascii()))
-    letter["From"] = publication.sender
+    local, _, domain = publication.sender.address.rpartition("@")
+    letter["From"] = Address(header_text(publication.sender.name), local, domain)
     letter["To"] = to
     letter["Subject"] = header_text(subject)
     letter["Date"] = format_datetime(at)
-    letter["Message-ID"] = make_msgid(domain=parseaddr(publication.sender)[1].rpartition("@")[2])
+    letter["Message-ID"] = make_msgid(domain=domain)
     letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation mail back
     letter["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
     return letter

@@ -18,11 +18,11 @@ from base64 import encodebytes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.header import Header
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from newsletter.links import Links
-from newsletter.model import Delivery, Envelope, FrozenIssue, OperatorCopy, Publication, Slot
+from newsletter.model import Delivery, Envelope, FrozenIssue, Mailbox, OperatorCopy, Publication, Slot
 
 if TYPE_CHECKING:  # it brings cryptography, which is large
     from newsletter.mail.dkim import Signer
@@ -131,7 +131,7 @@ def compile_copies(frozen: FrozenIssue, links: Links, signers: Sequence[Signer] 
 def _shared_headers(frozen: FrozenIssue, boundary: bytes) -> list[bytes]:
     """The headers that are the same in every copy; Date is the moment the issue was frozen, also on a retry."""
     publication = frozen.publication
-    domain = parseaddr(publication.sender)[1].rpartition("@")[2]
+    domain = publication.sender.domain
     headers = (
         ("From", _mailbox(publication.sender)),
         ("Subject", _unstructured("Subject", frozen.rendered.subject)),
@@ -162,10 +162,9 @@ def _unstructured(name: str, text: str) -> str:
     return Header(text, charset, 76, header_name=name).encode(linesep="\r\n")
 
 
-def _mailbox(sender: str) -> str:
-    """A From value; the name is quoted or encoded, the address never."""
-    name, address = parseaddr(sender)
-    return f"{_phrase('From', name)} <{address}>" if header_text(name) else address
+def _mailbox(sender: Mailbox) -> str:
+    """A From value (RFC 5322 section 3.6.2); the name is quoted or encoded, the address never."""
+    return f"{_phrase('From', sender.name)} <{sender.address}>" if header_text(sender.name) else sender.address
 
 
 def _list_id(publication: Publication) -> str:

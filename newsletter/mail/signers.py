@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parseaddr
 from typing import TYPE_CHECKING
 
 from newsletter.config import Config
@@ -17,5 +16,5 @@ def signers(config: Config) -> tuple[Signer, ...]:
         return ()
     from newsletter.mail import dkim  # cryptography is large
 
-    domain = parseaddr(config.publication.sender)[1].rpartition("@")[2]
+    domain = config.publication.sender.domain
     return tuple(dkim.load(key.private_key_file, key.selector, domain) for key in config.dkim)

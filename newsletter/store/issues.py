@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
 
+from newsletter.addresses import split_name
 from newsletter.model import (
     ArchivedIssue,
     Delivery,
     FrozenIssue,
+    Mailbox,
     OperatorCopy,
     Paper,
     Publication,
@@ -232,6 +234,13 @@ def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int,
     connection.execute(insert(deliveries).from_select(names, readers))
 
 
+def _publication(kept: dict[str, Any]) -> Publication:
+    """The publication as it was frozen; version 0.1 kept the sender as one text."""
+    sender = kept["sender"]
+    parts = Mailbox(*split_name(sender)) if isinstance(sender, str) else Mailbox(**sender)
+    return Publication(**{**kept, "sender": parts})
+
+
 def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
     return FrozenIssue(
         id=row.id,
@@ -243,7 +252,7 @@ def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
             text=row.text,
             operator=OperatorCopy(**row.operator) if row.operator else None,
         ),
-        publication=Publication(**row.publication),
+        publication=_publication(row.publication),
         frozen_at=row.frozen_at,
         expires_at=row.expires_at,
         paused=row.paused,
