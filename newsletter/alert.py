@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Final
 
@@ -19,40 +20,56 @@ _RUNS: Final = 10  # told in the mail
 # Runs that say nothing about the issue of a day.
 _SILENT: Final = frozenset({Verdict.DRY_RUN, Verdict.ALREADY_RUNNING, Verdict.ALREADY_SENT})
 
+# While an outage lasts, the operator is reminded of it this often.
+_AGAIN: Final = timedelta(days=7)
+
 
 def due(config: Config, store: Store, report: RunReport) -> EmailMessage | None:
-    """The mail to write after `report`, which is in the store already: once, on the day that is one too many."""
-    if config.alerts.address is None or report.day is None or report.verdict in _SILENT:
-        return None
-    latest, *before = store.runs(_RUNS)
-    first_today = not before or before[0].started_at.date() != latest.started_at.date()
-    if not first_today or store.days_without_issue() != config.alerts.after:
-        return None
-    return _letter(config, store)
+    """The mail to write after `report`, which is in the store already; None when there is nothing to say.
 
-
-def _letter(config: Config, store: Store) -> EmailMessage:
+    There is when some readers did not get their copy in time, and when `alerts.after` days with a run have passed
+    without an issue that anybody got: once, and again each week while it lasts.
+    """
+    if config.alerts.address is None:
+        return None
+    if report.verdict is Verdict.PARTLY_EXPIRED:
+        subject = f"{header_text(config.publication.title)}: some readers did not get their copy"
+        return _letter(config, store, subject, f"{report.explanation}.\n")
+    if report.day is None or report.verdict in _SILENT or store.days_without_issue() < config.alerts.after:
+        return None
+    last = store.last_alert()
+    if last is not None and store.runs(1)[0].started_at.date() - last < _AGAIN:
+        return None
+    days = store.days_without_issue()
     publication = config.publication
+    return _letter(
+        config,
+        store,
+        f"{header_text(publication.title)}: no issue for {days} days",
+        f"No issue of {publication.title} went out on the last {days} days with a run.\n",
+    )
+
+
+def _letter(config: Config, store: Store, subject: str, words: str) -> EmailMessage:
     told = "\n".join(
         f"{run.started_at:%Y-%m-%d %H:%M} UTC  {run.verdict}: {header_text(run.explanation)}"
         for run in store.runs(_RUNS)
     )
     letter = new_letter(
-        publication,
+        config.publication,
         config.alerts.address or "",
-        f"{header_text(publication.title)}: no issue for {config.alerts.after} days",
+        subject,
         utc_now(),
     )
     set_body(
         letter,
-        f"No issue of {publication.title} went out on the last {config.alerts.after} days with a run.\n"
-        f"The last runs, latest first:\n\n{told}\n\n`newsletter check` tries everything a run needs.\n",
+        f"{words}The last runs, latest first:\n\n{told}\n\n`newsletter check` tries everything a run needs.\n",
     )
     return letter
 
 
-def send(config: Config, letter: EmailMessage) -> None:
-    """Hand the mail to a server. Raises TransportUnavailable when none takes it."""
+def send(config: Config, store: Store, letter: EmailMessage) -> None:
+    """Hand the mail to a server and note it in the store. Raises TransportUnavailable when no server takes it."""
     pool = Pool(config.smtp)
     try:
         copy = as_copy(letter, config.publication, utc_now())
@@ -61,3 +78,4 @@ def send(config: Config, letter: EmailMessage) -> None:
                 raise TransportUnavailable(f"{outcome.code or 'no answer'} {outcome.text}")
     finally:
         pool.close()
+    store.note_alert()

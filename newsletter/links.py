@@ -42,11 +42,27 @@ class Purpose(StrEnum):
 class Links:
     """Makes and checks the links of one publication: made with `secret`, good also with one of the `old` ones."""
 
-    def __init__(self, secret: str, publication: Publication, old: Sequence[str] = ()) -> None:
-        self._secret = secret.encode()
-        self._secrets = (self._secret, *(each.encode() for each in old))
+    def __init__(
+        self, secret: str, publication: Publication, old: Sequence[str] = (), key_id: str | None = None
+    ) -> None:
+        """With `key_id`, the secret of that id makes the links, when it is among `secret` and `old`: see `key_id`."""
         self._publication = publication
+        self._secrets = (secret.encode(), *(each.encode() for each in old))
+        known = {self._id_of(each): each for each in reversed(self._secrets)}
+        self._secret = known.get(key_id or "", self._secrets[0])
         self._domain = publication.sender.domain
+
+    @property
+    def key_id(self) -> str:
+        """Which secret makes these links, as 16 hex digits that do not reveal it.
+
+        It is frozen with an issue, so that a copy that is sent again after the secret was replaced has the same links
+        and the same Message-ID, as long as the old secret stands in `old_secrets`.
+        """
+        return self._id_of(self._secret)
+
+    def _id_of(self, secret: bytes) -> str:
+        return self._mac("key id", b"", secret).hex()[:16]
 
     def token(self, purpose: Purpose, ref: str) -> str:
         """The token that lets the reader `ref` (16 hex digits) do `purpose`."""

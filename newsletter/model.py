@@ -244,6 +244,8 @@ class FrozenIssue:
     frozen_at: datetime
     expires_at: datetime
     paused: str | None = None  # why nothing of it is sent until the operator says so
+    key_id: str | None = None  # which secret signs its links (see links.py); None: frozen by version 0.1
+    templates: str | None = None  # SHA-256 of the templates it was rendered with (hex); None: frozen by version 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +351,8 @@ TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
     State.PENDING: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
     # back to PENDING: its run stopped, or died, before this copy's turn.
     # REFUSED and DEFERRED without SENDING: the server said so of the envelope, or this copy cannot be made.
-    State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED, State.DEFERRED}),
+    # WITHDRAWN: the operator withdrew the issue while its run had claimed this copy.
+    State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED, State.DEFERRED, State.WITHDRAWN}),
     # PENDING: the connection was lost before the dot, nothing was handed over.
     # UNCERTAIN: it was lost after the dot, or the process died.
     State.SENDING: frozenset({State.ACCEPTED, State.DEFERRED, State.REFUSED, State.UNCERTAIN, State.PENDING}),
@@ -460,6 +463,7 @@ class Verdict(StrEnum):
     WEEKEND = "weekend"
     STALE = "stale"
     TOO_LATE = "too-late"
+    PARTLY_EXPIRED = "partly-expired"
     FILTERED_OUT = "filtered-out"
     NO_SUBSCRIBERS = "no-subscribers"
     DRY_RUN = "dry-run"
@@ -487,6 +491,7 @@ VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
     Verdict.STALE: os.EX_TEMPFAIL,
     Verdict.SEND_FAILED: os.EX_TEMPFAIL,
     Verdict.TOO_LATE: 1,
+    Verdict.PARTLY_EXPIRED: 1,
     Verdict.FAILED: 1,
 }
 
@@ -510,6 +515,18 @@ class RunReport:
     def exit(self) -> int:
         """The exit code for cron."""
         return VERDICT_EXIT[self.verdict] if self.exit_code is None else self.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class NoIssue:
+    """Why a day has no issue: the verdict, and one sentence that explains it."""
+
+    verdict: Verdict
+    explanation: str
+
+    def report(self, day: date) -> RunReport:
+        """The end of a run for `day` that made no issue."""
+        return RunReport(self.verdict, self.explanation, day)
 
 
 # --- what comes back -------------------------------------------------------------------------------------------------

@@ -13,25 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
 from newsletter.errors import IssuePaused, NewsletterError, TransportUnavailable
-from newsletter.links import Links
 from newsletter.mail.message import Copies, compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import (
     OPEN,
     OWED,
     FrozenIssue,
+    NoIssue,
     Outcome,
+    Publication,
     RenderedIssue,
     RunReport,
     Span,
     State,
+    Subscriber,
     SubscriberStatus,
     Verdict,
 )
@@ -39,10 +41,6 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
 from newsletter.transport import SECONDS_PER_DAY, Pool, server_name
-
-if TYPE_CHECKING:
-    from newsletter.prepare import Prepared
-
 
 _ONE_DAY: Final = Span()
 
@@ -57,44 +55,105 @@ def run(
     *,
     dry_run: bool = False,
     span: Span = _ONE_DAY,
+    remake: bool = False,
 ) -> RunReport:
     """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does.
 
     A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
-    still on its way. The other process, or the next `send`, goes on with it. The issue takes in the days of `span`.
+    still on its way. The other process, or the next `send`, sends it. The issue takes in the days of `span`.
+
+    An issue that exists is made anew while no copy of it may have arrived: with `remake`, or when the publication or
+    the templates have changed since it was frozen and copies are owed.
     """
+    with _alone(store, runtime) as found:
+        kept = store.issue(day)
+        if kept is not None and dry_run and not remake:
+            return RunReport(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` shows it", day)
+        why = "as asked" if remake else _outdated(config, kept, store, runtime)
+        if kept is not None and why and (refusal := _why_not_anew(kept, store, alone=found.alone)):
+            if remake:
+                return RunReport(Verdict.FAILED, f"the issue of {day} stays as it is: {refusal}", day)
+            runtime.warn(f"the issue of {day} was frozen with another {why}; its copies go out as frozen: {refusal}")
+            why = ""
+        fresh = kept is None or bool(why)
+        if fresh:
+            made = _make(config, day, store, runtime, span, dry_run=dry_run, replaces=kept.id if kept else None)
+            if isinstance(made, RunReport) and (kept is None or remake or dry_run):
+                return made
+            fresh = _tell_remade(kept, made, why, runtime)
+        if not found.alone:
+            return _busy(day)
+        return _send_owed(_sending(config, store, runtime, found.expired), day, fresh=fresh)
+
+
+def _make(
+    config: Config,
+    day: date,
+    store: Store,
+    runtime: Runtime,
+    span: Span,
+    *,
+    dry_run: bool,
+    replaces: int | None,
+) -> FrozenIssue | RunReport:
+    """A new issue of `day`, frozen, in place of the one whose id is `replaces`; or the verdict why there is none."""
     from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
 
-    with _alone(store, runtime) as alone:
-        fresh = store.issue(day) is None
-        if dry_run and not fresh:
-            return RunReport(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` tells more", day)
-        if fresh:
-            config.secret.reveal()  # an issue that could not be sent is not begun
-            prepared = prepare.prepare(config, day, store, runtime, span)
-            verdict = _freeze(config, prepared, day, store, dry_run=dry_run)
-            if verdict is not None:
-                return verdict
-        if not alone:
-            return _busy(day)
-        return _send_owed(_sending(config, store, runtime), day, fresh=fresh)
-
-
-def _freeze(
-    config: Config, prepared: Prepared | RunReport, day: date, store: Store, *, dry_run: bool
-) -> RunReport | None:
-    """Keep a new issue; returns the verdict when there is none to send."""
-    if isinstance(prepared, RunReport):
-        return prepared
+    links = config.links()  # an issue that could not be sent is not begun
+    prepared = prepare.prepare(config, day, store, runtime, span, replaces)
+    if isinstance(prepared, NoIssue):
+        return prepared.report(day)
     if dry_run:
         return _rehearsal(prepared.rendered, store)
     if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
         return RunReport(Verdict.NO_SUBSCRIBERS, "nobody to send to; `newsletter subscribers add ADDRESS`", day)
-    lifetime = timedelta(hours=config.issue.lifetime)
-    store.freeze(
-        prepared.rendered, config.publication, lifetime=lifetime, papers=prepared.shown, offered=prepared.offered
+    if not store.recipients(day):
+        words = f"no reader wants an issue on a {day:%A}, or all who do have paused; nothing was made"
+        return RunReport(Verdict.NO_SUBSCRIBERS, words, day)
+    return store.freeze(
+        prepared.rendered,
+        config.publication,
+        lifetime=timedelta(hours=config.issue.lifetime),
+        papers=prepared.shown,
+        offered=prepared.offered,
+        key_id=links.key_id,
+        templates=prepare.fingerprint(config),
+        replaces=replaces,
     )
-    return None
+
+
+def _tell_remade(kept: FrozenIssue | None, made: FrozenIssue | RunReport, why: str, runtime: Runtime) -> bool:
+    """Say what became of an issue that was to be made anew; returns whether there is a new one to send."""
+    if isinstance(made, RunReport):
+        runtime.warn(f"the issue could not be made anew ({made.explanation}); its copies go out as frozen")
+        return False
+    if kept is not None:
+        runtime.warn(f"the issue of {made.rendered.day} was made anew: {why}")
+    return True
+
+
+def _outdated(config: Config, kept: FrozenIssue | None, store: Store, runtime: Runtime) -> str:
+    """What has changed since `kept` was frozen, in words; empty when nothing has, or when nothing of it is owed."""
+    if kept is None or not _owed(store.counts(kept.id)):
+        return ""
+    from newsletter import prepare
+
+    changed = [
+        field.name
+        for field in fields(Publication)
+        if getattr(kept.publication, field.name) != getattr(config.publication, field.name)
+    ]
+    if kept.templates is not None and kept.templates != prepare.fingerprint(config):
+        changed.append("set of templates")
+    return ", ".join(changed)
+
+
+def _why_not_anew(kept: FrozenIssue, store: Store, *, alone: bool) -> str:
+    """Why an issue must not be made anew; empty when it may be."""
+    if not alone:
+        return "another run is sending"
+    arrived = store.may_have_arrived(kept.id)
+    return f"{count(arrived, 'copy has', 'copies have')} arrived or may have" if arrived else ""
 
 
 def _rehearsal(rendered: RenderedIssue, store: Store) -> RunReport:
@@ -112,15 +171,17 @@ def send(
     *,
     retry_uncertain: bool = False,
     resume: bool = False,
+    at_once: bool = False,
 ) -> RunReport:
     """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue.
 
-    With `retry_uncertain`, each copy in doubt is sent once more; with `resume`, also of issues that were paused.
+    With `retry_uncertain`, each uncertain copy is sent once more; with `resume`, also copies of issues that were
+    paused; with `at_once`, copies that were put off are tried without waiting.
     """
     if day is not None and store.issue(day) is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
-    with _alone(store, runtime) as alone:
-        if not alone:
+    with _alone(store, runtime) as found:
+        if not found.alone:
             return _busy(day)
         for issue in store.unfinished():
             if day in (None, issue.rendered.day):
@@ -128,11 +189,25 @@ def send(
                     store.retry_uncertain(issue.id, resend_uncertain=_repetitions(config))
                 if resume:
                     store.resume(issue.id)
-        return _send_owed(_sending(config, store, runtime), day, fresh=False, only=day)
+                if at_once:
+                    store.due_now(issue.id)
+        return _send_owed(_sending(config, store, runtime, found.expired), day, fresh=False, only=day)
 
 
-def _sending(config: Config, store: Store, runtime: Runtime) -> _Sending:
-    return _Sending(config, store, runtime, config.links())
+def withdraw(day: date, store: Store) -> RunReport:
+    """Send nothing more of the issue of `day`, also when another process is sending it at this moment."""
+    issue = store.issue(day)
+    if issue is None:
+        return RunReport(Verdict.FAILED, f"there is no issue of {day}", day)
+    withdrawn = store.withdraw(issue.id)
+    counts = store.counts(issue.id)
+    said = f"{count(withdrawn, 'copy', 'copies')} withdrawn now; the issue stands at: {describe(counts)}"
+    return RunReport(Verdict.ALREADY_SENT, said, day, counts)
+
+
+def _sending(config: Config, store: Store, runtime: Runtime, expired: Mapping[date, int]) -> _Sending:
+    config.secret.reveal()  # before anything is connected: it is the operator's to mend, not the server's
+    return _Sending(config, store, runtime, expired)
 
 
 def _busy(day: date | None) -> RunReport:
@@ -141,18 +216,28 @@ def _busy(day: date | None) -> RunReport:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a run finds: whether it alone may send, and the copies that expired, by the day of their issue."""
+
+    alone: bool
+    expired: Mapping[date, int]
+
+
 @contextmanager
-def _alone(store: Store, runtime: Runtime) -> Iterator[bool]:
-    """The sender's lock. Who holds it knows that no other process sends: what is found half done, a crash left."""
+def _alone(store: Store, runtime: Runtime) -> Iterator[_Found]:
+    """The sender's lock. Its holder knows that no other process sends: what is half done was left by a crash."""
     with store.sending_lock() as alone:
+        expired: Mapping[date, int] = {}
         if alone:
-            if doubtful := store.recover():
-                runtime.warn(
-                    f"the last run was cut off; nobody knows whether {count(doubtful, 'copy', 'copies')} arrived"
-                )
-            if late := store.expire():
-                runtime.warn(f"{count(late, 'copy', 'copies')} could not be sent while they were news (issue.lifetime)")
-        yield alone
+            if uncertain := store.recover():
+                copies = count(uncertain, "copy", "copies")
+                runtime.warn(f"the last run was cut off; it is uncertain whether {copies} arrived")
+            expired = store.expire()
+            for day, late in expired.items():
+                copies = count(late, "copy", "copies")
+                runtime.warn(f"{copies} of the issue of {day} expired before they could be sent (issue.lifetime)")
+        yield _Found(alone, expired)
 
 
 # --- the second half: from the ledger to the inbox -------------------------------------------------------------------
@@ -165,7 +250,7 @@ class _Sending:
     config: Config
     store: Store
     runtime: Runtime
-    links: Links
+    expired: Mapping[date, int]  # copies that expired as this run began, by the day of their issue
     answered: int = 0
     full_until: datetime | None = None  # UTC: every server has used up its day until then
     next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
@@ -218,7 +303,11 @@ class _Sending:
             breaker=Breaker(careful.pause_after, careful.pause_share),
             limited=limited,
         )
-        copies = compile_copies(issue, self.links, signers(self.config))
+        copies = compile_copies(
+            issue,
+            self.config.links(issue.publication, issue.key_id),
+            signers(self.config, issue.publication),
+        )
         if careful.canary is not None:
             self._canary(careful.canary, sender, issue, copies)
         sender.send(issue, copies)
@@ -228,7 +317,10 @@ class _Sending:
         reader = self.store.find(address)
         if reader is None or reader.status is not SubscriberStatus.ACTIVE:
             raise IssuePaused(f"sending.canary {address} is not subscribed; `newsletter subscribers add {address}`")
-        if self.store.state_of(issue.id, reader.id) not in OPEN:
+        state = self.store.state_of(issue.id, reader.id)
+        if state is None and reader.status_at < issue.frozen_at:
+            raise IssuePaused(f"sending.canary {address} {_absence(reader, issue.rendered.day)}; nothing is sent")
+        if state not in OPEN:
             return  # accepted; or refused, and the operator has resumed the issue; or subscribed after the freeze
         sender.send(issue, copies, only=reader.id)
         state = self.store.state_of(issue.id, reader.id)
@@ -245,6 +337,15 @@ class _Sending:
         self.runtime.progress(outcome)
 
 
+def _absence(reader: Subscriber, day: date) -> str:
+    """Why a reader has no copy of the issue of `day`, and what the operator can do."""
+    if not reader.days >> day.weekday() & 1:
+        return f"wants no issue on a {day:%A}: let them choose that day too, or name another canary"
+    if reader.paused_until is not None and reader.paused_until > day:
+        return f"has paused until {reader.paused_until}: end the pause, or name another canary"
+    return "has no copy of this issue: name another canary"
+
+
 def _repetitions(config: Config) -> int:
     """How often a copy in doubt is sent again by itself."""
     return RESEND_UNCERTAIN if config.sending.uncertain == "resend" else 0
@@ -257,7 +358,8 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     failure = sending.issues(issues)
     sending.next_due = min(filter(None, (store.next_due(issue.id) for issue in issues)), default=None)
     asked = store.issue(day) if day is not None else None
-    shown = {issue.id for issue in (*issues, *([asked] if asked else []))}
+    late = [issue for expired in sending.expired if (issue := store.issue(expired))]
+    shown = {issue.id for issue in (*issues, *late, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
     return _report(counts, day, failure, sending, fresh=fresh)
 
@@ -275,6 +377,8 @@ def _report(
         wait = _wait(counts, sending)
         said = "; ".join((describe(counts), *([wait] if wait else []), "run `newsletter send` to go on"))
         return RunReport(Verdict.STILL_OWED, said, day, counts, idle=bool(wait) and not sending.answered)
+    if sending.expired and counts.get(State.ACCEPTED):
+        return RunReport(Verdict.PARTLY_EXPIRED, f"{_expired(sending)}; {describe(counts)}", day, counts)
     if counts.get(State.EXPIRED) and not counts.get(State.ACCEPTED):
         return RunReport(Verdict.TOO_LATE, f"{describe(counts)}: too old to be news (issue.lifetime)", day, counts)
     if not counts.get(State.ACCEPTED) and counts.get(State.REFUSED):
@@ -283,7 +387,7 @@ def _report(
         )
     if counts.get(State.UNCERTAIN) and (fresh or sending.answered):  # said once: later runs have nothing to do
         held = count(counts[State.UNCERTAIN], "copy", "copies")
-        said = f"nobody knows whether {held} arrived; `newsletter send --retry-uncertain` sends them again"
+        said = f"it is uncertain whether {held} arrived; `newsletter send --retry-uncertain` sends them again"
         return RunReport(Verdict.STILL_OWED, f"{describe(counts)}; {said}", day, counts)
     if fresh or sending.answered:
         return RunReport(Verdict.NEW_ISSUE, describe(counts), day, counts)
@@ -298,6 +402,12 @@ def _wait(counts: Mapping[State, int], sending: _Sending) -> str:
     if due is None or due <= sending.runtime.now() or _owed(counts) != counts[State.DEFERRED]:
         return ""
     return f"the next try is due at {due:%Y-%m-%d %H:%M} UTC"
+
+
+def _expired(sending: _Sending) -> str:
+    """``200 copies of the issue of 2026-11-23 expired before they could be sent (issue.lifetime)``."""
+    parts = [f"{count(number, 'copy', 'copies')} of the issue of {day}" for day, number in sending.expired.items()]
+    return f"{', '.join(parts)} expired before they could be sent (issue.lifetime)"
 
 
 def describe(counts: Mapping[State, int]) -> str:

@@ -20,11 +20,10 @@ from newsletter.model import (
     Gain,
     Issue,
     LateRiser,
-    OperatorCopy,
+    NoIssue,
     Paper,
     ParsedFeed,
     RenderedIssue,
-    RunReport,
     Span,
     Verdict,
 )
@@ -64,9 +63,12 @@ def gather(config: Config, day: date, runtime: Runtime, cache: feeds.Cache | Non
     return Gathered(tuple(answers), tuple(failures))
 
 
-def render(config: Config, issue: Issue) -> RenderedIssue:
-    """The issue as mail, with the operator's templates. Raises TemplateError with file and line."""
-    return Renderer(config.publication, templates=config.templates).issue(issue)
+def render(config: Config, issue: Issue, operator: str | None = None) -> RenderedIssue:
+    """The issue as mail, with the operator's templates; `operator` is the ref of the reader whose copy has the notes.
+
+    Raises TemplateError with file and line.
+    """
+    return Renderer(config.publication, templates=config.templates).issue(issue, operator)
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,15 @@ class Prepared:
         return (*self.issue.papers, *(rising.paper for rising in self.issue.rising))
 
 
-def prepare(config: Config, day: date, store: Store, runtime: Runtime, span: Span) -> Prepared | RunReport:
-    """The day's issue, or the verdict that says why there is none."""
+def fingerprint(config: Config) -> str:
+    """SHA-256 (hex) of the templates that an issue is rendered with."""
+    return Renderer(config.publication, templates=config.templates).fingerprint()
+
+
+def prepare(
+    config: Config, day: date, store: Store, runtime: Runtime, span: Span, replaces: int | None = None
+) -> Prepared | NoIssue:
+    """The day's issue, or why there is none; `replaces` is the id of an issue that it is to be put in place of."""
     missed = _missed(config, day, store, span)
     if undated := _undated(config, day, span):
         runtime.warn(
@@ -95,9 +104,9 @@ def prepare(config: Config, day: date, store: Store, runtime: Runtime, span: Spa
         days = {day: _with_their_votes(gather(config, day, runtime, store), store)}
         days |= {each: _quietly(config, each, runtime, store) for each in missed}
     except FeedError as error:
-        return RunReport(Verdict.FEED_FAILED, str(error), day)
+        return NoIssue(Verdict.FEED_FAILED, str(error))
     gathered = _merged(config, days.values())
-    shown = _old(gathered, day, store, span)
+    shown = _old(gathered, day, store, span, replaces)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     late = tuple(_late(gathered, shown, runtime.now()))
     if not issue.papers:
@@ -109,15 +118,14 @@ def prepare(config: Config, day: date, store: Store, runtime: Runtime, span: Spa
         listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
         for listed_on, each in days.items()
     }
-    rising = () if span.again else _rising(config, issue, store, runtime)
+    rising = () if span.again else _rising(config, issue, store, runtime, replaces)
     gains = _gains(issue, sorted(days), store) if span.again else {}
-    issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None)
-    rendered = render(config, issue)
-    verdict = _linted(rendered, runtime)
-    return verdict or Prepared(issue, _noted(config, issue, rendered, notes, store), offered)
+    issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
+    rendered = render(config, issue, _operator(config, store))
+    return _linted(rendered, runtime) or Prepared(issue, rendered, offered)
 
 
-def _old(gathered: Gathered, day: date, store: Store, span: Span) -> set[str]:
+def _old(gathered: Gathered, day: date, store: Store, span: Span, replaces: int | None) -> set[str]:
     """The keys of papers that are no news: an issue has shown them, or left them out of a list that is served again.
 
     A list in which nothing is new is the one of an earlier day, and what was below the cut then is so still.
@@ -125,7 +133,7 @@ def _old(gathered: Gathered, day: date, store: Store, span: Span) -> set[str]:
     papers = [paper for feed in gathered.feeds for paper in feed.papers]
     keys = {paper.key for paper in papers}
     first = span.since if span.again else None
-    shown = store.shown(papers, before=first)
+    shown = store.shown(papers, before=first, besides=replaces)
     known = shown | store.offered(keys, before=first or day)
     fresh = [feed.papers for feed in gathered.feeds if any(paper.key not in known for paper in feed.papers)]
     return shown | (keys - {paper.key for papers in fresh for paper in papers})
@@ -141,18 +149,17 @@ def _gains(issue: Issue, days: Sequence[date], store: Store) -> dict[str, Gain]:
     return {paper.key: Gain(day, paper.upvotes - votes) for paper, day, votes in known if paper.upvotes}
 
 
-def _noted(
-    config: Config, issue: Issue, rendered: RenderedIssue, notes: tuple[str, ...], store: Store
-) -> RenderedIssue:
-    """The rendering with a copy of its own for the operator, if there is something to note and one to read it."""
+def _operator(config: Config, store: Store) -> str | None:
+    """The ref of the reader whose copy has the notes: the one at `alerts.address`, else at `sending.canary`."""
     address = config.alerts.address or config.sending.canary
-    reader = store.find(address) if notes and address else None
-    if reader is None:
-        return rendered
-    if len(notes) > _NOTES:
-        notes = (*notes[:_NOTES], f"and {len(notes) - _NOTES} more, which the run has printed")
-    noted = render(config, replace(issue, notes=notes))
-    return replace(rendered, operator=OperatorCopy(reader.ref, noted.html, noted.text))
+    reader = store.find(address) if address else None
+    return reader.ref if reader else None
+
+
+def _shortened(notes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(notes) <= _NOTES:
+        return notes
+    return (*notes[:_NOTES], f"and {len(notes) - _NOTES} more, which the run has printed")
 
 
 def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, ...]:
@@ -203,7 +210,9 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     )
 
 
-def _rising(config: Config, issue: Issue, store: Store, runtime: Runtime) -> tuple[LateRiser, ...]:
+def _rising(
+    config: Config, issue: Issue, store: Store, runtime: Runtime, replaces: int | None
+) -> tuple[LateRiser, ...]:
     """The late risers of the past days that had an issue: at most one request for each, which the cache answers."""
     rules = config.issue
     if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
@@ -224,7 +233,7 @@ def _rising(config: Config, issue: Issue, store: Store, runtime: Runtime) -> tup
             ]
     if failures:
         runtime.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
-    shown = store.shown(papers.values()) | {paper.key for paper in issue.papers}
+    shown = store.shown(papers.values(), besides=replaces) | {paper.key for paper in issue.papers}
     chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
     return tuple(LateRiser(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 
@@ -284,31 +293,31 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
             yield f"{feed.papers[0].source or source.url}: nothing since {newest}, which is late for feeds.rhythm"
 
 
-def _linted(rendered: RenderedIssue, runtime: Runtime) -> RunReport | None:
+def _linted(rendered: RenderedIssue, runtime: Runtime) -> NoIssue | None:
     """The verdict on a mail that must not go out as it is; warnings are said and do not stop it."""
     findings = lint(rendered)
     errors = [finding.message for finding in findings if finding.level is Level.ERROR]
     for finding in findings:
         if finding.level is Level.WARNING:
             runtime.warn(finding.message)
-    return RunReport(Verdict.FAILED, "; ".join(errors), rendered.day) if errors else None
+    return NoIssue(Verdict.FAILED, "; ".join(errors)) if errors else None
 
 
-def no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str] = ()) -> RunReport:
+def no_papers(issue: Issue, gathered: Gathered, calendars: Sequence[Calendar], late: Sequence[str] = ()) -> NoIssue:
     """Why there is no issue; `calendars` are those of the feeds that have one."""
     if gathered.failures:
-        return RunReport(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)), issue.day)
+        return NoIssue(Verdict.FEED_FAILED, "; ".join((*gathered.failures, *late)))
     if issue.left_out:
         said = f"{count(issue.left_out, 'paper')}, all left out by min_upvotes or filters"
-        return RunReport(Verdict.FILTERED_OUT, said, issue.day)
+        return NoIssue(Verdict.FILTERED_OUT, said)
     if issue.skipped and not issue.seen:
         unread = count(issue.skipped, "entry", "entries")
-        return RunReport(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read", issue.day)
+        return NoIssue(Verdict.FEED_FAILED, f"the feeds hold {unread}, none of which could be read")
     reasons = [why_empty(calendar, issue.day) for calendar in calendars]
     if reasons and all(reasons):
-        return RunReport(Verdict.WEEKEND, f"nothing new is listed on {reasons[0]}", issue.day)
+        return NoIssue(Verdict.WEEKEND, f"nothing new is listed on {reasons[0]}")
     if late:
-        return RunReport(Verdict.STALE, "; ".join(late), issue.day)
+        return NoIssue(Verdict.STALE, "; ".join(late))
     if issue.seen:
-        return RunReport(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue", issue.day)
-    return RunReport(Verdict.QUIET_DAY, "the feeds have no papers for this day", issue.day)
+        return NoIssue(Verdict.QUIET_DAY, "the feeds have nothing new since the last issue")
+    return NoIssue(Verdict.QUIET_DAY, "the feeds have no papers for this day")

@@ -276,7 +276,7 @@ def test_a_copy_in_doubt_twice_is_told_of_once_and_waits_for_the_operator(site: 
         site.configure(port=server.port)
         done = site("run", "--date", DAY)
         assert done.code == 75
-        assert done.last.startswith("verdict: still-owed - 1 uncertain; nobody knows whether 1 copy arrived")
+        assert done.last.startswith("verdict: still-owed - 1 uncertain; it is uncertain whether 1 copy arrived")
         assert "send --retry-uncertain" in done.err
         assert (site("send").code, site("send").out) == (0, "")
         assert "uncertain: ada@example.org" in site("status").out
@@ -346,7 +346,7 @@ def test_copies_that_a_crash_left_in_doubt_and_that_are_held_are_told_of(site: S
     with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
         store.turn([], store.claim(1, 1, resend_uncertain=0))  # and here it died
     done = site("send")
-    assert "nobody knows whether 1 copy arrived" in done.err
+    assert "it is uncertain whether 1 copy arrived" in done.err
     assert "uncertain: ada@example.org" in site("status").out
 
 

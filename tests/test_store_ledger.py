@@ -233,7 +233,7 @@ def test_nothing_of_an_expired_issue_is_sent(scene: Scene) -> None:
     scene.clock.move(hours=24)
     assert scene.claim(issue) == []
     assert scene.store.unfinished() == [issue]
-    assert scene.store.expire() == 2
+    assert scene.store.expire() == {issue.rendered.day: 2}
     assert scene.counts(issue) == {State.ACCEPTED: 1, State.EXPIRED: 2}
     assert scene.store.unfinished() == []
 

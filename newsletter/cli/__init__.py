@@ -115,8 +115,9 @@ def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port
 @click.option("--since", type=DAY, help="Take in the days from this one on, as one issue.")
 @click.option("--period", type=click.Choice(["day", "week", "month"]), default="day", help="Rank over so many days.")
 @click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
+@click.option("--remake", is_flag=True, help="Make an issue anew of which no copy was accepted.")
 @click.pass_obj
-def run_command(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool) -> None:
+def run_command(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool, remake: bool) -> None:
     """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
     from newsletter.cli.run import not_begun, run
 
@@ -130,21 +131,36 @@ def run_command(app: App, day: Clock | None, since: Clock | None, period: str, d
     first = None if since is None else resolve_day(since, config)
     if first is not None and first > due:
         raise click.UsageError(f"--since {first} is after {due}, the day of the issue")
-    sys.exit(run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run))
+    sys.exit(run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run, remake=remake))
 
 
 @cli.command("send", short_help="Go on with what is still owed.")
 @click.argument("issue", type=DAY, required=False)
 @click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
 @click.option("--resume", is_flag=True, help="Also of issues that were paused because readers were refused alike.")
+@click.option("--now", "at_once", is_flag=True, help="Try copies that were put off without waiting for their time.")
 @click.pass_obj
-def send_command(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool) -> None:
+def send_command(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool, at_once: bool) -> None:
     """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
     from newsletter.cli.run import send
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    sys.exit(send(config, day, retry_uncertain=retry_uncertain, resume=resume))
+    sys.exit(send(config, day, retry_uncertain=retry_uncertain, resume=resume, at_once=at_once))
+
+
+@cli.command("withdraw", short_help="Send nothing more of an issue.")
+@click.argument("issue", type=DAY)
+@click.pass_obj
+def withdraw_command(app: App, issue: Clock) -> None:
+    """Send nothing more of ISSUE (a date), also when it is being sent at this moment.
+
+    Copies that a server has accepted cannot be taken back. When none was, later issues may show its papers.
+    """
+    from newsletter.cli.run import withdraw
+
+    config = app.config()
+    sys.exit(withdraw(config, resolve_day(issue, config)))
 
 
 @cli.command("status", short_help="How runs ended, what became of copies.")

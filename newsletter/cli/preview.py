@@ -13,7 +13,7 @@ from newsletter.cli.run import print_verdict
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.mail.lint import Level
-from newsletter.model import RunReport
+from newsletter.model import NoIssue
 from newsletter.runtime import Runtime
 
 
@@ -22,9 +22,10 @@ def preview(config: Config, day: date, output: Path) -> int:
     made = previews.make(config, day, Runtime())
     for problem in made.problems:
         click.echo(f"warning: {problem}", err=True)
-    if isinstance(made.rendered, RunReport):
-        print_verdict(made.rendered)
-        return made.rendered.exit
+    if isinstance(made.rendered, NoIssue):
+        report = made.rendered.report(day)
+        print_verdict(report)
+        return report.exit
     for finding in made.findings:
         click.echo(f"{finding.level}: {finding.message}", err=True)
     html, text = previews.write(made.rendered, output)

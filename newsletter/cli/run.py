@@ -18,11 +18,11 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 
 
-def run(config: Config, day: date, *, span: Span, dry_run: bool) -> int:
+def run(config: Config, day: date, *, span: Span, dry_run: bool, remake: bool) -> int:
     """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
 
     def act(store: Store, runtime: Runtime) -> RunReport:
-        return pipeline.run(config, day, store, runtime, dry_run=dry_run, span=span)
+        return pipeline.run(config, day, store, runtime, dry_run=dry_run, span=span, remake=remake)
 
     return _reported(config, act, day)
 
@@ -34,7 +34,7 @@ def not_begun(error: ConfigError) -> int:
     return report.exit
 
 
-def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool) -> int:
+def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool, at_once: bool) -> int:
     """Go on with what is owed. Silent when nothing is, or is due yet, unless a person watches.
 
     cron calls it every 15 minutes: what it says goes into a mail, and what it notes displaces the day's verdict.
@@ -42,11 +42,22 @@ def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: boo
     return _reported(
         config,
         lambda store, runtime: pipeline.send(
-            config, day, store, runtime, retry_uncertain=retry_uncertain, resume=resume
+            config, day, store, runtime, retry_uncertain=retry_uncertain, resume=resume, at_once=at_once
         ),
         day,
         quiet=not sys.stdout.isatty(),
     )
+
+
+def withdraw(config: Config, day: date) -> int:
+    """Send nothing more of the issue of `day`; prints what became of its copies and returns the exit code."""
+    with Store.open(config.store) as store:
+        report = pipeline.withdraw(day, store)
+    if report.exit:
+        click.echo(f"newsletter: {report.explanation}", err=True)
+    else:
+        click.echo(f"withdrawn: {report.explanation}")
+    return report.exit
 
 
 def _reported(
@@ -78,7 +89,7 @@ def _alert(config: Config, store: Store, report: RunReport) -> None:
 
     try:
         if (letter := alert.due(config, store, report)) is not None:
-            alert.send(config, letter)
+            alert.send(config, store, letter)
             click.echo(f"newsletter: wrote to {config.alerts.address}: {letter['Subject']}", err=True)
     except NewsletterError as error:
         click.echo(f"newsletter: the alert could not be sent: {error}", err=True)

@@ -180,9 +180,13 @@ class Config:
         """The day of the issue that is due at `now` (aware), in the calendars of the feeds and the operator's zone."""
         return day_due(self.calendars, self.timezone, now)
 
-    def links(self) -> Links:
-        """What makes and checks the links of this publication. Raises ConfigError when there is no secret."""
-        return Links(self.secret.reveal(), self.publication, [secret.reveal() for secret in self.old_secrets])
+    def links(self, publication: Publication | None = None, key_id: str | None = None) -> Links:
+        """What makes and checks the links of a publication, this one or the one that was frozen with an issue.
+
+        `key_id` is the id of the secret that makes them (links.py). Raises ConfigError when there is no secret.
+        """
+        old = [secret.reveal() for secret in self.old_secrets]
+        return Links(self.secret.reveal(), publication or self.publication, old, key_id)
 
     def address_hasher(self) -> Callable[[str], Sequence[str]] | None:
         """What the store recognises forgotten addresses by; None when there is no secret at hand."""

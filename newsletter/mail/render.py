@@ -6,6 +6,7 @@ template gets plain values only. `context` lists them; templates/README.md docum
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import textwrap
@@ -26,7 +27,7 @@ from newsletter import resources
 from newsletter.errors import TemplateError
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
-from newsletter.model import SLOT_HOST, Issue, LateRiser, Paper, Publication, RenderedIssue, Slot
+from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
 from newsletter.text import count
 
 # Gmail cuts a mail's HTML near 102 KB, and with it the unsubscribe link; what it counts beside is disputed.
@@ -40,6 +41,13 @@ _NAMED_AUTHORS: Final = 3
 _KEYWORDS: Final = 6
 _TITLE: Final = 300  # characters; the longest real one has 240
 _LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
+
+# Files in a folder of templates that no issue is rendered with.
+_NOT_OF_AN_ISSUE: Final = ("README", "confirm.", ".")
+
+# The operator's notes are marked, so that a page with them is inlined once and the others' copies are cut from it. A
+# template of the operator's own without the marks is rendered a second time.
+_NOTES: Final = re.compile(r"<!--notes-->.*?<!--/notes-->", re.DOTALL)
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 
@@ -98,17 +106,23 @@ class Renderer:
         )
         self._environment.filters["wrap"] = wrap
 
-    def issue(self, issue: Issue) -> RenderedIssue:
+    def issue(self, issue: Issue, operator: str | None = None) -> RenderedIssue:
         """Render `issue` for every reader at once; the result still holds its slots.
 
-        Raises TemplateError with the template's file and line. An issue may have any number of papers, of any length.
+        The reader whose ref is `operator` gets a copy that also holds `issue.notes`; no other copy has them. Raises
+        TemplateError with the template's file and line. An issue may have any number of papers, of any length.
         """
         if not issue.papers:
             raise ValueError("an issue with no papers is not a mail")
-        issue = _readable(issue)
+        issue = _readable(issue if operator else replace(issue, notes=()))
         html, shown = self._fitted(issue)
-        text = self._render("digest.txt", shown)
-        return RenderedIssue(issue.day, shown["subject"], html, _tidy(text))
+        text = _tidy(self._render("digest.txt", shown))
+        if not issue.notes or operator is None:
+            return RenderedIssue(issue.day, shown["subject"], html, text)
+        own = OperatorCopy(operator, html, text)
+        shown["notes"] = []
+        others = _NOTES.sub("", html) if _NOTES.search(html) else inline(self._render("digest.html", shown))
+        return RenderedIssue(issue.day, shown["subject"], others, _tidy(self._render("digest.txt", shown)), own)
 
     def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
         """A mail beside the issues, from `name`.txt and `name`.html: subject, text and inlined HTML.
@@ -141,6 +155,15 @@ class Renderer:
             if kept == 1 or len(html.encode()) <= self._budget:
                 return html, shown
             kept = min(kept - 1, _fitting(html, self._budget))
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the templates that an issue may be rendered with: not the web pages nor other mails."""
+        digest = hashlib.sha256()
+        for folder in self._folders:
+            for path in sorted(Path(folder).iterdir()):
+                if path.is_file() and not path.name.startswith(_NOT_OF_AN_ISSUE):
+                    digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+        return digest.hexdigest()
 
     def check(self, *names: str) -> None:
         """Raises TemplateError when one of these templates cannot even be read."""

@@ -14,7 +14,7 @@ from newsletter import prepare
 from newsletter.config import Config
 from newsletter.issue.compose import compose
 from newsletter.mail.lint import Finding, lint
-from newsletter.model import RenderedIssue, RunReport, Slot
+from newsletter.model import NoIssue, RenderedIssue, Slot
 from newsletter.runtime import Runtime
 
 
@@ -25,7 +25,7 @@ class Preview:
     `problems` are what went wrong with the feeds, a line each; `findings` what the lint says of the mail.
     """
 
-    rendered: RenderedIssue | RunReport
+    rendered: RenderedIssue | NoIssue
     problems: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
 

@@ -29,7 +29,7 @@ from newsletter.issue.compose import compose
 from newsletter.links import Links
 from newsletter.mail.lint import Finding, lint
 from newsletter.mail.message import compile_copies
-from newsletter.model import Delivery, FrozenIssue, RenderedIssue, RunReport
+from newsletter.model import Delivery, FrozenIssue, NoIssue, RenderedIssue
 from newsletter.preview import personalise
 from newsletter.runtime import Runtime
 
@@ -96,7 +96,7 @@ class Desk:
         """The day a visitor sees first."""
         return self.config().today(self._world.now())
 
-    def show(self, day: date) -> Shown | RunReport:
+    def show(self, day: date) -> Shown | NoIssue:
         """A day, or the verdict that says why there is no mail. Raises FeedError, TemplateError or ConfigError."""
         config = self.config()
         gathered = self._gather(config, day)
@@ -204,7 +204,7 @@ def _asked(desk: Desk) -> tuple[date, Shown | None, str]:
         shown = desk.show(day)
     except (FeedError, NewsletterError) as error:
         return day, None, str(error)
-    if isinstance(shown, RunReport):
+    if isinstance(shown, NoIssue):
         return day, None, f"{shown.verdict} - {shown.explanation}"
     return day, shown, ""
 

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from newsletter.runtime import utc_now
 from newsletter.store import upgrade
+from newsletter.store.corrections import Corrections
 from newsletter.store.database import AddressHasher, Database
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
@@ -29,7 +30,7 @@ __all__ = ["Added", "ConfirmationState", "NewReport", "PastCopy", "PastReport", 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
 
 
-class Store(Subscribers, Signups, Erasure, History, Issues, Ledger, Reports, Runs, FeedCache):
+class Store(Subscribers, Signups, Erasure, History, Issues, Corrections, Ledger, Reports, Runs, FeedCache):
     """An open store; a context manager that closes it. Threads may share it."""
 
     @classmethod

@@ -7,7 +7,21 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Select, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from newsletter.addresses import split_name
 from newsletter.model import (
@@ -22,8 +36,18 @@ from newsletter.model import (
     State,
     SubscriberStatus,
 )
+from newsletter.store.corrections import discard, may_have_arrived
 from newsletter.store.database import Part
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, renderings, shown, storable, subscribers
+from newsletter.store.schema import (
+    OPEN_ROWS,
+    deliveries,
+    issues,
+    listed,
+    renderings,
+    shown,
+    storable,
+    subscribers,
+)
 
 _CHUNK: Final = 500  # keys looked up together
 _LISTED_FOR: Final = timedelta(days=60)
@@ -37,12 +61,15 @@ _ISSUE: Final = select(
     renderings.c.text,
     renderings.c.publication,
     renderings.c.operator,
+    renderings.c.key_id,
+    renderings.c.templates,
     issues.c.frozen_at,
     issues.c.expires_at,
     issues.c.paused,
 ).join_from(issues, renderings)
 
-_ARCHIVED: Final = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
+# An issue of which somebody got a copy.
+WAS_ACCEPTED: Final = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
 
 
 class Issues(Part):
@@ -56,18 +83,25 @@ class Issues(Part):
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
         offered: Mapping[date, Sequence[Paper]] | None = None,
+        key_id: str | None = None,
+        templates: str | None = None,
+        replaces: int | None = None,
     ) -> FrozenIssue:
         """Keep the issue and one PENDING delivery for each reader who wants it, all in one transaction.
 
-        That is who is active, not paused, and has not chosen other weekdays than the issue's.
-        `papers` are those it shows, which no later issue is to show again; `offered` all it was made from,
-        by the day they were listed on. There is one issue a day: when it exists already, it is returned as it is, and
-        nothing changes.
+        Those are the readers who are active, not paused, and have not chosen other weekdays than the issue's.
+        `papers` are the ones it shows, which no later issue is to show again; `offered` are all it was made from, by
+        the day they were listed on. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that
+        id is deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when
+        it exists already, it is returned as it is, and nothing changes.
         """
         with self._db.write() as connection:
+            if replaces is not None and may_have_arrived(connection, replaces) == 0:
+                discard(connection, replaces)
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
             if issue_id is not None:
-                rendering_id = _insert_rendering(connection, issue_id, rendered, publication)
+                identity = {"key_id": key_id, "templates": templates}
+                rendering_id = _insert_rendering(connection, issue_id, rendered, publication, identity)
                 _insert_deliveries(connection, issue_id, rendering_id, rendered.day)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered or {})
@@ -105,15 +139,28 @@ class Issues(Part):
             statement = self._db.insert(listed).on_conflict_do_nothing(index_elements=[listed.c.day, listed.c.key])
             connection.execute(statement, rows)
 
+    def recipients(self, day: date) -> int:
+        """How many readers want an issue of `day`: see `freeze`."""
+        with self._db.read() as connection:
+            found: int = connection.execute(
+                select(func.count()).select_from(subscribers).where(*_wanting(day))
+            ).scalar_one()
+        return found
+
     def votes_then(self, day: date) -> dict[str, int | None]:
         """The upvotes each paper of `day` had when an issue took that day in, by Paper.key; empty when none has."""
         with self._db.read() as connection:
             rows = connection.execute(select(listed.c.key, listed.c.upvotes).where(listed.c.day == day))
             return {row.key: row.upvotes for row in rows}
 
-    def shown(self, papers: Collection[Paper], *, before: date | None = None) -> set[str]:
-        """The keys of those papers that an issue has shown, or one of a day before `before`."""
+    def shown(self, papers: Collection[Paper], *, before: date | None = None, besides: int | None = None) -> set[str]:
+        """The keys of those papers that an issue has shown, or one of a day before `before`.
+
+        The issue of the id `besides` does not count: it is being made anew.
+        """
         query = select(shown.c.key)
+        if besides is not None:
+            query = query.where(shown.c.issue_id != besides)
         if before is not None:
             query = query.join(issues).where(issues.c.day < before)
         found = self._known((name for paper in papers for name in paper.lookup_keys), query, shown.c.key)
@@ -158,8 +205,7 @@ class Issues(Part):
 
     def latest_sent(self) -> FrozenIssue | None:
         """The latest issue of which any copy was accepted, and which is not paused: what the public may see."""
-        sent = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
-        query = _ISSUE.where(issues.c.paused.is_(None), sent)
+        query = _ISSUE.where(issues.c.paused.is_(None), WAS_ACCEPTED)
         return self._issue_where(query.order_by(issues.c.day.desc()).limit(1))
 
     def _issue_where(self, query: Select[Any]) -> FrozenIssue | None:
@@ -171,12 +217,12 @@ class Issues(Part):
         """The issues of which a copy was accepted, newest day first; the newest `limit` of them."""
         query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
         with self._db.read() as connection:
-            rows = connection.execute(query.where(_ARCHIVED).order_by(issues.c.day.desc()).limit(limit))
+            rows = connection.execute(query.where(WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
             return [ArchivedIssue(*row) for row in rows]
 
     def archived(self, day: date) -> FrozenIssue | None:
         """The issue of `day`, when it is one of `archive`."""
-        return self._issue_where(_ISSUE.where(issues.c.day == day, _ARCHIVED))
+        return self._issue_where(_ISSUE.where(issues.c.day == day, WAS_ACCEPTED))
 
     def unfinished(self) -> list[FrozenIssue]:
         """The issues with copies that are owed, under way or in doubt, oldest first."""
@@ -199,7 +245,22 @@ class Issues(Part):
             connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=None))
 
 
-def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedIssue, publication: Publication) -> int:
+def _wanting(day: date) -> tuple[ColumnElement[bool], ...]:
+    """The readers who want an issue of `day`: active, on that weekday, not paused."""
+    return (
+        subscribers.c.status == SubscriberStatus.ACTIVE,
+        subscribers.c.days.bitwise_and(1 << day.weekday()) != 0,
+        or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
+    )
+
+
+def _insert_rendering(
+    connection: Connection,
+    issue_id: int,
+    rendered: RenderedIssue,
+    publication: Publication,
+    identity: Mapping[str, str | None],
+) -> int:
     statement = insert(renderings).values(
         issue_id=issue_id,
         subject=rendered.subject,
@@ -207,6 +268,7 @@ def _insert_rendering(connection: Connection, issue_id: int, rendered: RenderedI
         text=rendered.text,
         publication=asdict(publication),
         operator=asdict(rendered.operator) if rendered.operator else None,
+        **identity,
     )
     (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
     assert isinstance(rendering_id, int)
@@ -223,11 +285,7 @@ def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int,
             subscribers.c.address,
             literal(State.PENDING, deliveries.c.state.type),
         )
-        .where(
-            subscribers.c.status == SubscriberStatus.ACTIVE,
-            subscribers.c.days.bitwise_and(1 << day.weekday()) != 0,
-            or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
-        )
+        .where(*_wanting(day))
         .order_by(subscribers.c.id)
     )
     names = ["issue_id", "rendering_id", "subscriber_id", "address", "state"]
@@ -256,4 +314,6 @@ def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
         frozen_at=row.frozen_at,
         expires_at=row.expires_at,
         paused=row.paused,
+        key_id=row.key_id,
+        templates=row.templates,
     )

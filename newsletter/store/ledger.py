@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -146,11 +146,16 @@ class Ledger(Part):
                 doubts=_ROW.doubts + 1,
             )
 
-    def expire(self) -> int:
-        """Give up what is owed or in doubt of issues past their time; returns how many copies."""
-        late = select(issues.c.id).where(issues.c.expires_at <= self._now())
+    def expire(self) -> dict[date, int]:
+        """Give up what is owed or uncertain of issues past their time; returns how many copies, by the issue's day."""
+        expired: dict[date, int] = {}
         with self._db.write() as connection:
-            return _move(connection, _SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id.in_(late))
+            late = select(issues.c.id, issues.c.day).where(issues.c.expires_at <= self._now())
+            with_open = late.where(issues.c.id.in_(select(_ROW.issue_id).where(OPEN_ROWS))).order_by(issues.c.day)
+            for row in connection.execute(with_open).all():
+                number = _move(connection, _SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id == row.id)
+                expired |= {row.day: number} if number else {}
+        return expired
 
     def retry_uncertain(self, issue_id: int, *, resend_uncertain: int) -> None:
         """Let every copy in doubt be sent once more, however often it was: the operator has decided so.

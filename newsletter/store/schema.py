@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -24,13 +25,14 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 
 from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, Verdict
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
-HEAD: Final = "0006"
+HEAD: Final = "0009"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -114,6 +116,8 @@ renderings = Table(
     Column("text", Text, nullable=False),
     Column("publication", JSON, nullable=False),
     Column("operator", JSON(none_as_null=True)),  # model.OperatorCopy, when a feed failed
+    Column("key_id", String(16)),  # Links.key_id: which secret signs the links
+    Column("templates", String(64)),  # Renderer.fingerprint
 )
 
 # The ledger. The issue is repeated beside the rendering because every question is asked by issue, and because it is one
@@ -194,6 +198,7 @@ runs = Table(
     Column("verdict", _word(Verdict), nullable=False),
     Column("explanation", Text, nullable=False),
     Column("exit_code", Integer, nullable=False),
+    Column("alerted", Boolean, nullable=False, server_default=false()),  # the operator was written to after it
 )
 
 feed_cache = Table(

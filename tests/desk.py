@@ -1,0 +1,84 @@
+"""A site whose feed answers by day, for tests of what happens from one day to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from newsletter.config import Config, load
+from newsletter.model import RunReport, Span
+from newsletter.pipeline import run, send
+from newsletter.runtime import Runtime
+from newsletter.store import Store
+from tests.inbox import Inbox
+
+MONDAY = date(2026, 11, 23)
+ONE_DAY = Span()
+
+
+@dataclass
+class Desk:
+    """A site whose feed answers by day, and one reader."""
+
+    folder: Path
+    inbox: Inbox
+    warnings: list[str] = field(default_factory=list)
+    readers: tuple[str, ...] = ("ada@example.org",)
+
+    sender: str = "digest@news.example.org"
+
+    def configure(self, more: str = "", *feeds: str | dict[str, str]) -> None:
+        sources = [{"url": feed} if isinstance(feed, str) else feed for feed in feeds or ("{date}.json",)]
+        (self.folder / "config.yaml").write_text(
+            f"sender: {json.dumps(self.sender)}\npostal_address: 1 Example Street\nlist_id: papers.news.example.org\n"
+            f"feeds: {json.dumps(sources)}\nsecret: a secret of this test\n"
+            f"smtp:\n  - host: 127.0.0.1\n    port: {self.inbox.port}\n{more}",
+            "utf-8",
+        )
+
+    def publish(self, day: date, *entries: dict[str, object], name: str | None = None) -> None:
+        (self.folder / (name or f"{day}.json")).write_text(json.dumps([{"paper": entry} for entry in entries]), "utf-8")
+
+    @property
+    def config(self) -> Config:
+        return load(self.folder / "config.yaml", {})
+
+    def run(self, day: date, span: Span = ONE_DAY, at: datetime | None = None, *, remake: bool = False) -> RunReport:
+        now = at or datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
+        with Store.open(self.config.store, now=lambda: now) as store:
+            for reader in self.readers:
+                store.add(reader)
+            runtime = Runtime(now=lambda: now, warn=self.warnings.append)
+            return run(self.config, day, store, runtime, span=span, remake=remake)
+
+    def send(self, at: datetime, **how: bool) -> RunReport:
+        with Store.open(self.config.store, now=lambda: at) as store:
+            return send(self.config, None, store, Runtime(now=lambda: at, warn=self.warnings.append), **how)
+
+    @property
+    def told(self) -> list[str]:
+        """The text part of every mail, in order."""
+        bodies = [message.get_body(("plain",)) for message in self.inbox.messages]
+        return [str(body.get_content()) for body in bodies if body is not None]
+
+    @property
+    def last(self) -> str:
+        return self.told[-1]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Inbox() as inbox:
+        made = Desk(tmp_path, inbox)
+        made.configure()
+        yield made
+
+
+def entry(number: int, upvotes: int | None = 5, **more: object) -> dict[str, object]:
+    votes = {} if upvotes is None else {"upvotes": upvotes}
+    return {"id": f"2611.{number:05d}", "title": f"Paper number {number}", "summary": "We study it.", **votes, **more}
