@@ -176,7 +176,7 @@ class Mailbox:
 
     @property
     def domain(self) -> str:
-        """What follows the @."""
+        """The part of the address after the @."""
         return self.address.rpartition("@")[2]
 
 
@@ -185,8 +185,8 @@ class Publication:
     """The publisher's data for masthead, footer and headers, frozen with each issue so that a resent copy is identical.
 
     `sender` is the From of each copy; `bounce_address` is the envelope's MAIL FROM and the address for unsubscribe
-    mails; `list_id` is a List-Id (RFC 2919) without brackets; `base_url` has no
-    trailing slash and is None without a web server.
+    mails; `list_id` is a List-Id (RFC 2919) without brackets; `base_url` has no trailing slash and is None without a
+    web server.
     """
 
     title: str

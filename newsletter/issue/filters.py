@@ -79,8 +79,8 @@ def _why_pinned(paper: Paper, filters: Filters) -> str | None:
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
-# Scripts without spaces between words: Thai to Myanmar, Khmer, kana, Han (also of the supplementary planes); and Hangul,
-# since Korean appends particles to words.
+# Scripts without spaces between words: Thai to Myanmar, Khmer, kana, Han (also of the supplementary planes). Hangul is
+# among them since Korean appends particles to words.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
 _LETTER: Final = rf"[^\W{_UNSPACED}]"  # a letter or digit of a script with spaces between words
 
