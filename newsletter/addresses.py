@@ -1,4 +1,4 @@
-"""Addresses: what is one, how it is written, and when two are the same reader."""
+"""Email addresses: check them, normalise them, and decide when two belong to the same subscriber."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def split_name(mailbox: str) -> tuple[str, str]:
 
 
 def normalise(address: str) -> str:
-    """Check `address` and return the form that goes into the envelope: NFC local part, domain as lower-case A-label.
+    """Check `address` and return its form for the envelope: NFC local part, domain as lower-case A-labels.
 
-    The check is of syntax only (RFC 5321 section 4.1.2, RFC 6531), by email-validator; no DNS is asked, so that an
-    import works offline. Raises AddressError with the reason.
+    email-validator checks the syntax only (RFC 5321 section 4.1.2, RFC 6531). It makes no DNS query, so an import works
+    offline. Raises AddressError with the reason.
     """
     from email_validator import EmailNotValidError, validate_email  # 40 ms to import
 
@@ -52,9 +52,9 @@ def _wrong(address: str, reason: str) -> AddressError:
 
 
 def identity(address: str) -> str:
-    """The key under which an address is one reader: case folded.
+    """The case-folded form of a normalised address: two addresses with the same form are one subscriber.
 
-    RFC 5321 section 2.4 lets a host tell case apart in the local part; no host in use does, and two copies for one
-    reader are worse. `address` must be normalised.
+    RFC 5321 section 2.4 lets a host distinguish case in the local part. No host in use does, and sending one person two
+    copies would be worse.
     """
     return address.casefold()

@@ -1,4 +1,4 @@
-"""The doctor: tries everything a run needs, one thing after the other, and sends nothing."""
+"""`newsletter check`: try each thing that a run needs, and report on each. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from newsletter.transport import connect, server_name
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried; `exit_code` is 0 when it works."""
+    """The result of one check: its subject, a sentence about it, and an exit code, which is 0 if it works."""
 
     what: str
     words: str
@@ -30,7 +30,7 @@ class Finding:
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """Try one thing after the other; an error is a finding and stops nothing."""
+    """Run the checks one after the other. An error becomes a finding and does not stop the others."""
     yield from (Finding("config", warning, 1) for warning in config.warnings)
     yield from _examples(config)
     yield _tried("secret", lambda: _secret(config))
@@ -40,7 +40,7 @@ def examine(config: Config) -> Iterator[Finding]:
         yield _tried("smtp", partial(_server, server))
     yield from _keys(config)
     if config.bounces.maildir is None and config.bounces.imap is None:
-        yield Finding("bounces", "no mailbox; nothing reads what comes back")
+        yield Finding("bounces", "no bounce mailbox is configured, so nobody reads bounces")
     else:
         yield _tried("bounces", lambda: _mailbox(config))
 
@@ -53,14 +53,14 @@ def _tried(what: str, act: Callable[[], str]) -> Finding:
 
 
 def _examples(config: Config) -> Iterator[Finding]:
-    """What every operator has to set himself and has not: it stands as in the config that `init` writes."""
-    mine, theirs = (_own(each.publication) for each in (config, load(resources.find("config.yaml"), {})))
-    if kept := [key for key, value in mine.items() if value == theirs[key]]:
-        verb = "is" if len(kept) == 1 else "are"
-        yield Finding("config", f"{', '.join(kept)} {verb} still the example's; edit {config.path}", os.EX_CONFIG)
+    """Report the keys that every operator has to set and that still have the value of the config `init` writes."""
+    ours, example = (_to_edit(each.publication) for each in (config, load(resources.find("config.yaml"), {})))
+    if unchanged := [key for key, value in ours.items() if value == example[key]]:
+        verb = "is" if len(unchanged) == 1 else "are"
+        yield Finding("config", f"{', '.join(unchanged)} {verb} still the example's; edit {config.path}", os.EX_CONFIG)
 
 
-def _own(publication: Publication) -> dict[str, str | None]:
+def _to_edit(publication: Publication) -> dict[str, str | None]:
     return {
         "sender": publication.sender.address,
         "postal_address": publication.postal_address,
@@ -80,7 +80,7 @@ def _store(config: Config) -> str:
 
 
 def _issue(config: Config) -> str:
-    """Today's issue, as far as the lint."""
+    """Make today's issue, render it and lint it."""
     runtime = Runtime()
     day = config.today(runtime.now())
     gathered = prepare.gather(config, day, runtime)
@@ -98,24 +98,24 @@ def _issue(config: Config) -> str:
 
 
 def _server(server: SmtpConfig) -> str:
-    """Connect, secure, log in, and leave; errors name the server themselves."""
+    """Connect, start TLS, log in, and quit. The errors raised name the server."""
     connection = connect(server)
     connection.socket.sendall(b"QUIT\r\n")
     connection.socket.close()
     offered = ", ".join(sorted(word.upper() for word in connection.extensions))
     login = "logged in" if server.username else "no login"
-    return f"{server_name(server)} serves ({server.tls}, {login}) and offers {offered}"
+    return f"{server_name(server)} answers ({server.tls}, {login}) and offers {offered}"
 
 
 def _mailbox(config: Config) -> str:
-    """Reach the bounce mailbox as `newsletter bounces` does, and read nothing."""
+    """Open the bounce mailbox as `newsletter bounces` does, without reading a mail."""
     with open_mailbox(config.bounces):
         return "the mailbox can be read"
 
 
 def _keys(config: Config) -> Iterator[Finding]:
     if not config.dkim:
-        yield Finding("dkim", "no key here; your relay has to sign")
+        yield Finding("dkim", "no key is configured, so your mail server has to sign")
     try:
         keys = signers(config)
     except NewsletterError as error:
@@ -123,6 +123,6 @@ def _keys(config: Config) -> Iterator[Finding]:
         return
     for signer in keys:
         where, text = signer.record
-        # A string in DNS has at most 255 octets; those of a record are put together (RFC 6376 section 3.6.2.2).
+        # A string in a TXT record has at most 255 octets; verifiers join them (RFC 6376 section 3.6.2.2).
         strings = " ".join(f'"{text[start : start + 255]}"' for start in range(0, len(text), 255))
         yield Finding("dkim", f"publish this TXT record\n     {where}. IN TXT {strings}")

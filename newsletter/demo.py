@@ -1,6 +1,6 @@
-"""The whole job on a sample day: a real SMTP conversation with a mail server of our own, for three readers.
+"""`newsletter demo`: a full run on a sample day for three subscribers, over SMTP to a local mail server.
 
-Nothing leaves the machine and nothing is kept but the files the reader of this demo asked for.
+Nothing leaves the machine. Only the received mails and their parts are kept.
 """
 
 from __future__ import annotations
@@ -42,34 +42,34 @@ _PUBLICATION: Final = Publication(
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo left behind: the report of its run and the files, in the order to look at them."""
+    """Result of the demo: the report of its run, and the files it wrote in the order to open them."""
 
     report: RunReport
     files: tuple[Path, ...]
 
 
 class LoopbackServer(Controller):
-    """A mail server in a thread, on a free port of 127.0.0.1: `port` holds it once started."""
+    """A mail server in a thread of its own, on a free port of 127.0.0.1. Once started, `port` is that port."""
 
     def __init__(self, handler: Any) -> None:
         super().__init__(handler, hostname="127.0.0.1", port=0)
 
     def _trigger_server(self) -> Any:
-        """Learn the port before aiosmtpd makes its first connection, to see that the server answers."""
+        """Set `port` before aiosmtpd connects to it to check that the server answers."""
         assert isinstance(self.server, Server)
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 class _Mailbox:
-    """An aiosmtpd handler that keeps each message it takes as DIR/<reader>.eml."""
+    """An aiosmtpd handler that writes each message to FOLDER/<local part of the recipient>.eml."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: list[Path] = []
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Take one message (aiosmtpd's hook)."""
+        """Keep one message. aiosmtpd calls this after the final dot."""
         path = self.folder / f"{envelope.rcpt_tos[0].partition('@')[0]}.eml"
         path.write_bytes(envelope.original_content)
         self.files.append(path)
@@ -77,7 +77,7 @@ class _Mailbox:
 
 
 def run(folder: Path, day: date, runtime: Runtime) -> Demo:
-    """Do it all into `folder`, made if missing. Raises OSError when it cannot be written."""
+    """Run the demo and write its files to `folder`, which is made if missing. Raises OSError if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     mailbox = _Mailbox(folder)
     with tempfile.TemporaryDirectory(prefix="newsletter-demo-") as scratch, _server(mailbox) as port:
@@ -116,7 +116,7 @@ def _server(mailbox: _Mailbox) -> Iterator[int]:
 
 
 def _parts(message: bytes, folder: Path) -> tuple[Path, ...]:
-    """The two parts of a received message as digest.html and digest.txt: what the reader got, not what we meant."""
+    """Write the HTML and text parts of a received message to digest.html and digest.txt."""
     parsed = message_from_bytes(message, EmailMessage, policy=default)
     html_part, text_part = parsed.get_body(("html",)), parsed.get_body(("plain",))
     if html_part is None or text_part is None:

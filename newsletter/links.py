@@ -1,8 +1,9 @@
-"""Signed links: opaque, bound to one purpose, and made of the subscriber's ref, never of the address.
+"""Signed links. A token is opaque, valid for one purpose, and made from the subscriber's ref, not from the address.
 
-A token is 24 bytes as 32 characters of base64url: 8 of the ref, 16 of an HMAC-SHA256 over purpose, list and ref (RFC
-8058 section 6 asks for a token that is hard to forge). It fits on a header line, so List-Unsubscribe is never folded.
-A link to confirm also carries the moment it was asked for, signed with the rest: it is good for that request only.
+A token is 24 bytes in 32 characters of base64url: 8 bytes of ref and 16 of an HMAC-SHA256 over purpose, list and ref
+(RFC 8058 section 6 asks for tokens that are hard to forge). A link with it fits on one header line, so List-Unsubscribe
+needs no folding inside a URI. The token of a confirmation link also holds the time of the request, so that it confirms
+this request and no other.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _MAC_BYTES: Final = 16
 _TIME_BYTES: Final = 6  # milliseconds of Unix time
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-# The token of a bounce address: day, ref and MAC, in base32, since a server may change a local part's case. 80 bits are
-# the least that RFC 2104 section 5 allows for a MAC; with 34 characters there is room in a local part's 64 octets (RFC
-# 5321 section 4.5.3.1.1).
+# The token of a VERP address holds day, ref and MAC, in base32 because servers may change the case of a local part. RFC
+# 2104 section 5 asks for a MAC of at least 80 bits. The token has 34 characters and follows a "+"; a local part has at
+# most 64 octets (RFC 5321 section 4.5.3.1.1).
 _DAY_BYTES: Final = 3
 _SHORT_MAC_BYTES: Final = 10
 LONGEST_BOUNCE_LOCAL_PART: Final = 64 - 1 - 34
 
 
 class Purpose(StrEnum):
-    """What a token allows. One made for one purpose is no good for another."""
+    """What a token permits. A token made for one purpose is invalid for another."""
 
     UNSUBSCRIBE = "unsubscribe"
     CONFIRM = "confirm"
@@ -40,7 +41,10 @@ class Purpose(StrEnum):
 
 
 class Links:
-    """Makes and checks the links of one publication: made with `secret`, good also with one of the `old` ones."""
+    """Makes and verifies the links of one publication.
+
+    Tokens are made with `secret`; those made with one of the `old` secrets are still accepted.
+    """
 
     def __init__(
         self, secret: str, publication: Publication, old: Sequence[str] = (), key_id: str | None = None
@@ -65,11 +69,11 @@ class Links:
         return self._mac("key id", b"", secret).hex()[:16]
 
     def token(self, purpose: Purpose, ref: str) -> str:
-        """The token that lets the reader `ref` (16 hex digits) do `purpose`."""
+        """The token that lets subscriber `ref` (16 hex digits) do `purpose`; 32 characters of base64url."""
         return self._token(purpose, bytes.fromhex(ref))
 
     def verify(self, purpose: Purpose, token: str) -> str | None:
-        """The ref that `token` was made for, with any of the secrets, or None; compared in constant time."""
+        """The ref for which `token` was made, or None if it is invalid. MACs are compared in constant time."""
         raw = self._verified(purpose, token, _REF_BYTES)
         return None if raw is None else raw.hex()
 
@@ -77,7 +81,7 @@ class Links:
         return base64.urlsafe_b64encode(raw + self._mac(purpose, raw)).decode()
 
     def _verified(self, purpose: Purpose, token: str, size: int) -> bytes | None:
-        """The `size` bytes that `token` signs, or None."""
+        """The first `size` bytes of `token` if the rest is their MAC under any of the secrets, else None."""
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
@@ -87,18 +91,18 @@ class Links:
         return signed if any(good) else None
 
     def preferences(self, ref: str) -> str:
-        """Where a reader chooses what comes; where he leaves, when there is no web server."""
+        """URL of a subscriber's preferences page; without a web server, the way to unsubscribe."""
         base = self._publication.base_url
         return f"{base}/preferences/{self.token(Purpose.PREFERENCES, ref)}" if base else self.unsubscribe(ref)[1]
 
     def confirm(self, ref: str, asked_at: datetime) -> str:
-        """Where a reader confirms the request of `asked_at`, which counts in milliseconds; needs `base_url`."""
+        """URL that confirms the request made at `asked_at` (aware, precise to the millisecond). Needs `base_url`."""
         moment = (asked_at - _EPOCH) // timedelta(milliseconds=1)
         raw = bytes.fromhex(ref) + moment.to_bytes(_TIME_BYTES, "big")
         return f"{self._publication.base_url}/confirm/{self._token(Purpose.CONFIRM, raw)}"
 
     def verify_confirm(self, token: str) -> tuple[str, datetime] | None:
-        """The ref and the time (UTC) of the request that `token` confirms, or None."""
+        """Ref and time (UTC) of the request that `token` confirms, or None if it is invalid."""
         raw = self._verified(Purpose.CONFIRM, token, _REF_BYTES + _TIME_BYTES)
         if raw is None:
             return None
@@ -106,41 +110,41 @@ class Links:
         return raw[:_REF_BYTES].hex(), _EPOCH + moment
 
     def unsubscribe(self, ref: str) -> tuple[str, str]:
-        """Where a reader leaves: a page that also takes the one-click POST (RFC 8058), and a mail to us.
+        """The two URIs for List-Unsubscribe (RFC 2369 section 3.2): of the web page and of a mail (RFC 6068).
 
-        The second is RFC 2369 section 3.2's (and RFC 6068's); without `base_url` both are.
+        The page also takes the one-click POST (RFC 8058). Without `base_url` both are the mailto URI.
         """
         base, token = self._publication.base_url, self.token(Purpose.UNSUBSCRIBE, ref)
         mailto = f"mailto:{self._publication.bounce_address}?subject=unsubscribe%20{token}"
         return (f"{base}/unsubscribe/{token}" if base else mailto), mailto
 
     def message_id(self, day: date, ref: str) -> str:
-        """The Message-ID of one reader's copy, with brackets: a function of both, so a copy sent again is the same."""
+        """The Message-ID, with brackets, of a subscriber's copy: the same whenever that copy is sent again."""
         mac = self._mac("message-id", f"{day.isoformat()}\0{ref}".encode())
-        return f"<{day.isoformat().replace('-', '')}.{mac.hex()}@{self._domain}>"  # strftime is slow
+        return f"<{day.isoformat().replace('-', '')}.{mac.hex()}@{self._domain}>"  # isoformat is faster than strftime
 
     def is_message_id(self, found: str, day: date, ref: str) -> bool:
-        """Whether `found`, the part before the @, was the Message-ID of this copy, with any of the secrets."""
+        """Whether `found`, the part before the @, is that of this copy's Message-ID under any of the secrets."""
         data = f"{day.isoformat()}\0{ref}".encode()
         made = [f"{day:%Y%m%d}.{self._mac('message-id', data, secret).hex()}" for secret in self._secrets]
         return any(hmac.compare_digest(found.encode(), one.encode()) for one in made)
 
     def reverse_path(self, day: date, ref: str) -> str:
-        """The MAIL FROM of one reader's copy (VERP): whatever a report says, its address tells which copy it is of."""
+        """The MAIL FROM of a subscriber's copy (VERP). The address of a bounce then identifies the copy."""
         raw = day.toordinal().to_bytes(_DAY_BYTES) + bytes.fromhex(ref)
         token = base64.b32encode(raw + self._mac("bounce", raw)[:_SHORT_MAC_BYTES]).decode().rstrip("=").lower()
         local, _, domain = self._publication.bounce_address.rpartition("@")
         return f"{local}+{token}@{domain}"
 
     def returned(self, address: str) -> tuple[date, str] | None:
-        """Day and ref of the copy whose reverse path `address` is, or None; compared in constant time."""
+        """Day and ref of the copy that had the reverse path `address`, or None. Compared in constant time."""
         token = address.rpartition("@")[0].rpartition("+")[2].upper()
         try:
             raw = base64.b32decode(token + "=" * (-len(token) % 8))
         except (binascii.Error, ValueError):
             return None
         if base64.b32encode(raw).decode().rstrip("=") != token:
-            return None  # another spelling of the same bytes: the last letter holds two bits that mean nothing
+            return None  # not the canonical form: the last character has two unused bits
         signed, mac = raw[: _DAY_BYTES + _REF_BYTES], raw[_DAY_BYTES + _REF_BYTES :]
         made = [self._mac("bounce", signed, secret)[:_SHORT_MAC_BYTES] for secret in self._secrets]
         if not any(hmac.compare_digest(mac, one) for one in made):
@@ -148,9 +152,9 @@ class Links:
         return date.fromordinal(int.from_bytes(signed[:_DAY_BYTES])), signed[_DAY_BYTES:].hex()
 
     def forgotten_hashes(self, identity: str) -> list[str]:
-        """What may be kept of an address that asked to be forgotten: a keyed hash, with each secret, the newest first.
+        """Keyed hashes of an address that is to be forgotten, one for each secret, the current one first.
 
-        Without the secret it tells nothing, not even whether it belongs to an address that one has in mind.
+        Nobody without the secret can tell whether a hash belongs to a given address.
         """
         signed = b"\0".join((b"forgotten", self._publication.list_id.encode(), identity.encode()))
         return [f"#{hmac.digest(secret, signed, hashlib.sha256).hex()}" for secret in self._secrets]

@@ -1,4 +1,7 @@
-"""The values that travel from feed to inbox, and the tables of their rules. Imports nothing of ours, does no I/O."""
+"""The values that pass from feed to inbox, and the rules about them as tables.
+
+Frozen dataclasses and enumerations only: this module imports no other module of the package and does no I/O.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """One paper as its feed described it: plain text only, no HTML, white space folded.
+    """One paper as its feed described it: plain text without HTML, each run of white space made one space.
 
-    `key` is the identity used to join duplicates: ``arxiv:2401.01234`` (no version), ``doi:10.1000/x``, else
-    ``title:...``. A URL that stands here is absolute and http(s). A missing figure is None, never 0: zero upvotes is a
-    fact, no upvotes is none.
+    `key` is the identity by which duplicates are joined: ``arxiv:2401.01234`` (without version), ``doi:10.1000/x``,
+    else ``title:...``. Every URL is absolute, with scheme http or https. An unknown figure is None; 0 is a known zero.
     """
 
     key: str
@@ -27,7 +29,7 @@ class Paper:
     url: str | None = None
     abstract: str = ""
     authors: tuple[str, ...] = ()
-    author_count: int = 0  # may exceed len(authors) when the feed tells only the number
+    author_count: int = 0  # may exceed len(authors): some feeds give the number and not all the names
     organisation: str | None = None
     published: date | None = None
     upvotes: int | None = None
@@ -39,42 +41,45 @@ class Paper:
     code_stars: int | None = None
     project_url: str | None = None
     discussion_url: str | None = None
-    summary: str | None = None  # the feed's own machine-written summary (`ai_summary`), never ours
+    summary: str | None = None  # the machine-written summary that the feed gives (`ai_summary` of Hugging Face)
     keywords: tuple[str, ...] = ()
-    source: str = ""  # the name of the feed it came from, as the reader may see it
-    also: tuple[str, ...] = ()  # the names of other feeds that list it
+    source: str = ""  # display name of the feed it came from
+    also: tuple[str, ...] = ()  # display names of other feeds that list it
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is remembered by: its key, and its title, by which a feed without ids may list it."""
+        """Keys under which this paper is remembered: its own, and its title's, for feeds that give no ids."""
         return (self.key,) if self.key.startswith(BY_TITLE) else (self.key, *_titled(self.title, "titled:"))
 
     @property
     def lookup_keys(self) -> tuple[str, ...]:
-        """By which of others' `names` it is found; of two papers that both have an id, titles prove nothing."""
+        """Keys to look up among other papers' `names`. Two papers that both have an id never match by title."""
         return (self.key, *_titled(self.title, "titled:" if self.key.startswith(BY_TITLE) else BY_TITLE))
 
 
 BY_TITLE: Final = "title:"
-_DISTINCT: Final = 16  # letters that tell titles apart
+_DISTINCT: Final = 16  # least number of letters and digits for a title to identify a paper
 
 
 def title_key(title: str) -> str:
-    """The identity of a paper without an id: the title's letters and digits; a short one, like "C++", as it is."""
+    """The key of a paper without an id: its title's letters and digits, case folded.
+
+    A title with fewer than 16 of them, such as "C++", keeps its other characters too.
+    """
     folded = unicodedata.normalize("NFKC", title).casefold()
     letters = "".join(filter(str.isalnum, folded))
     return BY_TITLE + (letters if len(letters) >= _DISTINCT else folded)
 
 
 def _titled(title: str, prefix: str) -> tuple[str, ...]:
-    """The title's identity under a prefix, if it is long enough to be one paper's."""
+    """The title's letters and digits after `prefix`; empty if the title is too short to identify a paper."""
     letters = title_key(title).removeprefix(BY_TITLE)
     return (prefix + letters,) if len(letters) >= _DISTINCT else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An entry that could not be used: its place in the feed (1 is the first) and the reason, for the operator."""
+    """A feed entry that could not be used: its position (from 1) and the reason, in words for the operator."""
 
     position: int
     reason: str
@@ -82,7 +87,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFeed:
-    """What one feed answered: its papers in the feed's own order, and the entries that had to be skipped."""
+    """A feed's content: its papers in the feed's order, and the entries that had to be skipped."""
 
     papers: tuple[Paper, ...]
     skipped: tuple[Skipped, ...] = ()
@@ -90,13 +95,13 @@ class ParsedFeed:
 
     @property
     def has_votes(self) -> bool:
-        """Whether any paper carries an upvote count; a feed without votes keeps its own order."""
+        """Whether any paper has an upvote count. A feed without votes keeps its order."""
         return any(paper.upvotes is not None for paper in self.papers)
 
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """A feed's last answer with its validators (RFC 9110 section 8.8), so that 304 Not Modified still has a body."""
+    """A feed's last response with its validators (RFC 9110 section 8.8): the body to use after 304 Not Modified."""
 
     url: str
     body: bytes
@@ -111,7 +116,10 @@ class CachedResponse:
 
 @dataclass(frozen=True, slots=True)
 class LateRiser:
-    """A paper of an earlier `day` that was below the cut then and stands above it now; `gained` votes since."""
+    """A paper of an earlier `day` that was below that issue's cut and is above it now.
+
+    `gained` is how many upvotes it has won since that issue.
+    """
 
     paper: Paper
     day: date
@@ -120,7 +128,7 @@ class LateRiser:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """How many votes a paper has won since the issue of `day`, which knew it too."""
+    """The upvotes that a paper has won since an earlier issue, that of `day`, recorded it."""
 
     day: date
     votes: int
@@ -128,27 +136,27 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """The day's selection, ranked: `papers[0]` is number 1. Content only; nothing about looks or readers."""
+    """The papers of a day, chosen and ranked: `papers[0]` is number 1. It says nothing of layout or recipients."""
 
     day: date
     papers: tuple[Paper, ...]
     ranked_by_votes: bool
-    by_source: bool = False  # a section for each source, ranked on its own: `papers` has one after the other
-    left_out: int = 0  # papers of the day that did not make the cut (max_papers, min_upvotes)
-    skipped: int = 0  # entries of the feeds that could not be read
-    seen: int = 0  # papers of the day that an earlier issue has shown
-    pinned: Mapping[str, str] = field(default_factory=dict)  # why a paper was lifted to the top, by its key
+    by_source: bool = False  # one section per source, each ranked on its own; `papers` holds them in sequence
+    left_out: int = 0  # papers of the day below the cut (max_papers) or filtered out
+    skipped: int = 0  # feed entries that could not be read
+    seen: int = 0  # papers of the day left out because an earlier issue showed them
+    pinned: Mapping[str, str] = field(default_factory=dict)  # reason for a pinned paper, by its key
     rising: tuple[LateRiser, ...] = ()
-    since: date | None = None  # the first day of several that are merged, after days without a run
-    gains: Mapping[str, Gain] = field(default_factory=dict)  # how votes have moved, by the paper's key
-    notes: tuple[str, ...] = ()  # what went wrong, for the operator's copy alone
+    since: date | None = None  # first of several merged days, when days without a run are caught up
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # change in votes, by the paper's key
+    notes: tuple[str, ...] = ()  # problems of the run, shown in the operator's copy only
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The days beside its own that an issue takes in: those from `since` on, or with `catch_up` those without a run.
+    """Which earlier days an issue covers besides its own: all from `since` on, or with `catch_up` those without a run.
 
-    With `again`, as in a weekly issue, papers of issues from `since` on may be shown again.
+    With `again`, as in a weekly issue, it may repeat papers that issues from `since` on have shown.
     """
 
     since: date | None = None
@@ -168,17 +176,17 @@ class Mailbox:
 
     @property
     def domain(self) -> str:
-        """What follows the @."""
+        """The part of the address after the @."""
         return self.address.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Who publishes: what the masthead, the footer and the headers say.
+    """The publisher's data for masthead, footer and headers, frozen with each issue so that a resent copy is identical.
 
-    Frozen with each issue, so a copy that is sent again is byte-equal. `sender` is the From of each copy;
-    `bounce_address` is the envelope's MAIL FROM and the address that unsubscribe mails go to; `base_url` has no
-    trailing slash and is None without a web server.
+    `sender` is the From of each copy; `bounce_address` is the envelope's MAIL FROM and the address for unsubscribe
+    mails; `list_id` is a List-Id (RFC 2919) without brackets; `base_url` has no trailing slash and is None without a
+    web server.
     """
 
     title: str
@@ -188,15 +196,15 @@ class Publication:
     list_id: str
     base_url: str | None = None
     language: str = "en"
-    direction: str = "ltr"  # of the language: ltr or rtl (HTML `dir`)
-    verp: bool = False  # MAIL FROM is an address of each copy's own, made from the bounce address
+    direction: str = "ltr"  # writing direction of the language: ltr or rtl (HTML `dir`)
+    verp: bool = False  # MAIL FROM is unique to each copy, made from the bounce address (VERP)
 
 
 class Slot(StrEnum):
-    """Places in a rendered issue that each reader's copy fills in.
+    """Placeholders in a rendered issue that are replaced in each subscriber's copy.
 
-    They are URL-shaped because premailer mangles braces in an href, and live under ``.invalid`` (RFC 2606 section 2),
-    which no real link can use. Feed text that holds `SLOT_HOST` is defused before rendering.
+    They look like URLs because premailer changes braces in an href. Their domain is under ``.invalid`` (RFC 2606
+    section 2), so no working link contains it. `SLOT_HOST` in a feed's text is changed before rendering.
     """
 
     UNSUBSCRIBE = "https://slot.invalid/unsubscribe"
@@ -209,7 +217,7 @@ SLOT_HOST: Final = "slot.invalid"
 
 @dataclass(frozen=True, slots=True)
 class OperatorCopy:
-    """The parts that the reader of `ref`, who runs the newsletter, gets: the issue's, and what went wrong with it."""
+    """The HTML and text parts for the operator, subscriber `ref`: those of the issue plus the run's problems."""
 
     ref: str
     html: str
@@ -218,9 +226,9 @@ class OperatorCopy:
 
 @dataclass(frozen=True, slots=True)
 class RenderedIssue:
-    """An issue as every reader sees it: subject, HTML inlined once, text part; both parts still hold `Slot`s.
+    """An issue as subject, HTML part (CSS inlined) and text part, with `Slot`s still to be filled for each subscriber.
 
-    `operator` has the parts of one reader's copy, when there is something that only the operator should read.
+    `operator` holds the operator's parts if the run has problems to report, else None.
     """
 
     day: date
@@ -232,9 +240,9 @@ class RenderedIssue:
 
 @dataclass(frozen=True, slots=True)
 class FrozenIssue:
-    """A rendered issue as the store keeps it: every copy, today's and a retried one, is made from these values alone.
+    """A rendered issue as the store keeps it. Every copy, sent for the first time or again, is made from it alone.
 
-    `frozen_at` (UTC) is the Date of every copy; after `expires_at` (UTC) nothing of it is sent any more.
+    `frozen_at` (UTC) is the Date of every copy; after `expires_at` (UTC) no copy is sent.
     """
 
     id: int
@@ -243,14 +251,14 @@ class FrozenIssue:
     publication: Publication
     frozen_at: datetime
     expires_at: datetime
-    paused: str | None = None  # why nothing of it is sent until the operator says so
+    paused: str | None = None  # why sending waits for the operator; None if it does not
     key_id: str | None = None  # which secret signs its links (see links.py); None: frozen by version 0.1
     templates: str | None = None  # SHA-256 of the templates it was rendered with (hex); None: frozen by version 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedIssue:
-    """A line of the archive's index: an issue that somebody has got. `frozen_at` is UTC."""
+    """An entry of the archive's index: an issue of which at least one copy was accepted. `frozen_at` is UTC."""
 
     day: date
     subject: str
@@ -261,13 +269,13 @@ class ArchivedIssue:
 
 
 class SubscriberStatus(StrEnum):
-    """Whether an address gets the next issue. Only ACTIVE does."""
+    """Where a subscriber stands. Only ACTIVE ones get issues."""
 
-    PENDING = "pending"  # somebody asked on the web, the address has not confirmed
+    PENDING = "pending"  # a sign-up on the web that the address's owner has not confirmed
     ACTIVE = "active"
     UNSUBSCRIBED = "unsubscribed"
-    SUPPRESSED = "suppressed"  # it bounced, complained, or the operator said so; stays until it confirms anew
-    FORGOTTEN = "forgotten"  # erased on request: a keyed hash of the address is all that is left
+    SUPPRESSED = "suppressed"  # after bounces, a complaint or the operator's decision, until they confirm again
+    FORGOTTEN = "forgotten"  # erased on request: only a keyed hash of the address is kept
 
 
 EVERY_DAY: Final = 0b1111111
@@ -275,11 +283,11 @@ EVERY_DAY: Final = 0b1111111
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A reader of the list.
+    """A person on the list.
 
-    `ref` is random and opaque (16 hex digits): links and Message-IDs are made from it, never from the address.
-    `address` is as the reader wrote it, with the domain in its ASCII form; times are UTC. `days` are the weekdays on
-    which the reader wants an issue (bit 0 is Monday); none comes before `paused_until`. `consent` says how the reader
+    `ref` is 16 random hex digits; links and Message-IDs are made from it and not from the address. `address` keeps the
+    local part as they wrote it, with the domain in ASCII form. Times are UTC. `days` is a bit mask of the weekdays on
+    which they want an issue (bit 0 is Monday); no issue goes to them before `paused_until`. `consent` says how they
     agreed, `reason` why the status is what it is.
     """
 
@@ -297,10 +305,10 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class NewSubscriber:
-    """Somebody for the list, as a person or a file tells of him: not only an address, so that an export can come back.
+    """A person to add to the list, with all that an exported file says of them, so that an export can be imported.
 
-    `status` is what he is there; one who left or is suppressed there must not be mailed here. Times are UTC, None for
-    those that nobody knows.
+    `status` is their status in the file: whoever left or is suppressed there is not mailed here either. Times are UTC,
+    None if unknown.
     """
 
     address: str
@@ -315,12 +323,12 @@ class NewSubscriber:
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """Somebody asked on the web for mails to `address`, whose owner has to confirm; `asked_at` is in UTC.
+    """A request on the web for mails to `address`, which its owner has to confirm. `asked_at` is UTC.
 
-    With `moves`, a reader asked it for a new address of his own.
+    With `moves`, a subscriber asked for their mails to go to this new address.
     """
 
-    id: int  # the subscriber's
+    id: int  # of the subscriber
     ref: str
     address: str
     asked_at: datetime
@@ -331,7 +339,7 @@ class SignUp:
 
 
 class State(StrEnum):
-    """Where one reader's copy of one rendered issue stands. ACCEPTED is the next server's word; never "delivered"."""
+    """State of one subscriber's copy of an issue. ACCEPTED means that the next server took it, not that it arrived."""
 
     PENDING = "pending"
     CLAIMED = "claimed"
@@ -344,54 +352,54 @@ class State(StrEnum):
     EXPIRED = "expired"
 
 
-# Every allowed move; the store refuses any other. A row is SENDING, committed, before its own final dot (RFC 1047), so
-# a crash leaves at most one row per open connection in doubt.
+# The allowed transitions; the store refuses all others. A row is committed as SENDING before the final dot of its DATA,
+# so a crash leaves at most one uncertain copy per open connection (RFC 1047 describes the gap).
 TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
-    # WITHDRAWN: the reader left after the issue was frozen. EXPIRED: the issue is too old to be news.
+    # WITHDRAWN: the subscriber left after the issue was frozen. EXPIRED: the issue has outlived `issue.lifetime`.
     State.PENDING: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
-    # back to PENDING: its run stopped, or died, before this copy's turn.
-    # REFUSED and DEFERRED without SENDING: the server said so of the envelope, or this copy cannot be made.
-    # WITHDRAWN: the operator withdrew the issue while its run had claimed this copy.
+    # PENDING: the run ended before this copy was begun.
+    # REFUSED, DEFERRED: the server's reply to MAIL or RCPT, or this copy cannot be made.
+    # WITHDRAWN: the operator withdrew the issue, or the subscriber left, before this copy was begun.
     State.CLAIMED: frozenset({State.SENDING, State.PENDING, State.REFUSED, State.DEFERRED, State.WITHDRAWN}),
-    # PENDING: the connection was lost before the dot, nothing was handed over.
-    # UNCERTAIN: it was lost after the dot, or the process died.
+    # PENDING: the connection was lost before the final dot, so the server has no message.
+    # UNCERTAIN: the connection was lost after the final dot, or the process died.
     State.SENDING: frozenset({State.ACCEPTED, State.DEFERRED, State.REFUSED, State.UNCERTAIN, State.PENDING}),
     State.DEFERRED: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
     State.UNCERTAIN: frozenset({State.CLAIMED, State.WITHDRAWN, State.EXPIRED}),
     State.ACCEPTED: frozenset(),
-    # PENDING: so many were refused in the same way that the readers are not to blame (the issue is paused).
+    # PENDING: many copies were refused alike, so the fault is not the recipients' (the issue is paused).
     State.REFUSED: frozenset({State.PENDING}),
     State.WITHDRAWN: frozenset(),
     State.EXPIRED: frozenset(),
 }
 
-# A copy that a run may still have to do with.
+# States that a later run may still change.
 OPEN: Final = frozenset({State.PENDING, State.CLAIMED, State.SENDING, State.DEFERRED, State.UNCERTAIN})
 
-# Still to be sent by a later run, as long as their issue lives.
+# States of copies that a later run sends, unless their issue expires first.
 OWED: Final = frozenset({State.PENDING, State.CLAIMED, State.DEFERRED})
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One row of the ledger, claimed by this process: a copy of rendering `rendering_id` for one subscriber."""
+    """A ledger row that this process has claimed: one subscriber's copy of rendering `rendering_id`."""
 
     id: int
     rendering_id: int
     subscriber_id: int
-    ref: str  # the subscriber's
-    address: str  # frozen with the issue
-    attempts: int  # finished ones, before this
-    doubts: int = 0  # how often nobody knew whether it had arrived
+    ref: str  # of the subscriber
+    address: str  # as it was when the issue was frozen
+    attempts: int  # number of finished attempts
+    doubts: int = 0  # number of attempts with the outcome UNCERTAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What SMTP carries: reverse-path, one recipient, and the message.
+    """What SMTP carries (RFC 5321 section 2.3.1): reverse-path, one recipient, and the message.
 
-    The message is in `pieces`, most of which are the same objects in every copy, so that copies under way take no room.
-    It is ready for the wire: every line ends in CRLF, there is no other CR, LF or NUL, and it is dot-stuffed (RFC 5321
-    section 4.5.2); the final dot is not part of it.
+    `pieces` are the message's bytes in order. Copies of an issue share most of these objects, to save memory. The
+    message is ready to send: each line ends in CRLF, there is no other CR, LF or NUL, and it is dot-stuffed (section
+    4.5.2). The final dot is not included.
     """
 
     mail_from: str
@@ -400,7 +408,7 @@ class Envelope:
 
     @property
     def size(self) -> int:
-        """Of the message, in bytes."""
+        """Length of the message in bytes, dot-stuffing included."""
         return sum(map(len, self.pieces))
 
     @property
@@ -410,17 +418,17 @@ class Envelope:
 
 
 class OutcomeKind(StrEnum):
-    """What the server said about one recipient."""
+    """Outcome of one attempt to hand over one copy."""
 
     ACCEPTED = "accepted"  # 250 to the final dot
-    DEFERRED = "deferred"  # 4xx: later, please
-    BLOCKED = "blocked"  # 5xx of policy (RFC 3463 x.7.x): says something about us, nothing about the address
-    REFUSED = "refused"  # 5xx: never
-    UNCERTAIN = "uncertain"  # the line dropped after the final dot: nobody can know (RFC 1047)
-    NOT_SENT = "not-sent"  # the line dropped before the final dot, or 421: nothing was handed over, nobody is charged
+    DEFERRED = "deferred"  # 4xx: a temporary failure
+    BLOCKED = "blocked"  # 5xx for policy (RFC 3463 section 3.8, x.7.x): about the sender, not about the address
+    REFUSED = "refused"  # any other 5xx: a permanent failure
+    UNCERTAIN = "uncertain"  # the connection was lost after the final dot (RFC 1047)
+    NOT_SENT = "not-sent"  # the connection was lost before the final dot, or 421: not counted as an attempt
 
 
-# The state each outcome leads to from SENDING.
+# The state to which each outcome takes a copy.
 OUTCOME_STATE: Final[Mapping[OutcomeKind, State]] = {
     OutcomeKind.ACCEPTED: State.ACCEPTED,
     OutcomeKind.DEFERRED: State.DEFERRED,
@@ -433,7 +441,7 @@ OUTCOME_STATE: Final[Mapping[OutcomeKind, State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A fact for the ledger: `code` is the SMTP reply code, None when the line dropped; `text` the server's words."""
+    """An outcome with its evidence: the SMTP reply `code` (None if the connection was lost) and the reply's `text`."""
 
     kind: OutcomeKind
     code: int | None = None
@@ -442,7 +450,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the ledger is to note of a copy whose row is in `source`; `not_before` (UTC) is when it may go again."""
+    """An outcome to record for a copy whose row is in state `source`.
+
+    `not_before` (UTC) is the earliest time of the next attempt; None if it may be at once or there is none.
+    """
 
     delivery: Delivery
     source: State
@@ -454,7 +465,7 @@ class Result:
 
 
 class Verdict(StrEnum):
-    """How a run ended, in one word: it stands on the last line of `run`, in the log and in `status`."""
+    """How a run ended, in one word. The last line of `run`, the log and `status` show it."""
 
     NEW_ISSUE = "new-issue"
     ALREADY_SENT = "already-sent"
@@ -474,8 +485,8 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-# The contract with cron (sysexits.h): 0 done or normal, 1 failed, 75 try again later; 78, a wrong configuration, and 2,
-# wrong usage, come from errors.py and from click.
+# Exit codes for cron (sysexits.h): 0 done or normal, 1 failed, 75 try again later. Two more are not a verdict's: 78 for
+# a wrong configuration is set in errors.py, 2 for wrong usage by click.
 VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
     Verdict.NEW_ISSUE: os.EX_OK,
     Verdict.ALREADY_SENT: os.EX_OK,
@@ -498,10 +509,10 @@ VERDICT_EXIT: Final[Mapping[Verdict, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """The end of a run: its verdict, one sentence that explains it, and the ledger's counts for the issue, if any.
+    """The result of a run: its verdict, a sentence that explains it, and how many copies are in which state.
 
-    `exit_code` overrides the verdict's own, for an error that knows better (a wrong password is 78, not 75). A run is
-    `idle` when copies are still owed, and it did nothing for them, because none is due yet, or their issue is paused.
+    `exit_code` replaces the verdict's own where an error is more precise (a wrong password is 78, not 75). `idle` means
+    that copies are owed and this run tried none, because none is due yet or their issue is paused.
     """
 
     verdict: Verdict
@@ -513,7 +524,7 @@ class RunReport:
 
     @property
     def exit(self) -> int:
-        """The exit code for cron."""
+        """The exit code of the command."""
         return VERDICT_EXIT[self.verdict] if self.exit_code is None else self.exit_code
 
 
@@ -533,19 +544,19 @@ class NoIssue:
 
 
 class ReportKind(StrEnum):
-    """What a mail in the bounce mailbox is."""
+    """Kind of a mail in the bounce mailbox."""
 
-    PERMANENT = "permanent"  # a server has given up on an address
-    TEMPORARY = "temporary"  # it still tries
-    COMPLAINT = "complaint"  # a reader pressed "this is spam" (RFC 5965)
-    UNSUBSCRIBE = "unsubscribe"  # a reader leaves by mail
-    AUTO_REPLY = "auto-reply"  # a machine answers for a person (RFC 3834)
-    OTHER = "other"  # a person's mail, a receipt, a report of success
-    BROKEN = "broken"  # it looks like a report, and cannot be understood
+    PERMANENT = "permanent"  # a server has given up (action "failed", RFC 3464 section 2.3.3, or words to that effect)
+    TEMPORARY = "temporary"  # a server still tries (action "delayed")
+    COMPLAINT = "complaint"  # the recipient marked a copy as spam (RFC 5965)
+    UNSUBSCRIBE = "unsubscribe"  # a request to leave the list
+    AUTO_REPLY = "auto-reply"  # an automatic answer such as an absence notice (RFC 3834)
+    OTHER = "other"  # a person's mail, a read receipt, a report of success
+    BROKEN = "broken"  # it looks like a report but cannot be parsed
 
 
 class Weight(StrEnum):
-    """What a report says against the address it is about."""
+    """How a report counts against the address it is about."""
 
     HARD = "hard"
     SOFT = "soft"
@@ -555,7 +566,7 @@ class Weight(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A report about a reader: its kind, its status (RFC 3463, may be empty), and the day of the issue it is about."""
+    """A report about a subscriber: its kind, status code (RFC 3463, may be empty) and the day of the issue bounced."""
 
     kind: ReportKind
     status: str
@@ -564,7 +575,7 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class CopyReference:
-    """The copy that a report is about, as something in it proves: its reader's ref, and the issue's day if known."""
+    """The copy that a report is provably about: its subscriber's ref, and the issue's day if known."""
 
     ref: str
     day: date | None = None
@@ -572,9 +583,9 @@ class CopyReference:
 
 @dataclass(frozen=True, slots=True)
 class BouncePolicy:
-    """How many issues must fail until a reader is suppressed: one hard failure, three soft ones in 14 days.
+    """How many issues must bounce before a subscriber is suppressed: by default one hard, or three soft in 14 days.
 
-    A limit of 0 never suppresses.
+    A limit of 0 never suppresses. `soft_days` is in calendar days.
     """
 
     hard: int = 1

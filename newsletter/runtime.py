@@ -1,4 +1,4 @@
-"""What a run takes from outside, so that tests can bring their own."""
+"""Clock, sleep, stop and the reports of progress, passed into a run so that tests can replace them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from newsletter.model import FrozenIssue, Outcome
 
 
 def utc_now() -> datetime:
-    """The present moment, aware."""
+    """The current time as an aware datetime in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Clocks, sleep, and whoever watches the run."""
+    """What a run takes from its surroundings: time, and whom to tell about progress."""
 
-    now: Callable[[], datetime] = utc_now
+    now: Callable[[], datetime] = utc_now  # aware
     sleep: Callable[[float], None] = time.sleep  # seconds
-    stop: Callable[[], bool] = lambda: False
-    announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # before the first copy of an issue
-    progress: Callable[[Outcome], None] = lambda outcome: None
-    warn: Callable[[str], None] = lambda message: None
+    stop: Callable[[], bool] = lambda: False  # whether to end early, asked between copies
+    announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # called before an issue's first copy
+    progress: Callable[[Outcome], None] = lambda outcome: None  # called after each copy
+    warn: Callable[[str], None] = lambda message: None  # called with one line for the operator

@@ -1,7 +1,8 @@
-"""Crontab lines and systemd units that call `newsletter` daily, and their installation.
+"""Crontab lines and systemd units that run `newsletter`, and their installation.
 
-Two jobs: `run` once a day, and `send` every quarter of an hour, which goes on with copies a server put off
-(greylisting) or a crash left, and is silent when nothing is owed. With a bounce mailbox a third, `bounces`, every hour.
+There are two jobs: `run` once a day, and `send` every 15 minutes, which sends copies that a server deferred
+(greylisting) or a crash left, and prints nothing when none is owed. With a bounce mailbox there is a third, `bounces`,
+every hour.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _END: Final = "# newsletter {config}: end"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to call and when: the command's words, the config (absolute), and `at` in time zone `zone`.
+    """What to run and when: the words of the command, the config (an absolute path), and the local time in `zone`.
 
-    `bounces` says that there is a bounce mailbox to read. `user` is who runs it, where it would else be root.
+    `bounces` adds the job that reads the bounce mailbox. `user` is the account to run as, None for the current one.
     """
 
     command: tuple[str, ...]
@@ -39,14 +40,14 @@ class Job:
     user: str | None = None
 
     def words(self, subcommand: str) -> list[str]:
-        """The command line of one of the jobs."""
+        """The words of the command line that runs `subcommand`."""
         return [*self.command, "-c", str(self.config), subcommand]
 
 
 def owner(config: Path) -> str | None:
-    """Who owns `config`, by name or else by number; None if it is root.
+    """The account that owns `config`: its name, or its number if it has none; None if it is root.
 
-    What runs as root leaves files beside it (the database, its locks) that the owner cannot open.
+    A job that ran as root would create files (the database, its locks) that this account cannot open.
     """
     uid = config.stat().st_uid
     if uid == 0:
@@ -58,7 +59,7 @@ def owner(config: Path) -> str | None:
 
 
 def crontab(job: Job, now: datetime) -> str:
-    """The lines for a user's crontab. cron knows only the system's zone, so `at` is converted; `now` is aware."""
+    """The lines for a user's crontab. cron uses the system's time zone, so `job.at` is converted. `now` is aware."""
     local = datetime.combine(now.astimezone(job.zone).date(), job.at, job.zone).astimezone(now.tzinfo)
     begin, end = _BEGIN.format(config=job.config), _END.format(config=job.config)
     moved = "" if local.time() == job.at else f", which is {local:%H:%M} on this machine's clock today"
@@ -67,11 +68,11 @@ def crontab(job: Job, now: datetime) -> str:
     return "\n".join(
         (
             begin,
-            f"# The issue of the day at {job.at:%H:%M} {job.zone.key}{moved}; what went wrong is mailed by cron.",
+            f"# The issue of the day at {job.at:%H:%M} {job.zone.key}{moved}. cron mails you the errors.",
             f"{local.minute} {local.hour} * * * {_for_cron(job.words('run'))} >> {_percent(log)}",
-            "# What is still owed: copies that a server put off, or that a crash left.",
+            "# Copies that are still owed, because a server deferred them or a run was cut short.",
             f"{_quarters(local.minute)} * * * * {_for_cron(job.words('send'))} >> {_percent(log)}",
-            *(["# What came back: bounces, complaints, readers who leave by mail.", read] if job.bounces else []),
+            *(["# The bounce mailbox: bounces, complaints, unsubscribe mails.", read] if job.bounces else []),
             end,
             "",
         )
@@ -79,12 +80,12 @@ def crontab(job: Job, now: datetime) -> str:
 
 
 def _quarters(minute: int) -> str:
-    """Every quarter of an hour, but never in the minute of the daily run, which would find the lock taken."""
+    """Every 15 minutes, 7 minutes apart from the daily run, which would find the lock held in the same minute."""
     return f"{(minute + 7) % 15}-59/15"
 
 
 def _bounces_minute(minute: int) -> int:
-    """Once an hour is soon enough, beside the other two jobs."""
+    """The minute of the hourly job: one that neither of the other jobs uses."""
     return (minute + 11) % 60
 
 
@@ -93,26 +94,26 @@ def _for_cron(words: list[str]) -> str:
 
 
 def _percent(text: str) -> str:
-    """In a crontab an unescaped % ends the command (crontab(5))."""
+    """Escape %, which ends the command in a crontab (crontab(5))."""
     return text.replace("%", r"\%")
 
 
 def units(job: Job) -> dict[str, str]:
-    """The systemd unit files by name: a service and a timer for each job. systemd converts the zone itself."""
+    """The systemd unit files, name to text: a service and a timer for each job. systemd converts the time zone."""
     found = {
         "newsletter.service": _service(job, "run", "Daily papers: make and send the issue of the day"),
         "newsletter.timer": _timer(f"*-*-* {job.at:%H:%M}:00 {job.zone.key}", "Daily papers: once a day"),
-        "newsletter-send.service": _service(job, "send", "Daily papers: send what is still owed"),
+        "newsletter-send.service": _service(job, "send", "Daily papers: send copies that are still owed"),
         "newsletter-send.timer": _timer(f"*:{(job.at.minute + 7) % 15}/15", "Daily papers: every quarter of an hour"),
     }
     if job.bounces:
-        found["newsletter-bounces.service"] = _service(job, "bounces", "Daily papers: read what came back")
+        found["newsletter-bounces.service"] = _service(job, "bounces", "Daily papers: read the bounce mailbox")
         found["newsletter-bounces.timer"] = _timer(f"*:{_bounces_minute(job.at.minute):02}", "Daily papers: every hour")
     return found
 
 
 def _service(job: Job, subcommand: str, description: str) -> str:
-    # 75 asks for another try, which the timer of `send` is: not a failure of the unit.
+    # Exit code 75 asks for another try. The timer of `send` makes it, so the unit has not failed.
     user = f"User={job.user}\n" if job.user else ""
     return f"""\
 [Unit]
@@ -144,12 +145,12 @@ WantedBy=timers.target
 
 
 def _for_unit(text: str) -> str:
-    """A literal % is %% in a unit file (systemd.unit(5), specifiers)."""
+    """Escape %, which begins a specifier in a unit file (systemd.unit(5))."""
     return text.replace("%", "%%")
 
 
 def _quoted(word: str) -> str:
-    """One word of ExecStart (systemd.service(5), command lines): $ is expanded too."""
+    """Quote one word for ExecStart, where systemd also expands $ (systemd.service(5), section command lines)."""
     escaped = _for_unit(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
     return f'"{escaped}"' if any(c in escaped for c in " \t'\"\\;") else escaped
 
@@ -158,17 +159,20 @@ def _quoted(word: str) -> str:
 
 
 def install_crontab(lines: str, user: str | None = None) -> None:
-    """Put `lines` into the crontab of `user` (only root may name one), in place of an earlier installation."""
+    """Put `lines` into a crontab, replacing an earlier installation for the same config.
+
+    `user` names the crontab's owner, which only root may do; None is the current account. Raises NewsletterError.
+    """
     program = shutil.which("crontab")
     if program is None:
-        raise NewsletterError("there is no crontab command on this machine; is cron installed?")
+        raise NewsletterError("there is no crontab command on this machine; install cron first")
     command = [program, "-u", user] if user else [program]
     listed = subprocess.run([*command, "-l"], capture_output=True, text=True, check=False)
     _feed(command, replace_block(listed.stdout if listed.returncode == 0 else "", lines))
 
 
 def replace_block(crontab_text: str, lines: str) -> str:
-    """`crontab_text` with the block that `lines` is, new or in place of the one with the same begin and end."""
+    """`crontab_text` with the block `lines` at its end, without an older block with the same first and last line."""
     begin, end = lines.splitlines()[0], lines.splitlines()[-1]
     kept: list[str] = []
     inside = False
@@ -187,7 +191,10 @@ def _feed(command: Sequence[str], text: str) -> None:
 
 
 def install_units(files: dict[str, str]) -> list[str]:
-    """Write the units where systemd finds them and start the timers. Returns what was done, a line each."""
+    """Write the unit files to systemd's folder and start the timers: for the system as root, else for the user.
+
+    Returns one line for each step done. Raises NewsletterError.
+    """
     system = os.geteuid() == 0
     folder = Path("/etc/systemd/system") if system else Path.home() / ".config/systemd/user"
     program = shutil.which("systemctl")

@@ -1,4 +1,4 @@
-"""Figures in words, and others' words in one line, for the lines that people read."""
+"""Helpers for messages: numbers with their nouns, weekdays, and foreign text made one line. No business logic."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import re
 from typing import Final
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_LONGEST: Final = 500  # characters kept of others' words
+_LONGEST: Final = 500  # characters kept of foreign text
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
-    """``1 paper``, ``2 papers``; `many` where adding an s is wrong."""
+    """`number` with its noun: ``1 paper``, ``2 papers``. `many` is the plural where it is not `one` with an s."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def weekdays(days: int) -> str:
-    """``Mon Tue``, of a Subscriber's `days`: bit 0 is Monday; ``none`` of 0."""
+    """The names of a bit mask of weekdays (bit 0 is Monday), such as ``Mon Tue``; ``none`` for 0."""
     return " ".join(name.capitalize() for bit, name in enumerate(WEEKDAYS) if days >> bit & 1) or "none"
 
 
 def one_line(said: BaseException | str | bytes) -> str:
-    """A server's words, or an error's, as one short line."""
+    """A server's reply or an error's message as one line without control characters, at most 500 characters.
+
+    Bytes are read as UTF-8, what is not UTF-8 becomes U+FFFD. An error without a message gives its class name.
+    """
     if isinstance(said, BaseException):
         said = (isinstance(said, OSError) and said.strerror) or str(said) or type(said).__name__
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
     if text.isascii() and text.isprintable() and "  " not in text and len(text) <= _LONGEST:
-        return text.strip()  # nearly every one
+        return text.strip()  # the usual case, without a regular expression
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())[:_LONGEST]

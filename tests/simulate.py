@@ -1,9 +1,9 @@
 """Replay real days and count which of their top papers reached the reader: `python -m tests.simulate VOTES.tsv`.
 
-Each day's issue is made of the votes known at its morning, by `issue.compose`; the runs of the following days add what
-`late_risers.select` finds. At the end the days are ranked once more by the last votes known: which of those papers had
-been shown within seven days? The file has a header and the columns paper_id, listing_day, observed_utc and upvotes,
-separated by tabs, one row for each observation.
+Each day's issue is made by `issue.compose` from the votes known that morning, and the runs of the following days add
+what `late_risers.select` finds. Then each day is ranked by the last votes known, to count how many of its top papers
+had been shown within seven days. The file is tab-separated, with a header and the columns paper_id, listing_day,
+observed_utc and upvotes, one row per observation.
 
 What is counted is chosen to flatter nobody: only days with more papers than the issue takes (elsewhere all are shown),
 whose morning was observed and which were observed again; runs only on days that have papers; cards only of runs that

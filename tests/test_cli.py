@@ -541,7 +541,7 @@ def test_bounces_without_a_mailbox_and_files_without_show_are_mistakes(site: Sit
 
 
 def test_check_tries_the_bounce_mailbox(site: Site) -> None:
-    assert "ok   bounces: no mailbox; nothing reads what comes back" in site("check").out
+    assert "ok   bounces: no bounce mailbox is configured, so nobody reads bounces" in site("check").out
     site.configure("bounces:\n  maildir: Maildir\n")
     assert "BAD  bounces: bounces.maildir: " in site("check").out
     for part in ("new", "cur", "tmp"):

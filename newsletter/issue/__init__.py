@@ -1,8 +1,8 @@
-"""The issue of a day: which papers it has and in which order. Pure; nothing here opens a file or a socket.
+"""Choose the papers of a day's issue and their order. Pure: no module here opens a file or a socket.
 
-rules.py         what the operator configured
-calendar.py      which day an issue belongs to, and why a day may be empty
-filters.py       which papers stay and which are pinned
-compose.py       papers in, issue out
-late_risers.py   papers of past days that have risen above the cut
+rules.py         the settings under `issue` in the configuration
+calendar.py      which day an issue has, and why a day may be without papers
+filters.py       which papers are kept and which are pinned
+compose.py       from feeds to an issue
+late_risers.py   papers of past days that are above the cut now
 """

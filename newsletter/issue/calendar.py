@@ -1,4 +1,4 @@
-"""The sources' own calendars: which day an issue belongs to, when nothing is due, when a feed has gone stale. Pure."""
+"""Calendars of the sources: which day an issue has, when a source lists nothing, when a feed is stale. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """How a source counts its days.
+    """How a source dates its papers.
 
-    A day begins at midnight in `zone`, or at `evening` of the day before, where that is given. On the weekdays in
-    `rest` (0 is Monday) nothing is listed. A source that is `asked` for a day may be asked for any that has begun;
-    others give what is current.
+    A day begins at midnight in `zone`, or at the time `evening` of the day before if that is given. On the weekdays in
+    `rest` (0 is Monday) the source lists nothing. A source that is `asked` takes the day in its URL and answers for any
+    day that has begun; other sources give their current list.
     """
 
     zone: tzinfo
@@ -30,18 +30,18 @@ class Calendar:
     rest: frozenset[int] = _WEEKEND
 
 
-# By the names they have in the config.
+# Known calendars, by the name that the configuration uses.
 CALENDARS: Final[Mapping[str, Calendar]] = {
-    # Asked for by date, as `/api/daily_papers?date=`; Saturdays and Sundays answer an empty list.
+    # The URL has the date (`/api/daily_papers?date=`). The list of a Saturday or Sunday is empty.
     "hugging-face": Calendar(zone=UTC, asked=True),
-    # Announced at 20:00 Eastern Time, Sunday to Thursday (info.arxiv.org/help/availability.html). The list of Sunday
-    # evening bears Monday's date.
+    # arXiv announces at 20:00 Eastern Time, Sunday to Thursday (info.arxiv.org/help/availability.html). The list of
+    # Sunday evening is dated Monday.
     "arxiv": Calendar(zone=ZoneInfo("America/New_York"), evening=time(20)),
 }
 
 
 def calendar_of(url: str) -> Calendar | None:
-    """The calendar of a feed by its address; a feed that is asked for a day is taken for one of Hugging Face's kind."""
+    """The calendar of the feed at `url`; None if unknown. A URL with ``{date}`` gets the calendar of Hugging Face."""
     host = (urlsplit(url).hostname or "") if "://" in url else ""
     if host == "arxiv.org" or host.endswith(".arxiv.org"):
         return CALENDARS["arxiv"]
@@ -49,17 +49,17 @@ def calendar_of(url: str) -> Calendar | None:
 
 
 def issue_day(calendar: Calendar, now: datetime) -> date:
-    """The latest day, as its source dates it, that has begun at `now` (aware)."""
+    """The latest day of the source's calendar that has begun at `now` (aware)."""
     local = now.astimezone(calendar.zone)
     begun = calendar.evening is not None and local.time() >= calendar.evening
     return local.date() + begun * _DAY
 
 
 def day_due(calendars: tuple[Calendar, ...], zone: tzinfo, now: datetime) -> date:
-    """The day of the issue that is due at `now` (aware) where the operator's `zone` is.
+    """The day of the issue that is due at `now` (aware) for an operator in time zone `zone`.
 
-    A source that is asked for a day is asked for the operator's, but for none that it has not begun; another's list
-    has its day from the source. Of several that disagree the earliest counts: it has begun everywhere.
+    A source that takes the day in its URL gives the operator's date, or its own while that is earlier. Any other source
+    gives the day of its calendar. If the sources disagree, the earliest day counts, since all of them have begun it.
     """
     local = now.astimezone(zone).date()
     days = [min(local, issue_day(each, now)) if each.asked else issue_day(each, now) for each in calendars]
@@ -67,21 +67,21 @@ def day_due(calendars: tuple[Calendar, ...], zone: tzinfo, now: datetime) -> dat
 
 
 def is_rest_day(calendar: Calendar, day: date) -> bool:
-    """Whether the source lists nothing on that day of the week."""
+    """Whether `day` is a weekday on which the source lists nothing."""
     return day.weekday() in calendar.rest
 
 
 def why_empty(calendar: Calendar, day: date) -> str | None:
-    """The reason why a source may have nothing on `day`, such as ``a Saturday`` or ``Thanksgiving``; None: no reason.
+    """Why a source may list nothing on `day`, such as ``a Saturday`` or ``Thanksgiving``; None if it should list some.
 
-    A holiday explains an empty day and does not foretell one: Hugging Face lists papers on most, and arXiv announces
-    which it keeps only from year to year.
+    A holiday explains an empty list but does not predict one: Hugging Face lists papers on most holidays, and arXiv
+    announces each year which ones it observes.
     """
     return f"a {day:%A}" if is_rest_day(calendar, day) else holiday(day)
 
 
 def holiday(day: date) -> str | None:
-    """The federal holiday that the United States keep on `day` (5 USC 6103), of those that arXiv has kept too."""
+    """The name of the US federal holiday on `day` (5 USC 6103), if it is one that arXiv has observed; else None."""
     if day.month == 5 and day.weekday() == 0 and day.day > 24:
         return "Memorial Day"
     movable = _MOVABLE.get((day.month, day.weekday(), (day.day + 6) // 7))
@@ -89,32 +89,31 @@ def holiday(day: date) -> str | None:
     return movable or _FIXED.get((day.month, day.day)) or _FIXED.get((stands_for.month, stands_for.day))
 
 
-# By month, weekday (0 is Monday) and how many of them the month has had; and by month and day.
+# _MOVABLE: (month, weekday with 0 for Monday, which one in the month). _FIXED: (month, day). _OBSERVED: by weekday.
 _MOVABLE: Final = {(1, 0, 3): "Martin Luther King Day", (9, 0, 1): "Labor Day", (11, 3, 4): "Thanksgiving"}
 _FIXED: Final = {(1, 1): "New Year's Day", (6, 19): "Juneteenth", (7, 4): "Independence Day", (12, 25): "Christmas Day"}
-_OBSERVED: Final = {4: _DAY, 0: -_DAY}  # on Friday for Saturday's, on Monday for Sunday's
+_OBSERVED: Final = {4: _DAY, 0: -_DAY}  # a Saturday's holiday is kept on Friday, a Sunday's on Monday
 
 
 def missed_days(last: date, today: date, calendar: Calendar) -> tuple[date, ...]:
-    """The days with a list after the `last` issue's and before `today`, the oldest first."""
+    """The days between `last`, the day of the latest issue, and `today` on which the source lists papers, in order."""
     between = (last + timedelta(days=number) for number in range(1, (today - last).days))
     return tuple(day for day in between if not is_rest_day(calendar, day))
 
 
 def is_stale(newest: date | datetime | None, now: datetime, rhythm: timedelta) -> bool:
-    """Whether a feed's newest entry is older than its `rhythm` allows, Saturdays and Sundays (in UTC) not counted.
+    """Whether a feed's `newest` entry is older than `rhythm`, not counting Saturdays and Sundays (UTC).
 
-    Datetimes are aware; a date counts from its end, as nobody knows the hour. Without a date there is nothing to judge
-    by, and the answer is no.
+    Datetimes are aware. A date stands for its last moment, since the hour is unknown. False if `newest` is None.
     """
     if newest is None:
         return False
     if not isinstance(newest, datetime):
         newest = datetime.combine(newest, time.max, UTC)
-    return _worked(now) - _worked(newest) > rhythm
+    return _working_time(now) - _working_time(newest) > rhythm
 
 
-def _worked(moment: datetime) -> timedelta:
-    """The time since the Monday that the calendar begins with, weekends left out."""
+def _working_time(moment: datetime) -> timedelta:
+    """The time from Monday, 1 January of year 1, to `moment`, weekends not counted."""
     weeks, part = divmod(moment - _FIRST_MONDAY, timedelta(weeks=1))
     return weeks * _WORKWEEK + min(part, _WORKWEEK)

@@ -1,8 +1,8 @@
-"""Papers in, the day's issue out: join duplicates, rank by upvotes, cut. Pure: no clock, no network, no files.
+"""Make a day's issue from its feeds: join duplicates, filter, rank by upvotes, cut. Pure.
 
-Order: what the operator pinned, then most upvotes first; papers with equal upvotes keep the order their feed gave them
-(feeds in the order of the config). In a feed that carries votes a missing figure counts as zero; a feed without votes
-keeps its own order. With a section for each source, a paper of several stands in the first one's.
+Pinned papers come first, then the others by upvotes, most first. Papers with equal upvotes keep the order of their feed
+(feeds in the order of the configuration). In a feed with votes a missing count is zero; a feed without votes keeps its
+order. With a section per source, a paper that several sources list stands in the section of the first.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def compose(
     filters: Filters | None = None,
     shown: Collection[str] = (),
 ) -> Issue:
-    """Choose and rank the papers of `day`; those whose key is in `shown` have been in an issue already.
+    """Choose and rank the papers of `day`. Papers whose key is in `shown` were in an earlier issue and are left out.
 
-    An issue may be empty: `left_out` and `seen` tell a filtered day and a stale feed from a quiet one.
+    The issue may be empty. Then its `left_out` and `seen` say whether papers were filtered out, are old, or are none.
     """
     offered = join_duplicates(paper for feed in feeds for paper in _with_votes(feed))
     new = [paper for paper in offered if paper.key not in shown]
-    ranked = sorted(new, key=_votes, reverse=True)  # stable: ties keep the feed's order
+    ranked = sorted(new, key=_votes, reverse=True)  # stable: equal votes keep the feed's order
     filtered = apply(ranked, replace(filters or Filters(), min_upvotes=rules.min_upvotes))
     chosen = _cut(filtered.kept, feeds, rules)
     return Issue(
@@ -46,7 +46,7 @@ def compose(
 
 
 def _cut(ranked: Sequence[Paper], feeds: Sequence[ParsedFeed], rules: IssueRules) -> tuple[Paper, ...]:
-    """The best papers; with a section for each source the best of each, in the order of the feeds."""
+    """The first `max_papers` papers; with a section per source those of each section, in the order of the feeds."""
     if rules.sections == "merged":
         return tuple(ranked[: rules.max_papers])
     sections: dict[str, list[Paper]] = {paper.source: [] for feed in feeds for paper in feed.papers}
@@ -56,7 +56,7 @@ def _cut(ranked: Sequence[Paper], feeds: Sequence[ParsedFeed], rules: IssueRules
 
 
 def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
-    """One paper per identity, at the place of its first appearance, with what each listing knew."""
+    """Join papers that are the same (`Paper.names`), each at its first place and with the data of all its listings."""
     joined: list[Paper] = []
     places: dict[str, int] = {}
     for paper in papers:
@@ -65,7 +65,7 @@ def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
             place = len(joined)
             joined.append(paper)
         else:
-            places.pop(joined[place].key)  # which may have been the title alone, and is an id now
+            places.pop(joined[place].key)  # the joined paper's key may be another: an id instead of the title
             joined[place] = _join(joined[place], paper)
         for name in joined[place].names:
             places.setdefault(name, place)
@@ -73,7 +73,7 @@ def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
 
 
 def _with_votes(feed: ParsedFeed) -> Iterable[Paper]:
-    """Where a feed carries votes, a paper without a figure has none yet."""
+    """The feed's papers. If it has votes, a paper without a count gets 0."""
     if not feed.has_votes:
         return feed.papers
     return (paper if paper.upvotes is not None else replace(paper, upvotes=0) for paper in feed.papers)
@@ -84,7 +84,7 @@ def _votes(paper: Paper) -> int:
 
 
 def _join(first: Paper, second: Paper) -> Paper:
-    """The first listing, completed by the second; the higher of two counts, as both only grow."""
+    """The first listing, completed from the second; of two counts the higher one, because counts only grow."""
     changes: dict[str, Any] = {
         field.name: getattr(second, field.name)
         for field in fields(Paper)
@@ -95,7 +95,7 @@ def _join(first: Paper, second: Paper) -> Paper:
         if known:
             changes[count] = max(known)
     listings = dict.fromkeys((*first.also, second.source, *second.also))
-    if first.key.startswith(BY_TITLE):  # an id tells more
+    if first.key.startswith(BY_TITLE):  # an id is more reliable than a title
         changes["key"] = second.key
     changes["also"] = tuple(name for name in listings if name not in ("", first.source))
     return replace(first, **changes)

@@ -1,8 +1,7 @@
-"""Filters for the whole list: which papers stay, which are lifted to the top, and why. Pure.
+"""Filters for the whole list: which papers are kept, which are pinned to the top, and why. Pure.
 
-Of several rules that meet in one paper the first of these decides: `exclude` drops it; a pin keeps it; whatever else
-is asked for (`include`, `categories`, `min_upvotes`) must all be met. Letters match without regard to case and accents
-everywhere.
+The rules apply in this order: a paper that matches `exclude` is dropped; one that matches a pin is kept; any other must
+meet all of `include`, `categories` and `min_upvotes`. Case and accents never matter.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from newsletter.model import Paper
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the operator wants of the feeds. An empty rule asks for nothing.
+    """The filters under `filters` in the configuration. An empty one does nothing.
 
-    `include`, `exclude` and `pin` are keywords or phrases, looked for in title, abstract and keywords: see `mentions`.
-    `authors` and `organisations` are followed: their papers are pinned. Of `categories`, such as ``cs.LG`` or ``cs``,
-    a paper must be in one; a source that tells no categories has none of them.
+    `include`, `exclude` and `pin` are keywords or phrases to find in title, abstract and keywords, see `mentions`.
+    Papers by `authors` or from `organisations` are pinned. A paper must be in one of the `categories`, such as
+    ``cs.LG`` or ``cs``; a paper without categories is in none.
     """
 
     include: tuple[str, ...] = ()
@@ -37,7 +36,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What is left, pinned papers first. `pinned` has the reason by key of paper, such as ``author: Ada Lovelace``."""
+    """The papers `kept`, pinned ones first, and how many were not.
+
+    `pinned` maps the key of a pinned paper to the reason, such as ``author: Ada Lovelace``.
+    """
 
     kept: tuple[Paper, ...]
     pinned: Mapping[str, str]
@@ -45,7 +47,7 @@ class Filtered:
 
 
 def apply(papers: Sequence[Paper], filters: Filters) -> Filtered:
-    """Filter ranked papers; pinned ones come first, and among each kind the order stays as it was."""
+    """Filter ranked papers. Pinned papers come first; within the pinned and the others the order is kept."""
     wanted = [paper for paper in papers if not _mentions_any(paper, filters.exclude)]
     pinned = {paper.key: reason for paper in wanted if (reason := _why_pinned(paper, filters))}
     lifted = [paper for paper in wanted if paper.key in pinned]
@@ -63,7 +65,7 @@ def _meets(paper: Paper, filters: Filters) -> bool:
 
 
 def _why_pinned(paper: Paper, filters: Filters) -> str | None:
-    """The first rule that lifts the paper, in the operator's own words."""
+    """The first rule that pins the paper, with the operator's term; None if none does."""
     for kind, terms, matches in (
         ("keyword", filters.pin, _says),
         ("author", filters.authors, _is_by),
@@ -77,14 +79,14 @@ def _why_pinned(paper: Paper, filters: Filters) -> str | None:
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
-# Scripts that write words without spaces between them (Korean has spaces, but joins particles to its words): Thai to
-# Myanmar, Khmer, kana, Han, Hangul, Han of the supplementary planes.
+# Scripts without spaces between words: Thai to Myanmar, Khmer, kana, Han (also of the supplementary planes). Hangul is
+# among them since Korean appends particles to words.
 _UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
-_LETTER: Final = rf"[^\W{_UNSPACED}]"  # or digit: of a script with spaces, where a word ends before the next space
+_LETTER: Final = rf"[^\W{_UNSPACED}]"  # a letter or digit of a script with spaces between words
 
-# The marks of Latin, Greek and Cyrillic letters; those of kana and of Indian scripts make other letters.
+# Combining accents of Latin, Greek and Cyrillic. The marks of kana and Indian scripts are kept: they change the letter.
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
-# Letters that Unicode does not take apart, and hyphens, dashes and quotation marks that are alike to a reader.
+# Letters that Unicode does not decompose, and characters to be treated alike: hyphens, dashes, the apostrophe.
 _ALIKE: Final = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "’": "'"}
     | dict.fromkeys("-\u2010\u2011\u2012\u2013\u2014\u2212", " ")
@@ -93,19 +95,19 @@ _ALIKE: Final = str.maketrans(
 _QUOTES: Final = "\"'“”„«»「」 \t"
 
 
-@lru_cache(maxsize=4096)  # each text is compared with every term
+@lru_cache(maxsize=4096)  # a text is folded once and compared with every term
 def fold(text: str) -> str:
-    """The text as it is compared: without case and accents, hyphens as spaces, runs of white space as one space."""
+    """`text` for comparison: without case and accents, hyphens and each run of white space as one space."""
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold())
     return " ".join(unicodedata.normalize("NFKC", bare).translate(_ALIKE).split())
 
 
 def mentions(texts: Iterable[str], term: str) -> bool:
-    """Whether one of the texts holds the keyword or phrase as whole words.
+    """Whether one of the texts contains the keyword or phrase `term` as whole words.
 
-    Case, accents and the difference between hyphen and space do not matter: ``self supervised`` finds
-    *Self-Supervised*. Quotation marks around a phrase may be left out. ``net`` does not find *network*; in scripts
-    without spaces between words, where nothing shows their ends, any occurrence counts. A blank term finds nothing.
+    Case, accents and hyphen or space do not matter: ``self supervised`` finds *Self-Supervised*. Quotation marks around
+    the term are ignored. ``net`` does not find *network*, but in scripts without spaces between words any occurrence
+    counts. A blank term finds nothing.
     """
     wanted = fold(_unquoted(term))
     if not wanted:
@@ -113,7 +115,7 @@ def mentions(texts: Iterable[str], term: str) -> bool:
     before = "" if re.match(f"[{_UNSPACED}]", wanted) else f"(?<!{_LETTER})"
     after = "" if re.search(f"[{_UNSPACED}]$", wanted) else f"(?!{_LETTER})"
     pattern = re.compile(before + re.escape(wanted) + after)
-    # Asked first, `in` makes filtering three times as fast: most texts hold the term nowhere.
+    # `in` is tested first because most texts do not contain the term; filtering is three times as fast.
     return any(wanted in text and pattern.search(text) for text in map(fold, texts))
 
 
@@ -130,12 +132,12 @@ def _mentions_any(paper: Paper, keywords: Sequence[str]) -> bool:
 
 
 def _comes_from(paper: Paper, organisation: str) -> bool:
-    """``Google`` follows *Google DeepMind* too."""
+    """Whether the paper's organisation contains the words `organisation`: ``Google`` matches *Google DeepMind*."""
     return paper.organisation is not None and mentions((paper.organisation,), organisation)
 
 
 def _is_in(paper: Paper, category: str) -> bool:
-    """Feeds give categories among the keywords; ``cs`` stands for all of *cs.LG*, *cs.CV*..."""
+    """Whether the keywords, where feeds give categories, contain `category`. ``cs`` matches *cs.LG*, *cs.CV* ..."""
     wanted = fold(category).removesuffix(".*")
     return any(word == wanted or word.startswith(f"{wanted}.") for word in map(fold, paper.keywords) if wanted)
 
@@ -146,11 +148,11 @@ _SUFFIXES: Final = frozenset({"jr", "sr", "ii", "iii", "iv"})
 
 
 def same_name(wanted: str, name: str) -> bool:
-    """Whether a paper's author may be the person that is followed.
+    """Whether `name`, a paper's author, may be the person `wanted`.
 
-    The family name, the last word or what stands before a comma, must be equal. So must the given names as far as both
-    sides have them, where an initial stands for any name it begins: ``A. Lovelace`` is *Ada Lovelace* and *Ada King
-    Lovelace* (and, as nobody can tell, *Alan Lovelace*). A wanted name of one word is a family name.
+    The family names, which are the last word or the part before a comma, must be equal. The given names must match in
+    order as far as both sides have them; an initial matches any name that begins with it. So ``A. Lovelace`` matches
+    *Ada Lovelace*, *Ada King Lovelace* and also *Alan Lovelace*. A wanted name of one word is a family name.
     """
     given, family = _parts(wanted)
     their_given, their_family = _parts(name)
@@ -162,7 +164,7 @@ def same_name(wanted: str, name: str) -> bool:
 
 
 def _parts(name: str) -> tuple[tuple[str, ...], str]:
-    """Given names and family name, folded; ``Lovelace, Ada K.`` is ``Ada K. Lovelace``, and a final Jr is nobody's."""
+    """Given names and family name, folded. ``Lovelace, Ada K.`` is ``Ada K. Lovelace``; a suffix as Jr is dropped."""
     family, comma, given = name.partition(",")
     words = fold((f"{given} {family}" if comma else name).replace(".", " ")).split()
     words = [word for word in words if word not in _SUFFIXES] or words

@@ -1,7 +1,7 @@
-"""Late risers: papers of the past week's days that now stand above the cut and have never been shown. Pure.
+"""Late risers: papers of the past days that are above the cut now and were never shown. Pure.
 
-An issue is made in the morning, when a day's votes have hardly come in. Each run therefore ranks the past days again
-and takes what should have been in their issues. What has been shown stays shown: nothing is ever repeated.
+An issue is made in the morning, before most votes of its day are cast. Each run therefore ranks the past days again and
+takes the papers that would be in those issues today. A paper that any issue has shown is not shown again.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A paper of a past day, as it stands now. `then` is its upvotes when that day's issue was made.
+    """A paper of a past day with its present `upvotes`, and `then`, its upvotes when that day's issue was made.
 
-    `then` is None for a paper that was listed only later. A paper that the list's filters leave out is no candidate.
-    Where an issue has sections, each has a cut of its own.
+    `then` is None for a paper that was listed later. Papers that the list's filters drop are not candidates. `section`
+    is the source's name if issues have a section per source, each with its own cut, else empty.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Riser:
-    """A paper to show now: the day it was listed on, its upvotes, and how many of them came since that day's issue."""
+    """A paper to show now: the day of its listing, its upvotes, and how many of them it gained since that issue."""
 
     key: str
     day: date
@@ -38,12 +38,11 @@ class Riser:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How far to look back, in calendar days, and how many risers one issue may carry.
+    """How far to look back, in calendar days, and how many late risers one issue may have.
 
-    The figures come from replaying real days (`python -m tests.simulate`). Seven days: each day less loses about one
-    of a hundred papers, and after a week the rest is not news. Three cards: a section stays short on every day, and few
-    runs find more; those wait for the next run. There is no margin over the cut: asking for a lead of three votes
-    saves one card in thirty and loses papers that belong to the day's top.
+    The values come from replaying real days (`python -m tests.simulate`). Each day less than seven loses about one
+    paper in a hundred. Few runs find more than three late risers, and those wait for the next run. A paper needs no
+    margin over the cut: a margin of three votes would drop one card in thirty, papers of the day's top among them.
     """
 
     look_back: int = 7
@@ -57,12 +56,12 @@ def select(
     max_papers: int,
     rule: Rule | None = None,
 ) -> tuple[Riser, ...]:
-    """Choose the risers of today's issue: of each past day's first `max_papers`, those that were never shown.
+    """Choose the late risers of today's issue: papers among the first `max_papers` of a past day that were never shown.
 
-    `days` holds whole days in the order of their feed, which decides between equal upvotes, as in the issue itself.
-    `shown` holds the keys of every paper that any issue has shown, today's included. The oldest day comes first, as
-    its papers are about to leave the window, and within a day the better rank; a paper listed on two days is taken
-    from the older.
+    `days` maps each past day to all its papers in the order of their feed, which decides between equal upvotes as in
+    `compose`. `shown` holds the keys of all papers that any issue has shown, today's included. The result begins with
+    the oldest day, whose papers leave the window soonest, and is by rank within a day. A paper that two days list
+    counts for the older one.
     """
     rule = rule or Rule()
     chosen: dict[str, Riser] = {}
@@ -77,11 +76,11 @@ def select(
 def _above_the_cut(
     days: Mapping[date, Sequence[Candidate]], today: date, max_papers: int, look_back: int
 ) -> Iterator[Riser]:
-    """The papers that would be in the issues of the past `look_back` days, were these made now; oldest day first."""
+    """The papers that the issues of the past `look_back` days would have if made now, the oldest day first."""
     oldest = today - timedelta(days=look_back)
     for day in sorted(day for day in days if oldest <= day < today):
         above: Counter[str] = Counter()
-        for candidate in sorted(days[day], key=lambda each: each.upvotes, reverse=True):  # stable, as in issue.py
+        for candidate in sorted(days[day], key=lambda each: each.upvotes, reverse=True):  # stable, as in compose.py
             above[candidate.section] += 1
             if above[candidate.section] <= max_papers:
                 yield Riser(candidate.key, day, candidate.upvotes - (candidate.then or 0), candidate.upvotes)

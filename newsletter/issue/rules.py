@@ -1,4 +1,4 @@
-"""What the operator configured for the selection of papers (`issue` in config.yaml)."""
+"""The settings for the selection of papers (`issue` in the configuration)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IssueRules:
-    """What goes into the day's issue; `lifetime` is in hours from its freezing.
+    """Settings for what goes into an issue.
 
-    `sections` is ``merged``, or ``source``: then `max_papers` counts for each source's section.
-    `look_back` is in calendar days, `catch_up` in days on which the source lists papers; 0 switches either off.
+    `sections` is ``merged`` for one list, or ``source`` for a section per source, each with up to `max_papers`.
+    `lifetime` is in hours from the freezing of an issue. `look_back` is in calendar days, `catch_up` in days on which
+    the source lists papers; 0 turns either off. `max_rising` is the number of late risers in one issue.
     """
 
     max_papers: int = 20
