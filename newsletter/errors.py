@@ -4,6 +4,7 @@ Each message is one line that says what is wrong, where, and what to do next.
 
 NewsletterError
 ├── ConfigError             78  a key is wrong: file, line, key
+├── MissingExtra            78  an optional part of the package is not installed
 ├── FeedError               75  no usable response from a feed
 │   └── FeedFormatError     75  a response, but not a feed
 ├── TemplateError            1  a template is broken: file, line
@@ -45,6 +46,17 @@ class ConfigError(NewsletterError):
     def in_file(self, path: Path) -> ConfigError:
         """This error with `path` as the file to correct, for mistakes found only when a value is used."""
         return self if self.path is not None else ConfigError(self.message, path=path, key=self.key)
+
+
+class MissingExtra(NewsletterError):
+    """Something that was asked for needs an extra of this package that is not installed."""
+
+    exit_code = os.EX_CONFIG
+
+    def __init__(self, what: str, extra: str, reason: str = "") -> None:
+        """`what` is the command or config key that needs `extra`; `reason` is given when more than absence is wrong."""
+        why = f" ({reason})" if reason else ""
+        super().__init__(f"{what} needs the extra \"{extra}\": pip install 'daily-papers-newsletter[{extra}]'{why}")
 
 
 class FeedError(NewsletterError):

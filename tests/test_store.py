@@ -370,8 +370,10 @@ def test_postgresql_without_its_driver_says_what_to_install(tmp_path: Path) -> N
     )
     tried = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     last = tried.stderr.splitlines()[-1]
-    assert "ConfigError: store: " in last
-    assert last.endswith("install the package with its extra [postgres]")
+    assert last == (
+        'newsletter.errors.MissingExtra: store: postgresql:// needs the extra "postgres": '
+        "pip install 'daily-papers-newsletter[postgres]'"
+    )
 
 
 def test_a_server_that_does_not_answer_is_named_without_the_password() -> None:

@@ -13,11 +13,9 @@ from mailbox import Maildir
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from imapclient import IMAPClient
-from imapclient.exceptions import CapabilityError, IMAPClientError, LoginError
-
 from newsletter.config import BouncesConfig, ImapConfig
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
+from newsletter.extras import needed
 from newsletter.text import one_line
 
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
@@ -44,7 +42,10 @@ class Mailbox(Protocol):
 
 @contextmanager
 def open_mailbox(config: BouncesConfig) -> Iterator[Mailbox]:
-    """The configured mailbox. Raises MailboxUnavailable, and MailboxMisconfigured when a person must act."""
+    """The configured mailbox. Raises MailboxUnavailable, and MailboxMisconfigured when a person must act.
+
+    Raises MissingExtra when an IMAP mailbox is configured and IMAPClient is not installed. A Maildir needs no extra.
+    """
     if config.imap is not None:
         with _connected(config.imap) as client:
             yield _Imap(client, config.imap)
@@ -134,8 +135,11 @@ class _Imap:
 
 
 @contextmanager
-def _connected(config: ImapConfig) -> Iterator[IMAPClient]:
+def _connected(config: ImapConfig) -> Iterator[Any]:
     """A client that is connected, secured, logged in and in the folder."""
+    with needed("imap", "bounces.imap"):
+        from imapclient import IMAPClient
+        from imapclient.exceptions import IMAPClientError
     with _translating(config):
         implicit = config.tls == "implicit"
         context = None if config.tls == "none" else _context(config)
@@ -164,6 +168,8 @@ def _enter(client: Any, config: ImapConfig, context: ssl.SSLContext | None) -> N
 @contextmanager
 def _translating(config: ImapConfig) -> Iterator[None]:
     """What went wrong, in one line; a login that is refused for now (RFC 5530 UNAVAILABLE) may work later."""
+    from imapclient.exceptions import CapabilityError, IMAPClientError, LoginError
+
     where = _name(config)
     try:
         yield

@@ -1,6 +1,7 @@
 """The `newsletter` command: arguments in, one call to the module that does the work, lines out.
 
-What a command needs is imported inside it, so that `newsletter --help` does not load the whole program.
+What a command needs is imported inside it: `newsletter --help` does not load the whole program, and a missing extra
+stops only the commands that need it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import click
 from newsletter import __version__
 from newsletter.cli.options import DAY, TIME_OF_DAY, Clock, resolve_day, span_of
 from newsletter.errors import ConfigError, NewsletterError
+from newsletter.extras import needed
 
 if TYPE_CHECKING:
     from newsletter.config import Config
@@ -316,7 +318,8 @@ def web_command(app: App, host: str, port: int) -> None:
 
     A web server with https (nginx, Caddy) passes on what comes to base_url; docs/web.md shows how.
     """
-    from newsletter.cli.web import serve
+    with needed("web", "newsletter web"):
+        from newsletter.cli.web import serve
 
     serve(app.config(), host, port)
 

@@ -12,6 +12,7 @@ from newsletter import preview as previews
 from newsletter.cli.run import print_verdict
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
+from newsletter.extras import needed
 from newsletter.mail.lint import Level
 from newsletter.model import NoIssue
 from newsletter.runtime import Runtime
@@ -35,8 +36,9 @@ def preview(config: Config, day: date, output: Path) -> int:
 
 
 def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> None:
-    """Serve the preview until Ctrl-C."""
-    from newsletter.preview import server
+    """Serve the preview until Ctrl-C. Raises MissingExtra without Flask and watchfiles."""
+    with needed("preview", "newsletter preview --serve"):
+        from newsletter.preview import server
 
     try:
         running = server.start(path, port, Runtime())

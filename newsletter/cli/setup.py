@@ -15,6 +15,7 @@ import click
 from newsletter import resources
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
+from newsletter.extras import needed
 
 
 def init(folder: Path) -> Iterator[str]:
@@ -45,9 +46,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def demo(output: Path) -> int:
-    """Run the demo and show where to look; returns the exit code."""
-    from newsletter import demo
+    """Run the demo and show where to look; returns the exit code. Raises MissingExtra without aiosmtpd."""
     from newsletter.cli.progress import watching
+
+    with needed("demo", "newsletter demo"):
+        from newsletter import demo
 
     with watching() as runtime:
         done = demo.run(output, datetime.now(UTC).date(), runtime)

@@ -36,6 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from newsletter.errors import ConfigError, StoreError
+from newsletter.extras import needed
 from newsletter.store import failures
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class Database:
     """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` tells it to the operator."""
 
     def __init__(self, url: str, busy_timeout: float) -> None:
-        """`busy_timeout` in seconds: how long to wait for another process's lock. Raises StoreError, ConfigError."""
+        """`busy_timeout` in seconds: how long to wait for another process's lock.
+
+        Raises StoreError, ConfigError, and MissingExtra for PostgreSQL without psycopg.
+        """
         parsed = _parse(url)
         self.file = _file(parsed) if parsed.get_backend_name() == "sqlite" else None
         self.name = str(self.file or parsed.render_as_string(hide_password=True))
@@ -373,9 +377,8 @@ def _taken(driver: sqlite3.Connection) -> bool:
 
 def _postgresql(url: URL, busy_timeout: float) -> Engine:
     try:
-        engine = create_engine(url, paramstyle="format")  # by position, as SQLite's
-    except ModuleNotFoundError as error:
-        raise _wrong("PostgreSQL needs psycopg; install the package with its extra [postgres]") from error
+        with needed("postgres", "store: postgresql://"):  # SQLAlchemy imports psycopg here
+            engine = create_engine(url, paramstyle="format")  # by position, as SQLite's
     except SQLAlchemyError as error:
         raise _wrong(str(failures.translate(error, url.render_as_string()))) from error
 
