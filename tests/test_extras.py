@@ -93,10 +93,14 @@ def test_no_release_with_a_known_hole_satisfies_the_package(name: str) -> None:
     assert [str(each) for each in asked if each.specifier.contains(version)] == [], advisory
 
 
+def test_the_numbers_of_packages_in_the_design_are_those_of_the_locks() -> None:
+    design = (ROOT / "docs" / "design.md").read_text("utf-8")
+    shown = re.findall(r"^\$ grep -c == (\S+).*\n(\d+)$", design, re.MULTILINE)
+    counts = {name: sum("==" in line for line in (ROOT / name).read_text("utf-8").splitlines()) for name, _ in shown}
+    assert {name: int(number) for name, number in shown} == counts
+    assert set(counts) == {"requirements/base.txt", "requirements/run.txt"}
+
+
 def test_no_lock_names_the_address_of_an_index() -> None:
     for lock in (ROOT / "requirements").glob("*.txt"):
         assert not re.search(r"://|^\s*--(?!hash)", lock.read_text("utf-8"), re.MULTILINE), lock
-
-
-def test_types_are_published() -> None:
-    assert (ROOT / "newsletter" / "py.typed").exists()

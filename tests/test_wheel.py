@@ -1,4 +1,7 @@
-"""What is shipped works: wheel and sdist in a clean environment, and the bare checkout, each run from elsewhere."""
+"""What is shipped works: wheel and sdist in a clean environment, and the bare checkout, each run from elsewhere.
+
+The base alone does the job of cron; each extra brings all that its command needs.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,32 @@ import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Iterable
-from importlib.metadata import files
+from email import message_from_bytes
+from importlib.metadata import files, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
+from tests.inbox import Inbox
 
-SHIPPED = ("newsletter", "templates", "tests", "docs", "requirements")
-FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "config.yaml")
+SHIPPED = ("newsletter", "templates", "tests", "docs", "requirements", ".github")
+FILES = (
+    ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
+    "SECURITY.md", "config.yaml", "pyproject.toml",
+)  # fmt: skip
 
 
-def call(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        [str(word) for word in words], cwd=cwd, env=env or clean(), capture_output=True, text=True, check=False
+def tried(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in words], cwd=cwd, env=clean(), capture_output=True, text=True, check=False
     )
+
+
+def call(*words: str | Path, cwd: Path) -> str:
+    done = tried(*words, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -103,6 +117,7 @@ def test_the_wheel_holds_all_the_program_needs_and_nothing_else(source: Path, bu
     expected = program | {f"newsletter/{name}" for name in (*beside, "config.yaml")}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert "newsletter/py.typed" in names  # PEP 561: the annotations are for type checkers elsewhere too
 
 
 def test_the_sdist_holds_the_project_and_nothing_else(source: Path, built: Path) -> None:
@@ -140,3 +155,146 @@ def test_an_editable_install_works(source: Path, tmp_path: Path) -> None:
     python = environment(tmp_path, locked("dev.txt"))
     pip(python, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", source)
     does_the_job(python, tmp_path)
+
+
+# --- the base and the extras -----------------------------------------------------------------------------------------
+
+_CONFIG = """\
+sender: Ada's Papers <digest@papers.test>
+postal_address: 7 Analytical Row, London
+base_url: https://papers.test
+list_id: ada.papers.test
+feeds:
+  - url: papers.json
+secret_file: key
+smtp:
+  - host: 127.0.0.1
+    port: {port}
+{more}
+"""
+
+# A configuration that needs an extra: the key, as the message names it, and what stands in config.yaml.
+_IMAP = "bounces:\n  imap:\n    host: imap.papers.test\n    username: ada\n    password: x"
+_POSTGRESQL = "store: postgresql://ada@db.papers.test/news"
+
+# What needs which extra: the command, what its message names, and the configuration in which it does.
+NEEDS = {
+    "web": ("web", "newsletter web", "web", ""),
+    "preview": ("preview --serve --port 0", "newsletter preview --serve", "preview", ""),
+    "demo": ("demo", "newsletter demo", "demo", ""),
+    "bounces by IMAP": ("bounces", "bounces.imap", "imap", _IMAP),
+    "run on PostgreSQL": ("run", "store: postgresql://", "postgres", _POSTGRESQL),
+    "status on PostgreSQL": ("status", "store: postgresql://", "postgres", _POSTGRESQL),
+    "subscribers on PostgreSQL": ("subscribers list", "store: postgresql://", "postgres", _POSTGRESQL),
+}
+
+# What an extra is for, as a module that loads when it is installed.
+MODULES = {
+    "web": "newsletter.cli.web",
+    "preview": "newsletter.preview.server",
+    "demo": "newsletter.demo",
+    "imap": "imapclient",
+    "postgres": "psycopg",
+}
+
+
+def asked(wheel: Path, extra: str = "") -> list[Requirement]:
+    """What the wheel asks for, with this extra or none."""
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    lines = message_from_bytes(archive.read(metadata)).get_all("Requires-Dist", [])
+    return [each for each in map(Requirement, lines) if applies(each, extra)]
+
+
+def applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def closure(wanted: Iterable[Requirement]) -> set[str]:
+    """The names of all distributions that these requirements bring, those of the requirements of each included."""
+    found: set[tuple[str, str]] = set()
+    waiting = list(wanted)
+    while waiting:
+        each = waiting.pop()
+        for part in {(canonicalize_name(each.name), extra) for extra in ("", *each.extras)} - found:
+            found.add(part)
+            waiting += [more for more in map(Requirement, requires(part[0]) or ()) if applies(more, part[1])]
+    return {name for name, _ in found}
+
+
+def site(folder: Path, more: str = "", port: int = 25) -> Path:
+    """`folder` with a configuration, a secret, a feed and an empty Maildir, as an operator has them."""
+    (folder / "config.yaml").write_text(_CONFIG.format(port=port, more=more), "utf-8")
+    (folder / "key").write_text("a long secret for the links", "utf-8")
+    for name in ("config.yaml", "key"):
+        (folder / name).chmod(0o600)
+    shutil.copy(ROOT / "newsletter" / "sample_day.json", folder / "papers.json")
+    for name in ("cur", "new", "tmp"):
+        (folder / "Maildir" / name).mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `newsletter` of an environment that holds the wheel and what requirements/base.txt lists, nothing else."""
+    python = environment(tmp_path_factory.mktemp("base"), locked("base.txt"))
+    (wheel,) = built.glob("*.whl")
+    pip(python, "install", "--quiet", "--no-deps", wheel)
+    return python.with_name("newsletter")
+
+
+def test_base_txt_is_what_a_plain_install_brings_and_run_txt_what_all_brings(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    assert closure(asked(wheel)) == set(locked("base.txt"))
+    every = closure(each for extra in MODULES for each in asked(wheel, extra))
+    assert every == set(locked("run.txt"))
+    assert set(locked("base.txt")) < every < set(locked("dev.txt"))
+
+
+def test_the_base_alone_does_the_job_of_cron(base: Path, tmp_path: Path) -> None:
+    pip(base.with_name("python"), "check")
+    with Inbox() as inbox:
+        site(tmp_path, "bounces:\n  maildir: Maildir", inbox.port)
+        call(base, "subscribers", "add", "ada@readers.test", "emmy@readers.test", cwd=tmp_path)
+        checked = call(base, "check", cwd=tmp_path)
+        call(base, "preview", cwd=tmp_path)
+        assert inbox.recipients == []
+        ran = call(base, "run", cwd=tmp_path)
+    assert "ok   bounces: the mailbox can be read" in checked
+    assert (tmp_path / "preview" / "digest.html").exists()
+    assert ran.splitlines()[-1] == "verdict: new-issue - 2 accepted"
+    assert sorted(inbox.recipients) == ["ada@readers.test", "emmy@readers.test"]
+    assert "2 accepted" in call(base, "status", cwd=tmp_path)
+
+
+def test_the_base_alone_has_every_other_command(base: Path, tmp_path: Path) -> None:
+    site(tmp_path, "bounces:\n  maildir: Maildir")
+    for command in ("send", "bounces", "subscribers export", "archive export archive", "schedule cron", "init new"):
+        call(base, *command.split(), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("needed", NEEDS)
+def test_what_needs_an_extra_that_is_missing_is_one_line_that_names_it(needed: str, base: Path, tmp_path: Path) -> None:
+    command, what, extra, more = NEEDS[needed]
+    done = tried(base, *command.split(), cwd=site(tmp_path, more))
+    line = f"{what} needs the extra \"{extra}\": pip install 'daily-papers-newsletter[{extra}]'"
+    assert (done.returncode, done.stderr) == (78, f"newsletter: {line}\n")
+    assert done.stdout == (f"verdict: failed - {line}\n" if command == "run" else "")
+
+
+def test_check_names_each_missing_extra_and_tries_the_rest(base: Path, tmp_path: Path) -> None:
+    done = tried(base, "check", cwd=site(tmp_path, f"{_IMAP}\n{_POSTGRESQL}"))
+    install = "pip install 'daily-papers-newsletter"
+    assert [line for line in done.stdout.splitlines() if "needs the extra" in line] == [
+        f'BAD  store: store: postgresql:// needs the extra "postgres": {install}[postgres]\'',
+        f'BAD  bounces: bounces.imap needs the extra "imap": {install}[imap]\'',
+    ]
+    assert "ok   feeds and templates" in done.stdout
+    assert done.returncode == 78
+
+
+@pytest.mark.parametrize("extra", MODULES)
+def test_an_extra_brings_all_that_its_command_needs(extra: str, source: Path, built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    python = environment(tmp_path, closure(asked(wheel, extra)))
+    call(python, "-c", f"import {MODULES[extra]}", cwd=source)
