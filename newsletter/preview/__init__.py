@@ -32,7 +32,8 @@ class Preview:
 
 def make(config: Config, day: date, runtime: Runtime) -> Preview:
     """Fetch, rank and render `day`. Raises FeedError when no feed answers, TemplateError with file and line."""
-    gathered = prepare.gather(config, day, runtime)
+    with prepare.parser() as children:
+        gathered = prepare.gather(config, day, runtime, children)
     skipped = [
         f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
     ]

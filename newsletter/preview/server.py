@@ -23,6 +23,7 @@ import watchfiles
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from newsletter import prepare, resources
+from newsletter.children import Nursery
 from newsletter.config import Config, load
 from newsletter.errors import FeedError, NewsletterError
 from newsletter.issue.compose import compose
@@ -84,8 +85,9 @@ class Shown:
 class Desk:
     """Renders days on request. Feeds are asked once a day shown; templates and config are read anew each time."""
 
-    def __init__(self, config_path: Path, runtime: Runtime) -> None:
-        self._path, self._world = config_path, runtime
+    def __init__(self, config_path: Path, runtime: Runtime, children: Nursery) -> None:
+        """`children` parse the feeds, see `prepare.parser`."""
+        self._path, self._world, self._children = config_path, runtime, children
         self._gathered: dict[tuple[date, Any], prepare.Gathered] = {}
 
     def config(self) -> Config:
@@ -114,7 +116,7 @@ class Desk:
     def _gather(self, config: Config, day: date) -> prepare.Gathered:
         key = (day, config.feeds)
         if key not in self._gathered:
-            self._gathered[key] = prepare.gather(config, day, self._world)
+            self._gathered[key] = prepare.gather(config, day, self._world, self._children)
         return self._gathered[key]
 
 
@@ -276,6 +278,7 @@ class Server:
 
     _http: BaseWSGIServer
     _changes: Changes
+    _children: Nursery
 
     @property
     def url(self) -> str:
@@ -290,15 +293,18 @@ class Server:
         """End it."""
         self._changes.stop()
         self._http.shutdown()
+        self._children.stop()
 
 
 def start(config_path: Path, port: int, runtime: Runtime) -> Server:
     """Bind to loopback (port 0: any free one) and begin to watch. Raises ConfigError, or OSError: the port is taken."""
-    desk = Desk(config_path, runtime)
+    children = prepare.parser()
+    children.start()  # before any thread
+    desk = Desk(config_path, runtime, children)
     own = desk.config().templates
     changes = Changes(config_path, (resources.find("templates"), *([own] if own else [])))
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request hides the one that matters
     with socket.create_server(("127.0.0.1", port)) as bound:  # werkzeug would end the process if the port is taken
         http = make_server("127.0.0.1", port, create_app(desk, changes), threaded=True, fd=bound.fileno())
     changes.start()
-    return Server(http, changes)
+    return Server(http, changes, children)
