@@ -47,8 +47,8 @@ _LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
 # Beginnings of the names of files in a template folder that are not used to render an issue.
 _NOT_OF_AN_ISSUE: Final = ("README", "confirm.", ".")
 
-# Comments in the template mark the notes for the operator. The HTML is inlined once with the notes, and they are cut out
-# of it for everybody else. An operator's own template without these comments is rendered twice.
+# Comments in the template mark the notes for the operator. The HTML is inlined once with the notes, and they are cut
+# out for everybody else. An operator's own template without these comments is rendered twice.
 _NOTES: Final = re.compile(r"<!--notes-->.*?<!--/notes-->", re.DOTALL)
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
