@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from newsletter.errors import ConfigError
 
-# RFC 8058 section 4 requires the two List-Unsubscribe fields; RFC 6376 section 5.4.1 recommends the others. From is
-# listed twice so that the signature breaks if somebody adds a second From (section 8.15).
+# RFC 8058 section 4 requires the two List-Unsubscribe fields; RFC 6376 section 5.4.1 recommends the others.
 _SIGNED: Final = (
-    "from", "from", "to", "subject", "date", "message-id", "mime-version", "content-type", "list-id",
-    "list-unsubscribe", "list-unsubscribe-post", "feedback-id",
+    "from", "reply-to", "sender", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references",
+    "mime-version", "content-type", "content-transfer-encoding", "list-id", "list-unsubscribe",
+    "list-unsubscribe-post", "feedback-id",
 )  # fmt: skip
+
+_NAMES_A_LINE: Final = 4  # of the h= tag, so that no line is longer than 78 characters
 
 _SMALLEST_RSA: Final = 1024  # bits (RFC 8301 section 3.2)
 
@@ -84,15 +87,27 @@ class Seal:
         of the body in relaxed canonicalisation (RFC 6376 section 3.4.4).
         """
         present = {**self.shared, **dict(map(_relaxed, own))}
-        names = [name for name in _SIGNED if name in present]
+        names = tuple(name for name in _SIGNED if name in present)
         signer = self.signer
         unsigned = (
             f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
-            f" s={signer.selector}; t={self.time}; h={':'.join(names[:7])}:\r\n  {':'.join(names[7:])};\r\n"
+            f" s={signer.selector}; t={self.time}; h={_listed(names)};\r\n"
             f" bh={base64.b64encode(body_hash).decode()};\r\n b="
         ).encode()
-        signed = b"".join(present[name] + b"\r\n" for name in names[1:]) + _relaxed(unsigned)[1]
+        signed = b"".join(present[name] + b"\r\n" for name in names) + _relaxed(unsigned)[1]
         return unsigned + _folded(base64.b64encode(signer.signature(signed)))
+
+
+@lru_cache(maxsize=16)  # all copies of an issue have the same header fields
+def _listed(present: tuple[str, ...]) -> str:
+    """The folded value of the ``h=`` tag for a copy with the fields `present`.
+
+    Each name stands once more than its field occurs, and absent fields stand once: so the signature breaks if somebody
+    adds a field, such as a second Subject or a Reply-To (RFC 6376 sections 5.4.2 and 8.15).
+    """
+    names = [*present, *_SIGNED]
+    lines = [":".join(names[start : start + _NAMES_A_LINE]) for start in range(0, len(names), _NAMES_A_LINE)]
+    return ":\r\n  ".join(lines)
 
 
 def load(path: Path, selector: str, domain: str) -> Signer:

@@ -22,8 +22,8 @@ from newsletter.store import Store
 from newsletter.web import abuse, archive, home, readers
 from newsletter.web.site import Site
 
-# Pages run no script, load nothing, cannot be framed, and send no Referer, which would reveal the token. HSTS is left to
-# the web server in front, which has the certificate and knows what else the host serves.
+# Pages run no script, load nothing, cannot be framed, and send no Referer, which would reveal the token. HSTS is left
+# to the web server in front, which has the certificate and knows what else the host serves.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
