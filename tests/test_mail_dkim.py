@@ -82,7 +82,7 @@ def test_opendkim_judges_the_same(tmp_path: Path, added: bytes, word: str) -> No
     (tmp_path / "mail.eml").write_bytes(message(RSA).replace(b"Subject: ", added + b"Subject: ", 1))
     (tmp_path / "keys").write_text(" ".join(RSA.record) + "\n")
     (tmp_path / "conf").write_text(f"Mode v\nTestPublicKeys {tmp_path}/keys\nSocket local:{tmp_path}/socket\n")
-    command = [opendkim, "-t", tmp_path / "mail.eml", "-x", tmp_path / "conf", "-v"]
+    command = [str(opendkim), "-t", str(tmp_path / "mail.eml"), "-x", str(tmp_path / "conf"), "-v"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert re.search(rf"verification .*{word}", done.stdout)
 
