@@ -340,6 +340,7 @@ def test_hostile_cells_do_no_harm() -> None:
         ("Liste", "unsubscribed,weekly"),
         ("DOUBLE_OPT-IN", "1,2"),
         ("reason", "550 unknown,"),
+        ("OptOut", "F,U"),
     ],
 )
 def test_a_column_that_looks_like_a_state_and_is_not_understood_stops_the_import(heading: str, cells: str) -> None:
@@ -351,6 +352,13 @@ def test_a_column_that_looks_like_a_state_and_is_not_understood_stops_the_import
     assert "--status-of WORD=STATUS" in said
     assert f"--column 'ignore={heading}'" in said
     assert "\n" not in said
+
+
+def test_a_column_without_a_heading_is_looked_at_more_closely() -> None:
+    """A list of the shape address, time, state, in which nobody is active any more."""
+    with pytest.raises(AddressError, match="column 'column 3' looks like a state"):
+        listing("a@example.org\t2024-01-02\t0\nb@example.org\t2024-01-02\t0\n")
+    assert states("a@example.org\t2024-01-02\t1\nb@example.org\t2024-01-02\t1\n") == {"a": ACTIVE, "b": ACTIVE}
 
 
 def test_only_a_few_of_many_words_are_shown() -> None:

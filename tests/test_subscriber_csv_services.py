@@ -186,10 +186,40 @@ EXPORTS = [
         "suppressed@x.org;3;Held;1/2/2020;\nsuppressed2@x.org;4;Bounced;1/2/2020;\nunsubscribed2@x.org;5;Deleted;;\n",
     ),
     Export(
-        "Shopify",
+        "accepts marketing",
         "First Name,Email,Accepts Email Marketing,Accepts SMS Marketing,Tags,Note",
         "A,active@x.org,yes,no,,\nB,unsubscribed@x.org,no,yes,,\n",
     ),
+    Export(
+        "Constant Contact",
+        "First name,Email address,Email status,Email permission status,Created At",
+        "A,active@x.org,Active,Express,2024-01-01\nB,unsubscribed@x.org,Unsubscribed,Express,2024-01-01\n"
+        "C,pending@x.org,Awaiting Confirmation,Express,2024-01-01\nD,pending2@x.org,No Permissions Set,,2024-01-01\n"
+        "E,pending3@x.org,,,2024-01-01\n",
+    ),
+    Export(
+        "Constant Contact, Lead Gen & CRM",
+        "First Name,Email Address,Is Unsubscribed",
+        "A,active@x.org,0\nB,unsubscribed@x.org,1\n",
+    ),
+    Export(
+        "rasa.io",
+        "ID,First Name,Email,Subscribed,Unsubscribe Reason,Created,Updated,Source",
+        "1,A,active@x.org,1,,2024-01-01,2024-01-01,UI\n2,B,unsubscribed@x.org,0,Unsubscribed,2024-01-01,2024-01-02,UI\n"
+        "3,C,suppressed@x.org,0,Bounce,2024-01-01,2024-01-02,UI\n4,D,unsubscribed2@x.org,0,,2024-01-01,2024-01-02,UI\n",
+    ),
+    Export(
+        "Moosend",
+        "ID,Name,Email,CreatedOn,UnsubscribedOn",
+        "1,A,active@x.org,2024-01-01 00:00:00,\n2,B,unsubscribed@x.org,2024-01-01 00:00:00,2024-02-01 00:00:00\n",
+    ),
+    Export(
+        "Cordial",
+        "channels.email.address,channels.email.subscribeStatus",
+        "active@x.org,subscribed\nunsubscribed@x.org,unsubscribed\n",
+    ),
+    Export("Voyado", "E-mail;acceptsEmail", "active@x.org;true\nunsubscribed@x.org;false\n"),
+    Export("BranchUp", "Email,OptOut,OptOutDate", "active@x.org,F,\nunsubscribed@x.org,T,2024-01-02 03:04\n"),
     Export(
         "MailUp, unsubscribed",
         "Email;idList;OptOut_Date;optout_nl;optout_type",

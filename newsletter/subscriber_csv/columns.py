@@ -28,6 +28,7 @@ from newsletter.subscriber_csv.table import Line, mailbox
 
 _FEW: Final = 8  # different words that a column of states may have without a heading that says so
 _SHOWN: Final = 4  # words of a column in a message
+_NO_HEADING: Final = re.compile(r"column \d+")  # how a column without a heading is called
 
 _OWN: Final = frozenset(Role) - {Role.IGNORE}  # the header of an export of this program
 
@@ -77,7 +78,9 @@ class Column:
             return statuses[word]
         if not cell:
             return SubscriberStatus.PENDING if kind in (Kind.WORDS, Kind.ON) else SubscriberStatus.ACTIVE
-        return off if kind is Kind.FILLED else words.state(word)
+        if kind is Kind.FILLED:
+            return SubscriberStatus.SUPPRESSED if words.stem(word) is SubscriberStatus.SUPPRESSED else off
+        return words.state(word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ def _meaning(
     if role is not None:
         return Meaning(role)
     if by_heading is None:
-        return _by_cells(filled)
+        return _by_cells(filled, headed=not _NO_HEADING.fullmatch(heading))
     if by_heading.role is Role.STATUS and not filled:
         return IGNORED
     if by_heading.maybe and not any(words.state(words.key(cell)) for cell in filled):
@@ -220,15 +223,18 @@ def _is_answer(cell: str) -> bool:
     return not words.is_moment(cell) and (words.is_yes(cell) or words.is_no(cell))
 
 
-def _by_cells(filled: Sequence[str]) -> Meaning:
-    """What a column with a heading that tells nothing is: ordinary text, unless it has few words and one is a state."""
+def _by_cells(filled: Sequence[str], *, headed: bool) -> Meaning:
+    """What a column with a heading that tells nothing is: ordinary text, unless it has few words and one is a state.
+
+    Numbers may count something: 0 and 1 are an answer where both occur, and 0 also where no heading is.
+    """
     different = {words.key(cell) for cell in filled}
     if not different or len(different) > _FEW:
         return IGNORED
     if different & words.STATES.keys():
         return WORDS
     numbers = different <= {"0", "1"}
-    answers = all(map(_is_answer, filled)) and (not numbers or len(different) > 1)
+    answers = all(map(_is_answer, filled)) and (not numbers or len(different) > 1 or (not headed and "0" in different))
     return WORDS if answers else IGNORED
 
 
@@ -271,7 +277,7 @@ def _of_everyone(source: str, columns: Iterable[Column], choices: Choices) -> tu
     `cleaned` may be what the operator did to the file.
     """
     name = words.key(source.rpartition(".")[0] or source)
-    word = next((part for part in name.split() if words.stem(part) is not None), "")
+    word = next((part for part in name.split() if words.state(part) not in (None, SubscriberStatus.ACTIVE)), "")
     if not word or any(column.role is Role.STATUS for column in columns):
         return SubscriberStatus.ACTIVE, ""
     if (status := choices.statuses.get(word)) is not None:

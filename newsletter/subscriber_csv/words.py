@@ -21,8 +21,9 @@ _SUPPRESSED: Final = SubscriberStatus.SUPPRESSED
 def key(text: str) -> str:
     """`text` in comparable form: lower case, no accents, runs of anything but letters and digits as one space.
 
-    `E-Mail_Adresse` becomes ``e mail adresse``, `Désabonné` becomes ``desabonne``.
+    `E-Mail_Adresse` becomes ``e mail adresse``, `Désabonné` becomes ``desabonne``, `optedOut` ``opted out``.
     """
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
     return re.sub(r"[\W_]+", " ", plain.casefold()).strip()
 
@@ -110,6 +111,21 @@ _SERVICES: Final[tuple[tuple[str, str, Mapping[SubscriberStatus, str]], ...]] = 
         "Salesforce Marketing Cloud",
         "developer.salesforce.com: SubscriberStatus",
         {_UNSUBSCRIBED: "deleted", _SUPPRESSED: "held"},
+    ),
+    (
+        "Constant Contact",
+        "community.constantcontact.com: Help understanding Email Status in exported contacts list",
+        {_PENDING: "awaiting confirmation, no permissions set"},
+    ),
+    (
+        "Lyris ListManager",
+        "lunar.lyris.com: Using 'Report' to Synchronize with your Database",
+        {_UNSUBSCRIBED: "unsub, expired"},
+    ),
+    (
+        "rasa.io",
+        "help.rasa.io: What do the fields in my contacts export represent",
+        {_SUPPRESSED: "dropped"},
     ),
     (
         "GreenArrow (InboxFirst)",
