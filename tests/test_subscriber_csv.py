@@ -125,6 +125,10 @@ def test_a_header_without_an_address_column_is_refused() -> None:
         read("name,phone\nAda,1\n")
 
 
+def test_a_title_may_stand_above_the_header() -> None:
+    assert read("Members of x\n\nname;E-Mail\nA;a@example.org\n") == [(4, "a@example.org")]
+
+
 def test_files_that_were_joined_repeat_their_header() -> None:
     text = "email,status\na@example.org,active\n"
     assert states(text + text.replace("a@", "b@")) == {"a": ACTIVE, "b": ACTIVE}
@@ -341,6 +345,7 @@ def test_hostile_cells_do_no_harm() -> None:
         ("DOUBLE_OPT-IN", "1,2"),
         ("reason", "550 unknown,"),
         ("OptOut", "F,U"),
+        ("Delivery", "No email,Digest"),
     ],
 )
 def test_a_column_that_looks_like_a_state_and_is_not_understood_stops_the_import(heading: str, cells: str) -> None:
@@ -461,6 +466,13 @@ def test_who_is_off_in_any_row_is_not_active() -> None:
         "email,status\na@example.org,active\nA@example.org,unsubscribed\nb@example.org,bounced\nb@example.org,active\n"
     )
     assert [row.reader and row.reader.status for row in listing(text)] == [*[UNSUBSCRIBED] * 2, *[SUPPRESSED] * 2]
+
+
+def test_a_column_that_only_marks_readers_who_left_says_nothing_of_the_others() -> None:
+    text = "email,status,stop status\na@example.org,active,\nb@example.org,active,unsubscribed by subscriber\n"
+    assert states(text) == {"a": ACTIVE, "b": UNSUBSCRIBED}
+    assert states("email,status\na@example.org,\nb@example.org,bounced\n") == {"a": ACTIVE, "b": SUPPRESSED}
+    assert states("email,status\na@example.org,\nb@example.org,pending\n") == {"a": PENDING, "b": PENDING}
 
 
 def test_an_empty_cell_is_no_agreement_where_others_have_one() -> None:

@@ -191,6 +191,19 @@ EXPORTS = [
         "A,active@x.org,yes,no,,\nB,unsubscribed@x.org,no,yes,,\n",
     ),
     Export(
+        "status and why it ended",
+        "Email,Name,Status,Subscription Method,Subscribed,Unsubscribed,Stop Status,Ad Tracking",
+        "active@x.org,A,subscribed,Web Form,2020-01-01 10:00:00,,,\n"
+        "unsubscribed@x.org,B,unsubscribed,Web Form,2020-01-01 10:00:00,2021-01-01 10:00:00,Unsubscribed by reader,\n"
+        "pending@x.org,C,unconfirmed,,2020-01-01 10:00:00,,,\n",
+    ),
+    Export(
+        "a CRM",
+        "Email,HasOptedOutOfEmail,IsEmailBounced,Do Not Email,On Hold",
+        "active@x.org,false,false,No,No\nunsubscribed@x.org,true,false,No,No\nsuppressed@x.org,false,true,No,No\n"
+        "unsubscribed2@x.org,false,false,Yes,No\nsuppressed2@x.org,false,false,No,Yes\n",
+    ),
+    Export(
         "Constant Contact",
         "First name,Email address,Email status,Email permission status,Created At",
         "A,active@x.org,Active,Express,2024-01-01\nB,unsubscribed@x.org,Unsubscribed,Express,2024-01-01\n"

@@ -24,7 +24,7 @@ from newsletter.subscriber_csv.headings import (
     is_address_heading,
     meaning,
 )
-from newsletter.subscriber_csv.table import Line, mailbox
+from newsletter.subscriber_csv.table import LONGEST_PREAMBLE, Line, mailbox
 
 _FEW: Final = 8  # different words that a column of states may have without a heading that says so
 _SHOWN: Final = 4  # words of a column in a message
@@ -66,15 +66,16 @@ class Column:
         """The state that a cell of this column of states tells of; None when it is not understood.
 
         An empty cell takes nobody off: it says nothing in a column of those who left, and leaves the reader PENDING,
-        who is neither mailed nor noted as having left, in a column that says so of the others.
+        who is neither mailed nor noted as having left, in a column that says of others that they get mail.
         """
         word = words.key(cell)
         kind, off = self.meaning.kind, self.meaning.off
-        if kind is not Kind.WORDS and words.is_no(cell):
+        spoken = kind in (Kind.WORDS, Kind.MARK)
+        if not spoken and words.is_no(cell):
             return off if kind is Kind.ON else SubscriberStatus.ACTIVE
-        if kind is not Kind.WORDS and words.is_yes(cell):
+        if not spoken and words.is_yes(cell):
             return SubscriberStatus.ACTIVE if kind is Kind.ON else off
-        if word in statuses and (cell or kind in (Kind.WORDS, Kind.ON)):
+        if word in statuses and (cell or spoken or kind is Kind.ON):
             return statuses[word]
         if not cell:
             return SubscriberStatus.PENDING if kind in (Kind.WORDS, Kind.ON) else SubscriberStatus.ACTIVE
@@ -108,6 +109,7 @@ def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
     """
     if not lines:
         return Plan()
+    lines = lines[_preamble(lines) :]
     has_header = _has_header(lines[0])
     width = max(len(line.cells) for line in lines[: 1 if has_header else None])
     first = lines[0].cells if has_header else ("",) * width
@@ -119,7 +121,17 @@ def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
     columns = _columns(headings, email, chosen, addressed)
     everyone, word = _of_everyone(source, columns, choices)
     _understood(columns, addressed, choices, {word})
-    return Plan(columns, body, has_header, everyone)
+    return Plan(tuple(_marking(each, addressed, choices) for each in columns), body, has_header, everyone)
+
+
+def _preamble(lines: Sequence[Line]) -> int:
+    """How many rows come before the header: a title, as Google Groups writes one."""
+    for number, line in enumerate(lines[:LONGEST_PREAMBLE]):
+        if any(map(is_address_heading, line.cells)):
+            return number
+        if any(map(mailbox, line.cells)):
+            return 0
+    return 0
 
 
 # --- the address -----------------------------------------------------------------------------------------------------
@@ -252,6 +264,16 @@ def _understood(columns: Iterable[Column], lines: Sequence[Line], choices: Choic
     unused = [word for word in choices.statuses if word not in used]
     if unused and lines:
         raise AddressError(f"--status-of {unused[0]}: no column of states has this word")
+
+
+def _marking(column: Column, lines: Sequence[Line], choices: Choices) -> Column:
+    """`column`, as a mark of readers who left or are blocked when it has no other words."""
+    if column.role is not Role.STATUS or column.meaning.kind is not Kind.WORDS:
+        return column
+    said = {column.status(cell, choices.statuses) for cell in _filled(lines, column.at)}
+    if said <= {SubscriberStatus.UNSUBSCRIBED, SubscriberStatus.SUPPRESSED}:
+        return replace(column, meaning=replace(column.meaning, kind=Kind.MARK))
+    return column
 
 
 def _question(column: Column, unknown: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ class Kind(Enum):
     """How the cells of a column of states are read."""
 
     WORDS = auto()  # a word for the state
+    MARK = auto()  # a word for the state, and only where a reader left or is blocked
     ON = auto()  # yes: the reader gets mail; no, or nothing where others say yes: they do not
     OFF = auto()  # yes, or a time: the reader left or is blocked
     FILLED = auto()  # anything at all, such as a reason: the reader left or is blocked
@@ -160,7 +161,7 @@ _GETS: Final = re.compile(
     r"|gdpr|dsgvo|rgpd|подписан\w*)\b|订阅|購読"
 )
 _WHY: Final = _words(
-    "reason, grund, raison, motivo, motivation, comment, campaign, title, type, typ, tipo, kind, detail"
+    "reason, grund, raison, motivo, motivation, comment, campaign, title, type, typ, tipo, kind, detail, mode"
 )
 
 

@@ -30,6 +30,7 @@ _FOREIGN: Final = re.compile(r"[^\x00-\x7f]{3}")  # no Western language has thre
 _SEPARATORS: Final = ",;\t|"
 _DECLARED: Final = re.compile(r'\s*"?sep=(.)"?[ \t]*(\r\n|\r|\n|$)', re.IGNORECASE)  # Excel's own first line
 _LOOKED_AT: Final = 20  # rows that tell the separator
+LONGEST_PREAMBLE: Final = 5  # rows in which a header is looked for
 
 _QUOTED: Final = r'"(?:[^"\\]|\\.|"")*"'
 _MAILBOX: Final = re.compile(rf"(?:{_QUOTED}|[^\"<>@]*?)\s*<\s*(?:mailto:)?([^<>\s]+@[^<>\s]+)\s*>", re.IGNORECASE)
@@ -50,6 +51,8 @@ def mailbox(cell: str) -> str | None:
 
     None when the cell is none of these.
     """
+    if "@" not in cell:  # nearly every cell of a list
+        return None
     found = _MAILBOX.fullmatch(cell) or _ADDRESS.fullmatch(cell)
     return found[1] if found else None
 
@@ -109,9 +112,10 @@ def _separator(text: str) -> str:
         rows = list(islice(filter(any, _cells(text, separator)), _LOOKED_AT))
         if not rows:
             return (False, False, 0)
-        found = any(is_address_heading(cell) for cell in rows[0]) or any(mailbox(cell) for row in rows for cell in row)
-        width = len(rows[0])
-        return (found, width > 1 and all(len(row) == width for row in rows), width)
+        headings = any(is_address_heading(cell) for row in rows[:LONGEST_PREAMBLE] for cell in row)
+        found = headings or any(mailbox(cell) for row in rows for cell in row)
+        width = max(map(len, rows))
+        return (found, width > 1 and sum(len(row) == width for row in rows) * 2 >= len(rows), width)
 
     return max(_SEPARATORS, key=quality)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from newsletter.model import SubscriberStatus
@@ -18,6 +19,7 @@ _UNSUBSCRIBED: Final = SubscriberStatus.UNSUBSCRIBED
 _SUPPRESSED: Final = SubscriberStatus.SUPPRESSED
 
 
+@lru_cache(4096)  # the words of a column are few, and asked of every row
 def key(text: str) -> str:
     """`text` in comparable form: lower case, no accents, runs of anything but letters and digits as one space.
 
@@ -123,6 +125,11 @@ _SERVICES: Final[tuple[tuple[str, str, Mapping[SubscriberStatus, str]], ...]] = 
         {_UNSUBSCRIBED: "unsub, expired"},
     ),
     (
+        "Mailman and other list managers",
+        "manpages.ubuntu.com: list_members(8), --nomail",
+        {_UNSUBSCRIBED: "nomail, no mail, no email"},
+    ),
+    (
         "rasa.io",
         "help.rasa.io: What do the fields in my contacts export represent",
         {_SUPPRESSED: "dropped"},
@@ -193,12 +200,14 @@ _STEMS: Final[tuple[tuple[SubscriberStatus, re.Pattern[str]], ...]] = (
             r"bounc|complain|\bspam|\babuse|black ?list|block ?list|\bblocked|suppress|\bbanned|undeliver|unreachable"
             r"|\binvalid|\bcleaned|\bclean time|gesperrt|sperrliste|blockiert|unzustellbar|ungultig|beschwerde|rebond"
             r"|\bbloque|\bplainte|\brebot|\bqueja|\bbloccat|rimbalz|geblokkeerd|robinson"
+            r"|suspend|\bon hold|\bexcluded|\bdeceased"
         ),
     ),
     (
         _UNSUBSCRIBED,
         re.compile(
-            r"unsub|\bopt(ed)? ?out|\bdisabled|deactiv|\binactiv|\bdeleted|\bremoved|\bcancel|\barchived|signed off"
+            r"\bno ?mail\b|\bno email"
+            r"|unsub|\bopt(ed)? ?out|\bdisabled|deactiv|\binactiv|\bdeleted|\bremoved|\bcancel|\barchived|signed off"
             r"|do not (e ?)?mail|do not contact|\bdeclined|\brefused|abgemeldet|abmeld|ausgetragen|austrag|abbestell"
             r"|gelosch|losch(ung|datum)|deaktiv|inaktiv|widerruf|widerspr|desabon|desinscri|\bsupprim|desactiv|\binactif"
             r"|desuscri|\bbaja\b|eliminad|borrad|desativ|inativ|descadastr|disiscri|cancellat|eliminat|disattiv"
