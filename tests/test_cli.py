@@ -609,12 +609,19 @@ def test_a_bad_address_is_refused_and_the_others_are_added(site: Site) -> None:
     assert site("subscribers", "list").out == "ada@example.org\n"
 
 
-def test_a_list_that_is_not_utf8_imports_nothing(site: Site) -> None:
+def test_a_list_in_windows_1252_is_read(site: Site) -> None:
     path = site.folder / "list.csv"
     path.write_bytes(b"ada@example.org\nm\xfcller@example.org\n")
+    assert site("subscribers", "import", str(path)).code == 0
+    assert site("subscribers", "list").out == "ada@example.org\nm\u00fcller@example.org\n"
+
+
+def test_of_a_list_in_an_encoding_that_is_not_known_nothing_is_imported(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_bytes("почта\nada@example.org\n".encode("cp1251"))
     done = site("subscribers", "import", str(path))
-    assert done.code == 1
-    assert "not UTF-8" in done.err
+    said = "the text is not UTF-8, UTF-16 or Windows-1252; save it as UTF-8; nothing was imported"
+    assert (done.code, done.out, done.err) == (1, "", f"newsletter: {path}, {said}\n")
     assert site("subscribers", "list").out == ""
 
 
