@@ -51,7 +51,7 @@ class Votes:
 
 
 def figure(value: object) -> int | None:
-    """`value`, such as 52, ``"1,234"`` or ``"-3"``, as a whole number; None if it is blank. Otherwise raises Unusable."""
+    """`value`, such as 52, ``"1,234"`` or ``"-3"``, as a whole number; None if blank. Otherwise raises Unusable."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     number = _number(value)
