@@ -281,7 +281,7 @@ def subscribers_import(
 def subscribers_export(app: App, file: Path) -> None:
     """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output).
 
-    A new FILE is yours alone to read (0600).
+    FILE is replaced in one step and only its owner may read it (0600).
     """
     from newsletter.cli.subscribers import export
 
