@@ -66,11 +66,12 @@ class Listing:
 
 
 def read(content: bytes, consent: str = "", *, source: str = "", choices: Choices | None = None) -> Listing:
-    """Every row that holds anything; `consent` is noted of readers whose row has no note of it.
+    """Read a list; every row that holds anything becomes a Row.
 
-    `content` is the file, in any of the usual encodings; `source` is its name, of which only the part behind the last
-    slash counts. Raises AddressError when the file is no list, when it is not certain which column
-    holds the addresses, and when a column looks like a state and is not understood.
+    `content` is the file, in any of the usual encodings. `consent` becomes the note of readers whose row has none, and
+    follows what other columns tell. `source` is the file's name, of which only the part behind the last slash counts.
+    Raises AddressError when the file is no list, when it is not certain which column holds the addresses, and when a
+    column looks like a state and is not understood.
     """
     choices = choices or Choices()
     found = plan(lines(content), choices, Path(source).name)
