@@ -1,7 +1,7 @@
 """What each column of a list is taken for, decided before a row is read: by its heading, then by its cells.
 
-A column that looks like a state must be understood as a whole. If one of its words is not, nothing is read: the word may
-mean that a reader left.
+A column that looks like a state must be understood as a whole. If one of its words is not, nothing is read: the word
+may mean that a reader left.
 """
 
 from __future__ import annotations
