@@ -203,8 +203,10 @@ def _moment(heading: str, value: str) -> datetime:
     return moment
 
 
-_TAIL: Final = re.compile(r"\s*(UTC|GMT|Z)$")
-_GO: Final = re.compile(r"(.* [+-]\d{4}) [A-Z]{3,4}( m=\S+)?$")  # how Go prints a time, listmonk for example
+_TAIL: Final = re.compile(r"(?<!\s)\s*+(UTC|GMT|Z)$")
+_GO: Final = re.compile(
+    r"([^+]{1,60}? [+-]\d{4}) [A-Z]{3,4}( m=\S{1,60})?$"
+)  # how Go prints a time, listmonk for example
 
 
 def _lenient(value: str) -> datetime | None:
@@ -212,7 +214,7 @@ def _lenient(value: str) -> datetime | None:
     text = _GO.sub(r"\1", value.strip())
     text = _TAIL.sub("+00:00", text) if _TAIL.search(text) and not re.search(r"[+-]\d\d:?\d\d\s*UTC$", text) else text
     try:
-        moment = datetime.fromisoformat(re.sub(r"\s+([+-]\d\d:?\d\d)$", r"\1", text))
+        moment = datetime.fromisoformat(re.sub(r"(?<!\s)\s++([+-]\d\d:?\d\d)$", r"\1", text))
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
