@@ -17,6 +17,7 @@ _ENHANCED: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3}\.\d{1,3})(?![\d.]*\d
 _CODE: Final = re.compile(r"(?<![\d.])[45]\d\d(?=[ -])")
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\]:;,\"']{1,64}@[^\s<>()\[\]:;,\"']{1,255}")
 _URL: Final = re.compile(r"https?://([^\s/]{1,200})[^\s]*", re.IGNORECASE)
+_DOT: Final = re.compile(r"(?<=\w)\.(?=\w)")  # within a name, where it ends no sentence
 _IP: Final = re.compile(r"\[?\b\d{1,3}(?:\.\d{1,3}){3}\b\]?")
 _CODES: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -])?[#(]*[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)[):]*")
 _SERIAL: Final = re.compile(r"\S*\d\S*")
@@ -70,7 +71,7 @@ def _enhanced(details: list[str]) -> str:
 
 def _words(text: str) -> str:
     """What people wrote: without addresses, whose parts look like words, and without the paths of links."""
-    return _IP.sub("N", _URL.sub(r"\1", _ADDRESS.sub("ADDRESS", text)))
+    return _DOT.sub("_", _IP.sub("N", _URL.sub(r"\1", _ADDRESS.sub("ADDRESS", text))))
 
 
 def _fits(rule: Rule, stage: Stage, reply: str, enhanced: str, words: str) -> bool:

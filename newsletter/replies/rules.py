@@ -27,7 +27,7 @@ _LIMIT: Final = (
 )
 _PERIOD: Final = r"(?:second|minute|hour|day|week|month|24 ?h|stunde|tag|heure|jour|hora|d[ií]a|ora|giorno)"
 _SENDING: Final = (
-    r"(?:send(?:ing|ers?)?|sent|submission\w*|submit\w*|outgoing|outbound|outmail|versand\w*|sende\w*|"
+    r"(?:send(?:ing|ers?)?|sent|relay(?:ing)?|submission\w*|submit\w*|outgoing|outbound|outmail|versand\w*|sende\w*|"
     r"d'envoi|env[ií]os?|invio|envio)"
 )
 _BOX: Final = (
@@ -98,7 +98,10 @@ _QUOTAS: Final = (
             rf"{_NO_BOX}\byou(?:'ve| have)? (?:already )?(?:reached|exceeded|used up|hit|surpassed)\b",
             rf"{_NO_BOX}\byour (?:\w+ ){{0,3}}(?:quota|limit|credits?)\b",
             r"you(?:'ve| have) sent (?:too|more)|tenant[^.;]{0,40}(?:exceed\w*|limit)|exceeded threshold",
-            r"too many (?:messages?|e?-?mails?|recipients|bytes)(?! (?:on|in) (?:the|this) (?:server|mail))",
+            r"too many (?:\w+ ){0,3}(?:messages?|e?-?mails?|recipients)\b(?! (?:on|in) (?:the|this) (?:server|mail))",
+            rf"{_PERIOD}(?:ly)? (?:limit|quota)|(?:per|/) ?(?:session|connection)[- ]limit|"
+            r"\b(?:messages?|mails) (?:count |number )?(?:quota|limit)|recipient limit exceeded",
+            r"\bMI:(?:SFQ|DMC|STC|QTA)|\bRP:(?:DRC|QTA)|\bHL:(?:IFC|ICC|IFQ)",
             r"credits? (?:is |are |has |have )?(?:been )?(?:exceeded|expired|exhausted|used)|insufficient credits?",
             r"maximum credits|out of credits|payment required|messaging limits?",
             r"(?:versand|sende)-?(?:limit|kontingent)|zu viele (?:e-?mails|nachrichten|empf[äa]nger)",
@@ -139,13 +142,21 @@ _QUOTAS: Final = (
             r"tried to reach is over|over ?quota(?:perm|temp)|over (?:the |its |their |disk |mail )*quota",
             r"(?:user|recipient|account|customer)[^.;]{0,40}\b(?:over|exceed\w*|reached) (?:\w+ ){0,2}quota",
             r"(?:disk|storage|mail) ?quota (?:usage )?exceed|quota exceeded \(mailbox|quota violation|overquota",
-            r"recipient storage full|too many messages (?:on|in) (?:the|this) (?:server|mail)",
+            r"recipient storage full|exhausted[^.;]{0,20}storage|speichervolumen|too many messages (?:on|in) (?:the|this) (?:server|mail)",
             r"(?:speicherplatz|kontingent) (?:des empf[äa]ngers )?(?:ist )?(?:voll|ersch[öo]pft|[üu]berschritten)",
             r"quota (?:du destinataire|del destinatario|depass[ée]|superada|superata)",
             r"(?:邮箱|信箱|收件人|用戶|用户|郵箱|空间|空間|容量)[^,。;]{0,12}(?:满|滿|不足|超)",
             r"容量(?:を)?(?:超|オーバー)|メールボックス[^。]{0,20}(?:いっぱい|一杯|超)|переполнен|용량",
         ),
         stages=_OF_A_RECIPIENT,
+    ),
+    Rule(
+        "too much mail data, before the message",
+        Concern.RECIPIENT,
+        False,
+        "docomo 552: the mailbox is full; RFC 5321 section 4.5.3.1.9 means the message, which has not been sent yet",
+        _any(r"too much mail data"),
+        stages=frozenset({Stage.RCPT, Stage.REPORT}),
     ),
     Rule(
         "the message is too big",
@@ -173,7 +184,7 @@ _SENDER: Final = (
             r"not authenticated (?:for|by) (?:the )?(?:group|mailbox|public folder|organi)|allowed-senders list",
             r"only accepts? (?:e?-?mail|messages) from|restricted to (?:members|authenticated)|delivery not authori[sz]ed",
             r"permission to (?:send|post) to (?:this|the) (?:recipient|group|list|address)|rejected by (?:the )?recipient",
-            r"not authori[sz]ed to send to|resolver\.rst|authrequired|blacklisted by recipient",
+            r"not authori[sz]ed to send to|resolver.rst|authrequired|blacklisted by recipient",
         ),
         loose=True,
     ),
@@ -214,7 +225,7 @@ _SENDER: Final = (
         _any(
             r"not owned by (?:auth )?user|sendasdenied|permissions? to send as|not allowed to send (?:as|from)",
             r"relay(?:ing)? (?:is )?disallowed as|e-?mail address is not verified|(?:does|do) not match (?:a |the )?"
-            r"(?:verified|authenticated|logged)|sender identity|sender signature|unverified (?:sender|domain|address)",
+            r"(?:verified|authenticated|logged)|sender identity|sender signature|unverified (?:sender|domain)",
             r"(?:sender|from|domain)[^.;]{0,40} (?:is |was )?not (?:a )?(?:verified|authori[sz]ed|registered|activated)",
             r"(?:must|should) (?:match|be the same as) (?:the |your )?(?:authenticated|login|smtp)",
             r"from unregistered domains|absenderadresse (?:ist )?(?:nicht|ung[üu]ltig)|sender is unvalidated",
@@ -232,13 +243,13 @@ _SENDER: Final = (
         _any(
             r"\b(?:black|block|deny)[- ]?(?:ed )?list|\bdnsbl|\brbl\b|\bxbl\b|\bsbl\b|spamhaus|spamcop|barracuda(?:central|"
             r"network)|sorbs|uceprotect|abuseat|cloudmark|mail-abuse|sender ?(?:score|base)|spamrl|blocklisted",
-            r"reputation|\blisted (?:at|in|on|by)\b|\bban(?:ned)? (?:send|ip|by)|access denied, (?:banned|spam)",
+            r"reputation|(?<!not )\blisted (?:at|in|on|by)\b|\bban(?:ned)? (?:send|ip|by)|access denied, (?:banned|spam)",
             r"\b(?:ip|ip address|client host|client address|(?:your|sending) (?:server|host|network|mta)|adresse ip|mta)\b"
             r"[^.;:]{0,60}\b(?:blocked|banned|rejected|refused|denied|not (?:allowed|accepted|welcome)|bloqu[ée]e?|gesperrt|"
             r"bloquead[oa])\b|connections? (?:will )?(?:not (?:be )?accepted|denied|from \S+ (?:rejected|refused|blocked))",
             r"\b(?:blocked|refused|rejected|denied)\b[^.;]{0,30}\b(?:your|sending|source|client) (?:ip|server|host|network)",
             r"blocked (?:using|by)\b|deferred due to|permanently deferred|user complaints|complaint rate|black ip|rbl deny",
-            r"poor (?:sender|domain)|not allowed to connect|bad outbound sender|sending[^.;]{0,20}(?:suspended|disabled|"
+            r"poor (?:sender|domain)|\bHL:(?:IPB|REP|MEP|IHU)|\bDT:(?:SPM|RBL)|\bWM:BL|not allowed to connect|bad outbound sender|sending[^.;]{0,20}(?:suspended|disabled|"
             r"paused|blocked|restricted)|e?mail outgoing blocked|client host rejected",
         ),
         stages=_SESSION,
@@ -352,7 +363,7 @@ _OTHERS: Final = (
             r"(?:too )?(?:busy|error|problem|configuration|overload|down)|queue file write|resources? (?:temporarily|"
             r"unavailable)|overload|maintenance|blame it on the weather|database|configuration error",
             r"temporar(?:y|ily) (?:\w+ )?(?:error|problem|failure|unavailable|unable|reject|defer|lookup)",
-            r"try (?:again|it again|sending)[^.;]{0,20}(?:later|soon|in \d)|retry later|essayer plus tard|wieder versuchen",
+            r"try (?:again|it again|sending)[^.;]{0,20}(?:later|soon|in \d)|(?:re)?try later|essayer plus tard|wieder versuchen",
             r"temporairement|vor[üu]bergehend|temporalmente|稍后|しばらく",
         ),
     ),
@@ -382,7 +393,7 @@ _RECIPIENT: Final = (
             r"no mailbox|no mail[- ]?box here|not our customer|unknown or illegal|does(?:n't| not) have an? [^.;]{0,30}"
             r"(?:account|mailbox)|not have an account|unknown to (?:this|us)|badrcptto|sorry, user unknown",
             r"nosuchuser|recip(?:ient)?notfound|nosuchrecipient|rcpt unknown|addressee unknown|not listed in",
-            r"does not exist (?:here|on this)|couldn't find (?:the )?(?:recipient|user)|cannot be found",
+            r"don't exists? that user|does not exist (?:here|on this)|couldn't find (?:the )?(?:recipient|user)|cannot be found",
             r"(?:empf[äa]nger|benutzer|postfach|nutzer|adresse)[^.;]{0,40}(?:unbekannt|existiert nicht|nicht (?:gefunden|"
             r"bekannt|vorhanden))|unbekannte[rs]? (?:empf[äa]nger|benutzer|adresse)",
             r"(?:utilisateur|destinataire|adresse|bo[iî]te|compte)[^.;]{0,40}(?:inconnue?|invalide|n'existe pas|"
@@ -443,6 +454,7 @@ _ENHANCED: Final = (
     Rule("mailbox, otherwise", Concern.UNKNOWN, False, _RFC, enhanced=("2.",)),
     Rule("message too big for the server", Concern.MESSAGE, True, _RFC, enhanced=("3.4",)),
     Rule("mail system", Concern.SERVER, False, _RFC, enhanced=("3.1", "3.2", "3.5")),
+    Rule("mail system, for now", Concern.SERVER, False, _RFC, codes=("4",), enhanced=("3.",)),
     Rule("mail system, otherwise", Concern.UNKNOWN, False, _RFC, enhanced=("3.",)),
     Rule("5.4.5", Concern.SENDER, False, "Gmail 550 5.4.5; RFC 3463 section 3.5: congestion", enhanced=("4.5",)),
     Rule("network", Concern.MOMENT, False, _RFC, enhanced=("4.",)),
