@@ -243,7 +243,7 @@ _SENDER: Final = (
         _any(
             r"\b(?:black|block|deny)[- ]?(?:ed )?list|\bdnsbl|\brbl\b|\bxbl\b|\bsbl\b|spamhaus|spamcop|barracuda(?:central|"
             r"network)|sorbs|uceprotect|abuseat|cloudmark|mail-abuse|sender ?(?:score|base)|spamrl|blocklisted",
-            r"reputation|(?<!not )\blisted (?:at|in|on|by)\b|\bban(?:ned)? (?:send|ip|by)|access denied, (?:banned|spam)",
+            r"reputation|(?<!not )(?<!not )\blisted (?:at|in|on|by)\b|\bban(?:ned)? (?:send|ip|by)|access denied, (?:banned|spam)",
             r"\b(?:ip|ip address|client host|client address|(?:your|sending) (?:server|host|network|mta)|adresse ip|mta)\b"
             r"[^.;:]{0,60}\b(?:blocked|banned|rejected|refused|denied|not (?:allowed|accepted|welcome)|bloqu[ée]e?|gesperrt|"
             r"bloquead[oa])\b|connections? (?:will )?(?:not (?:be )?accepted|denied|from \S+ (?:rejected|refused|blocked))",
@@ -298,6 +298,52 @@ _SENDER: Final = (
             r"polic(?:y|ies)|security reasons|abuse|objectionable|垃圾|反垃圾|мал?спам|спам",
         ),
         loose=True,
+    ),
+)
+
+# --- words of delivery reports ---------------------------------------------------------------------------------------
+
+# A report is a relay's last word after days of trying, so trouble at the reader's end is of the moment there.
+
+_REPORTS: Final = (
+    Rule(
+        "trouble at the reader's end",
+        Concern.MOMENT,
+        False,
+        "Sisimai's set-of-emails (554 Service currently unavailable); Exim; Sendmail",
+        _any(
+            r"service (?:is )?(?:currently |temporarily )?(?:unavailable|not available)|(?:host|server) (?:is )?(?:down|"
+            r"unreachable|not responding)|maximum-time-expired|given up after|retry timeout exceeded"
+        ),
+        stages=frozenset({Stage.REPORT}),
+    ),
+    Rule(
+        "on a suppression list",
+        Concern.RECIPIENT,
+        False,
+        "Amazon SES developer guide, suppression lists: another sender's bounce may be the cause, and it can be cleared",
+        _any(r"suppressed sending|suppression list|recipient is suppressed"),
+        stages=frozenset({Stage.REPORT}),
+    ),
+    Rule(
+        "the reader is gone",
+        Concern.RECIPIENT,
+        True,
+        "postalserver/postal#253 (Yahoo); reports about people who left their employer",
+        _any(
+            r"does(?:n't| not) have an? \S{1,60} account",
+            r"no longer (?:works (?:at|for)|employed)|has left (?:the|our) (?:company|organi[sz]ation|university)",
+        ),
+        stages=frozenset({Stage.REPORT}),
+    ),
+    Rule(
+        "the reader is gone",
+        Concern.RECIPIENT,
+        True,
+        "the same words, which say little without a code of addresses (RFC 3463 section 3.2)",
+        _any(r"ADDRESS\W{0,3} (?:is gone|has left|has moved)"),
+        enhanced=("1.",),
+        stages=frozenset({Stage.REPORT}),
     ),
 )
 
@@ -490,4 +536,4 @@ _CODES: Final = (
     Rule("refused connection", Concern.SERVER, False, "RFC 5321 section 3.1", stages=frozenset({Stage.CONNECT})),
 )
 
-RULES: Final = (*_MISTAKEN, *_QUOTAS, *_SENDER, *_OTHERS, *_RECIPIENT, *_ENHANCED, *_CODES)
+RULES: Final = (*_MISTAKEN, *_QUOTAS, *_SENDER, *_REPORTS, *_OTHERS, *_RECIPIENT, *_ENHANCED, *_CODES)
