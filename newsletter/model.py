@@ -564,12 +564,22 @@ class Weight(StrEnum):
     NONE = "none"
 
 
+class SuppressionState(StrEnum):
+    """Where a decision to suppress a reader for bounces or refusals stands."""
+
+    WAITING = "waiting"  # for the end of the run that made it
+    HELD = "held"  # by the brake, for the operator
+    DONE = "done"  # carried out by itself
+    CONFIRMED = "confirmed"  # carried out because the operator said so
+    DROPPED = "dropped"  # it no longer held, or the operator discarded it
+
+
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A report about a subscriber: its kind, status code (RFC 3463, may be empty) and the day of the issue bounced."""
+    """A report about a subscriber: its kind, what it counts as, and the day of the issue that bounced."""
 
     kind: ReportKind
-    status: str
+    weight: Weight
     day: date
 
 

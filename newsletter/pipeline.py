@@ -274,7 +274,7 @@ class _Sending:
                     self._issue(issue, pool, limited)
                 except IssuePaused as error:
                     failure = failure or error
-                self.store.suppress_refused(issue.id, self.config.bounces.policy)
+                self._suppress_refused(issue)
             if (wait := pool.full_until()) is not None:
                 self.full_until = self.runtime.now() + timedelta(seconds=wait)
         except TransportUnavailable as error:
@@ -311,6 +311,15 @@ class _Sending:
         if careful.canary is not None:
             self._canary(careful.canary, sender, issue, copies)
         sender.send(issue, copies)
+
+    def _suppress_refused(self, issue: FrozenIssue) -> None:
+        """Suppress readers whose address was often refused; say when they are so many that nothing was done."""
+        held = self.store.suppress_refused(issue.id, self.config.bounces.policy).held
+        if held:
+            self.runtime.warn(
+                f"the addresses of {count(held, 'reader')} were refused again, more than usual: nothing was done about "
+                "them; `newsletter status` shows why, `newsletter bounces --confirm` suppresses them"
+            )
 
     def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> None:
         """Send this reader's copy first. Raises IssuePaused unless it was accepted, now or in an earlier run."""
