@@ -256,7 +256,7 @@ def test_the_word_is_obeyed_whatever_the_age_of_the_copy_it_answers(scene: Scene
 
 def test_an_answer_from_elsewhere_or_to_nothing_of_ours_is_kept_for_the_operator(scene: Scene) -> None:
     copy = scene.copy(scene.issue(), ADA)[1]
-    scene.arrives(answer(copy, author="Bob <bob@elsewhere.example>", text="unsubscribe"))  # it was forwarded to him
+    scene.arrives(answer(copy, author="Bob <bob@elsewhere.example>", text="unsubscribe"))  # Bob got it forwarded
     scene.arrives(answer(copy, author=EMMY, text="unsubscribe"))
     forged = Links("a guess at the secret", scene.config.publication)
     false = forged.message_id(scene.clock.now().date(), scene.reader(ADA).ref)
