@@ -81,8 +81,8 @@ def _import(csv: Path) -> None:
     from newsletter.subscriber_csv import read  # its validation costs more than the sending
 
     with tempfile.TemporaryDirectory() as folder:
-        with Store.open(f"sqlite:///{folder}/new.db") as store, csv.open(encoding="utf-8") as stream:
-            store.add_all((row.address for row in read(stream) if row.address), revive=True)
+        with Store.open(f"sqlite:///{folder}/new.db") as store:
+            store.add_all((row.address for row in read(csv.read_bytes()) if row.address), revive=True)
         shutil.copy(f"{folder}/new.db", _database(csv))
 
 

@@ -13,9 +13,9 @@ _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 def split_name(mailbox: str) -> tuple[str, str]:
     """Name and address of ``Daily Papers <digest@example.org>``; the name is empty without angle brackets.
 
-    The name is all that stands before the last ``<``, whatever its characters: the parser of the email package ends it
-    at a comma, a colon, an @ or a bracket, and makes an address of its first word. Quotation marks around the whole
-    name are dropped, with their escapes (RFC 5322 section 3.2.4).
+    The name is everything before the last ``<``. The parser of the email package would end it at a comma, a colon, an @
+    or a bracket, and take its first word for an address. Quotation marks around the whole name are removed with their
+    escapes (RFC 5322 section 3.2.4).
     """
     mailbox = mailbox.strip()
     if not mailbox.endswith(">"):

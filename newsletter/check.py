@@ -83,7 +83,8 @@ def _issue(config: Config) -> str:
     """Make today's issue, render it and lint it."""
     runtime = Runtime()
     day = config.today(runtime.now())
-    gathered = prepare.gather(config, day, runtime)
+    with prepare.parser() as children:
+        gathered = prepare.gather(config, day, runtime, children)
     if gathered.failures:
         raise NewsletterError("; ".join(gathered.failures))
     if unvoted := list(prepare.voteless(gathered)):

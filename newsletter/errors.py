@@ -17,6 +17,7 @@ NewsletterError
 │   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
 ├── MailboxUnavailable      75  the bounce mailbox cannot be read now
 │   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder
+├── Stopped                 75  a signal ended the run before it sent anything
 └── IssuePaused             75  an issue waits for the operator
 """
 
@@ -125,6 +126,12 @@ class MailboxMisconfigured(MailboxUnavailable):
     """The login, certificate or folder of the bounce mailbox is wrong. The operator must act."""
 
     exit_code = os.EX_CONFIG
+
+
+class Stopped(NewsletterError):
+    """SIGTERM or Ctrl-C came while nothing was being sent; the next run starts where this one did."""
+
+    exit_code = os.EX_TEMPFAIL
 
 
 class IssuePaused(NewsletterError):

@@ -49,7 +49,7 @@ class Links:
     def __init__(
         self, secret: str, publication: Publication, old: Sequence[str] = (), key_id: str | None = None
     ) -> None:
-        """With `key_id`, the secret of that id makes the links, when it is among `secret` and `old`: see `key_id`."""
+        """Make links with the secret whose `key_id` is given if it is `secret` or one of `old`, else with `secret`."""
         self._publication = publication
         self._secrets = (secret.encode(), *(each.encode() for each in old))
         known = {self._id_of(each): each for each in reversed(self._secrets)}
@@ -58,10 +58,10 @@ class Links:
 
     @property
     def key_id(self) -> str:
-        """Which secret makes these links, as 16 hex digits that do not reveal it.
+        """The id of the secret that makes these links: 16 hex digits that do not reveal it.
 
-        It is frozen with an issue, so that a copy that is sent again after the secret was replaced has the same links
-        and the same Message-ID, as long as the old secret stands in `old_secrets`.
+        It is frozen with an issue. A copy that is sent again after the secret was replaced then has the same links and
+        Message-ID, as long as `old_secrets` has the old secret.
         """
         return self._id_of(self._secret)
 

@@ -252,8 +252,8 @@ class FrozenIssue:
     frozen_at: datetime
     expires_at: datetime
     paused: str | None = None  # why sending waits for the operator; None if it does not
-    key_id: str | None = None  # which secret signs its links (see links.py); None: frozen by version 0.1
-    templates: str | None = None  # SHA-256 of the templates it was rendered with (hex); None: frozen by version 0.1
+    key_id: str | None = None  # `Links.key_id` of the secret that signs its links; None if frozen by version 0.1
+    templates: str | None = None  # SHA-256 of the templates it was rendered with (hex); None if frozen by version 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -535,13 +535,13 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class NoIssue:
-    """Why a day has no issue: the verdict, and one sentence that explains it."""
+    """The reason why a day has no issue: the verdict, and one sentence that explains it."""
 
     verdict: Verdict
     explanation: str
 
     def report(self, day: date) -> RunReport:
-        """The end of a run for `day` that made no issue."""
+        """The report of a run for `day` that made no issue."""
         return RunReport(self.verdict, self.explanation, day)
 
 

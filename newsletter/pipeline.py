@@ -355,7 +355,8 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     """Send what is owed of every unfinished issue, or of the one of `only`, and say how it went."""
     store = sending.store
     issues = [issue for issue in store.unfinished() if only is None or issue.rendered.day == only]
-    failure = sending.issues(issues)
+    with sending.runtime.sending():
+        failure = sending.issues(issues)
     sending.next_due = min(filter(None, (store.next_due(issue.id) for issue in issues)), default=None)
     asked = store.issue(day) if day is not None else None
     late = [issue for expired in sending.expired if (issue := store.issue(expired))]

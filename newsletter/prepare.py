@@ -8,9 +8,10 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from newsletter import feed as feeds
+from newsletter.children import Bounds, Nursery, Overrun
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
-from newsletter.feed.urls import site
+from newsletter.feed.urls import shown, site
 from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
 from newsletter.issue.late_risers import Candidate, Rule, select
@@ -31,6 +32,10 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
 
+# Seconds of CPU that a feed may take to parse: so many, and one more for each megabyte, of which feedparser needs 0.23.
+_SECONDS: Final = 3
+_BYTES_A_SECOND: Final = 1_000_000
+
 _NOTES: Final = 10  # in the operator's copy
 
 
@@ -47,17 +52,37 @@ class Gathered:
         return tuple(feed for _, feed in self.answers)
 
 
-def gather(config: Config, day: date, runtime: Runtime, cache: feeds.Cache | None = None) -> Gathered:
-    """Ask every feed for `day`. One that fails is reported and the others serve; raises FeedError when none does."""
+def parser() -> Nursery:
+    """What parses feeds, each in a process of its own with bounds; a context manager."""
+    return Nursery("newsletter.feed.syndication")
+
+
+def _bounds(body: bytes) -> Bounds:
+    """What parsing `body` may cost: its size decides, so that a small feed made to be slow is soon done with."""
+    seconds = _SECONDS + len(body) // _BYTES_A_SECOND
+    return Bounds(cpu=seconds, wall=seconds + 1.0)
+
+
+def gather(
+    config: Config, day: date, runtime: Runtime, children: Nursery, cache: feeds.Cache | None = None
+) -> Gathered:
+    """Ask every feed for `day`; `children` parse what they answer, see `parser`.
+
+    A feed that fails is reported and the others serve. Raises FeedError when none does.
+    """
     answers: list[tuple[FeedConfig, ParsedFeed]] = []
     failures: list[str] = []
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
         try:
             answer = feeds.fetch(url, config.fetch, cache=cache, now=runtime.now, sleep=runtime.sleep)
-            answers.append((source, feeds.parse(answer.body, source, content_type=answer.content_type)))
+            body = answer.body
+            parsed = children.call(_bounds(body), feeds.parse, body, source, content_type=answer.content_type)
+            answers.append((source, parsed))
         except FeedError as error:
             failures.append(str(error))
+        except Overrun as overrun:
+            failures.append(f"{shown(url)}: {overrun}; it was left out")
     if not answers:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(answers), tuple(failures))
@@ -94,19 +119,38 @@ def prepare(
     config: Config, day: date, store: Store, runtime: Runtime, span: Span, replaces: int | None = None
 ) -> Prepared | NoIssue:
     """The day's issue, or why there is none; `replaces` is the id of an issue that it is to be put in place of."""
-    missed = _missed(config, day, store, span)
+    with parser() as children:
+        return _prepare(_Task(config, day, store, runtime, span, replaces, children))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What one call of `prepare` was asked for, and what it works with."""
+
+    config: Config
+    day: date
+    store: Store
+    runtime: Runtime
+    span: Span
+    replaces: int | None
+    children: Nursery
+
+
+def _prepare(task: _Task) -> Prepared | NoIssue:
+    config, day, store, runtime, span = task.config, task.day, task.store, task.runtime, task.span
+    missed = _missed(task)
     if undated := _undated(config, day, span):
         runtime.warn(
             f"feeds.url of {', '.join(undated)} has no {{date}}: it gives what it lists now, not the earlier days of "
             "this issue; write {date} where the address takes a day"
         )
     try:
-        days = {day: _with_their_votes(gather(config, day, runtime, store), store)}
-        days |= {each: _quietly(config, each, runtime, store) for each in missed}
+        days = {day: _with_their_votes(gather(config, day, runtime, task.children, store), store)}
+        days |= {each: _quietly(task, each) for each in missed}
     except FeedError as error:
         return NoIssue(Verdict.FEED_FAILED, str(error))
     gathered = _merged(config, days.values())
-    shown = _old(gathered, day, store, span, replaces)
+    shown = _old(task, gathered)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
     late = tuple(_late(gathered, shown, runtime.now()))
     if not issue.papers:
@@ -118,23 +162,24 @@ def prepare(
         listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
         for listed_on, each in days.items()
     }
-    rising = () if span.again else _rising(config, issue, store, runtime, replaces)
+    rising = () if span.again else _rising(task, issue)
     gains = _gains(issue, sorted(days), store) if span.again else {}
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
     rendered = render(config, issue, _operator(config, store))
     return _linted(rendered, runtime) or Prepared(issue, rendered, offered)
 
 
-def _old(gathered: Gathered, day: date, store: Store, span: Span, replaces: int | None) -> set[str]:
+def _old(task: _Task, gathered: Gathered) -> set[str]:
     """The keys of papers that are no news: an issue has shown them, or left them out of a list that is served again.
 
     A list in which nothing is new is the one of an earlier day, and what was below the cut then is so still.
     """
+    store, span = task.store, task.span
     papers = [paper for feed in gathered.feeds for paper in feed.papers]
     keys = {paper.key for paper in papers}
     first = span.since if span.again else None
-    shown = store.shown(papers, before=first, besides=replaces)
-    known = shown | store.offered(keys, before=first or day)
+    shown = store.shown(papers, before=first, besides=task.replaces)
+    known = shown | store.offered(keys, before=first or task.day)
     fresh = [feed.papers for feed in gathered.feeds if any(paper.key not in known for paper in feed.papers)]
     return shown | (keys - {paper.key for papers in fresh for paper in papers})
 
@@ -162,14 +207,15 @@ def _shortened(notes: tuple[str, ...]) -> tuple[str, ...]:
     return (*notes[:_NOTES], f"and {len(notes) - _NOTES} more, which the run has printed")
 
 
-def _missed(config: Config, day: date, store: Store, span: Span) -> tuple[date, ...]:
+def _missed(task: _Task) -> tuple[date, ...]:
     """The earlier days that the issue of `day` takes in; only feeds that are asked by day know any."""
+    config, day, span = task.config, task.day, task.span
     if not any(_by_day(source) for source in config.feeds):
         return ()
     if span.since is not None:
         return tuple(span.since + timedelta(days=number) for number in range((day - span.since).days))
     calendars = [source.calendar for source in config.feeds if _by_day(source) and source.calendar is not None]
-    latest = store.latest_issue(before=day) if span.catch_up and config.issue.catch_up else None
+    latest = task.store.latest_issue(before=day) if span.catch_up and config.issue.catch_up else None
     if latest is None or not calendars:
         return ()
     return missed_days(latest.rendered.day, day, calendars[0])[-config.issue.catch_up :]
@@ -191,11 +237,11 @@ def _called(source: FeedConfig) -> str:
     return source.name or site(source.url) or source.url
 
 
-def _quietly(config: Config, day: date, runtime: Runtime, store: Store) -> Gathered:
+def _quietly(task: _Task, day: date) -> Gathered:
     """What the feeds that are asked by day say of an earlier one; a failure costs only that day."""
-    asked = replace(config, feeds=tuple(source for source in config.feeds if _by_day(source)))
+    asked = replace(task.config, feeds=tuple(source for source in task.config.feeds if _by_day(source)))
     try:
-        return gather(asked, day, runtime, store)
+        return gather(asked, day, task.runtime, task.children, task.store)
     except FeedError as error:
         return Gathered((), (str(error),))
 
@@ -210,11 +256,9 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     )
 
 
-def _rising(
-    config: Config, issue: Issue, store: Store, runtime: Runtime, replaces: int | None
-) -> tuple[LateRiser, ...]:
+def _rising(task: _Task, issue: Issue) -> tuple[LateRiser, ...]:
     """The late risers of the past days that had an issue: at most one request for each, which the cache answers."""
-    rules = config.issue
+    config, store, runtime, rules = task.config, task.store, task.runtime, task.config.issue
     if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
         return ()
     papers: dict[str, Paper] = {}
@@ -223,7 +267,7 @@ def _rising(
     for age in range(1, rules.look_back + 1):
         past = issue.day - timedelta(days=age)
         if then := store.votes_then(past):
-            again = _quietly(config, past, runtime, store)
+            again = _quietly(task, past)
             failures += again.failures
             now = _ranked(config, again.feeds, past)
             papers.update({paper.key: paper for paper in now})
@@ -233,7 +277,7 @@ def _rising(
             ]
     if failures:
         runtime.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
-    shown = store.shown(papers.values(), besides=replaces) | {paper.key for paper in issue.papers}
+    shown = store.shown(papers.values(), besides=task.replaces) | {paper.key for paper in issue.papers}
     chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
     return tuple(LateRiser(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ class Runtime:
     now: Callable[[], datetime] = utc_now  # aware
     sleep: Callable[[float], None] = time.sleep  # seconds
     stop: Callable[[], bool] = lambda: False  # whether to end early, asked between copies
+    sending: Callable[[], AbstractContextManager[None]] = nullcontext  # held while a signal must not interrupt
     announce: Callable[[FrozenIssue, int], None] = lambda issue, owed: None  # called before an issue's first copy
     progress: Callable[[Outcome], None] = lambda outcome: None  # called after each copy
     warn: Callable[[str], None] = lambda message: None  # called with one line for the operator

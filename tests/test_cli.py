@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -608,12 +609,19 @@ def test_a_bad_address_is_refused_and_the_others_are_added(site: Site) -> None:
     assert site("subscribers", "list").out == "ada@example.org\n"
 
 
-def test_a_list_that_is_not_utf8_imports_nothing(site: Site) -> None:
+def test_a_list_in_windows_1252_is_read(site: Site) -> None:
     path = site.folder / "list.csv"
     path.write_bytes(b"ada@example.org\nm\xfcller@example.org\n")
+    assert site("subscribers", "import", str(path)).code == 0
+    assert site("subscribers", "list").out == "ada@example.org\nm\u00fcller@example.org\n"
+
+
+def test_of_a_list_in_an_encoding_that_is_not_known_nothing_is_imported(site: Site) -> None:
+    path = site.folder / "list.csv"
+    path.write_bytes("почта\nada@example.org\n".encode("cp1251"))
     done = site("subscribers", "import", str(path))
-    assert done.code == 1
-    assert "not UTF-8" in done.err
+    said = "the text is not UTF-8, UTF-16 or Windows-1252; save it as UTF-8; nothing was imported"
+    assert (done.code, done.out, done.err) == (1, "", f"newsletter: {path}, {said}\n")
     assert site("subscribers", "list").out == ""
 
 
@@ -765,6 +773,25 @@ def test_sigterm_and_ctrl_c_finish_what_is_under_way_and_leave_the_rest_to_the_n
         assert counts == {State.ACCEPTED: len(server.messages), State.PENDING: 200 - len(server.messages)}
         assert site("send").last == "verdict: new-issue - 200 accepted"
         assert len(server.messages) == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_that_waits_for_a_feed(site: Site, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = site.folder / "config.yaml"
+        config.write_text(
+            config.read_text().replace("papers-{date}.json", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        )
+        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            connection, _ = silent.accept()
+            process.send_signal(number)
+            out, _ = process.communicate(timeout=20)  # the feed's own deadline is a minute
+            connection.close()
+    assert process.returncode == 75
+    assert out.splitlines()[-1] == (
+        f"verdict: failed - stopped by {number.name} before anything was sent; the next run goes on"
+    )
 
 
 def test_a_terminal_shows_how_far_it_is_how_fast_and_how_long_it_will_take(site: Site) -> None:

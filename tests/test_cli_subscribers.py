@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -166,10 +167,94 @@ def test_an_export_restores_the_list_with_its_states_and_dates(site: Site) -> No
 
 def test_who_left_where_the_list_comes_from_is_taken_off_here(site: Site) -> None:
     site("subscribers", "add", "ada@example.org")
-    path = csv(site, "email,status\nada@example.org,unsubscribed\nemmy@example.org,cleaned\n")
+    path = csv(site, "email,status\nada@example.org,unsubscribed\nemmy@example.org,cleaned\nkurt@example.org,pending\n")
     done = site("subscribers", "import", path)
-    assert done.out == "0 added, 0 subscribed already, 1 taken off, 0 have left and stay out, 1 refused\n"
-    assert (
-        done.err == f"refused: {path}, line 3: status: 'cleaned' is none of pending, active, unsubscribed, suppressed\n"
+    assert done.out == (
+        "0 added, 0 subscribed already, 1 taken off, 1 have left and stay out,"
+        " 1 not confirmed there and left out, 0 refused\n"
     )
-    assert site("subscribers", "list", "--all").out == "ada@example.org\tunsubscribed\n"
+    assert site("subscribers", "list", "--all").out == "ada@example.org\tunsubscribed\nemmy@example.org\tsuppressed\n"
+    assert "suppressed since " in (shown := site("subscribers", "show", "emmy@example.org").out)
+    assert ": status cleaned\n" in shown
+
+
+def test_an_import_says_what_each_column_was_taken_for(site: Site) -> None:
+    header = "Email Address,First Name,OPTIN_TIME,CONFIRM_TIME,UNSUB_TIME,created_at,TAGS"
+    ada = "ada@example.org,Ada,2023-01-02 03:04:05,2023-01-02 03:05:00,,1/2/2024,"
+    path = csv(site, f"{header}\n{ada}\nemmy@example.org,,,,2024-01-01,1/3/2024,\nkurt,,,,,,\n")
+    done = site("subscribers", "import", path)
+    assert done.code == 0
+    assert done.err.splitlines() == [
+        (
+            "columns: email from 'Email Address'; consent from 'OPTIN_TIME', 'CONFIRM_TIME'; status from 'UNSUB_TIME';"
+            " created_at from 'created_at'; ignored: 'First Name', 'TAGS'"
+        ),
+        "states: 1 active, 1 unsubscribed",
+        (
+            f"left out: {path}, 2 cells of 'created_at', the first on line 2: '1/2/2024' is no time;"
+            " expected one such as 2026-11-24T07:00:00+00:00"
+        ),
+        f"refused: {path}, line 4: 'kurt' is not an address: An email address must have an @-sign",
+    ]
+    assert (
+        "  consent: OPTIN_TIME 2023-01-02 03:04:05, CONFIRM_TIME 2023-01-02 03:05:00, created_at 1/2/2024;"
+        f" imported on {today()} from list.csv\n"
+    ) in site("subscribers", "show", "ada@example.org").out
+
+
+def test_a_state_that_is_not_understood_imports_nothing_until_the_operator_explains_it(site: Site) -> None:
+    path = csv(site, "E-Mail;Kartei;Stufe\nada@example.org;A;active\nemmy@example.org;B;zombie\n")
+    done = site("subscribers", "import", path)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        f"newsletter: {path}, column 'Stufe' looks like a state, and these words of it are not understood: 'zombie';"
+        " say what each means with --status-of WORD=STATUS, or pass the column over with --column 'ignore=Stufe';"
+        " nothing was imported\n"
+    )
+    assert site("subscribers", "list", "--all").out == ""
+    explained = ("--status-of", "Zombie=unsubscribed")
+    assert "1 added" in site("subscribers", "import", path, *explained).out
+    assert site("subscribers", "list", "--all").out == "ada@example.org\tactive\nemmy@example.org\tunsubscribed\n"
+    also = ("--column", "status=Kartei", "--status-of", "A=suppressed", "--status-of", "B=active")
+    site("subscribers", "import", path, *explained, *also)
+    assert site("subscribers", "list", "--all").out == "ada@example.org\tsuppressed\nemmy@example.org\tunsubscribed\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--column", "email"), "--column email: expected ROLE=HEADING; a role is one of email, status,"),
+        (("--column", "colour=email"), "--column colour=email: expected ROLE=HEADING"),
+        (("--status-of", "x"), "--status-of x: expected WORD=STATUS; a status is one of pending, active,"),
+        (("--status-of", "x=forgotten"), "--status-of x=forgotten: expected WORD=STATUS"),
+    ],
+)
+def test_an_option_of_an_import_that_is_none_is_wrong_usage(site: Site, options: tuple[str, ...], said: str) -> None:
+    done = site("subscribers", "import", csv(site, "ada@example.org\n"), *options)
+    assert done.code == 2
+    assert said in done.err
+    assert site("subscribers", "list", "--all").out == ""
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "emmy@example.org", "kurt@example.org")
+    site("subscribers", "remove", "kurt@example.org")
+    before = site("subscribers", "export").out
+    readers = [("ada", "active"), ("emmy", "bounced"), ("kurt", "active"), ("new", "active"), ("NEW", "active")]
+    rows = "".join(
+        f"{name}@example.org,{status}\n" for name, status in [*readers, ("left", "unsubscribed"), ("x@", "")]
+    )
+    path = csv(site, f"email,status\n{rows}")
+    dry = site("subscribers", "import", "--dry-run", path)
+    said = "1 added, 2 subscribed already, 1 taken off, 2 have left and stay out, 1 refused\n"
+    assert (dry.code, dry.out) == (0, f"dry run, nothing was written: {said}")
+    assert site("subscribers", "export").out == before
+    done = site("subscribers", "import", path)
+    assert (done.out, done.err) == (said, dry.err)
+
+
+def test_an_import_reads_standard_input(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = "E-Mail\tName\nada@example.org\tJürgen\n".encode("utf-16")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert "1 added" in site("subscribers", "import", "-").out
+    assert f"imported on {today()} from standard input" in site("subscribers", "show", "ada@example.org").out

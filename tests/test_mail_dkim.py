@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from newsletter.mail import dkim
 from newsletter.mail.dkim import Signer
 from newsletter.mail.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, RenderedIssue, Slot
+from tests import needs
 from tests.conftest import PUBLICATION
 
 RSA = Signer("news.example.org", "s2026", rsa.generate_private_key(public_exponent=65537, key_size=2048))
@@ -60,12 +63,28 @@ def test_a_copy_verifies_with_both_keys(text: str, subject: str) -> None:
         (b"Subject: Papers", b"Subject: Pills"),
         (b"paper", b"piper"),
         (b"From: ", b"From: evil@example.com\r\nFrom: "),
+        (b"Subject: ", b"Subject: Pills\r\nSubject: "),
+        (b"Subject: ", b"Reply-To: evil@example.com\r\nSubject: "),
+        (b"Subject: ", b"Sender: evil@example.com\r\nSubject: "),
+        (b"Subject: ", b"Content-Transfer-Encoding: base64\r\nSubject: "),
+        (b"List-Unsubscribe: ", b"List-Unsubscribe: <https://evil.example>\r\nList-Unsubscribe: "),
     ],
 )
 def test_what_is_changed_on_the_way_does_not_verify(what: bytes, instead: bytes) -> None:
     raw = message(RSA)
     assert what in raw
     assert not verified(raw.replace(what, instead, 1), RSA)[0]
+
+
+@pytest.mark.parametrize(("added", "word"), [(b"", "succeeded"), (b"Reply-To: evil@example.com\r\n", "failed")])
+def test_opendkim_judges_the_same(tmp_path: Path, added: bytes, word: str) -> None:
+    opendkim = needs.program("opendkim", "opendkim")
+    (tmp_path / "mail.eml").write_bytes(message(RSA).replace(b"Subject: ", added + b"Subject: ", 1))
+    (tmp_path / "keys").write_text(" ".join(RSA.record) + "\n")
+    (tmp_path / "conf").write_text(f"Mode v\nTestPublicKeys {tmp_path}/keys\nSocket local:{tmp_path}/socket\n")
+    command = [str(opendkim), "-t", str(tmp_path / "mail.eml"), "-x", str(tmp_path / "conf"), "-v"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(rf"verification .*{word}", done.stdout)
 
 
 def test_the_same_copy_has_the_same_signature() -> None:

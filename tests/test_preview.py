@@ -87,8 +87,8 @@ def test_the_page_shows_each_view_of_a_day(running: server.Server, site: Path) -
     assert "List-Unsubscribe: &lt;https://news.example.org/" in read(running, f"/?date={DAY}&part=headers")
     assert "Lighthouse: Reading Long Documents" in read(running, f"/?date={DAY}&part=text")
     page = read(running, f"/?date={DAY}")
-    assert "Nothing to complain about." in page
-    assert "KiB of HTML; Gmail clips at 102." in page
+    assert "No problems found." in page
+    assert "KiB of HTML; Gmail clips at 102 KiB." in page
     outlook = read(running, f"/mail?date={DAY}&part=outlook")
     assert "<style" not in outlook
     assert "PixelsPerInch" not in outlook  # whose figure would stand above the mail
@@ -110,7 +110,7 @@ def test_the_mail_is_shown_with_its_hands_tied(running: server.Server) -> None:
     [
         ("date=2026-11-22", "weekend - nothing new is listed on a Sunday"),
         ("date=2026-11-01", "No such file"),
-        ("date=soon", "soon is not a day"),
+        ("date=soon", "soon is not a date; write it as YYYY-MM-DD"),
     ],
 )
 def test_a_day_without_a_mail_says_why(running: server.Server, query: str, said: str) -> None:

@@ -188,7 +188,7 @@ def test_it_is_noted_before_the_dot_so_that_a_crash_makes_no_second_mail(tmp_pat
             pass
 
         class Dying(ConfirmationSender):
-            def _settle(self, sign_up: SignUp, outcome: Outcome, *, noted: bool) -> None:
+            def _record(self, sign_up: SignUp, outcome: Outcome, *, noted: bool) -> None:
                 raise Killed
 
         with pytest.raises(Killed):

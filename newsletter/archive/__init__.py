@@ -1,1 +1,1 @@
-"""The archive: issues as web pages and as an Atom feed, for everybody."""
+"""The public archive: past issues as web pages and as an Atom feed."""

@@ -1,4 +1,4 @@
-"""The issues as an Atom feed (RFC 4287), for readers who prefer one to mail."""
+"""The latest issues as an Atom feed (RFC 4287)."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ _LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
 _ATOM: Final = ElementMaker(namespace=_NAMESPACE, nsmap={None: _NAMESPACE})
 
-# A feed must say when it changed (RFC 4287 section 4.1.1), also before its first issue.
+# The date of a feed without issues, since a feed must have one (RFC 4287 section 4.1.1).
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What XML 1.0 section 2.2 does not allow, escaped or not.
+# Characters that XML 1.0 section 2.2 does not allow, even escaped.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-# A feed reader has a look of its own, light or dark, and drops styles: without them a feed has half the size.
+# Attributes that are kept. Feed readers drop styles and use their own; without styles a feed has half the size.
 _KEPT: Final = frozenset({"href", "src", "alt", "dir", "lang", "role"})
 
-# The mail's preheader, which only its style hides.
+# The mail's preheader, which would show without its style.
 _HIDDEN: Final = "//*[contains(translate(@style, ' ', ''), 'display:none')]"
 
 
 def feed(publication: Publication, issues: Iterable[tuple[FrozenIssue, str]]) -> bytes:
-    """The feed of `issues`, newest first, each with its page as HTML.
+    """The Atom feed of `issues`, newest first, each given with its page as HTML. UTF-8 with an XML declaration.
 
-    Links are absolute with `base_url`, else relative to the feed. An id stays the same for ever, wherever the archive
-    moves: the feed's is made of `list_id`, an entry's of what was frozen with the issue.
+    Links are absolute if the publication has a `base_url`, else relative to the feed. Ids never change, even if the
+    archive moves (RFC 4287 section 4.2.6): the feed's is made from `list_id`, an entry's from values frozen with the
+    issue.
     """
     base = f"{publication.base_url}/" if publication.base_url else ""
     listed = list(issues)
@@ -69,13 +70,13 @@ def _entry(frozen: FrozenIssue, page: str, base: str) -> Any:
 
 
 def _tag(frozen: FrozenIssue) -> str:
-    """A tag URI (RFC 4151): the sender's domain on the day of the issue, and the list."""
+    """The entry's id, a tag URI (RFC 4151) of the sender's domain, the issue's day and the list's id."""
     domain = frozen.publication.sender.domain
     return f"tag:{domain},{frozen.rendered.day}:{frozen.publication.list_id}"
 
 
 def _content(page: str) -> str:
-    """The body of a page as a feed reader should show it, without its looks, the preheader and comments."""
+    """The body of a page for feed readers: without styles, preheader and comments."""
     body = html.document_fromstring(page).body
     for hidden in body.xpath(_HIDDEN):
         hidden.drop_tree()
@@ -87,7 +88,7 @@ def _content(page: str) -> str:
 
 
 def _moment(when: datetime) -> str:
-    """RFC 3339, in UTC."""
+    """The time as an RFC 3339 timestamp in UTC."""
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

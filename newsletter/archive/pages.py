@@ -1,7 +1,7 @@
-"""The archive: every issue that somebody has got as a page, an index by date, and a feed; and all of it as files.
+"""The archive: a page for each issue of which a copy was accepted, an index by date, and a feed.
 
-The web serves and `newsletter archive export` writes the same bytes, so an issue's page must say for itself what it may
-do: it brings its Content-Security-Policy along.
+The web serves and `newsletter archive export` writes the same bytes. Each issue's page therefore has its
+Content-Security-Policy in a <meta> element, because exported files come without headers of ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from newsletter.mail.render import Renderer
 from newsletter.model import ArchivedIssue, FrozenIssue, Publication, Slot
 from newsletter.store import Store
 
-# Nothing is executed, loaded, framed or sent; a mail needs its own styles only.
+# The page may run no script, load nothing and submit no form. Inline styles are allowed because a mail has them.
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 _META: Final = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -32,9 +32,9 @@ _IN_THE_FEED: Final = 30  # issues
 
 
 def page(frozen: FrozenIssue) -> str:
-    """The issue as a page: the HTML of the mail, with nothing in it that belongs to one reader.
+    """The issue as a web page: the mail's HTML without anything that belongs to one subscriber.
 
-    Links that were a reader's own lead to the home page, or without `base_url` one step up.
+    Unsubscribe and preferences links lead to the home page instead, or without `base_url` to the parent folder.
     """
     home = f"{frozen.publication.base_url}/" if frozen.publication.base_url else "../"
     fills = {Slot.UNSUBSCRIBE: home, Slot.PREFERENCES: home, Slot.ADDRESS: "a reader"}
@@ -44,42 +44,42 @@ def page(frozen: FrozenIssue) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A page or the feed as it is served and written; `modified` is UTC, None while there is no issue."""
+    """A page or the feed, as it is served and exported. `modified` is UTC, None if there is no issue."""
 
     body: bytes
     modified: datetime | None
 
 
 class Archive:
-    """The archive of one publication. An issue is in it once a server has accepted a copy: somebody has got it."""
+    """The archive of one publication. It has every issue of which a server accepted at least one copy."""
 
     def __init__(self, publication: Publication, store: Store, renderer: Renderer) -> None:
         self._publication, self._store, self._renderer = publication, store, renderer
-        self._made: tuple[Sequence[ArchivedIssue], Document] | None = None  # the last feed, and what it was made of
+        self._cached_feed: tuple[Sequence[ArchivedIssue], Document] | None = None  # with the list it was made from
 
     def issue(self, frozen: FrozenIssue) -> Document:
         """The page of an issue."""
         return Document(page(frozen).encode(), frozen.frozen_at)
 
     def index(self) -> Document:
-        """All issues by year and month, newest first."""
+        """The page that lists all issues by year and month, newest first."""
         listed = self._store.archive()
         home = f"{self._publication.base_url}/" if self._publication.base_url else ""
         made = self._renderer.page("web/archive.html", years=_years(listed), home_url=home)
         return Document(made.encode(), _newest(listed))
 
     def feed(self) -> Document:
-        """The last 30 issues as an Atom feed; made anew only when there is another issue."""
+        """The Atom feed of the last 30 issues, cached until the list of issues changes."""
         listed = self._store.archive(limit=_IN_THE_FEED)
-        if self._made is None or self._made[0] != listed:
+        if self._cached_feed is None or self._cached_feed[0] != listed:
             frozen = (self._store.archived(each.day) for each in listed)
             written = atom.feed(self._publication, [(issue, page(issue)) for issue in frozen if issue])
-            self._made = (listed, Document(written, _newest(listed)))
-        return self._made[1]
+            self._cached_feed = (listed, Document(written, _newest(listed)))
+        return self._cached_feed[1]
 
     def files(self) -> Iterator[tuple[Path, Document]]:
-        """Everything, each with its path below base_url; the index and the feed last, when all they name is there."""
-        index, feed = self.index(), self.feed()  # made first: an issue may join the archive in between
+        """All documents with their paths below `base_url`. Index and feed come last, after the pages they link to."""
+        index, feed = self.index(), self.feed()  # made first, in case an issue is added meanwhile
         for listed in self._store.archive():
             if frozen := self._store.archived(listed.day):
                 yield Path("archive", str(listed.day), "index.html"), self.issue(frozen)
@@ -88,9 +88,9 @@ class Archive:
 
 
 def export(archive: Archive, folder: Path) -> tuple[int, int]:
-    """Write the archive into `folder`, for any web host; returns how many files were written, and how many are there.
+    """Write the archive into `folder` for a web server; returns the numbers of files written and of files in all.
 
-    A file that is up to date is left alone, one that is not is replaced in one step, and none is removed.
+    Files that are up to date are not touched, others are replaced atomically, and none is removed. Raises OSError.
     """
     written = number = 0
     for path, document in archive.files():
@@ -100,16 +100,16 @@ def export(archive: Archive, folder: Path) -> tuple[int, int]:
 
 
 def _write(path: Path, content: bytes) -> bool:
-    """Whether `path` had to be written; a reader meets the old content or the new one, never half of it."""
+    """Write `content` to `path` unless it is there already; returns whether it was written. The change is atomic."""
     if path.is_file() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        half.write_bytes(content)  # readable by the web server as far as the umask allows
-        half.replace(path)
+        temporary.write_bytes(content)  # with the umask's permissions, so that a web server can read it
+        temporary.replace(path)
     finally:
-        half.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 
@@ -118,7 +118,7 @@ def _newest(listed: Sequence[ArchivedIssue]) -> datetime | None:
 
 
 def _years(listed: Sequence[ArchivedIssue]) -> list[dict[str, Any]]:
-    """What the index's template gets: years of months of issues, newest first, as plain values."""
+    """The issues by year and month, newest first, as plain values for the template of the index."""
     return [
         {
             "year": year,
@@ -132,7 +132,7 @@ def _years(listed: Sequence[ArchivedIssue]) -> list[dict[str, Any]]:
 
 
 def _line(issue: ArchivedIssue) -> dict[str, str]:
-    """A subject begins with its day, which stands beside it here already; its votes stay on one line."""
+    """An issue for the index. The day at the beginning of the subject is dropped, since the date is shown beside it."""
     subject = issue.subject.removeprefix(f"{issue.day.day} {issue.day:%b}: ")
     return {
         "day": issue.day.isoformat(),

@@ -252,18 +252,27 @@ def subscribers_list(app: App, everyone: bool) -> None:
 
 
 @subscribers_group.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
+@click.option("--column", "columns", multiple=True, metavar="ROLE=HEADING", help="What a column is; repeatable.")
+@click.option("--status-of", "statuses", multiple=True, metavar="WORD=STATUS", help="What a word means; repeatable.")
 @click.option("--consent", help="How these readers agreed.  [default: imported on the day, from the file]")
 @click.pass_obj
-def subscribers_import(app: App, file: Any, consent: str | None) -> None:
-    """Take subscribers from FILE (- for standard input): CSV with a column `email`, or one address per line.
+def subscribers_import(
+    app: App, file: Any, dry_run: bool, columns: tuple[str, ...], statuses: tuple[str, ...], consent: str | None
+) -> None:
+    """Take subscribers from FILE (- for standard input): one address per line, or the CSV export of any list service.
 
-    The other columns of an export are read too. A row that cannot be taken is refused with its line number and the
-    others are taken; when none can be, it fails. Nobody comes back who left, is suppressed or forgotten.
+    Readers who left or are blocked there are noted as such and get nothing; nobody comes back who left, is suppressed
+    or forgotten here. A row without a valid address is refused with its line number and the others are taken.
+
+    A column that looks like a state and is not understood stops the import before anything is written. Say what it is:
+    --column status=HEADING (ROLE is email, status, reason, consent, days, paused_until, created_at, status_at or
+    ignore), and --status-of WORD=STATUS (active, pending, unsubscribed or suppressed).
     """
-    from newsletter.cli.subscribers import take
+    from newsletter.cli.subscribers import ImportOptions, take
 
-    sys.exit(take(app.config(), file, consent))
+    sys.exit(take(app.config(), file, ImportOptions(consent, columns, statuses, dry_run)))
 
 
 @subscribers_group.command("export")

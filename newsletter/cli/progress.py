@@ -10,32 +10,53 @@ from types import FrameType
 
 import click
 
+from newsletter.errors import Stopped
 from newsletter.model import FrozenIssue, Outcome
 from newsletter.runtime import Runtime
 
 
-@contextmanager
-def watching() -> Iterator[Runtime]:
-    """The world of a run: a progress bar when standard error is a terminal, silence under cron.
+class _Signals:
+    """What SIGTERM and Ctrl-C do: they end a run at once, but while copies are being sent they only ask it to end."""
 
-    SIGTERM and Ctrl-C drain: what is under way is finished, so that no copy is in doubt. A second one ends it at once.
-    """
-    stopped: list[int] = []
+    def __init__(self) -> None:
+        self._asked: list[int] = []
+        self._sending = False
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and number in stopped:
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return bool(self._asked)
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Copies are being sent: what is under way is finished, so that no copy becomes uncertain."""
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal. Raises Stopped, or KeyboardInterrupt for a second Ctrl-C."""
+        if number == signal.SIGINT and number in self._asked:
             raise KeyboardInterrupt
+        self._asked.append(number)
+        if not self._sending:
+            raise Stopped(f"stopped by {signal.Signals(number).name} before anything was sent; the next run goes on")
         if number == signal.SIGINT:
             click.echo("finishing what is under way; Ctrl-C again ends it at once", err=True)
-        stopped.append(number)
 
-    before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGINT)]
+
+@contextmanager
+def watching() -> Iterator[Runtime]:
+    """The surroundings of a run: a progress bar when standard error is a terminal, none under cron."""
+    signals = _Signals()
+    before = [(number, signal.signal(number, signals.handle)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:
         if sys.stderr.isatty():
-            with _bar(stopped) as runtime:
+            with _bar(signals) as runtime:
                 yield runtime
         else:
-            yield Runtime(stop=lambda: bool(stopped), warn=_warn)
+            yield Runtime(stop=signals.asked, sending=signals.sending, warn=_warn)
     finally:
         for number, handler in before:
             signal.signal(number, handler)
@@ -46,7 +67,7 @@ def _warn(message: str) -> None:
 
 
 @contextmanager
-def _bar(stopped: list[int]) -> Iterator[Runtime]:
+def _bar(signals: _Signals) -> Iterator[Runtime]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -75,4 +96,4 @@ def _bar(stopped: list[int]) -> Iterator[Runtime]:
             for task in current:
                 progress.advance(task)
 
-        yield Runtime(stop=lambda: bool(stopped), announce=announce, progress=advance, warn=_warn)
+        yield Runtime(stop=signals.asked, sending=signals.sending, announce=announce, progress=advance, warn=_warn)

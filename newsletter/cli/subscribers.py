@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, Final
 
 import click
 
@@ -16,13 +17,14 @@ from newsletter import addresses as address_rules
 from newsletter import subscriber_csv
 from newsletter.config import Config
 from newsletter.errors import AddressError, NewsletterError
-from newsletter.model import EVERY_DAY, NewSubscriber, Subscriber, SubscriberStatus
+from newsletter.model import EVERY_DAY, Subscriber, SubscriberStatus
 from newsletter.store import Added, Store
-from newsletter.text import weekdays
+from newsletter.text import count, weekdays
 
 _SAID = {Added.NEW: "added", Added.ALREADY: "subscribed already", Added.BACK: "subscribed again"}
 
-_SHOWN = 10  # copies, and reports
+_SHOWN: Final = 10  # copies, and reports
+_SEVERAL: Final = 2  # columns of a file without a header that are worth a word
 
 
 def _store(config: Config) -> Store:
@@ -143,40 +145,100 @@ def _today() -> date:
 # --- the list as a file ----------------------------------------------------------------------------------------------
 
 
-def take(config: Config, stream: TextIO, consent: str | None) -> int:
-    """Import a list; prints what became of its rows, and each refused row with its line; 1 when none could be taken.
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """The options of an import as they were typed: `columns` are ROLE=HEADING, `statuses` are WORD=STATUS."""
 
-    Raises NewsletterError when the file cannot be read as a list.
+    consent: str | None = None
+    columns: Sequence[str] = ()
+    statuses: Sequence[str] = ()
+    dry_run: bool = False
+
+
+def take(config: Config, stream: BinaryIO, options: ImportOptions) -> int:
+    """Import a list; returns 1 when none of its rows could be taken.
+
+    Standard output gets the counts; standard error gets what each column was taken for and each rejected row with its
+    line. Raises NewsletterError, with nothing imported, when the file is no list or one of its columns looks like a
+    state and is not understood; click.UsageError for an option that is none.
     """
-    source = "standard input" if stream.name == "<stdin>" else stream.name
-    note = consent or f"imported on {_today()} from {Path(source).name}"
-    refused: list[str] = []
-
-    def good() -> Iterator[NewSubscriber]:
-        for row in subscriber_csv.read(stream, note):
-            if row.reader is None:
-                refused.append(f"{source}, line {row.line}: {row.problem}")
-            else:
-                yield row.reader
-
+    name = getattr(stream, "name", "<stdin>")
+    source = "standard input" if name == "<stdin>" else str(name)
+    choices = _choices(options)
+    note = options.consent or f"imported on {_today()} from {Path(source).name}"
     try:
-        with _store(config) as store:
-            counts = store.merge(good())
-    except UnicodeDecodeError as error:
-        raise NewsletterError(f"{source} is not UTF-8 text; nothing was imported") from error
+        listing = subscriber_csv.read(stream.read(), note, source=source, choices=choices)
     except AddressError as error:
         raise NewsletterError(f"{source}, {error}; nothing was imported") from error
-    for problem in refused:
-        click.echo(f"refused: {problem}", err=True)
-    click.echo(_summary(counts, len(refused)))
-    return int(bool(refused) and not counts.total())
+    readers = [row.reader for row in listing if row.reader]
+    agreed = [reader for reader in readers if reader.status is not SubscriberStatus.PENDING]
+    with _store(config) as store:
+        counts = store.foresee(agreed) if options.dry_run else store.merge(agreed)
+    rejected = [row for row in listing if row.reader is None]
+    for line in (*_columns(listing), *_unread(source, listing.rows)):
+        click.echo(line, err=True)
+    for row in rejected:
+        click.echo(f"refused: {source}, line {row.line}: {row.problem}", err=True)
+    said = _summary(counts, len(readers) - len(agreed), len(rejected))
+    click.echo(f"dry run, nothing was written: {said}" if options.dry_run else said)
+    return int(bool(rejected) and not readers)
 
 
-def _summary(counts: Counter[Added], refused: int) -> str:
+def _choices(options: ImportOptions) -> subscriber_csv.Choices:
+    """What the operator said of columns and words. Raises click.UsageError."""
+    columns = []
+    for typed in options.columns:
+        role, equals, heading = typed.partition("=")
+        if not equals or not heading or role not in tuple(subscriber_csv.Role):
+            roles = ", ".join(subscriber_csv.Role)
+            raise click.UsageError(f"--column {typed}: expected ROLE=HEADING; a role is one of {roles}")
+        columns.append((subscriber_csv.Role(role), heading))
+    statuses = {}
+    for typed in options.statuses:
+        word, equals, status = typed.rpartition("=")
+        if not equals or status not in subscriber_csv.CHOICES:
+            known = ", ".join(subscriber_csv.CHOICES)
+            raise click.UsageError(f"--status-of {typed}: expected WORD=STATUS; a status is one of {known}")
+        statuses[subscriber_csv.key(word)] = SubscriberStatus(status)
+    return subscriber_csv.Choices(columns, statuses)
+
+
+def _columns(listing: subscriber_csv.Listing) -> Iterator[str]:
+    """What each column was taken for, and what the file's name was; nothing of a plain list of addresses."""
+    if listing.everyone is not SubscriberStatus.ACTIVE:
+        yield f"all readers of the file: {listing.everyone}, as its name says"
+    if not listing.has_header and len(listing.columns) < _SEVERAL:
+        return
+    taken: dict[str, list[str]] = {}
+    for column in listing.columns:
+        taken.setdefault(column.role, []).append(repr(column.heading))
+    ignored = taken.pop(subscriber_csv.Role.IGNORE, [])
+    parts = [f"{role} from {', '.join(headings)}" for role, headings in taken.items()]
+    if ignored:
+        parts.append(f"ignored: {', '.join(ignored)}")
+    yield f"columns: {'; '.join(parts)}"
+    states = Counter(row.reader.status for row in listing if row.reader)
+    if subscriber_csv.Role.STATUS in taken:
+        yield f"states: {', '.join(f'{states[status]} {status}' for status in SubscriberStatus if states[status])}"
+
+
+def _unread(source: str, rows: Iterable[subscriber_csv.Row]) -> Iterator[str]:
+    """A line for each column with cells that could not be read."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for row in rows:
+        for heading, problem in row.unread:
+            found.setdefault(heading, []).append((row.line, problem))
+    for heading, cells in found.items():
+        line, problem = cells[0]
+        yield f"left out: {source}, {count(len(cells), 'cell')} of {heading!r}, the first on line {line}: {problem}"
+
+
+def _summary(counts: Counter[Added], unconfirmed: int, rejected: int) -> str:
     off = f"{counts[Added.OFF]} taken off, " if counts[Added.OFF] else ""
+    pending = f"{unconfirmed} not confirmed there and left out, " if unconfirmed else ""
     return (
         f"{counts[Added.NEW]} added, {counts[Added.ALREADY]} subscribed already, {off}"
-        f"{counts[Added.LEFT]} have left and stay out, {refused} refused"
+        f"{counts[Added.LEFT]} have left and stay out, {pending}{rejected} refused"
     )
 
 

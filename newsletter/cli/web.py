@@ -21,7 +21,7 @@ from newsletter.web.confirmations import ConfirmationSender
 
 _THREADS: Final = 8
 _LARGEST_REQUEST: Final = 65_536  # bytes
-_STOP_WITHIN: Final = 10.0  # seconds for a mail that is under way
+_STOP_WITHIN: Final = 4.0  # seconds for a mail that is under way
 
 
 def serve(config: Config, host: str, port: int) -> None:

@@ -1,10 +1,11 @@
-"""How the mail is made: from an issue to HTML and text, and from these to one reader's message.
+"""Make the mail: an issue becomes HTML and text, and these become one message per subscriber.
 
-render.py    templates, inlined once and fitted to the size limit of Gmail
-latex.py     LaTeX in titles and abstracts as plain text
-excerpt.py   cuts a text at the end of a sentence
-lint.py      what must be right before a mail goes out
+render.py    renders templates, inlines CSS and fits the HTML to Gmail's size limit
+latex.py     turns LaTeX in titles and abstracts into Unicode text
+excerpt.py   shortens a text at the end of a sentence
+lint.py      checks a rendered issue before it is sent
 message.py   headers and encoding of a copy
 letter.py    mails that are not copies of an issue: confirmations and alerts
-dkim.py, signers.py   signatures, and the keys of the configuration
+dkim.py      DKIM signatures
+signers.py   the DKIM keys of the configuration
 """

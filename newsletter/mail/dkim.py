@@ -1,8 +1,7 @@
-"""DKIM (RFC 6376): signs the headers and the body of a copy, with RSA (RFC 8301) or Ed25519 (RFC 8463).
+"""DKIM signatures (RFC 6376) of headers and body, with RSA (RFC 8301) or Ed25519 (RFC 8463).
 
-The body's hash comes in from outside, because whoever encodes a copy knows which of its bytes are the same in every
-other copy. Both algorithms are deterministic and the time is the issue's, so a copy that is sent again has the same
-signature.
+The caller computes the hash of the body, because it knows which parts all copies share and hashes them once. Both
+algorithms are deterministic and the time is that of the issue, so a copy that is sent again has the same signature.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +21,21 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from newsletter.errors import ConfigError
 
-# RFC 8058 section 4 asks for the List-Unsubscribe pair; the rest is what RFC 6376 section 5.4.1 recommends. From stands
-# twice, so that nobody can add a second one.
+# RFC 8058 section 4 requires the two List-Unsubscribe fields; RFC 6376 section 5.4.1 recommends the others.
 _SIGNED: Final = (
-    "from", "from", "to", "subject", "date", "message-id", "mime-version", "content-type", "list-id",
-    "list-unsubscribe", "list-unsubscribe-post", "feedback-id",
+    "from", "reply-to", "sender", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references",
+    "mime-version", "content-type", "content-transfer-encoding", "list-id", "list-unsubscribe",
+    "list-unsubscribe-post", "feedback-id",
 )  # fmt: skip
+
+_NAMES_A_LINE: Final = 4  # of the h= tag, so that no line is longer than 78 characters
 
 _SMALLEST_RSA: Final = 1024  # bits (RFC 8301 section 3.2)
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A private key, and where its public half is published: the TXT record of `selector`._domainkey.`domain`."""
+    """A private key. Its public key is published in the TXT record of ``<selector>._domainkey.<domain>``."""
 
     domain: str
     selector: str
@@ -41,22 +43,22 @@ class Signer:
 
     @property
     def algorithm(self) -> str:
-        """The value of ``a=``."""
+        """The algorithm's name in DKIM (tag ``a=``)."""
         return "rsa-sha256" if isinstance(self.key, rsa.RSAPrivateKey) else "ed25519-sha256"
 
     def seal(self, shared: Sequence[bytes], at: datetime) -> Seal:
-        """What signs copies that all have the headers `shared`, with `at` (aware) as the time of ``t=``."""
+        """A seal for copies that share the header fields `shared`, signed at the time `at` (aware; tag ``t=``)."""
         return Seal(self, dict(map(_relaxed, shared)), int(at.timestamp()))
 
     def signature(self, data: bytes) -> bytes:
-        """The signature of `data`, raw."""
+        """The raw signature of `data`."""
         if isinstance(self.key, rsa.RSAPrivateKey):
             return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
         return self.key.sign(hashlib.sha256(data).digest())
 
     @property
     def record(self) -> tuple[str, str]:
-        """The name and the text of the DNS TXT record to publish (RFC 6376 section 3.6.1)."""
+        """Name and text of the DNS TXT record to publish (RFC 6376 section 3.6.1)."""
         public = self.key.public_key()
         if isinstance(public, rsa.RSAPublicKey):
             kind, form = "rsa", serialization.PublicFormat.SubjectPublicKeyInfo
@@ -72,31 +74,44 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A signer at work on one issue: the headers that all its copies share are made canonical once."""
+    """A signer for the copies of one issue. The header fields that they share are canonicalised once."""
 
     signer: Signer
     shared: Mapping[str, bytes]
-    time: int  # Unix
+    time: int  # Unix time in seconds
 
     def sign(self, own: Sequence[bytes], body_hash: bytes) -> bytes:
-        """The DKIM-Signature header, folded, of a copy with the headers `own` (each ``Name: value``) besides.
+        """The folded DKIM-Signature header of a copy.
 
-        `body_hash` is the SHA-256 of the body in relaxed form.
+        `own` are the copy's header fields besides the shared ones, each as ``Name: value``. `body_hash` is the SHA-256
+        of the body in relaxed canonicalisation (RFC 6376 section 3.4.4).
         """
         present = {**self.shared, **dict(map(_relaxed, own))}
-        names = [name for name in _SIGNED if name in present]
+        names = tuple(name for name in _SIGNED if name in present)
         signer = self.signer
         unsigned = (
             f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
-            f" s={signer.selector}; t={self.time}; h={':'.join(names[:7])}:\r\n  {':'.join(names[7:])};\r\n"
+            f" s={signer.selector}; t={self.time}; h={_listed(names)};\r\n"
             f" bh={base64.b64encode(body_hash).decode()};\r\n b="
         ).encode()
-        signed = b"".join(present[name] + b"\r\n" for name in names[1:]) + _relaxed(unsigned)[1]
+        signed = b"".join(present[name] + b"\r\n" for name in names) + _relaxed(unsigned)[1]
         return unsigned + _folded(base64.b64encode(signer.signature(signed)))
 
 
+@lru_cache(maxsize=16)  # all copies of an issue have the same header fields
+def _listed(present: tuple[str, ...]) -> str:
+    """The folded value of the ``h=`` tag for a copy with the fields `present`.
+
+    Each name stands once more than its field occurs, and absent fields stand once: so the signature breaks if somebody
+    adds a field, such as a second Subject or a Reply-To (RFC 6376 sections 5.4.2 and 8.15).
+    """
+    names = [*present, *_SIGNED]
+    lines = [":".join(names[start : start + _NAMES_A_LINE]) for start in range(0, len(names), _NAMES_A_LINE)]
+    return ":\r\n  ".join(lines)
+
+
 def load(path: Path, selector: str, domain: str) -> Signer:
-    """The signer with the private key in the PEM file `path`. Raises ConfigError."""
+    """A signer with the unencrypted private key in the PEM file `path`. Raises ConfigError if it is not usable."""
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
@@ -105,7 +120,7 @@ def load(path: Path, selector: str, domain: str) -> Signer:
         raise ConfigError(f"dkim.private_key_file {path}: not an unencrypted private key in PEM form") from error
     if isinstance(key, rsa.RSAPrivateKey):
         if key.key_size < _SMALLEST_RSA:
-            raise ConfigError(f"dkim.private_key_file {path}: {key.key_size} bits are too few; make a key of 2048")
+            raise ConfigError(f"dkim.private_key_file {path}: {key.key_size} bits are too few; make a key of 2048 bits")
         return Signer(domain, selector, key)
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return Signer(domain, selector, key)
@@ -113,7 +128,7 @@ def load(path: Path, selector: str, domain: str) -> Signer:
 
 
 def _relaxed(header: bytes) -> tuple[str, bytes]:
-    """A header's name, lower case, and its relaxed form without CRLF (RFC 6376 section 3.4.2)."""
+    """A header field's name in lower case, and its relaxed form without CRLF (RFC 6376 section 3.4.2)."""
     name, _, value = header.partition(b":")
     unfolded = re.sub(rb"[ \t]+", b" ", value.replace(b"\r\n", b"")).strip()
     lower = name.strip().lower()
@@ -121,5 +136,5 @@ def _relaxed(header: bytes) -> tuple[str, bytes]:
 
 
 def _folded(signature: bytes) -> bytes:
-    """Base64 in lines of 72; white space in ``b=`` does not count (RFC 6376 section 3.5)."""
+    """Base64 folded into lines of 72 characters; verifiers ignore white space in ``b=`` (RFC 6376 section 3.5)."""
     return b"\r\n  ".join(signature[start : start + 72] for start in range(0, len(signature), 72))

@@ -1,7 +1,7 @@
-"""LaTeX in titles and abstracts as text that people can read: ``$O(n^2)$`` becomes O(n²).
+"""Turn LaTeX in titles and abstracts into Unicode text: ``$O(n^2)$`` becomes O(n²).
 
-A wrong guess is worse than the source, so what is not certainly LaTeX (money, paths, `code`), and any formula with a
-macro we do not know, stays as it is written. tests/data/latex.tsv decides what is right.
+Text that may not be LaTeX (money, paths, `code`) and formulas with an unknown macro are left as written, because a
+wrong conversion is worse than the source. tests/data/latex.tsv holds the expected results.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ import unicodedata
 from functools import cache
 from typing import Final
 
-_MARKS: Final = re.compile(r"[\\$~^`]|_\{")
+_MARKS: Final = re.compile(r"[\\$~^`]|_\{")  # a text without any of these has no LaTeX
 
-# A formula is short; a dollar and another one pages later are money.
-_LONGEST: Final = 300
-_DEEPEST: Final = 12
+_LONGEST: Final = 300  # characters of a formula; dollar signs further apart are money
+_DEEPEST: Final = 12  # levels of nested braces
 
-# Formulas by their delimiters. A dollar opens when no space follows, and closes when none precedes and no digit follows
-# (the rule of Pandoc), so that "$5 and $10" is money.
+# Formulas by their delimiters. By Pandoc's rule a dollar sign opens a formula if no space follows it, and closes one if
+# no space precedes and no digit follows it; so "$5 and $10" is money.
 _FORMULA: Final = re.compile(
     rf"\$\$(?P<display>[^$]{{1,{_LONGEST}}})\$\$"
     rf"|(?<![\\\w$])\$(?=[^\s$])(?P<inline>[^$]{{1,{_LONGEST}}})(?<![\s\\])\$(?!\$)"
     rf"|\\\((?P<round>.{{1,{_LONGEST}}}?)\\\)|\\\[(?P<square>.{{1,{_LONGEST}}}?)\\\]"
 )
 
-# What makes the words between two dollars a formula: an operator or macro, else hardly more than a letter or a number.
+# Text between two dollar signs is a formula if it has an operator or macro, or is a single letter or numbers.
 _MATHS: Final = re.compile(r"[\\^_=<>]|^[\d\s.,+*/()|%-]*[A-Za-z]?[\d\s.,+*/()|%-]*$|^[A-Za-z]'?\([^()]{1,20}\)$")
 
 _TOKEN: Final = re.compile(
     r"\\(?P<macro>[a-zA-Z]+)|\\(?P<escaped>.)|(?P<special>[{}^_])|(?P<plain>[^\\{}^_]+)", re.DOTALL
 )
 
-# Macros whose argument is what they show; fonts are lost, words are not.
+# Macros that show their argument; its font is lost.
 _SHOW: Final = frozenset(
     """text textbf textit textrm textsf texttt textsc textnormal emph underline mbox hbox operatorname url
     mathbf mathrm mathit mathsf mathtt mathcal mathscr mathfrak bm boldsymbol""".split()
@@ -40,11 +39,11 @@ _SHOW: Final = frozenset(
 _FUNCTIONS: Final = frozenset(
     "log ln exp sin cos tan tanh sinh cosh max min sup inf lim arg det dim gcd ker deg Pr argmax argmin".split()
 )
-_NOTHING: Final = frozenset("left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits nolimits".split())
+_IGNORED: Final = frozenset("left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits nolimits".split())
 _ESCAPED: Final = {",": " ", ";": " ", ":": " ", " ": " ", "!": "", "|": "‖"} | {c: c for c in "%&$#_{}"}
-_DOUBLE: Final = dict(zip("CNPQRZEFH", "ℂℕℙℚℝℤ𝔼𝔽ℍ", strict=True))
+_BLACKBOARD: Final = dict(zip("CNPQRZEFH", "ℂℕℙℚℝℤ𝔼𝔽ℍ", strict=True))
 
-# Accents, of text and of formulas, as combining characters.
+# Accent macros of text and of formulas, as combining characters.
 _ACCENTS: Final = {
     "'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307",
     "c": "\u0327", "v": "\u030c", "u": "\u0306", "H": "\u030b", "k": "\u0328", "r": "\u030a",
@@ -55,7 +54,7 @@ _ACCENTS: Final = {
 _SUPER: Final = str.maketrans("0123456789+-=()niTk*′", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᵏ*′")
 _SUB: Final = str.maketrans("0123456789+-=(),aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎,ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 
-# Text macros outside formulas: with braces around words, or a known symbol on its own.
+# Macros outside formulas: with an argument in braces, or a known symbol alone.
 _TEXT_MACRO: Final = re.compile(rf"\\({'|'.join(sorted(_SHOW))})\{{([^{{}}]{{0,200}})\}}")
 _LINK: Final = re.compile(r"\\href\{[^{}]{0,500}\}\{([^{}]{0,200})\}")
 _TEXT_ACCENT: Final = re.compile(r"""\\(['`^"~=.])\{?\\?([a-zA-Z])\}?(?![a-zA-Z]*\{)|\\([cvuHkr])\{([a-zA-Z])\}""")
@@ -66,7 +65,7 @@ _TIE: Final = re.compile(r"(?<=[A-Za-z.,)])~(?=[\w\\(\[])")
 
 
 def readable(text: str) -> str:
-    """`text` with its LaTeX as Unicode. Never fails, never loses a word; takes time in proportion to the length."""
+    """`text` with its LaTeX as Unicode. It never fails and drops no word; its time is linear in the length."""
     if not _MARKS.search(text):
         return text
     parts: list[str] = []
@@ -82,14 +81,14 @@ def readable(text: str) -> str:
 
 
 def _is_maths(match: re.Match[str]) -> bool:
-    """Whether two dollars enclose a formula, and not the words between two prices."""
+    """Whether the dollar signs of `match` enclose a formula, rather than being two prices."""
     source = match.group("inline")
     price = match.string[match.end() : match.end() + 1].isdigit() and not re.search(r"[\\^_]", source)
     return not price and _MATHS.search(source) is not None
 
 
 def _prose(text: str) -> str:
-    """LaTeX between formulas: escapes, emphasis, accents, quotes, ties."""
+    """`text` between formulas with its escapes, emphasis, accents, quotes and ties converted."""
     text = _LINK.sub(r"\1", text)
     for _ in range(3):  # nested emphasis
         text = _TEXT_MACRO.sub(r"\2", text)
@@ -107,18 +106,18 @@ def _accented(match: re.Match[str]) -> str:
 
 
 def _scripted(match: re.Match[str]) -> str:
-    return _raised(match.group(1)) if match.group(1) else _lowered(match.group(2))
+    return _superscript(match.group(1)) if match.group(1) else _subscript(match.group(2))
 
 
 # --- formulas --------------------------------------------------------------------------------------------------------
 
 
 class _Unknown(Exception):
-    """The formula holds something that cannot be said in text."""
+    """The formula has something that cannot be converted."""
 
 
 def _formula(source: str) -> str | None:
-    """A formula in text, or None when some of it is not known."""
+    """A formula as text, or None if it has something that cannot be converted."""
     try:
         return re.sub(r"\s+", " ", _Formula(source).text()).strip()
     except _Unknown:
@@ -126,7 +125,7 @@ def _formula(source: str) -> str | None:
 
 
 class _Formula:
-    """Reads one formula from left to right."""
+    """A recursive descent parser for one formula."""
 
     def __init__(self, source: str) -> None:
         self._tokens = list(_TOKEN.finditer(source.strip()))
@@ -134,14 +133,14 @@ class _Formula:
         self._depth = 0
 
     def text(self) -> str:
-        """All of it."""
+        """The whole formula as text. Raises _Unknown."""
         parts: list[str] = []
         while self._next < len(self._tokens):
             parts.append(self._item())
         return "".join(parts)
 
     def _item(self) -> str:
-        """One token, with its argument."""
+        """The next token with its argument, as text."""
         token = self._tokens[self._next]
         self._next += 1
         if token.group("plain"):
@@ -158,10 +157,10 @@ class _Formula:
         if char == "{":
             return self._group()
         if char == "^":
-            return _raised(self._argument())
+            return _superscript(self._argument())
         if char == "_":
-            return _lowered(self._argument())
-        raise _Unknown  # a brace that nothing opened
+            return _subscript(self._argument())
+        raise _Unknown  # a closing brace without an opening one
 
     def _group(self) -> str:
         self._depth += 1
@@ -177,7 +176,7 @@ class _Formula:
         raise _Unknown
 
     def _argument(self) -> str:
-        """What a macro or a script applies to: a group, a macro, or one character."""
+        """The argument of a macro, superscript or subscript: a group, a macro or one character, as text."""
         if self._next >= len(self._tokens):
             raise _Unknown
         token = self._tokens[self._next]
@@ -196,7 +195,7 @@ class _Formula:
             return self._argument()
         if name in _FUNCTIONS:
             return name
-        if name in _NOTHING:
+        if name in _IGNORED:
             return ""
         if name in ("quad", "qquad"):
             return " "
@@ -204,7 +203,7 @@ class _Formula:
             return unicodedata.normalize("NFC", "".join(char + _ACCENTS[name] for char in self._argument()))
         if name == "mathbb":
             letters = self._argument()
-            return "".join(_DOUBLE.get(letter, letter) for letter in letters)
+            return "".join(_BLACKBOARD.get(letter, letter) for letter in letters)
         if name in ("frac", "tfrac", "dfrac"):
             return f"{_atom(self._argument())}/{_atom(self._argument())}"
         if name == "sqrt":
@@ -216,22 +215,22 @@ class _Formula:
 
 
 def _atom(text: str) -> str:
-    """`text` in parentheses when it is more than one word."""
+    """`text`, in parentheses if it has more than one word."""
     return text if re.fullmatch(r"[\w.]+\W?|\(.*\)", text) else f"({text})"
 
 
-def _raised(text: str) -> str:
+def _superscript(text: str) -> str:
     if text in ("\\circ", "∘", "circ"):
         return "°"
     return _script(text, _SUPER, "^")
 
 
-def _lowered(text: str) -> str:
+def _subscript(text: str) -> str:
     return _script(text, _SUB, "_")
 
 
 def _script(text: str, table: dict[int, int], mark: str) -> str:
-    """`text` in Unicode's raised or lowered characters, or after its mark when one has no such form."""
+    """`text` in Unicode superscripts or subscripts by `table`; after `mark` if a character has none."""
     text = text.strip().replace(" ", "").replace("−", "-").replace("∗", "*")
     if all(ord(char) in table for char in text):
         return text.translate(table)
@@ -240,8 +239,8 @@ def _script(text: str, table: dict[int, int], mark: str) -> str:
 
 @cache
 def _symbol(name: str) -> str | None:
-    """The character a macro stands for, by pylatexenc's tables; None when it stands for none."""
-    from pylatexenc.latex2text import get_default_latex_context_db  # 30 ms to import, and most days hold no macro
+    """The character for a macro, from pylatexenc's tables; None if there is none."""
+    from pylatexenc.latex2text import get_default_latex_context_db  # takes 30 ms to import and most days have no macro
 
     spec = get_default_latex_context_db().get_macro_spec(name)
     shown = getattr(spec, "simplify_repl", None)

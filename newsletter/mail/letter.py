@@ -1,4 +1,4 @@
-"""Mails that are no copies of an issue, such as confirmations and alerts: their headers, signatures, and way out."""
+"""Mails that are not copies of an issue, such as confirmations and alerts: headers, signatures and sending."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from newsletter.mail.message import header_text
 from newsletter.model import Delivery, Envelope, Outcome, Publication
 from newsletter.transport import Answer, Copy, Pool
 
-if TYPE_CHECKING:  # it brings cryptography, which is large
+if TYPE_CHECKING:  # it imports cryptography, which is large
     from newsletter.mail.dkim import Signer
 
 _POLICY: Final = SMTP.clone(max_line_length=76)
@@ -25,8 +25,8 @@ _CRLF: Final = b"\r\n"
 
 
 def new_letter(publication: Publication, to: str, subject: str, at: datetime) -> EmailMessage:
-    """A letter of the publication without a body, dated `at` (aware)."""
-    # A local part beyond ASCII cannot be encoded: such a letter is one of SMTPUTF8 (RFC 6531 section 3.2).
+    """A mail from the publication to the address `to`, dated `at` (aware), still without a body."""
+    # A local part that is not ASCII cannot be encoded and needs UTF-8 headers (SMTPUTF8, RFC 6531 section 3.2).
     letter = EmailMessage(policy=_POLICY.clone(utf8=not to.isascii()))
     local, _, domain = publication.sender.address.rpartition("@")
     letter["From"] = Address(header_text(publication.sender.name), local, domain)
@@ -34,13 +34,13 @@ def new_letter(publication: Publication, to: str, subject: str, at: datetime) ->
     letter["Subject"] = header_text(subject)
     letter["Date"] = format_datetime(at)
     letter["Message-ID"] = make_msgid(domain=domain)
-    letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation mail back
-    letter["X-Auto-Response-Suppress"] = "All"  # the same for Exchange
+    letter["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5: no automatic replies
+    letter["X-Auto-Response-Suppress"] = "All"  # the same for Microsoft Exchange
     return letter
 
 
 def set_body(letter: EmailMessage, text: str, html: str | None = None) -> None:
-    """Give `letter` its body: a text part, and before it in rank an HTML part."""
+    """Set the body of `letter`: the text part, and if `html` is given an HTML part as the preferred alternative."""
     letter.set_content(text, cte="quoted-printable")
     if html is not None:
         letter.add_alternative(html, subtype="html", cte="quoted-printable")
@@ -49,7 +49,7 @@ def set_body(letter: EmailMessage, text: str, html: str | None = None) -> None:
 def as_copy(
     letter: EmailMessage, publication: Publication, at: datetime, signers: Sequence[Signer] = (), number: int = 0
 ) -> Copy:
-    """`letter` as the transport takes it, signed with each of `signers`; `number` tells it from others."""
+    """`letter` as a copy for the transport, signed by each of `signers`. `number` becomes the id of its delivery."""
     raw = letter.as_bytes()
     head, _, body = raw.partition(_CRLF + _CRLF)
     headers = re.split(rb"\r\n(?![ \t])", head)
@@ -61,7 +61,7 @@ def as_copy(
 
 
 def _relaxed(body: bytes) -> bytes:
-    """DKIM's relaxed form of a body (RFC 6376 section 3.4.4)."""
+    """The body in DKIM's relaxed canonicalisation (RFC 6376 section 3.4.4)."""
     lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in body.split(_CRLF)]
     while lines and not lines[-1]:
         lines.pop()
@@ -69,10 +69,10 @@ def _relaxed(body: bytes) -> bytes:
 
 
 def send_letters(pool: Pool, copies: Sequence[Copy], begin: Callable[[Copy], None]) -> Iterator[tuple[Copy, Outcome]]:
-    """Hand `copies` over, and say what became of each; `begin` is told of each before anything of it leaves.
+    """Send `copies` and yield the outcome of each. `begin` is called with a copy before any of it is sent.
 
-    Ends early, with the rest not offered, when every server has used up its day. Raises TransportUnavailable when no
-    server is left.
+    Ends early, without trying the rest, when all servers have reached their limit per day. Raises TransportUnavailable
+    when no server can be used.
     """
     waiting, unanswered = deque(copies), len(copies)
     while unanswered and not (pool.full_until() is not None and not pool.in_flight):

@@ -1,7 +1,7 @@
-"""What must be right before a mail goes out, checked on the rendered issue itself, whoever wrote the template.
+"""Check a rendered issue before it is sent, whether its template is the operator's or ours.
 
-An error stops the run; a warning is printed. The rules are those that readers or mail programs punish: Gmail's clip,
-dead or insecure links, missing language, unreadable contrast, a text part that lacks what the HTML says.
+An error stops the run; a warning is printed. The rules are about faults that recipients or mail clients notice: HTML
+that Gmail clips, dead or insecure links, a missing language, low contrast, a text part that lacks words of the HTML.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 
 from newsletter.model import RenderedIssue, Slot
 
-_CLIP: Final = 102 * 1024  # bytes of HTML at which Gmail cuts, as testers report
-_NEAR: Final = 96 * 1024
-_TEXT_WIDTH: Final = 78  # RFC 5322 section 2.1.1
-_CONTRAST: Final = 4.5  # WCAG 2.2, 1.4.3
-_CONTRAST_LARGE: Final = 3.0  # from 24 px, or 18.66 px bold
-_WORDS_IN_TEXT: Final = 0.9  # of the HTML's different words
+_CLIP: Final = 102 * 1024  # bytes of HTML after which Gmail clips a mail, by public tests; Google documents no figure
+_NEAR: Final = 96 * 1024  # bytes
+_TEXT_WIDTH: Final = 78  # characters of a line (RFC 5322 section 2.1.1)
+_CONTRAST: Final = 4.5  # least contrast ratio of text (WCAG 2.2, success criterion 1.4.3)
+_CONTRAST_LARGE: Final = 3.0  # the same for text of at least 24 px, or 18.66 px in bold
+_WORDS_IN_TEXT: Final = 0.9  # share of the HTML's distinct words that the text part must have
 
 _RESIDUE: Final = re.compile(r"\{\{|\}\}|\{%|%\}")
 _ACTIVE: Final = frozenset("script iframe object embed form input button base svg math video audio frame link".split())
@@ -29,7 +29,7 @@ _URL_LINE: Final = re.compile(r"\s*\S+://\S+\s*|.*@.*")
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -37,14 +37,14 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, in a line a template's author can act on."""
+    """A fault of a rendered issue; `message` is one line for the author of the template."""
 
     level: Level
     message: str
 
 
 def lint(rendered: RenderedIssue) -> list[Finding]:
-    """Every finding, errors first. Both parts may still hold their slots."""
+    """All findings, errors first. The slots of `rendered` need not be filled."""
     page = _Page()
     page.feed(rendered.html)
     page.close()
@@ -57,7 +57,7 @@ def lint(rendered: RenderedIssue) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """What an element's text looks like, in both schemes: colours as #rrggbb, the size in px."""
+    """Style of an element's text. Colours are #rrggbb, for the light and the dark scheme; `size` is in px."""
 
     colour: tuple[str, str]
     background: tuple[str, str]
@@ -67,7 +67,7 @@ class _Style:
 
 
 class _Page(HTMLParser):
-    """The facts of a page that the rules ask for."""
+    """Collects what the rules need to know about the HTML part."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -82,14 +82,14 @@ class _Page(HTMLParser):
         self._dark: dict[str, dict[str, str]] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element, and what its text will look like."""
+        """Record an element and the style of its text."""
         values = {name: value or "" for name, value in attrs}
         self.tags.append((tag, values))
         if tag not in _VOID:
             self._stack.append((tag, self._styled(tag, values)))
 
     def handle_endtag(self, tag: str) -> None:
-        """Close an element, and whatever was left open in it."""
+        """Close an element and the elements left open inside it."""
         if tag == "style":
             self._dark.update(_dark_rules(self._css))
         for at in range(len(self._stack) - 1, 0, -1):
@@ -98,7 +98,7 @@ class _Page(HTMLParser):
                 return
 
     def handle_data(self, data: str) -> None:
-        """Note text that a reader sees."""
+        """Record visible text, the title, or CSS."""
         tag, style = self._stack[-1]
         if tag == "style":
             self._css = data
@@ -142,7 +142,7 @@ def _declarations(css: str) -> dict[str, str]:
 
 
 def _dark_rules(css: str) -> dict[str, dict[str, str]]:
-    """What `@media (prefers-color-scheme: dark)` says of each class."""
+    """The declarations for each class under ``@media (prefers-color-scheme: dark)``."""
     rules: dict[str, dict[str, str]] = {}
     for block in re.findall(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{((?:[^{}]*\{[^{}]*\})*)", css):
         for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", block):
@@ -179,13 +179,13 @@ _Rule = Callable[[RenderedIssue, _Page], Iterator[str]]
 def _clipped(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
     size = len(rendered.html.encode())
     if size > _CLIP:
-        yield f"the HTML has {size / 1024:.0f} KiB: Gmail clips at 102, and the unsubscribe link with it"
+        yield f"the HTML has {size / 1024:.0f} KiB; Gmail clips at 102 KiB, so the unsubscribe link is cut off"
 
 
 def _near_the_clip(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
     size = len(rendered.html.encode())
     if _NEAR < size <= _CLIP:
-        yield f"the HTML has {size / 1024:.0f} KiB, close to the 102 at which Gmail clips"
+        yield f"the HTML has {size / 1024:.0f} KiB, close to the 102 KiB at which Gmail clips"
 
 
 def _unsubscribe(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
@@ -213,24 +213,24 @@ def _insecure(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
     links = [values.get(name, "") for _, values in page.tags for name in ("href", "src")]
     insecure = [link for link in links if link.startswith("http://")]
     if insecure:
-        others = f", and so are {len(insecure) - 1} more" if len(insecure) > 1 else ""
+        others = f" (and {len(insecure) - 1} more)" if len(insecure) > 1 else ""
         yield f"{insecure[0][:80]!r} is http, not https{others}"
 
 
 def _active(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
     for tag, values in page.tags:
         if tag in _ACTIVE:
-            yield f"<{tag}> does not belong into a mail"
+            yield f"<{tag}> is not allowed in a mail: mail clients remove it"
         for name in values:
             if name.startswith("on"):
-                yield f"<{tag} {name}=...> does not belong into a mail"
+                yield f"<{tag} {name}=...> is not allowed in a mail: mail clients remove scripts"
 
 
 def _language(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
     html = next((values for tag, values in page.tags if tag == "html"), {})
     for name in ("lang", "dir"):
         if not html.get(name):
-            yield f"<html> has no {name}: screen readers and right-to-left mail need it"
+            yield f"<html> has no {name} attribute, which screen readers and right-to-left languages need"
 
 
 def _title(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
@@ -241,7 +241,7 @@ def _title(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
 def _alternatives(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
     for tag, values in page.tags:
         if tag == "img" and "alt" not in values:
-            yield f"<img src={values.get('src', '')[:80]!r}> has no alt"
+            yield f"<img src={values.get('src', '')[:80]!r}> has no alt attribute"
 
 
 def _readable(rendered: RenderedIssue, page: _Page) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""An issue as mail: Jinja2 templates to HTML, inlined once by premailer and fitted to Gmail's limit, and to plain text.
+"""Render an issue with Jinja2 templates to plain text and HTML. premailer inlines the CSS once per issue.
 
-Templates are code of the operator, feed text is not: the environment is sandboxed and strict, HTML is escaped, and a
-template gets plain values only. `context` lists them; templates/README.md documents them, and a test holds both equal.
+Operators may bring their own templates. Text from feeds is not trusted: the environment is sandboxed and strict, HTML
+is escaped, and templates get plain values only. `context` makes these, and templates/README.md documents them; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -30,32 +31,33 @@ from newsletter.mail.latex import readable
 from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
 from newsletter.text import count
 
-# Gmail cuts a mail's HTML near 102 KB, and with it the unsubscribe link; what it counts beside is disputed.
+# Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
+# there is a margin.
 BUDGET: Final = 90 * 1024  # bytes of UTF-8 after inlining
 
 _WORDS_PER_MINUTE: Final = 230
-_TEXT_WIDTH: Final = 72
+_TEXT_WIDTH: Final = 72  # characters
 _SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
-_PREHEADER: Final = 110
+_PREHEADER: Final = 110  # characters
 _NAMED_AUTHORS: Final = 3
 _KEYWORDS: Final = 6
-_TITLE: Final = 300  # characters; the longest real one has 240
+_TITLE: Final = 300  # characters; the longest title seen has 240
 _LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
 
-# Files in a folder of templates that no issue is rendered with.
+# Beginnings of the names of files in a template folder that are not used to render an issue.
 _NOT_OF_AN_ISSUE: Final = ("README", "confirm.", ".")
 
-# The operator's notes are marked, so that a page with them is inlined once and the others' copies are cut from it. A
-# template of the operator's own without the marks is rendered a second time.
+# Comments in the template mark the notes for the operator. The HTML is inlined once with the notes, and they are cut
+# out for everybody else. An operator's own template without these comments is rendered twice.
 _NOTES: Final = re.compile(r"<!--notes-->.*?<!--/notes-->", re.DOTALL)
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 
-# How much inlining makes of a page's bytes: at least, and about, for a page of many rows.
+# Factor by which inlining enlarges the HTML: the least seen, and the usual one of a page with many rows.
 _LEAST_GROWTH: Final = 1.25
 _GROWTH: Final = 1.45
 
-# More rows than these never fit, so they need not be rendered to find that out.
+# More rows than this never fit into the budget, so they are not rendered.
 _MOST_ROWS: Final = 150
 
 _MONTHS: Final = (
@@ -66,32 +68,36 @@ _MONTHS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How much of each paper is shown: `full` leading cards, and the characters of their texts and of a row's line."""
+    """How much of each paper is shown: the number of full cards at the top, and lengths of texts in characters."""
 
     full: int
-    abstract: int
-    summary: int
-    line: int
+    abstract: int  # in a full card
+    summary: int  # in a full card
+    line: int  # of text in the row of any other paper
 
 
-# Tried in turn until the mail fits; what does not fit by the last is left out at the end of the list.
+# Tried in turn until the mail fits. If the last does not fit either, papers at the end of the list are left out.
 LAYOUTS: Final = (
     Layout(full=5, abstract=420, summary=320, line=160),
     Layout(full=5, abstract=300, summary=240, line=0),
 )
 
-# An abstract below a summary says much of it again, and gets so many characters less.
+# An abstract below a summary is shorter by this many characters, because it repeats much of the summary.
 _BESIDE_SUMMARY: Final = 120
 
-# Before that the name of a weekday is enough to say which.
+# Within a week the name of a weekday identifies a day.
 _WEEK: Final = timedelta(days=7)
 
-# Days this short show every paper as a full card.
+# With at most this many papers, each gets a full card.
 _SHORT_DAY: Final = 12
 
 
 class Renderer:
-    """Renders issues of one publication. `templates` is a folder whose files go before the built-in ones."""
+    """Renders the issues, letters and web pages of one publication.
+
+    Files in the folder `templates` replace built-in templates of the same name. `budget` is the limit for the HTML of
+    an issue in bytes.
+    """
 
     def __init__(self, publication: Publication, *, templates: Path | None = None, budget: int = BUDGET) -> None:
         self._publication = publication
@@ -107,10 +113,10 @@ class Renderer:
         self._environment.filters["wrap"] = wrap
 
     def issue(self, issue: Issue, operator: str | None = None) -> RenderedIssue:
-        """Render `issue` for every reader at once; the result still holds its slots.
+        """Render `issue` for all recipients; the result still has its slots. Papers that do not fit are left out.
 
-        The reader whose ref is `operator` gets a copy that also holds `issue.notes`; no other copy has them. Raises
-        TemplateError with the template's file and line. An issue may have any number of papers, of any length.
+        The subscriber whose ref is `operator` gets a copy of their own that also has `issue.notes`. Raises
+        TemplateError with the template's file and line, and ValueError if the issue has no papers.
         """
         if not issue.papers:
             raise ValueError("an issue with no papers is not a mail")
@@ -125,21 +131,21 @@ class Renderer:
         return RenderedIssue(issue.day, shown["subject"], others, _tidy(self._render("digest.txt", shown)), own)
 
     def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
-        """A mail beside the issues, from `name`.txt and `name`.html: subject, text and inlined HTML.
+        """Render another mail from the templates `name`.txt and `name`.html: its subject, text and inlined HTML.
 
-        The first line of the text template is the subject. Both get what `page` gives, and `values`.
+        The first line of the text template is the subject. Both templates get the same values as in `page`.
         """
         subject, _, text = self.page(f"{name}.txt", **values).strip().partition("\n")
         return subject.removeprefix("Subject:").strip(), _tidy(text), inline(self.page(f"{name}.html", **values))
 
     def page(self, name: str, **values: Any) -> str:
-        """A web page from template `name`: it gets the publication's words, see `shared`, and `values`."""
+        """Render the template `name`, which gets the values of `shared` and `values`. Raises TemplateError."""
         return self._render(name, shared(self._publication) | values)
 
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
-        """The inlined HTML within the budget, and the context that holds the papers it shows.
+        """The inlined HTML within the budget, and the template context it was rendered with.
 
-        Inlining costs most, so a page that cannot fit is not inlined to find that out.
+        Inlining is the most expensive step, so a page that cannot fit after it is not inlined.
         """
         for layout in LAYOUTS:
             shown = context(self._publication, issue, layout)
@@ -157,7 +163,7 @@ class Renderer:
             kept = min(kept - 1, _fitting(html, self._budget))
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the templates that an issue may be rendered with: not the web pages nor other mails."""
+        """SHA-256 (hex) of all templates that may be used to render an issue, web pages and other mails excepted."""
         digest = hashlib.sha256()
         for folder in self._folders:
             for path in sorted(Path(folder).iterdir()):
@@ -166,29 +172,29 @@ class Renderer:
         return digest.hexdigest()
 
     def check(self, *names: str) -> None:
-        """Raises TemplateError when one of these templates cannot even be read."""
+        """Load and compile these templates. Raises TemplateError if one is missing or has a syntax error."""
         for name in names:
-            with self._telling(name):
+            with self._template_errors(name):
                 self._environment.get_template(name)
 
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
-        with self._telling(name):
+        with self._template_errors(name):
             return self._environment.get_template(name).render(values)
 
     @contextmanager
-    def _telling(self, name: str) -> Iterator[None]:
-        """Whatever goes wrong in a template is a TemplateError."""
+    def _template_errors(self, name: str) -> Iterator[None]:
+        """Turn any error that the template `name` raises into a TemplateError."""
         try:
             yield
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:
             raise TemplateError(f"{self._where(error) or name}: there is no template {error.name}") from error
-        except Exception as error:  # a template can fail in any way that Python can
+        except Exception as error:  # a template can raise any exception
             raise TemplateError(f"{self._where(error) or name}: {str(error) or type(error).__name__}") from error
 
     def _where(self, error: Exception) -> str:
-        """File and line of the template that failed: Jinja2 puts them into the traceback."""
+        """File and line of the template that failed, from the traceback; empty if unknown."""
         frames = traceback.extract_tb(error.__traceback__)
         places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename.startswith(self._folders)]
         return places[-1] if places else ""
@@ -198,10 +204,11 @@ class Renderer:
 
 
 def inline(html: str) -> str:
-    """`html` with the rules of its <style> in style attributes: some clients drop <style>. Never touches the network.
+    """`html` with the rules of its <style> copied into style attributes, for mail clients that drop <style>.
 
-    premailer is unmaintained since 2021, so nothing else of the program knows it. A <style data-premailer="ignore"> is
-    left as it is; width and height attributes are the template's, since premailer would write "100%" as a number.
+    This is the only use of premailer, which has been unmaintained since 2021; it makes no network access. A
+    <style data-premailer="ignore"> is left as it is. premailer may not set width and height attributes, because it
+    writes "100%" as a number.
     """
     inlined: str = Premailer(
         html,
@@ -216,23 +223,23 @@ def inline(html: str) -> str:
 
 
 def _fitting(html: str, budget: float) -> int:
-    """How many papers of a mail that is too large would fit: each is marked by a comment."""
+    """How many papers of an oversized mail would fit into `budget` bytes. Comments in the template mark the papers."""
     _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
     size = len(html.encode())
     kept = len(papers)
-    while kept > 1 and size > budget - 400:  # bytes for the line that says how many more there are
+    while kept > 1 and size > budget - 400:  # 400 bytes for the line about the papers left out
         kept -= 1
         size -= len(papers[kept].encode())
     return kept
 
 
 def wrap(text: str) -> str:
-    """A paragraph in lines of at most 72 columns (a Jinja2 filter for the text part)."""
+    """A paragraph in lines of at most 72 characters; the Jinja2 filter `wrap` for the text part."""
     return textwrap.fill(str(text), _TEXT_WIDTH, break_on_hyphens=False)
 
 
 def _tidy(text: str) -> str:
-    """No trailing space, no more than one empty line in a row, one line end at the end."""
+    """`text` without trailing spaces and with at most one empty line in a row, ending in one line feed."""
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)).strip() + "\n"
 
 
@@ -240,7 +247,7 @@ def _tidy(text: str) -> str:
 
 
 def shared(publication: Publication) -> dict[str, Any]:
-    """What every template may use."""
+    """The values that every template gets."""
     return {
         "title": publication.title,
         "postal_address": publication.postal_address,
@@ -250,7 +257,7 @@ def shared(publication: Publication) -> dict[str, Any]:
 
 
 def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
-    """Everything a template may use, as plain values; `kept` papers are shown, all when None."""
+    """All values for the digest's templates, as plain values. `kept` is the number of papers shown, None for all."""
     cards = _cards(issue, layout, kept)
     return shared(publication) | {
         "subject": _subject(issue),
@@ -271,19 +278,19 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
 
 
 def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any]]:
-    """What is shown of the papers: of several sections the best of each, with the section's name above its first."""
+    """A card or row for each paper shown. With sections, the best of each; the first of a section has its name."""
     ranks = _ranks(issue)
     shown = _leading(ranks, min(_MOST_ROWS, kept or _MOST_ROWS))
     sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
     full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
-    several = _several(issue)
+    several = _has_several_feeds(issue)
     cards = []
     for at in shown:
         paper, rank = issue.papers[at], ranks[at]
         card = _card(rank, paper, layout, full=rank <= full)
         card["why"] = issue.pinned.get(paper.key, "")
-        card["moved"] = _moved(paper, issue) if rank <= full else ""
-        card["source"] = _listed(paper, sections) if several else ""
+        card["moved"] = _gain(paper, issue) if rank <= full else ""
+        card["source"] = _feed_names(paper, sections) if several else ""
         card["section"] = paper.source if sections > 1 and rank == 1 else ""
         card["level"] = 3 if sections > 1 else 2
         cards.append(card)
@@ -291,7 +298,7 @@ def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any
 
 
 def _ranks(issue: Issue) -> list[int]:
-    """Each paper's rank, from 1: in its section, where there is one for each source."""
+    """Each paper's rank, from 1; within its section if the issue has one per source."""
     counted: Counter[str] = Counter()
     ranks = []
     for paper in issue.papers:
@@ -302,18 +309,18 @@ def _ranks(issue: Issue) -> list[int]:
 
 
 def _leading(ranks: Sequence[int], number: int) -> list[int]:
-    """The indexes of so many papers with the best ranks, in the issue's order."""
+    """The indexes of the `number` papers with the best ranks, in the order of the issue."""
     return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:number])
 
 
-def _several(issue: Issue) -> bool:
-    """Whether the papers come from more than one feed, so that each card says from which."""
+def _has_several_feeds(issue: Issue) -> bool:
+    """Whether the papers come from more than one feed; then each card names its feeds."""
     papers = (*issue.papers, *(rising.paper for rising in issue.rising))
     return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
 
 
-def _listed(paper: Paper, sections: int) -> str:
-    """The names of the feeds that list a paper; under a section's heading only the others."""
+def _feed_names(paper: Paper, sections: int) -> str:
+    """The names of the feeds that list a paper; with several sections, those other than its own section's."""
     if sections == 1:
         return ", ".join((paper.source, *paper.also))
     return f"also in {', '.join(paper.also)}" if paper.also else ""
@@ -322,7 +329,7 @@ def _listed(paper: Paper, sections: int) -> str:
 def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, Any]:
     room = layout.abstract - (_BESIDE_SUMMARY if paper.summary else 0)
     abstract = shorten(paper.abstract, room if full else layout.line)
-    if not full and paper.summary:  # a row has one line: the summary says most in it
+    if not full and paper.summary:  # for the one line of a row the summary is the better text
         abstract = shorten(paper.summary, layout.line)
     return {
         "rank": rank,
@@ -341,38 +348,38 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, A
 
 
 def _rising(rising: LateRiser, issue: Issue, layout: Layout) -> dict[str, Any]:
-    """A late riser: a compact row that says since when it rises, and by how much."""
+    """A late riser's row, which says how many votes it gained and since when."""
     paper = rising.paper
     since = _since(rising.day, issue)
-    source = _listed(paper, 1) if _several(issue) else ""
+    source = _feed_names(paper, 1) if _has_several_feeds(issue) else ""
     own = {"since": since, "gained": rising.gained, "source": source, "level": 3}
     return _card(0, paper, layout, full=False) | own | {"links": _links("rising", paper)}
 
 
-def _moved(paper: Paper, issue: Issue) -> str:
-    """``+41 since Tuesday``, where a paper has won votes since an earlier issue."""
+def _gain(paper: Paper, issue: Issue) -> str:
+    """The votes that a paper has gained since an earlier issue, such as ``+41 since Tuesday``; empty if none."""
     gain = issue.gains.get(paper.key)
     return f"+{gain.votes} since {_since(gain.day, issue)}" if gain and gain.votes > 0 else ""
 
 
 def _since(day: date, issue: Issue) -> str:
-    """The weekday, or the date where that would not say which."""
+    """The weekday if `day` is within the past week, else the date."""
     return f"{day:%A}" if issue.day - day < _WEEK else short_date(day)
 
 
 def authors(paper: Paper) -> str:
-    """The first names and how many there are beside: ``A, B, C and 14 more``; only a number when no name is known."""
+    """The first three authors and the number of others: ``A, B, C and 14 more``. Without names ``17 authors``."""
     if not paper.authors:
         return count(paper.author_count, "author") if paper.author_count else ""
     named = paper.authors[:_NAMED_AUTHORS]
     rest = max(paper.author_count, len(paper.authors)) - len(named)
-    if rest == 1 and len(paper.authors) > len(named):  # "and 1 more" takes as much room as the name
+    if rest == 1 and len(paper.authors) > len(named):  # the name is about as long as "and 1 more"
         return ", ".join(paper.authors)
     return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def _links(place: str, paper: Paper) -> list[dict[str, str]]:
-    """Where to go on, in a fixed order; an address that stands there already is not repeated."""
+    """The paper's links in a fixed order, each URL once, without that of its title."""
     stars = f" ★ {paper.code_stars}" if paper.code_stars else ""
     said = f" ({paper.comments})" if paper.comments else ""
     places = (
@@ -386,7 +393,7 @@ def _links(place: str, paper: Paper) -> list[dict[str, str]]:
     for label, url in places:
         if url and url != paper.url and url not in links:
             links[url] = label
-    # What a screen reader says: a list of ten links named PDF helps nobody (WCAG 2.2, 2.4.4).
+    # Screen readers list links by their accessible names, so each names its paper (WCAG 2.2, success criterion 2.4.4).
     about = f"{place}: {shorten(paper.title, _LINK_TITLE)}"
     return [{"label": label, "url": url, "name": f"{label} {about}"} for url, label in links.items()]
 
@@ -401,7 +408,7 @@ def _subject(issue: Issue) -> str:
 
 
 def _days(issue: Issue) -> str:
-    """24 Nov, or of several days 18–24 Nov."""
+    """The issue's day such as ``24 Nov``, or its days such as ``18–24 Nov``."""
     last, first = short_date(issue.day).rsplit(" ", 1)[0], issue.since
     if first is None:
         return last
@@ -410,7 +417,7 @@ def _days(issue: Issue) -> str:
 
 
 def _preheader(issue: Issue) -> str:
-    """What inboxes show after the subject, which names the first paper: the second and third."""
+    """The text that inboxes show after the subject: titles of the second and third paper, as the first is in that."""
     titles = [paper.title for paper in issue.papers[1:3]] or [issue.papers[0].abstract]
     return textwrap.shorten("; ".join(titles), _PREHEADER, placeholder="…")
 
@@ -421,7 +428,7 @@ def _minutes(cards: list[dict[str, Any]]) -> int:
 
 
 def _more(not_shown: int, issue: Issue) -> str:
-    """What the mail does not show, and why."""
+    """A sentence about the papers that the mail does not show; empty if there are none."""
     parts = []
     if not_shown:
         parts.append(f"and {not_shown} more that did not fit into a mail")
@@ -433,12 +440,12 @@ def _more(not_shown: int, issue: Issue) -> str:
 
 
 def long_date(day: date) -> str:
-    """24 November 2026, whatever the machine's locale."""
+    """The date as ``24 November 2026``, independent of the locale."""
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 def short_date(day: date) -> str:
-    """24 Nov 2026."""
+    """The date as ``24 Nov 2026``."""
     return f"{day.day} {_MONTHS[day.month - 1][:3]} {day.year}"
 
 
@@ -446,11 +453,11 @@ def short_date(day: date) -> str:
 
 
 def _readable(issue: Issue) -> Issue:
-    """The issue with LaTeX made text, and without anything that a copy's slots could be mistaken for."""
+    """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax."""
     shown = set(_leading(_ranks(issue), _MOST_ROWS))
     papers = tuple(_readable_paper(paper) if at in shown else paper for at, paper in enumerate(issue.papers))
     rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
-    return replace(issue, papers=papers, rising=rising, notes=_defused(issue.notes))
+    return replace(issue, papers=papers, rising=rising, notes=_escape_slots(issue.notes))
 
 
 def _readable_paper(paper: Paper) -> Paper:
@@ -459,13 +466,13 @@ def _readable_paper(paper: Paper) -> Paper:
         title=readable(paper.title),
         abstract=readable(paper.abstract),
         summary=readable(paper.summary) if paper.summary else None,
-        authors=tuple(map(readable, paper.authors)),  # arXiv's feeds write Andr\'e
+        authors=tuple(map(readable, paper.authors)),  # arXiv's feeds have accents in LaTeX, as in Andr\'e
     )
-    return Paper(**{field.name: _defused(getattr(paper, field.name)) for field in fields(Paper)})
+    return Paper(**{field.name: _escape_slots(getattr(paper, field.name)) for field in fields(Paper)})
 
 
-def _defused(value: Any) -> Any:
-    """Feed text that cannot be taken for a slot, nor for template syntax that somebody forgot to render."""
+def _escape_slots(value: Any) -> Any:
+    """Feed text changed so that neither a slot nor, in the lint, template syntax is found in it."""
     if isinstance(value, str):
         return _BRACES.sub(r"\g<0> ", value.replace(SLOT_HOST, "slot-invalid"))
-    return tuple(map(_defused, value)) if isinstance(value, tuple) else value
+    return tuple(map(_escape_slots, value)) if isinstance(value, tuple) else value

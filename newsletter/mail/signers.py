@@ -1,4 +1,4 @@
-"""The DKIM signers of a configuration."""
+"""The DKIM keys that a configuration names."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 def signers(config: Config, publication: Publication | None = None) -> tuple[Signer, ...]:
-    """The DKIM keys, for the domain of the sender (aligned: RFC 7489 section 3.1.1).
+    """A signer for each key under `dkim`; none if there is no key. Raises ConfigError if a key cannot be read.
 
-    `publication` is the one that was frozen with an issue; without it, the configuration's. Raises ConfigError.
+    They sign for the domain of the sender, as DMARC's identifier alignment requires (RFC 7489 section 3.1.1). The
+    sender is that of `publication`, which was frozen with an issue, else of the configuration.
     """
     if not config.dkim:
         return ()
-    from newsletter.mail import dkim  # cryptography is large
+    from newsletter.mail import dkim  # imports cryptography, which is large
 
     domain = (publication or config.publication).sender.domain
     return tuple(dkim.load(key.private_key_file, key.selector, domain) for key in config.dkim)

@@ -1,6 +1,6 @@
-"""See the mail without sending it: fetch, rank and render as `run` does, and write what a reader would get to files.
+"""`newsletter preview`: fetch, rank and render a day as `run` does, and write the mail to files.
 
-Touches neither the store nor a mail server, and needs no secret.
+It uses neither the store nor a mail server, and needs no secret.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from newsletter.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A day as one sample reader would get it, or the verdict that says why there is no mail.
+    """The mail of a day for a sample subscriber, or the reason why there is none.
 
-    `problems` are what went wrong with the feeds, a line each; `findings` what the lint says of the mail.
+    `problems` has a line for each problem with a feed; `findings` are those of the lint.
     """
 
     rendered: RenderedIssue | NoIssue
@@ -31,8 +31,9 @@ class Preview:
 
 
 def make(config: Config, day: date, runtime: Runtime) -> Preview:
-    """Fetch, rank and render `day`. Raises FeedError when no feed answers, TemplateError with file and line."""
-    gathered = prepare.gather(config, day, runtime)
+    """Fetch, rank and render `day`. Raises FeedError if no feed can be read, TemplateError with file and line."""
+    with prepare.parser() as children:
+        gathered = prepare.gather(config, day, runtime, children)
     skipped = [
         f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
     ]
@@ -45,7 +46,7 @@ def make(config: Config, day: date, runtime: Runtime) -> Preview:
 
 
 def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:
-    """`rendered` with its slots filled for a reader who does not exist."""
+    """`rendered` with its slots filled for a sample subscriber."""
     base = config.publication.base_url
     values = {
         Slot.UNSUBSCRIBE: f"{base}/unsubscribe/preview" if base else f"mailto:{config.publication.bounce_address}",

@@ -1,8 +1,7 @@
-"""The preview in a browser: one day's mail as phones, desktops, Outlook and readers without images get it.
+"""The preview in a browser: the mail of a day as phones, desktops, Outlook and clients without images show it.
 
-It listens on loopback and answers only to a loopback name (DNS rebinding: a foreign page must not read the mail). A GET
-changes nothing, and nothing here can send. The page reloads when a template or the config changes: the files are
-watched, the page is told.
+The server listens on loopback and refuses requests whose Host is not a loopback name, so that no foreign page can read
+the mail (DNS rebinding). It cannot send mail. The page reloads when a template or the configuration changes.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import watchfiles
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from newsletter import prepare, resources
+from newsletter.children import Nursery
 from newsletter.config import Config, load
 from newsletter.errors import FeedError, NewsletterError
 from newsletter.issue.compose import compose
@@ -35,10 +35,10 @@ from newsletter.runtime import Runtime
 
 _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
-# Width in px of the frame that shows the mail.
+# Width in px of the frame with the mail.
 _WIDTHS: Final = {"phone": 375, "desktop": 800}
 
-# The mail in its frame: nothing is executed, nothing is loaded but https images.
+# The mail may run no script and load nothing but images over https.
 _MAIL_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src {images}; sandbox allow-popups; base-uri 'none'"
 )
@@ -49,7 +49,7 @@ _PAGE_POLICY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the page shows, as its address says: which part, how wide, which colours, with images or without."""
+    """How the page shows the mail: which part, width, colour scheme, and whether with images. See `CHOICES`."""
 
     part: str = "html"
     width: str = "phone"
@@ -57,9 +57,9 @@ class View:
     images: str = "on"
 
     @classmethod
-    def of(cls, asked: dict[str, str]) -> View:
-        """The view an address asks for; what it does not know is the first choice."""
-        chosen = {name: asked[name] for name, values in CHOICES.items() if asked.get(name) in values}
+    def of(cls, query: dict[str, str]) -> View:
+        """The view that a URL's query asks for. An unknown value counts as the first choice."""
+        chosen = {name: query[name] for name, values in CHOICES.items() if query.get(name) in values}
         return cls(**chosen)
 
 
@@ -72,8 +72,8 @@ CHOICES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A rendered day with all that the page says about it."""
+class RenderedDay:
+    """The mail of a day with the data that the page shows beside it."""
 
     rendered: RenderedIssue
     headers: str
@@ -81,11 +81,12 @@ class Shown:
     size: int  # bytes of HTML
 
 
-class Desk:
-    """Renders days on request. Feeds are asked once a day shown; templates and config are read anew each time."""
+class Previewer:
+    """Renders days on request. The feeds of a day are fetched once; templates and configuration are always reread."""
 
-    def __init__(self, config_path: Path, runtime: Runtime) -> None:
-        self._path, self._world = config_path, runtime
+    def __init__(self, config_path: Path, runtime: Runtime, children: Nursery) -> None:
+        """`children` parse the feeds, see `prepare.parser`."""
+        self._path, self._runtime, self._children = config_path, runtime, children
         self._gathered: dict[tuple[date, Any], prepare.Gathered] = {}
 
     def config(self) -> Config:
@@ -93,18 +94,18 @@ class Desk:
         return load(self._path)
 
     def today(self) -> date:
-        """The day a visitor sees first."""
-        return self.config().today(self._world.now())
+        """The day of the issue that is due now. Raises ConfigError."""
+        return self.config().today(self._runtime.now())
 
-    def show(self, day: date) -> Shown | NoIssue:
-        """A day, or the verdict that says why there is no mail. Raises FeedError, TemplateError or ConfigError."""
+    def render(self, day: date) -> RenderedDay | NoIssue:
+        """The mail of `day`, or the reason why there is none. Raises FeedError, TemplateError or ConfigError."""
         config = self.config()
         gathered = self._gather(config, day)
         issue = compose(gathered.feeds, day, config.issue, config.filters)
         if not issue.papers:
             return prepare.no_papers(issue, gathered, config.calendars)
         rendered = prepare.render(config, issue)
-        return Shown(
+        return RenderedDay(
             rendered=personalise(rendered, config),
             headers=_headers(rendered, config),
             findings=tuple(lint(rendered)),
@@ -114,12 +115,12 @@ class Desk:
     def _gather(self, config: Config, day: date) -> prepare.Gathered:
         key = (day, config.feeds)
         if key not in self._gathered:
-            self._gathered[key] = prepare.gather(config, day, self._world)
+            self._gathered[key] = prepare.gather(config, day, self._runtime, self._children)
         return self._gathered[key]
 
 
 def _headers(rendered: RenderedIssue, config: Config) -> str:
-    """The headers of a sample reader's copy, made as `run` makes them, with a signature that opens nothing."""
+    """The headers of a sample subscriber's copy as `run` makes them; the tokens in its links are not valid."""
     now = datetime.now(UTC).replace(microsecond=0)
     frozen = FrozenIssue(0, 0, rendered, config.publication, now, now + timedelta(hours=config.issue.lifetime))
     sample = Delivery(0, 0, 0, "0" * 16, "reader@example.org", 0)
@@ -131,35 +132,35 @@ def _headers(rendered: RenderedIssue, config: Config) -> str:
 
 
 def as_seen(mail: str, view: View) -> str:
-    """The mail's HTML as the client of `view` has it.
+    """The mail's HTML as the client of `view` shows it.
 
-    A frame cannot choose its own colour scheme, so the media query is answered here.
+    The media query for dark colours is replaced by its result, because a frame cannot have its own colour scheme.
     """
     if view.part == "outlook":
         mail = re.sub(r"<!--\[if mso\]>(.*?)<!\[endif\]-->", r"\1", mail, flags=re.DOTALL)
-        # The style sheet it does not read, the <xml> it reads and does not show.
+        # Outlook for Windows ignores the style sheet, and does not show <xml>.
         return re.sub(r"<(style|xml)\b.*?</\1>", "", mail, flags=re.DOTALL | re.IGNORECASE)
-    answer = "all" if view.scheme == "dark" else "not all"
-    return re.sub(r"\(prefers-color-scheme:\s*dark\)", answer, mail)
+    media = "all" if view.scheme == "dark" else "not all"
+    return re.sub(r"\(prefers-color-scheme:\s*dark\)", media, mail)
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------
 
 
-def create_app(desk: Desk, changes: Changes) -> flask.Flask:
-    """The preview as a Flask application."""
+def create_app(previewer: Previewer, changes: ChangeWatcher) -> flask.Flask:
+    """The preview as a Flask application: the page at ``/``, the mail in its frame at ``/mail``, and ``/changes``."""
     app = flask.Flask(__name__, template_folder=".", static_folder="static")
 
     @app.before_request
     def only_loopback_names() -> flask.Response | None:
         host = flask.request.headers.get("Host", "")
         name = re.sub(r":\d+$", "", host)
-        return None if name in _HOSTS else flask.Response("This preview answers to 127.0.0.1 only.\n", 421)
+        return None if name in _HOSTS else flask.Response("This preview can be opened as 127.0.0.1 only.\n", 421)
 
     @app.get("/")
     def page() -> str:
         view = View.of(flask.request.args.to_dict())
-        day, shown, problem = _asked(desk)
+        day, shown, problem = _requested_day(previewer)
         return flask.render_template(
             "page.html", view=view, day=day, shown=shown, problem=problem, choices=CHOICES, width=_WIDTHS[view.width],
             clip=102 * 1024, link=lambda **changed: _link(view, day, **changed),
@@ -168,7 +169,7 @@ def create_app(desk: Desk, changes: Changes) -> flask.Flask:
     @app.get("/mail")
     def mail() -> flask.Response:
         view = View.of(flask.request.args.to_dict())
-        _, shown, problem = _asked(desk)
+        _, shown, problem = _requested_day(previewer)
         body = as_seen(shown.rendered.html, view) if shown else f"<p>{html.escape(problem)}"
         response = flask.Response(body, mimetype="text/html")
         response.headers["Content-Security-Policy"] = _MAIL_POLICY.format(
@@ -191,17 +192,17 @@ def create_app(desk: Desk, changes: Changes) -> flask.Flask:
     return app
 
 
-def _asked(desk: Desk) -> tuple[date, Shown | None, str]:
-    """The day that the address asks for, what there is to show of it, or why there is nothing."""
+def _requested_day(previewer: Previewer) -> tuple[date, RenderedDay | None, str]:
+    """The day in the URL's query, its mail, and if there is no mail the reason."""
     written = flask.request.args.get("date", "")
     try:
-        day = date.fromisoformat(written) if written else desk.today()
+        day = date.fromisoformat(written) if written else previewer.today()
     except ValueError:
-        return datetime.now(UTC).date(), None, f"{written} is not a day"
+        return datetime.now(UTC).date(), None, f"{written} is not a date; write it as YYYY-MM-DD"
     except NewsletterError as error:
         return datetime.now(UTC).date(), None, str(error)
     try:
-        shown = desk.show(day)
+        shown = previewer.render(day)
     except (FeedError, NewsletterError) as error:
         return day, None, str(error)
     if isinstance(shown, NoIssue):
@@ -217,8 +218,8 @@ def _link(view: View, day: date, **changed: str) -> str:
 # --- watching and serving --------------------------------------------------------------------------------------------
 
 
-class Changes:
-    """Tells every open page when a template or the config has changed."""
+class ChangeWatcher:
+    """Watches templates and configuration, and tells every open page when one changes."""
 
     def __init__(self, config: Path, templates: tuple[Path, ...]) -> None:
         self._config, self._templates = config.resolve(), templates
@@ -227,10 +228,10 @@ class Changes:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin to watch, in threads of its own.
+        """Start watching in threads of its own.
 
-        The config is watched through its folder, because editors put a new file in its place, but only that name in it:
-        the folder may be somebody's home.
+        The configuration is watched through its folder, because editors replace the file. Other names in that folder,
+        which may be a home directory, are ignored.
         """
         for watch in (self._watch_config, self._watch_templates):
             threading.Thread(target=watch, daemon=True).start()
@@ -239,32 +240,33 @@ class Changes:
         folder = self._config.parent
         for changes in watchfiles.watch(folder, stop_event=self._stopping, debounce=100, recursive=False):
             if any(Path(path).name == self._config.name for _, path in changes):
-                self._tell()
+                self._notify()
 
     def _watch_templates(self) -> None:
         for _ in watchfiles.watch(*self._templates, stop_event=self._stopping, debounce=100):
-            self._tell()
+            self._notify()
 
     def stop(self) -> None:
-        """End the watching and every stream."""
+        """Stop watching, and end every stream."""
         self._stopping.set()
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._changed:
             self._number += 1
             self._changed.notify_all()
 
     def stream(self) -> Iterator[str]:
-        """Server-sent events: one for each change; a comment now and then finds out who has gone."""
+        """Server-sent events: one per change, and a comment every 15 seconds to detect closed connections."""
         seen = self._number
         yield ": watching\n\n"
         while not self._stopping.is_set():
-            now = self._later_than(seen)
+            now = self._wait_for_change(seen)
             yield "data: changed\n\n" if now != seen else ": still here\n\n"
             seen = now
 
-    def _later_than(self, seen: int) -> int:
+    def _wait_for_change(self, seen: int) -> int:
+        """The number of changes so far, once it is no longer `seen` or after 15 seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._number != seen, timeout=15)
             return self._number
@@ -272,14 +274,15 @@ class Changes:
 
 @dataclass
 class Server:
-    """A running preview; `url` is where to look."""
+    """A preview server that is bound to its port."""
 
     _http: BaseWSGIServer
-    _changes: Changes
+    _changes: ChangeWatcher
+    _children: Nursery
 
     @property
     def url(self) -> str:
-        """The page's address."""
+        """The URL of the page."""
         return f"http://127.0.0.1:{self._http.port}/"
 
     def serve(self) -> None:
@@ -287,18 +290,24 @@ class Server:
         self._http.serve_forever()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop serving and watching."""
         self._changes.stop()
         self._http.shutdown()
+        self._children.stop()
 
 
 def start(config_path: Path, port: int, runtime: Runtime) -> Server:
-    """Bind to loopback (port 0: any free one) and begin to watch. Raises ConfigError, or OSError: the port is taken."""
-    desk = Desk(config_path, runtime)
-    own = desk.config().templates
-    changes = Changes(config_path, (resources.find("templates"), *([own] if own else [])))
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line per request hides the one that matters
+    """Bind to `port` on loopback (0 for any free one) and start watching files.
+
+    Raises ConfigError, and OSError if the port cannot be used.
+    """
+    children = prepare.parser()
+    children.start()  # before any thread
+    previewer = Previewer(config_path, runtime, children)
+    own = previewer.config().templates
+    changes = ChangeWatcher(config_path, (resources.find("templates"), *([own] if own else [])))
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line per request
     with socket.create_server(("127.0.0.1", port)) as bound:  # werkzeug would end the process if the port is taken
-        http = make_server("127.0.0.1", port, create_app(desk, changes), threaded=True, fd=bound.fileno())
+        http = make_server("127.0.0.1", port, create_app(previewer, changes), threaded=True, fd=bound.fileno())
     changes.start()
-    return Server(http, changes)
+    return Server(http, changes, children)

@@ -108,21 +108,23 @@ class Subscribers(Part):
                 became.update(self._merge_chunk(connection, waiting[start : start + _CHUNK], hasher, revive=revive))
         return became
 
+    def foresee(self, readers: Iterable[NewSubscriber]) -> Counter[Added]:
+        """Count what `merge` would make of `readers`; writes nothing. Raises StoreError."""
+        waiting = list(readers)
+        keys = [identity(reader.address) for reader in waiting]
+        known: dict[str, Known] = {}
+        with self._db.read() as connection:
+            hasher = recognising(connection, self._db, self._hasher)
+            for start in range(0, len(keys), _CHUNK):
+                known |= look_up(connection, keys[start : start + _CHUNK], hasher)
+        return Counter(_judge(keys, waiting, known, self._now(), revive=False)[0])
+
     def _merge_chunk(
         self, connection: Connection, readers: Sequence[NewSubscriber], hasher: AddressHasher, *, revive: bool
     ) -> list[Added]:
         keys = [identity(reader.address) for reader in readers]
         known = look_up(connection, keys, hasher)
-        now = self._now()
-        standing = {key: (row.status, row.status_at) for key, row in known.items()}
-        became: list[Added] = []
-        writes: dict[str, NewSubscriber] = {}
-        for key, reader in zip(keys, readers, strict=True):
-            what, changes = _becomes(standing.get(key), reader, revive=revive)
-            became.append(what)
-            if changes:
-                standing[key] = (reader.status, reader.status_at or now)
-                writes[key] = reader
+        became, writes = _judge(keys, readers, known, self._now(), revive=revive)
         self._insert(connection, {key: reader for key, reader in writes.items() if key not in known})
         self._alter(connection, {known[key].id: (key, reader) for key, reader in writes.items() if key in known})
         return became
@@ -255,6 +257,22 @@ def stored_key(connection: Connection, key: str, hasher: AddressHasher) -> str:
     """What stands in `identity` for the address of this `key`: the key, or the hash that is left of it."""
     asked = select(_ROW.identity).where(_ROW.identity.in_([key, *hasher(key)]))
     return connection.execute(asked).scalar() or key
+
+
+def _judge(
+    keys: Sequence[str], readers: Sequence[NewSubscriber], known: Mapping[str, Known], now: datetime, *, revive: bool
+) -> tuple[list[Added], dict[str, NewSubscriber]]:
+    """What becomes of each of `readers`, and whom to write, by key; `keys` are their identities, `now` is UTC."""
+    standing = {key: (row.status, row.status_at) for key, row in known.items()}
+    became: list[Added] = []
+    writes: dict[str, NewSubscriber] = {}
+    for key, reader in zip(keys, readers, strict=True):
+        what, changes = _becomes(standing.get(key), reader, revive=revive)
+        became.append(what)
+        if changes:
+            standing[key] = (reader.status, reader.status_at or now)
+            writes[key] = reader
+    return became, writes
 
 
 def _becomes(

@@ -1,8 +1,8 @@
-"""The pages for readers, behind a web server that speaks https: subscribe, confirm, choose, leave.
+"""The web pages for subscribers: subscribe, confirm, set preferences, unsubscribe. They run behind an https server.
 
-A GET changes nothing, whoever fetches the link: scanners that open every link of a mail can neither confirm nor
-unsubscribe anybody. A POST acts. Where a token stands in the link it is the only key, so these pages need no cookie; a
-token that is not ours gets the same polite page as any other wrong address, with 404.
+Only a POST changes anything, so security scanners that open every link of a mail neither confirm nor unsubscribe
+anybody. A page whose link has a token needs no cookie, because the token is the only credential. An invalid token gets
+the same page as any unknown URL, with 404.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from newsletter.store import Store
 from newsletter.web import abuse, archive, home, readers
 from newsletter.web.site import Site
 
-# Nothing is executed or loaded, the link tells nobody else where it led, and nobody frames the button. HSTS is for the
-# web server in front to say, which has the certificate and knows the whole host.
+# Pages run no script, load nothing, cannot be framed, and send no Referer, which would reveal the token. HSTS is left
+# to the web server in front, which has the certificate and knows what else the host serves.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
@@ -38,7 +38,7 @@ _LARGEST_POST = 10_000  # bytes; a one-click POST has 26, the longest form a few
 
 _TEMPLATES = tuple(f"web/{name}.html" for name in ("_page", "confirm", "home", "message", "preferences", "unsubscribe"))
 
-# The page of message.html for each error; any other says that something did not work.
+# The state of message.html for each HTTP status; other statuses get "wrong".
 _PAGES = {404: "unknown", 405: "unknown", 413: "too-large", 429: "too-many"}
 
 
@@ -47,8 +47,8 @@ def create_app(
 ) -> flask.Flask:
     """The pages of one publication as a WSGI application.
 
-    `wake` is called when a confirmation may be due; `now` is the clock (UTC). Raises ConfigError without a secret, and
-    TemplateError when a page of the operator's cannot be read.
+    `wake` is called when a confirmation mail may be due; `now` is the clock (UTC). Raises ConfigError if there is no
+    secret, and TemplateError if a template of a page cannot be read.
     """
     app = flask.Flask(__name__, static_folder=None)
     app.config.update(
@@ -60,7 +60,7 @@ def create_app(
         MAX_CONTENT_LENGTH=_LARGEST_POST,
         MAX_FORM_PARTS=50,
     )
-    # Werkzeug's redirects to a tidier address would name the host that the request named.
+    # Without these, Werkzeug would redirect to a URL with the Host of the request, which a client can choose.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     renderer = Renderer(config.publication, templates=config.templates)
     renderer.check(*_TEMPLATES)
@@ -74,18 +74,18 @@ def create_app(
     @app.after_request
     def harden(response: flask.Response) -> flask.Response:
         for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)  # the archive has its own
+            response.headers.setdefault(name, value)  # the archive sets some of its own
         return response
 
     return app
 
 
 def _answer_errors(app: flask.Flask, site: Site) -> None:
-    """A polite page for whatever goes wrong."""
+    """Answer HTTP errors, broken templates and a store that cannot be used with a page of ours."""
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> flask.Response:
-        response = site.say(_PAGES.get(error.code or 500, "wrong"), error.code or 500)
+        response = site.message(_PAGES.get(error.code or 500, "wrong"), error.code or 500)
         for name, value in error.get_headers():
             if name in ("Allow", "Retry-After"):
                 response.headers[name] = value
@@ -99,6 +99,6 @@ def _answer_errors(app: flask.Flask, site: Site) -> None:
     @app.errorhandler(StoreError)
     def busy(error: StoreError) -> flask.Response:
         app.logger.error("%s", error)
-        response = site.say("busy", 503)
+        response = site.message("busy", 503)
         response.headers["Retry-After"] = "60"
         return response

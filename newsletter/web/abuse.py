@@ -1,4 +1,4 @@
-"""Against abuse: how many sign-ups there may be in an hour, and forms that only our own page can send (CSRF)."""
+"""Protection against abuse: limits on sign-ups per hour, and protection of the form against CSRF."""
 
 from __future__ import annotations
 
@@ -16,46 +16,52 @@ from newsletter.config import WebConfig
 
 __all__ = ["AbuseGuard", "CSRFError", "cookie_key", "network"]
 
-_IPV6_SITE: Final = 64  # bits that one subscriber of a provider is given at least (RFC 6177)
+_IPV6_SITE: Final = 64  # longest prefix, in bits, that a provider gives to one customer (RFC 6177 section 2)
 
 
 class AbuseGuard:
-    """Both guards of one application. The counts are in memory: there is one process, and a restart may forget them."""
+    """Rate limits and CSRF protection of one application.
+
+    The counts are kept in memory, since there is one process. A restart sets them to zero.
+    """
 
     def __init__(self, app: flask.Flask, config: WebConfig) -> None:
-        # Our pages send no Referer, which Flask-WTF would ask for on https; the form's own token is what protects it.
+        # Our pages send no Referer, which Flask-WTF requires on https by default. The form's token protects it.
         app.config["WTF_CSRF_SSL_STRICT"] = False
         app.config["WTF_CSRF_CHECK_DEFAULT"] = False
         self._csrf = CSRFProtect(app)
         limiter = Limiter(key_func=_client, app=app, storage_uri="memory://", fail_on_first_breach=True)
-        # In this order: one address that is over its limit must not use up what is left for all.
+        # The limit per address comes first, so that requests over it do not count towards the limit for all.
         self._limits = (
             limiter.shared_limit(f"{config.per_ip} per hour", scope="per-ip"),
             limiter.shared_limit(f"{config.overall} per hour", scope="overall", key_func=lambda: "all"),
         )
 
     def limited(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        """`view`, for as many requests as the config allows; 429 for more."""
+        """`view` with the limits of the configuration; requests beyond them get 429."""
         for limit in self._limits:
             view = limit(view)
         return view
 
     def check_form(self) -> None:
-        """Raises CSRFError when this request's form does not come from our page."""
+        """Raise CSRFError if this request's form does not have the token that our page gave."""
         self._csrf.protect()
 
     def form_token(self) -> str:
-        """What the form must bring back; puts its other half into the cookie."""
+        """A token for the form. Its counterpart is put into the session cookie."""
         return str(generate_csrf())
 
 
 def cookie_key(secret: str) -> bytes:
-    """The key that signs the cookie, so that no other use of the secret can be turned into a cookie."""
+    """The key that signs the session cookie, derived from `secret` and used for nothing else."""
     return hmac.digest(secret.encode(), b"web cookie", hashlib.sha256)
 
 
 def network(address: str) -> str:
-    """Who a network address counts as: itself, or of IPv6 the network that one customer has to himself."""
+    """The unit for which an IP address is counted: an IPv4 address, or the /64 network of an IPv6 address.
+
+    A value that is not an IP address is returned unchanged.
+    """
     try:
         found = ip_address(address)
     except ValueError:
@@ -68,4 +74,4 @@ def network(address: str) -> str:
 
 
 def _client() -> str:
-    return network(flask.request.remote_addr or "unknown")  # an empty key would be no limit
+    return network(flask.request.remote_addr or "unknown")  # Flask-Limiter sets no limit for an empty key

@@ -1,4 +1,4 @@
-"""The pages of the archive and its feed: the same for everybody, so that any cache may keep them for a while."""
+"""The pages of the archive and its feed. They are the same for everybody, so caches may keep them for 10 minutes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _HEADERS = {
 
 
 def pages(config: Config, store: Store, renderer: Renderer) -> flask.Blueprint:
-    """/archive/, /archive/YYYY-MM-DD and /feed.atom; what is no day with an issue is left to the application's 404."""
+    """The routes /archive/, /archive/YYYY-MM-DD and /feed.atom. A day without an issue gets the application's 404."""
     routes = flask.Blueprint("archive", __name__)
     archive = Archive(config.publication, store, renderer)
 
     @routes.get("/archive", strict_slashes=True)
     def bare() -> flask.typing.ResponseReturnValue:
-        return flask.redirect("archive/", 308)  # the index's links are relative
+        return flask.redirect("archive/", 308)  # because the links of the index are relative
 
     @routes.get("/archive/", strict_slashes=True)
     def index() -> flask.Response:
@@ -50,7 +50,7 @@ def pages(config: Config, store: Store, renderer: Renderer) -> flask.Blueprint:
 
 
 def _day(text: str) -> date | None:
-    """The day that `text` writes as YYYY-MM-DD; Python reads other ways of ISO 8601, which have no page."""
+    """The date that `text` is as YYYY-MM-DD, else None. Other forms of ISO 8601, which Python accepts, have no page."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -59,7 +59,7 @@ def _day(text: str) -> date | None:
 
 
 def _answer(document: Document, media_type: str) -> flask.Response:
-    """The document, or 304 for who has it already (RFC 9110 section 13)."""
+    """The document as a response, or 304 if the client has it already (RFC 9110 section 13)."""
     response = flask.Response(document.body, content_type=f"{media_type}; charset=utf-8", headers=_HEADERS)
     response.last_modified = document.modified
     response.set_etag(hashlib.sha256(document.body).hexdigest()[:32])

@@ -1,4 +1,4 @@
-"""What a reader's form says about weekdays and pause, decided without a web server."""
+"""Read the preferences form: weekdays and pause. Pure; it knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ _WEEKS: Final = {"0": 0, "1": 1, "2": 2, "4": 4}
 
 
 class Unclear(ValueError):
-    """The form cannot be taken as it is; `str` is the word that templates/web/preferences.html knows."""
+    """The form's values are not valid. `str(error)` is the value of `problem` in templates/web/preferences.html."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Weekdays (bit 0 is Monday), and the day before which no issue comes."""
+    """A bit mask of weekdays (bit 0 is Monday), and the first day with an issue after a pause; None for no pause."""
 
     days: int
     paused_until: date | None
 
 
 def read(days: Collection[str], pause: str, until: str, today: date) -> Choices:
-    """The choices of a form: `days` are numbers from 0, `pause` is weeks or ``until``. Raises Unclear."""
+    """Read the values of the form. Raises Unclear if no valid day is chosen or the date is not valid.
+
+    `days` are numbers from 0 for Monday as text; `pause` is a number of weeks or ``until``, and then `until` is a date
+    as YYYY-MM-DD, at most 366 days after `today`.
+    """
     chosen = sum(_WEEKDAYS.get(day, 0) for day in set(days))
     if not chosen:
         raise Unclear("no-days")

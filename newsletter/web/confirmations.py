@@ -1,8 +1,9 @@
-"""Sends the confirmation mails that are due, in a thread of `newsletter web`: what is due stands in the store.
+"""Send the confirmation mails that are due, in a thread of `newsletter web`. The store holds what is due.
 
-So a request is answered before its mail is made, and its timing tells nothing; a crash loses no request; and a mail
-server that is down only delays it. A mail is noted as sent before its final dot, so that nobody gets two in a day: for
-somebody who never asked, a second one is worse than for somebody who did to ask again tomorrow.
+A request is answered before its mail is made, so the time of the answer does not reveal whether the address was known.
+A crash loses no request, and a mail server that is down only delays the mail. A mail is recorded as sent before its
+final dot, so a crash can lose one mail but never sends two: a second mail to a person who never asked is worse than
+asking again the next day.
 """
 
 from __future__ import annotations
@@ -26,21 +27,24 @@ from newsletter.store import Store
 from newsletter.transport import SECONDS_PER_DAY, Copy, Pool
 
 _BATCH: Final = 50
-_LOOK_EVERY: Final = 30.0  # seconds; whoever notes a request wakes us at once, unless he was another process
+_POLL_SECONDS: Final = 30.0  # for requests that another process recorded; this one's own call `wake`
 _CLEAN_EVERY: Final = timedelta(hours=1)
 
-# Seconds to wait when the mail server is away, or anything else is wrong, once, twice and so on in a row.
+# Seconds to wait after the first, second, ... failure in a row; the last value stays.
 BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0)
 
-# What leaves a mail due. The others are final: taken, in doubt (RFC 1047), or refused for good.
-_AGAIN: Final = frozenset({OutcomeKind.DEFERRED, OutcomeKind.BLOCKED, OutcomeKind.NOT_SENT})
+# Outcomes after which a mail is tried again. The others are final: accepted, uncertain (RFC 1047) or refused.
+_RETRIED: Final = frozenset({OutcomeKind.DEFERRED, OutcomeKind.BLOCKED, OutcomeKind.NOT_SENT})
 
-# A mail is rendered once; the link of each goes where this stands.
+# The mail is rendered once, with this placeholder for the link of each copy.
 _LINK: Final = f"https://{SLOT_HOST}/confirm"
 
 
 class ConfirmationSender:
-    """Sends what is due until `stop` is called; `warn` is told what keeps it from doing so."""
+    """Sends due confirmation mails until `stop` is called.
+
+    `warn` is called with a line for each failure; `back_off` are seconds between tries after failures.
+    """
 
     def __init__(
         self,
@@ -51,40 +55,40 @@ class ConfirmationSender:
         warn: Callable[[str], None] = lambda message: None,
         back_off: Sequence[float] = BACK_OFF,
     ) -> None:
-        """Raises ConfigError or TemplateError when no mail can be made."""
+        """Render the mails. Raises ConfigError, or TemplateError with the template's file and line."""
         self._config, self._store, self._now, self._warn = config, store, now, warn
         self._back_off = back_off
         self._links, self._signers = config.links(), signers(config)
         renderer = Renderer(config.publication, templates=config.templates)
         self._rendered = {moves: _render(renderer, moves=moves) for moves in (False, True)}
         self._limited = any(server.rate or server.per_day for server in config.smtp)
-        self._bell, self._stopped = threading.Event(), threading.Event()
-        self._later: dict[int, datetime] = {}  # a subscriber's id -> when its mail may be tried again
-        self._put_off: Counter[int] = Counter()  # how often it was
+        self._wake_up, self._stopped = threading.Event(), threading.Event()
+        self._retry_at: dict[int, datetime] = {}  # time of the next try, by the subscriber's id
+        self._deferrals: Counter[int] = Counter()  # failed tries, by the subscriber's id
         self._clean_at: datetime | None = None
 
     def wake(self) -> None:
-        """Something is due now."""
-        self._bell.set()
+        """Tell the thread that a mail is due. May be called from any thread."""
+        self._wake_up.set()
 
     def stop(self) -> None:
-        """Finish what is under way, and end `run`."""
+        """Let `run` end after the mail it is sending. May be called from any thread."""
         self._stopped.set()
-        self._bell.set()
+        self._wake_up.set()
 
     def run(self) -> None:
-        """Send what is due whenever something is, unless another process does, until `stop`."""
+        """Send mails as they become due until `stop` is called. Does nothing while another process does this work."""
         failed = 0
         while not self._stopped.is_set():
-            wait = _LOOK_EVERY
+            wait = _POLL_SECONDS
             try:
-                with self._store.confirmations_lock() as mine:
-                    while mine and not self._stopped.is_set():
+                with self._store.confirmations_lock() as locked:
+                    while locked and not self._stopped.is_set():
                         self.send_due()
                         failed = 0
-                        self._bell.wait(_LOOK_EVERY)
-                        self._bell.clear()
-            except Exception as error:  # also a mistake of ours: the pages go on, and the mails must not end for ever
+                        self._wake_up.wait(_POLL_SECONDS)
+                        self._wake_up.clear()
+            except Exception as error:  # even a programming error: the web pages keep running, and so must this thread
                 wait = self._back_off[min(failed, len(self._back_off) - 1)]
                 failed += 1
                 reason = str(error) if isinstance(error, NewsletterError) else repr(error)
@@ -92,9 +96,9 @@ class ConfirmationSender:
             self._stopped.wait(wait)
 
     def send_due(self) -> int:
-        """Send what is due, and drop what nobody confirmed; returns how many mails a server took.
+        """Send the mails that are due and drop expired requests; returns how many mails a server accepted.
 
-        Raises NewsletterError when no server can be used; everything not yet sent stays due.
+        Raises NewsletterError if no server can be used; mails not yet sent stay due.
         """
         self._clean()
         sent = 0
@@ -110,9 +114,9 @@ class ConfirmationSender:
 
     def _batch(self) -> list[SignUp]:
         now = self._now()
-        self._later = {number: at for number, at in self._later.items() if at > now}
-        due = self._store.due_sign_ups(_BATCH + len(self._later))
-        return [] if self._stopped.is_set() else [each for each in due if each.id not in self._later][:_BATCH]
+        self._retry_at = {number: at for number, at in self._retry_at.items() if at > now}
+        due = self._store.due_sign_ups(_BATCH + len(self._retry_at))
+        return [] if self._stopped.is_set() else [each for each in due if each.id not in self._retry_at][:_BATCH]
 
     def _send(self, batch: list[SignUp]) -> int:
         waiting = {self._copy(sign_up): sign_up for sign_up in batch}
@@ -126,25 +130,28 @@ class ConfirmationSender:
 
         try:
             for copy, outcome in send_letters(pool, list(waiting), begin):
-                self._settle(waiting.pop(copy), outcome, noted=copy.begun)
+                self._record(waiting.pop(copy), outcome, noted=copy.begun)
                 sent += outcome.kind is OutcomeKind.ACCEPTED
         finally:
             pool.close()
-        for sign_up in waiting.values():  # the servers have used up their day
-            self._later[sign_up.id] = self._now() + DELAYS[-1]
+        for sign_up in waiting.values():  # all servers have reached their limit per day
+            self._retry_at[sign_up.id] = self._now() + DELAYS[-1]
         return sent
 
-    def _settle(self, sign_up: SignUp, outcome: Outcome, *, noted: bool) -> None:
-        """Keep it `noted` as mailed, or have it due again later; what was refused before its dot is not noted yet."""
-        if outcome.kind not in _AGAIN:
+    def _record(self, sign_up: SignUp, outcome: Outcome, *, noted: bool) -> None:
+        """Record a mail as sent after a final outcome, else make it due again after a delay.
+
+        `noted` says that the mail is recorded as sent already; one that was refused before its final dot is not.
+        """
+        if outcome.kind not in _RETRIED:
             if not noted:
                 self._store.note_mailed(sign_up)
-            self._put_off.pop(sign_up.id, None)
+            self._deferrals.pop(sign_up.id, None)
             return
         if noted:
             self._store.take_back(sign_up)
-        self._later[sign_up.id] = self._now() + DELAYS[min(self._put_off[sign_up.id], len(DELAYS) - 1)]
-        self._put_off[sign_up.id] += 1
+        self._retry_at[sign_up.id] = self._now() + DELAYS[min(self._deferrals[sign_up.id], len(DELAYS) - 1)]
+        self._deferrals[sign_up.id] += 1
 
     def _copy(self, sign_up: SignUp) -> Copy:
         now, publication = self._now(), self._config.publication

@@ -1,4 +1,4 @@
-"""The home page: the latest issue, and one field to subscribe."""
+"""The home page: a form to subscribe, and the latest issue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from newsletter.web.site import LONGEST_SHOWN, Site
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
-    """The pages of this module."""
+    """The routes ``/`` and ``/subscribe``."""
     blueprint = flask.Blueprint("home", __name__)
 
     def form(status: int = 200, *, email: str = "", problem: str = "", expired: bool = False) -> flask.Response:
@@ -42,15 +42,15 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
             guard.check_form()
         except CSRFError:
             return form(400, email=email, expired=True)
-        if flask.request.form.get("website"):  # only a robot fills in what nobody sees
-            return site.say("asked")
+        if flask.request.form.get("website"):  # a hidden field, which only robots fill in
+            return site.message("asked")
         try:
             address = addresses.normalise(email)
         except AddressError as error:
             return form(422, email=email, problem=error.reason)
         site.store.ask(address)
         site.wake()
-        return site.say("asked")
+        return site.message("asked")
 
     return blueprint
 

@@ -1,4 +1,4 @@
-"""The latest issue as a part of the home page: the papers of the mail as it was sent, and the rules for its colours."""
+"""The latest issue as a part of the home page: the papers and the CSS of the mail as it was sent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _PAPERS: Final = re.compile(r"<!--paper-->(.*)<!--end-->", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """`rows` of a table, one for each paper, and the `style` rules of the mail; `day` in words, `url` of the whole."""
+    """The part of an issue that the home page shows."""
 
-    day: str
-    url: str
-    rows: str
-    style: str
+    day: str  # in words, such as 24 November 2026
+    url: str  # of the whole issue
+    rows: str  # HTML: a table row for each paper
+    style: str  # CSS of the mail
 
 
 def excerpt(issue: FrozenIssue, url: str) -> Excerpt | None:
-    """The papers of `issue`; None when its template did not mark them, or something of a reader's own stands there.
+    """The papers of `issue`; None if its template does not mark them, or puts a subscriber's slot among them.
 
-    The HTML is the mail's: feed text was escaped before it was frozen.
+    The HTML needs no escaping: text from feeds was escaped when the mail was rendered.
     """
     html = issue.rendered.html
     papers = _PAPERS.search(html)

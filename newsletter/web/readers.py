@@ -1,4 +1,4 @@
-"""The pages behind the links in mails: leave, confirm, and choose what comes. The token in the link is the only key."""
+"""The pages behind the links in mails: unsubscribe, confirm, preferences. The link's token is the only credential."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
-    """The pages of this module."""
+    """The routes below ``/unsubscribe/``, ``/confirm/`` and ``/preferences/``."""
     blueprint = flask.Blueprint("readers", __name__)
-    _leaving(blueprint, site)
-    _confirming(blueprint, site)
-    _choosing(blueprint, site, guard)
+    _add_unsubscribe(blueprint, site)
+    _add_confirm(blueprint, site)
+    _add_preferences(blueprint, site, guard)
     return blueprint
 
 
-def _leaving(blueprint: flask.Blueprint, site: Site) -> None:
-    """Without limits, cookie, login or redirect (RFC 8058 section 3.2), and as often as somebody likes."""
+def _add_unsubscribe(blueprint: flask.Blueprint, site: Site) -> None:
+    """Add the unsubscribe page: no limit, cookie, login or redirect (RFC 8058 section 3.2). A repeat is harmless."""
 
     @blueprint.get("/unsubscribe/<token>")
     def ask(token: str) -> flask.Response:
@@ -43,16 +43,16 @@ def _leaving(blueprint: flask.Blueprint, site: Site) -> None:
         ref = site.links.verify(Purpose.UNSUBSCRIBE, token)
         if ref is None or site.store.by_ref(ref) is None:
             return site.unknown()
-        site.store.unsubscribe_ref(ref)  # once or again: who is off the list stays off it
+        site.store.unsubscribe_ref(ref)  # changes nothing if they have left already
         return site.page("unsubscribe.html", state="left")
 
 
-def _confirming(blueprint: flask.Blueprint, site: Site) -> None:
-    def answer(ref: str, standing: ConfirmationState) -> flask.Response:
-        if standing is ConfirmationState.VOID:
+def _add_confirm(blueprint: flask.Blueprint, site: Site) -> None:
+    def answer(ref: str, confirmation: ConfirmationState) -> flask.Response:
+        if confirmation is ConfirmationState.VOID:
             return site.unknown()
-        state = "ask" if standing is ConfirmationState.OPEN else "done"
-        return site.page("confirm.html", state=state, preferences_url=_preferences(site, ref))
+        state = "ask" if confirmation is ConfirmationState.OPEN else "done"
+        return site.page("confirm.html", state=state, preferences_url=_preferences_url(site, ref))
 
     @blueprint.get("/confirm/<token>")
     def offer(token: str) -> flask.Response:
@@ -68,7 +68,7 @@ def _confirming(blueprint: flask.Blueprint, site: Site) -> None:
         return answer(asked[0], site.store.confirm(*asked, consent))
 
 
-def _choosing(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
+def _add_preferences(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
     @blueprint.get("/preferences/<token>")
     def look(token: str) -> flask.Response:
         reader = _reader(site, token)
@@ -107,12 +107,12 @@ def _choosing(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None
 
 
 def _reader(site: Site, token: str) -> Subscriber | flask.Response:
-    """The subscriber whose link it is, or the answer to who is none."""
+    """The active subscriber for whom `token` was made, or a page that says that there is none."""
     ref = site.links.verify(Purpose.PREFERENCES, token)
     reader = site.store.by_ref(ref) if ref else None
     if reader is None:
         return site.unknown()
-    return reader if reader.status is SubscriberStatus.ACTIVE else site.say("inactive", 410)
+    return reader if reader.status is SubscriberStatus.ACTIVE else site.message("inactive", 410)
 
 
 def _form(site: Site, reader: Subscriber, token: str, status: int = 200, **said: str) -> flask.Response:
@@ -135,10 +135,10 @@ def _form(site: Site, reader: Subscriber, token: str, status: int = 200, **said:
     )
 
 
-def _preferences(site: Site, ref: str) -> str:
+def _preferences_url(site: Site, ref: str) -> str:
     return flask.url_for("readers.choose", token=site.links.token(Purpose.PREFERENCES, ref))
 
 
 def _today(site: Site) -> date:
-    """The publication's calendar decides what today is."""
+    """Today's date in the publication's time zone."""
     return site.now().astimezone(site.config.timezone).date()

@@ -1,4 +1,4 @@
-"""What every page works with: the store, the links, and how a template becomes an answer."""
+"""What all web pages share: the store, the links, and the rendering of templates into responses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from newsletter.links import Links
 from newsletter.mail.render import Renderer
 from newsletter.store import Store
 
-# Characters of what was typed as an address that are shown again; none is longer (RFC 5321 section 4.5.3.1).
+# Characters of a mistyped address that the form shows again. No address is longer (RFC 5321 section 4.5.3.1).
 LONGEST_SHOWN: Final = 320
 
 
 @dataclass(frozen=True)
 class Site:
-    """The pages of one publication. `wake` tells that a confirmation may be due; `now` is UTC."""
+    """The web site of one publication. `wake` is called when a confirmation mail may be due; `now` gives UTC."""
 
     config: Config
     store: Store
@@ -30,14 +30,14 @@ class Site:
     now: Callable[[], datetime]
 
     def page(self, name: str, status: int = 200, **values: Any) -> flask.Response:
-        """The page of templates/web/`name`, which also gets `home_url`."""
+        """A response with status `status`, rendered from templates/web/`name` with `home_url` and `values`."""
         text = self.renderer.page(f"web/{name}", home_url=flask.url_for("home.show"), **values)
         return flask.Response(text, status)
 
-    def say(self, state: str, status: int = 200) -> flask.Response:
-        """A page that only says something."""
+    def message(self, state: str, status: int = 200) -> flask.Response:
+        """A page with only a message; `state` is one that templates/web/message.html knows."""
         return self.page("message.html", status, state=state)
 
     def unknown(self) -> flask.Response:
-        """The page for whatever is not ours: the same for every wrong link."""
-        return self.say("unknown", 404)
+        """The 404 page. It is the same for an invalid token and an unknown URL."""
+        return self.message("unknown", 404)

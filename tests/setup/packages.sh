@@ -5,10 +5,10 @@ set -euo pipefail
 declare -A package_of=(
     [postfix]=postfix [dovecot]=dovecot-imapd [/usr/lib/dovecot/lmtp]=dovecot-lmtpd [cron]=cron [faketime]=faketime
     [chromium]=chromium [chromedriver]=chromium-driver [openssl]=openssl [/usr/lib/postgresql]=postgresql
-    [nginx]=nginx [caddy]=caddy
+    [nginx]=nginx [caddy]=caddy [opendkim]=opendkim
 )
 # The tests start servers of their own, so the machine is left without new ones, now and after a reboot.
-declare -A service_of=([postfix]=postfix [dovecot-imapd]=dovecot [postgresql]=postgresql [nginx]=nginx [caddy]=caddy)
+declare -A service_of=([postfix]=postfix [dovecot-imapd]=dovecot [postgresql]=postgresql [nginx]=nginx [caddy]=caddy [opendkim]=opendkim)
 
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
 missing=()
