@@ -28,8 +28,10 @@ def server_name(server: SmtpConfig) -> str:
 
 
 def connect(server: SmtpConfig) -> Connection:
-    """Connect to `server`; blocks. Raises TransportUnavailable: SenderRefused when the server speaks of the sender's
-    quota or rate, and TransportMisconfigured when the operator must act.
+    """Connect to `server`; blocks.
+
+    Raises TransportUnavailable: SenderRefused when the server speaks of the sender's quota or rate, and
+    TransportMisconfigured when the operator must act.
     """
     try:
         smtp = _open(server)

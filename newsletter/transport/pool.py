@@ -31,8 +31,8 @@ from newsletter.transport.session import Answer, Copy, Down, Event, Session
 # A server may need time to store the message, and giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
 AFTER_DOT: Final = 600.0  # seconds
 
-# So many connections of one server lost in a row without an accepted copy, beyond those that were open, are the server's
-# trouble and not a copy's.
+# So many connections of one server lost in a row without an accepted copy, beyond those that were open, show that the
+# server has trouble, and not a copy.
 LOST_IN_A_ROW: Final = 5
 
 # So many copies in a row that one server blocked, or put off before it knew the recipient, are about the sender or the
@@ -118,8 +118,8 @@ class _Line:
 class Pool:
     """Carries copies over the connections of `servers`. One loop owns it; it is not for threads.
 
-    `used` is what earlier runs recorded for each server with a limit: the ages of its messages in seconds. `resting` are
-    the servers that refused this sender within a day. `after_dot`, `reconnect` and `breaks` are in seconds.
+    `used` is what earlier runs recorded for each server with a limit: the ages of its messages in seconds. `resting`
+    are the servers that refused this sender within a day. `after_dot`, `reconnect` and `breaks` are in seconds.
     """
 
     def __init__(

@@ -21,7 +21,6 @@ from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.replies import Concern, Judgement, Stage, judge
 from newsletter.text import one_line
 
-
 _GOOD: Final[dict[Stage, frozenset[int]]] = {
     Stage.MAIL: frozenset({250}),
     Stage.RCPT: frozenset({250, 251, 252}),
@@ -218,7 +217,7 @@ class Session:
         return one_line(b" ".join(line[4:].rstrip(b"\r") for line in self._said))
 
     def lost(self, reason: str) -> list[Event]:
-        """The connection is gone. A copy whose final dot was not written was not sent; else it is in doubt (RFC 1047)."""
+        """The connection is gone. A copy is in doubt if its final dot was written (RFC 1047); else it was not sent."""
         if self.closed:
             return []
         events: list[Event] = []
@@ -264,7 +263,7 @@ class Session:
         return self._enveloped(stage, copy, good=good)
 
     def _closing(self, reason: str, code: int | None) -> list[Event]:
-        """The server closes with 421 or talks nonsense. A 421 in answer to the dot says that it has not taken the message."""
+        """End after a 421 or nonsense. A 421 in answer to the dot says that the message was not taken."""
         if code is not None and self.sent is not None and self._expected and self._expected[0][0] is Stage.DOT:
             sent, self.sent = self.sent, None
             return [Answer(sent, Outcome(OutcomeKind.NOT_SENT, code, reason)), *self._down(reason, code=code)]
@@ -277,7 +276,7 @@ class Session:
         return self._refused(copy, Stage.DOT, code, self._words)
 
     def _enveloped(self, stage: Stage, copy: Copy, *, good: bool) -> list[Event]:
-        """Go on after an answer to one of the envelope's commands; a refusal is judged when the envelope is answered."""
+        """Go on after an answer to the envelope; a refusal is judged when the whole envelope is answered."""
         if copy.refusal is None:
             if stage is Stage.DATA:
                 self._send(copy)
