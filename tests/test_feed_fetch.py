@@ -87,7 +87,7 @@ def test_nobody_at_home_is_one_line() -> None:
 
 
 def test_a_host_that_does_not_exist_is_one_line() -> None:
-    assert "host name is not known" in error_of("http://nowhere.invalid/")
+    assert "host name cannot be resolved" in error_of("http://nowhere.invalid/")
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "http://x:99999/", "http://a..b/", "http://exa mple/"])
@@ -140,7 +140,7 @@ def test_the_limit_itself_is_allowed() -> None:
 def test_a_coding_that_was_not_asked_for_is_refused() -> None:
     twice = gzip.compress(TEN_MB_OF_ZEROS)
     with site({"/": says(200, twice, Content_Encoding="gzip, gzip")}) as server:
-        assert "'gzip, gzip', which was not asked for" in error_of(server.url("/"))
+        assert "'gzip, gzip', which was not requested" in error_of(server.url("/"))
 
 
 def hangs(handler: Handler) -> None:
@@ -187,7 +187,7 @@ def test_what_is_given_up_on_is_hung_up_on() -> None:
 def test_the_deadline_is_for_everything_together(answer: Response) -> None:
     with site({"/": answer}) as server:
         limits = FetchConfig(deadline=0.3)
-        assert error_of(server.url("/"), limits).endswith("no whole answer within 0.3 s (fetch.deadline)")
+        assert error_of(server.url("/"), limits).endswith("no complete response in 0.3 s (fetch.deadline)")
 
 
 # --- statuses and retries --------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_a_redirect_never_touches_a_private_address(host: str) -> None:
 )
 def test_a_redirect_stays_on_the_web(location: str) -> None:
     with site({"/": to(location)}) as server:
-        assert "a redirect to something else than http(s)" in error_of(server.url("/"))
+        assert "a redirect to a URL that is not http(s)" in error_of(server.url("/"))
 
 
 @pytest.mark.parametrize(

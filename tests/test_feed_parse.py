@@ -181,7 +181,7 @@ def test_upvotes_that_are_no_number_cost_only_their_entry(value: str) -> None:
     feed = parse(body.encode(), FEED)
     assert [paper.title for paper in feed.papers] == ["b"]
     assert feed.skipped[0].position == 1
-    assert "the number of upvotes is not one" in feed.skipped[0].reason
+    assert "the upvotes are not a number" in feed.skipped[0].reason
 
 
 # --- identity --------------------------------------------------------------------------------------------------------

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-from datetime import timedelta
 
 import pytest
 
-from newsletter.replies import Concern, Stage, alike, judge, stated_wait
-from newsletter.replies.rules import RULES
+from newsletter.replies import Concern, Stage, judge
 from tests.conftest import ROOT
 
 

@@ -1,8 +1,8 @@
-"""Feeds: `fetch` gets bytes, bounded and guarded; `parse` turns bytes into papers and opens nothing.
+"""Feeds: `fetch` gets bytes within limits; `parse` turns bytes into papers and does no I/O.
 
-fetch.py -> exchange.py -> guard.py        when to ask, one HTTP GET, which addresses it may reach
-parse.py -> hugging_face.py | json_feed.py | syndication.py        what the bytes are, one file per format
-            decode.py, text.py, urls.py, identity.py, votes.py     what the formats share
+fetch.py -> exchange.py -> guard.py        retries and cache; one HTTP GET; the addresses it may connect to
+parse.py -> hugging_face.py | json_feed.py | syndication.py        detection of the format; one file per format
+            decode.py, text.py, urls.py, identity.py, votes.py     helpers that the formats share
 """
 
 from newsletter.feed.fetch import Cache, Fetched, fetch

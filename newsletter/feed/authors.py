@@ -1,4 +1,4 @@
-"""One string of names into names. Opens nothing."""
+"""Split a string of authors into names. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AND: Final = re.compile(r"\s+(?:and|&)\s+")
 
 
 def split_authors(value: object) -> tuple[str, ...]:
-    """The names in ``A, B and C`` (arXiv), ``A; B``, or ``LAST, F. M., LAST, F.`` (bioRxiv), which is turned round."""
+    """The names in ``A, B and C`` (arXiv), ``A; B``, or ``LAST, F. M., LAST, F.`` (bioRxiv; becomes ``F. M. LAST``)."""
     text = plain(value, NAME * AUTHORS)
     separator = ";" if ";" in text else ","
     parts = [part.strip() for piece in text.split(separator) for part in _AND.split(piece)]

@@ -1,4 +1,4 @@
-"""The day of a moment as feeds write it. Opens nothing."""
+"""Read the dates of feeds. No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from email.utils import parsedate_to_datetime
 
 
 def iso_date(value: object) -> date | None:
-    """The UTC day of an RFC 3339 moment, or of an RFC 5322 one, which some JSON feeds use; None if it is neither."""
+    """The UTC date of a timestamp as in RFC 3339, or as in RFC 5322, which some JSON feeds use; None for other values.
+
+    A timestamp without a zone is taken as UTC.
+    """
     if not isinstance(value, str) or len(value) > 100:
         return None
     for read in (datetime.fromisoformat, parsedate_to_datetime):

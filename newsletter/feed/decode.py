@@ -1,8 +1,7 @@
-"""Bytes to text, decided once, so that what is checked is what is parsed. Opens nothing.
+"""Decode a feed's bytes, once, so that checks and parsers see the same text. No I/O.
 
-UTF-8 is tried before what the document declares: text that is valid UTF-8 and not ASCII is hardly ever anything else,
-while a wrong declaration is common. A document that is neither, save a few stray bytes, is refused: readers shall not
-get mojibake.
+UTF-8 is tried before the declared encoding: other text is hardly ever valid UTF-8 by chance, while wrong declarations
+are common. A document that fits neither is refused, unless only a few bytes are wrong, so that nobody gets mojibake.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Final
 
 from newsletter.feed.entry import NotAFeed
 
-# UTF-32 before UTF-16, whose mark its own begins with.
+# UTF-32 comes before UTF-16, because its little-endian mark begins with that of UTF-16.
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -22,16 +21,17 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Where the first character is ASCII: which of the first four bytes are NUL (RFC 4627 section 3, XML 1.0 appendix F).
+# Encodings by which of the first four bytes are NUL, if the text begins with ASCII characters (RFC 4627 section 3, XML
+# 1.0 appendix F). 0 is a NUL byte, x any other.
 _NULS: Final = {"000x": "utf-32-be", "x000": "utf-32-le", "0x0x": "utf-16-be", "x0x0": "utf-16-le"}
 _DECLARED: Final = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{1,40})["']""")
 _CHARSET: Final = re.compile(r"""charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 _ASCII: Final = bytes(range(0x20, 0x7F))
-_STRAY: Final = 100  # at most one byte in so many may be repaired
+_STRAY: Final = 100  # at most one byte in this many may be repaired
 
 
 def decode(body: bytes, content_type: str | None) -> str:
-    """The text of `body`, without byte order mark. Raises NotAFeed when its encoding cannot be told."""
+    """The text of `body` without byte order mark. Raises NotAFeed if its encoding is unknown."""
     for mark, encoding in _MARKS:
         if body.startswith(mark):
             return _wide(body[len(mark) :], encoding)
@@ -56,7 +56,7 @@ def _wide(body: bytes, encoding: str) -> str:
 def _legacy(body: bytes, content_type: str | None) -> str:
     for name in _declared(body, content_type):
         try:
-            if _ASCII.decode(name) == _ASCII.decode("ascii"):  # else it is UTF-7, EBCDIC, ... : not what was written
+            if _ASCII.decode(name) == _ASCII.decode("ascii"):  # not UTF-7, EBCDIC or the like, which no feed uses
                 return body.decode(name)
         except (LookupError, ValueError):
             continue
@@ -64,7 +64,7 @@ def _legacy(body: bytes, content_type: str | None) -> str:
 
 
 def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
-    """The encodings the document claims, HTTP's word first (RFC 7303 section 3)."""
+    """The declared encodings: first that of Content-Type, then that of the XML declaration (RFC 7303 section 3)."""
     if in_header := _CHARSET.search(content_type or ""):
         yield in_header[1]
     if in_document := _DECLARED.match(body):
@@ -72,9 +72,9 @@ def _declared(body: bytes, content_type: str | None) -> Iterator[str]:
 
 
 def _repaired(body: bytes) -> str:
-    """UTF-8 with a few bytes of Windows-1252 among it, as when somebody pasted a quotation mark."""
+    """Decode UTF-8 with a few bytes of Windows-1252 in it, such as a pasted quotation mark. Raises NotAFeed."""
     text = body.decode("utf-8", "surrogateescape")
     stray = re.compile("[\udc80-\udcff]")
     if (len(text) - len(stray.sub("", text))) * _STRAY > len(body):
-        raise NotAFeed("its character encoding cannot be told: it is not UTF-8 and declares nothing else that fits")
+        raise NotAFeed("unknown character encoding: neither UTF-8 nor the encoding it declares")
     return stray.sub(lambda match: bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace"), text)

@@ -1,7 +1,7 @@
-"""What a description tells beside the abstract: labelled lines such as ``Upvotes: 52`` or ``Authors: A, B``.
+"""Read a description: the abstract, and labelled lines such as ``Upvotes: 52`` or ``Authors: A, B``. No I/O.
 
-A label counts only where it opens a line of its own and its value is of the right kind; so "EditScore: 3" in a title
-or "we count votes: 3 per user" in an abstract stays what it is. Opens nothing.
+A label counts only if it begins a line and its value has the right type. Text such as "EditScore: 3" in a title or "we
+count votes: 3 per user" in an abstract is not a label.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LABELLED: Final = re.compile(r"([#\w][\w ]{0,20}?)\s?:\s?(.+)")
 _ARXIV_NOTICE: Final = re.compile(r"\s*arXiv:\S+\s+Announce Type:\s*\S+\s*")
 _READERS: Final = re.compile(r"comments?:?", re.IGNORECASE)
 
-# What a label's value is, by the name of a handler below. A ratio is not a count and an article's URL is its link, so
-# both are known and dropped.
+# The kind of each label's value, see `_keep`. "dropped" are labels to remove from the text: a ratio is not a count, and
+# the URL of an article is the entry's link already.
 _LABELS: Final = {
     "upvotes": "votes",
     "votes": "votes",
@@ -40,7 +40,7 @@ _LABELS: Final = {
 
 @dataclass
 class Description:
-    """An entry's text, taken apart. `lines` is all of it, for patterns; what readers wrote below is left out."""
+    """The parts of an entry's text. `lines` holds all its lines for patterns, except comments quoted below the text."""
 
     lines: list[str] = field(default_factory=list)
     upvotes: int | None = None
@@ -51,9 +51,12 @@ class Description:
 
     @classmethod
     def read(cls, *texts: tuple[str, bool]) -> Description:
-        """From the texts of an entry, best first, each with whether it is HTML; the abstract is the first's."""
+        """Read the texts of an entry, the best first, each with whether it is HTML.
+
+        The abstract is that of the first text with one; labels are taken from all.
+        """
         found = cls()
-        for value, markup in dict.fromkeys(texts):  # feedparser gives one text twice
+        for value, markup in dict.fromkeys(texts):  # feedparser can give the same text twice
             own = cls()
             for line in _lines(value, markup=markup):
                 own._take(line)
@@ -61,7 +64,7 @@ class Description:
         return found
 
     def abstract(self, title: str) -> str:
-        """The text without labels, and without the title if it opens with it."""
+        """The text without labels, and without a first line that is the title."""
         return join(self._rest[1:] if self._rest[:1] == [title] else self._rest)
 
     def _complete(self, other: Description) -> None:
@@ -80,7 +83,7 @@ class Description:
             self._rest.append(line)
 
     def _keep(self, kind: str, value: str) -> bool:
-        """Take a labelled value; False when it is not of its label's kind, and so only text. The first one counts."""
+        """Store a labelled value unless there is one already; False if its type is wrong, so that the line is text."""
         if kind == "votes":
             try:
                 votes = figure(value)
@@ -100,7 +103,7 @@ class Description:
 
 
 def _lines(value: str, *, markup: bool) -> list[str]:
-    """The lines down to a heading "Comments", below which readers speak, and without arXiv's notice."""
+    """The lines above a heading "Comments", without the notice that arXiv's feeds begin with."""
     text = _ARXIV_NOTICE.sub("", value, count=1) if value.lstrip().startswith("arXiv:") else value
     found = lines(text, markup=markup or looks_like_html(text))
     end = next((index for index, line in enumerate(found) if _READERS.fullmatch(line)), len(found))

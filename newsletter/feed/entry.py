@@ -1,4 +1,4 @@
-"""What every format does with its entries: read each on its own, so that a broken one costs nothing else."""
+"""Read the entries of a feed one by one, so that a broken entry does not affect the others. Shared by all formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Entry = TypeVar("Entry")
 
 
 class NotAFeed(Exception):
-    """The whole document is of no use; the message says why, without naming the feed."""
+    """The whole document cannot be used. The message is the reason, without the feed's URL."""
 
 
 class Unusable(Exception):
@@ -23,7 +23,7 @@ class Unusable(Exception):
 def read_each(
     entries: Sequence[Entry], read: Callable[[Entry], Paper]
 ) -> tuple[tuple[Paper, ...], tuple[Skipped, ...]]:
-    """The papers, and the entries for which `read` raised Unusable, with their positions from 1."""
+    """The papers, and the entries for which `read` raised Unusable. Raises NotAFeed if there are too many entries."""
     if len(entries) > MOST:
         raise NotAFeed(f"{len(entries):,} entries, more than {MOST:,}")
     papers: list[Paper] = []
@@ -37,13 +37,13 @@ def read_each(
 
 
 def dig(item: object, path: str) -> object:
-    """What stands at a dotted path of JSON objects, such as ``paper.upvotes``; None where the path ends early."""
+    """The value at a dotted path of nested JSON objects, such as ``paper.upvotes``; None if there is none."""
     for name in path.split("."):
         item = item.get(name) if isinstance(item, dict) else None
     return item
 
 
 def mappings(value: object, limit: int) -> list[dict[str, object]]:
-    """The first objects of what should be a list of objects, and may be anything."""
+    """The objects among the first `limit` elements of `value`, which may be of any type; empty if it is not a list."""
     found = value[:limit] if isinstance(value, list) else []
     return [each for each in found if isinstance(each, dict)]

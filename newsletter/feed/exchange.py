@@ -1,8 +1,8 @@
-"""One HTTP GET with its redirects, bounded in hops, addresses and bytes; knows nothing of retries and caches.
+"""One HTTP GET with its redirects, limited in hops, addresses and bytes. Retries and caching are in fetch.py.
 
-urllib3's connections are used one level below its pools: an address that `guard` has judged is connected to, and
-nothing else is ever resolved. A body is whole or it is an error: too short for its Content-Length, a broken chunk and a
-gzip stream without its end never reach a parser.
+It uses urllib3's connections without its pools, in order to connect to exactly the address that guard.py has allowed,
+without another DNS query. An incomplete body (shorter than its Content-Length, with a broken chunk, or gzip without its
+end) is an error and never reaches a parser.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ from newsletter.feed.urls import ascii_host, shown
 
 MAX_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
-IDLE_SECONDS: Final = 30.0  # between two reads; the total deadline is the caller's
-_CHUNK: Final = 1 << 16
+IDLE_SECONDS: Final = 30.0  # for each read; the caller limits the whole
+_CHUNK: Final = 1 << 16  # bytes
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
 _GZIP: Final = frozenset({"gzip", "x-gzip"})  # RFC 9110 section 8.4.1.3
 
 
 class FetchFailure(Exception):
-    """No usable answer. `again`: another attempt may fare better, `after` so many seconds if the server named them."""
+    """There is no usable response; the message is the reason."""
 
     def __init__(self, reason: str, *, again: bool = False, after: float | None = None) -> None:
+        """`again`: another attempt may succeed; `after`: seconds until then, if the server asked for a delay."""
         super().__init__(reason)
         self.again, self.after = again, after
 
 
 @dataclass(frozen=True)
 class Response:
-    """The last answer of a chain of redirects; `body` is decoded, and empty unless the status is 200."""
+    """The response at the end of the redirects. `body` is decompressed, and empty unless the status is 200."""
 
     status: int
     reason: str
@@ -54,7 +55,7 @@ class Response:
 
 @dataclass(frozen=True)
 class _Target:
-    """A URL taken apart. `path` is what goes on the request line; `login` is ``user:password`` or None."""
+    """The parts of a URL. `path` is that of the request line, with the query; `login` is ``user:password`` or None."""
 
     scheme: str
     host: str
@@ -90,17 +91,17 @@ class _Target:
 
 
 class Exchange:
-    """The exchange for one URL. `run` blocks; `abort`, from another thread, makes it end at once."""
+    """The exchange for one URL. `run` blocks; `abort`, called from another thread, ends it at once."""
 
     def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int) -> None:
-        """`max_bytes` bounds the body after decompression."""
+        """`max_bytes` limits the size of the decompressed body."""
         self._url, self._headers, self._max_bytes = url, headers, max_bytes
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._aborted = False
 
     def run(self) -> Response:
-        """Ask, follow redirects, read the body. Raises FetchFailure."""
+        """Send the request, follow redirects and read the body. Raises FetchFailure."""
         try:
             return self._follow()
         except Refused as refusal:
@@ -111,12 +112,14 @@ class Exchange:
             raise FetchFailure(_explain(error), again=True) from error
 
     def abort(self) -> None:
-        """Shut the connection, whatever it is doing; what it has read so far is thrown away."""
+        """Shut down the connection whatever it is doing. `run` then raises FetchFailure."""
         self._aborted = True
         open_socket = self._socket or (self._connection.sock if self._connection else None)
         if open_socket is not None:
             with suppress(OSError):
-                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)  # of the plain socket: TLS would wait for a reply
+                socket.socket.shutdown(
+                    open_socket, socket.SHUT_RDWR
+                )  # not SSLSocket.shutdown, which does not wake a read
 
     def _follow(self) -> Response:
         target = _Target.of(self._url)
@@ -149,7 +152,7 @@ class Exchange:
                 return Response(response.status, response.reason or "", response.headers, body)
 
     def _connect(self, target: _Target, guard: AddressGuard) -> HTTPConnection:
-        """A connection to the first address of the target that takes one."""
+        """A connection to the first of the target's addresses that accepts one."""
         failure: Exception | None = None
         for address in guard.addresses(*target.place):
             if target.scheme == "https":
@@ -165,7 +168,7 @@ class Exchange:
         raise failure or OSError("no address")
 
     def _connect_to_proxy(self, proxy: str, target: _Target) -> HTTPConnection:
-        """A connection to the environment's proxy; for https, a tunnel through it (RFC 9110 section 9.3.6)."""
+        """A connection to the proxy; for https, a tunnel through it (CONNECT, RFC 9110 section 9.3.6)."""
         parts = urlsplit(proxy)
         host, port = parts.hostname or "", parts.port or 80
         if target.scheme == "http":
@@ -185,15 +188,15 @@ class Exchange:
         except BaseException:
             connection.close()
             raise
-        connection.timeout = IDLE_SECONDS  # urllib3 sets it on the socket with the request
+        connection.timeout = IDLE_SECONDS  # urllib3 sets it on the socket when it sends the request
         return connection
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        """The decoded body, chunk by chunk, never more than `max_bytes` of it."""
+        """The decompressed body in chunks. Raises Refused if it is larger than `max_bytes`."""
         self._bound(int(response.headers.get("Content-Length") or 0))
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if coding not in _GZIP | {"", "identity"}:
-            raise Refused(f"an answer with Content-Encoding {plain(coding, 40)!r}, which was not asked for")
+            raise Refused(f"the response has Content-Encoding {plain(coding, 40)!r}, which was not requested")
         raw = response.stream(_CHUNK, decode_content=False)
         size = 0
         for chunk in _gunzip(raw) if coding in _GZIP else raw:
@@ -205,42 +208,43 @@ class Exchange:
 
     def _bound(self, size: int) -> None:
         if size > self._max_bytes:
-            raise Refused(f"an answer of more than {self._max_bytes / 1e6:g} MB (fetch.max_megabytes)")
+            raise Refused(f"the response has more than {self._max_bytes / 1e6:g} MB (fetch.max_megabytes)")
 
 
 def _next_hop(current: _Target, location: str) -> _Target:
-    """Where a Location leads. Raises Refused when it leaves the web, or TLS."""
+    """The target of a Location header. Raises Refused if it is not http(s), or http after https."""
     url = urljoin(current.url, location.strip())
     try:
         target = _Target.of(url)
     except Refused as refusal:
-        raise Refused(f"a redirect to something else than http(s): {plain(shown(url), 200)}") from refusal
+        raise Refused(f"a redirect to a URL that is not http(s): {plain(shown(url), 200)}") from refusal
     if current.scheme == "https" and target.scheme == "http":
         raise Refused(f"a redirect from https to http, to {target.netloc}")
     return target
 
 
 def _gunzip(raw: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress in pieces of at most 64 kB each, so that a bomb is counted before it is held."""
+    """Decompress in pieces of at most 64 KiB, so that the size of a bomb is noticed before it is in memory."""
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
     for chunk in raw:
         while chunk:
             try:
                 yield decoder.decompress(chunk, _CHUNK)
             except zlib.error as error:
-                raise FetchFailure("the answer says it is gzip, and is not", again=True) from error
+                raise FetchFailure("the response claims to be gzip but is not", again=True) from error
             chunk = decoder.unconsumed_tail
-            if decoder.eof and decoder.unused_data:  # RFC 1952 section 2.2: members may follow one another
+            if decoder.eof and decoder.unused_data:  # another member follows (RFC 1952 section 2.2)
                 chunk, decoder = decoder.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
     if not decoder.eof:
-        raise FetchFailure("the answer ends inside its gzip stream", again=True)
+        raise FetchFailure("the response ends inside its gzip stream", again=True)
 
 
 def _proxy_for(target: _Target) -> str | None:
-    """The environment's proxy (http_proxy, https_proxy, all_proxy, no_proxy), as curl and apt would take it.
+    """The proxy that the environment names for `target`, or None. Raises Refused if it is not an http:// proxy.
 
-    Companies let nothing else out. Nothing more is taken from the environment: a .netrc would send a password nobody
-    asked this program to send. Behind a proxy the addresses of names are the proxy's business.
+    The variables are http_proxy, https_proxy, all_proxy and no_proxy, as for curl. Nothing else is read from the
+    environment: a .netrc, for example, would send a password that nobody configured here. A proxy resolves names
+    itself, so their addresses cannot be checked here.
     """
     proxies = urllib.request.getproxies()
     proxy = proxies.get(target.scheme) or proxies.get("all")
@@ -258,14 +262,14 @@ def _proxy_login(proxy: str) -> dict[str, str]:
 
 
 def _explain(error: Exception) -> str:
-    """A connection's error in words: the operating system's, if it has some."""
+    """A connection's error in words, those of the operating system if it has any."""
     cause = _innermost(error)
     if isinstance(cause, socket.gaierror):
-        return "the host name is not known"
+        return "the host name cannot be resolved"
     if isinstance(cause, TimeoutError):
-        return "it stopped answering"
+        return "the server stopped answering"
     if isinstance(cause, urllib3.exceptions.IncompleteRead | HTTPException):
-        return "the answer was cut off"
+        return "the response was cut off"
     return plain(getattr(cause, "strerror", None) or str(cause), 200) or type(cause).__name__
 
 

@@ -1,7 +1,7 @@
-"""A feed's bytes, from http(s) or a file: within a total deadline and a size, with a cache and polite retries.
+"""Get a feed's bytes from http(s) or a file, within a deadline and a size limit, with a cache and retries.
 
-An answer is whole or it is a FeedError. `exchange` does one GET; here is decided what its answer means, and when to
-ask again.
+The result is complete or a FeedError. exchange.py makes one GET; this module judges its response and decides about
+another attempt.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from newsletter.feed.urls import shown
 from newsletter.model import CachedResponse
 from newsletter.runtime import utc_now
 
-# Statuses that another attempt may change (RFC 9110 section 15; 425: RFC 8470; 429: RFC 6585).
+# Statuses that may be different at another attempt (RFC 9110 section 15; 425: RFC 8470; 429: RFC 6585).
 RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BACKOFF: Final = (1.0, 2.0, 4.0, 8.0)  # seconds before the second attempt, the third, ...; the last one stays
+_BACKOFF: Final = (1.0, 2.0, 4.0, 8.0)  # seconds before the second attempt, the third, ...; the last value stays
 _HEADERS: Final = {
     "User-Agent": f"daily-papers-newsletter/{__version__}",
     "Accept": "application/json, application/feed+json, application/atom+xml, application/rss+xml, */*;q=0.5",
@@ -38,7 +38,7 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole answer. `not_modified`: the server said 304 and the body is the cached one."""
+    """A complete response. `not_modified`: the server answered 304 and the body is the cached one."""
 
     body: bytes
     content_type: str | None
@@ -46,13 +46,13 @@ class Fetched:
 
 
 class Cache(Protocol):
-    """Keeps each feed's last answer with its validators."""
+    """Keeps each feed's last response with its validators."""
 
     def cached(self, url: str) -> CachedResponse | None:
-        """The last answer of `url`."""
+        """The last response from `url`, or None."""
 
     def cache(self, answer: CachedResponse) -> None:
-        """Keep `answer` in place of the last one of its URL."""
+        """Keep `answer`, replacing an earlier one from its URL."""
 
 
 def fetch(
@@ -63,10 +63,10 @@ def fetch(
     now: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched:
-    """The bytes of `url`, an http(s) URL or the absolute path of a file. Raises FeedError, one line with the URL.
+    """The bytes of `url`, an http(s) URL or the absolute path of a file. Raises FeedError with one line and the URL.
 
-    Within `limits`: seconds in all, retries included; bytes after decompression; attempts. A password in the URL is
-    sent to its own host only, and hidden in errors.
+    `limits` are the deadline in seconds for all attempts, the size in bytes after decompression, and the number of
+    attempts. A password in the URL is sent to that URL's host only, and hidden in errors.
     """
     if not url.lower().startswith(("http://", "https://")):
         return Fetched(_read_file(Path(url), limits.max_bytes), None)
@@ -90,7 +90,7 @@ def _ask(
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> Response:
-    """Ask until there is a 200 or a 304. Raises FeedError when attempts or time are used up, or when it is hopeless."""
+    """Repeat the request until there is a 200 or a 304. Raises FeedError if no further attempt makes sense."""
     headers = {**_HEADERS, **_conditions(known)}
     end = time.monotonic() + limits.deadline
     attempt = 0
@@ -100,7 +100,7 @@ def _ask(
             answer = _within(end - time.monotonic(), Exchange(url, headers, limits.max_bytes))
             _require(answer, now)
         except TimeoutError as error:
-            raise FeedError(f"{shown(url)}: no whole answer within {limits.deadline:g} s (fetch.deadline)") from error
+            raise FeedError(f"{shown(url)}: no complete response in {limits.deadline:g} s (fetch.deadline)") from error
         except FetchFailure as failure:
             pause = failure.after if failure.after is not None else _BACKOFF[min(attempt, len(_BACKOFF)) - 1]
             reason = _give_up(failure, attempt, limits, pause, end - time.monotonic())
@@ -112,7 +112,7 @@ def _ask(
 
 
 def _require(answer: Response, now: Callable[[], datetime]) -> None:
-    """Raise FetchFailure unless the answer is one we can use."""
+    """Raise FetchFailure unless the status is 200 or 304."""
     if answer.status not in (200, 304):
         reason = f"HTTP {answer.status} {plain(answer.reason, 80)}".strip()
         after = retry_after(answer.headers.get("Retry-After"), now())
@@ -120,7 +120,7 @@ def _require(answer: Response, now: Callable[[], datetime]) -> None:
 
 
 def _give_up(failure: FetchFailure, attempt: int, limits: FetchConfig, pause: float, left: float) -> str | None:
-    """Why there is no further attempt after `failure`, or None when there is one. Times in seconds."""
+    """The reason not to try again after `failure`, or None. `pause` and the time `left` are in seconds."""
     if not failure.again:
         return str(failure)
     if attempt >= limits.attempts:
@@ -133,8 +133,9 @@ def _give_up(failure: FetchFailure, attempt: int, limits: FetchConfig, pause: fl
 def _within(seconds: float, exchange: Exchange) -> Response:
     """Run `exchange` for at most `seconds`. Raises FetchFailure, or TimeoutError when the time is up.
 
-    A socket's timeout is for one read, and a server that sends a byte now and then never meets it; DNS has none at all.
-    So the exchange runs in a thread of its own, which is left behind when its time is up, its connection shut.
+    A socket's timeout applies to each read, so a server that sends single bytes never exceeds it, and DNS has no
+    timeout at all. The exchange therefore runs in its own thread. When the time is up its connection is shut down, and
+    the thread is left to end by itself.
     """
     done: Future[Response] = Future()
 
@@ -152,13 +153,13 @@ def _within(seconds: float, exchange: Exchange) -> Response:
 
 
 def _conditions(known: CachedResponse | None) -> dict[str, str]:
-    """The conditional headers for the answer we hold (RFC 9110 section 13.1)."""
+    """The conditional headers for a cached response (RFC 9110 section 13.1)."""
     held = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified} if known else {}
     return {name: value for name, value in held.items() if value}
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """The seconds a Retry-After asks for, given in seconds or as a date (RFC 9110 section 10.2.3); None if neither."""
+    """The delay in seconds that a Retry-After header asks for (RFC 9110 section 10.2.3); None if it is not valid."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
@@ -171,7 +172,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
-    """The bytes of a regular file. A pipe would block and a device never end, so neither is opened."""
+    """The bytes of a regular file. Raises FeedError, also for a pipe, which would block, and for a device."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise FeedError(f"{path}: not a regular file")

@@ -1,8 +1,8 @@
-"""Which addresses a redirect may lead to: public ones only, judged by the very address that is then connected to.
+"""Decide which IP addresses a redirect may lead to: public ones only (protection against SSRF).
 
-The configured URL may be anywhere, loopback included: the operator chose it. What a server answers with is chosen by
-whoever runs that server, and must not reach the operator's own network (SSRF). Names are resolved here, once, and the
-connection is made to the result, so that a second DNS answer cannot differ from the one that was judged.
+The operator chose the configured URL, so it may be anywhere, also on loopback. The target of a redirect is chosen by
+the server and must not reach the operator's own network. Each name is resolved once, here, and the connection is made
+to that address, so that a different second DNS answer has no effect (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Final
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# RFC 6052 section 2.1: the last 32 bits of such an address are an IPv4 address.
+# The last 32 bits of an address in this network are an IPv4 address (RFC 6052 section 2.1).
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Refused(Exception):
-    """A hop that is not allowed; asking again will not change that."""
+    """A request or response that is not allowed; another attempt would not change that."""
 
 
 @dataclass(frozen=True)
 class AddressGuard:
-    """The rule for one fetch. `origin` is host and port of the configured URL, where anything is allowed."""
+    """The rule for one fetch. `origin` is host and port of the configured URL, for which any address is allowed."""
 
     origin: tuple[str, int]
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """The addresses of `host` that may be connected to. Raises Refused when there is none, OSError without DNS."""
+        """The allowed addresses of `host`. Raises Refused if there is none, OSError if the name cannot be resolved."""
         found = resolve(host, port)
         if (host, port) == self.origin:
             return found
@@ -40,7 +40,7 @@ class AddressGuard:
         return allowed
 
     def check_literal(self, host: str, port: int) -> None:
-        """Refuse `host` if it is written as a private address; names pass. For a proxy, which resolves names itself."""
+        """Raise Refused if `host` is a private IP address. Names pass, because a proxy resolves them itself."""
         if (host, port) == self.origin:
             return
         try:
@@ -52,17 +52,17 @@ class AddressGuard:
 
 
 def resolve(host: str, port: int, flags: int = 0) -> list[str]:
-    """Every address of `host` as getaddrinfo reads it, which knows 2130706433 and 0x7f.1 too. Raises OSError."""
+    """All addresses of `host` from getaddrinfo, which also reads forms as 2130706433 and 0x7f.1. Raises OSError."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)]
 
 
 def is_public(address: str) -> bool:
-    """Whether `address` is reachable from anywhere (IANA's special-purpose registries), and so are those inside it."""
+    """Whether `address` and all addresses embedded in it are global by IANA's special-purpose address registries."""
     return all(each.is_global and not each.is_multicast for each in _layers(ipaddress.ip_address(address)))
 
 
 def _layers(ip: _Address) -> Iterator[_Address]:
-    """The address, or the IPv4 address it stands for; and the ones a tunnel would unwrap."""
+    """`ip`, or the IPv4 address it maps, and the IPv4 addresses that 6to4, Teredo and NAT64 embed in it."""
     if isinstance(ip, ipaddress.IPv4Address):
         yield ip
         return

@@ -1,8 +1,8 @@
-"""Hugging Face Daily Papers: a bare JSON list, one object a paper, through every schema since 2024. Opens nothing.
+"""Hugging Face Daily Papers: a JSON list with an object per paper, in all the schemas used since 2024. No I/O.
 
-Upvotes stand only at ``paper.upvotes``; a missing key is a missing figure. The date is ``paper.publishedAt``, when the
-paper came out, which is what its page shows and the only date whose meaning never changed: the top-level one meant the
-listing until March 2025 and has been the paper's, shifted to New York, since.
+Upvotes are only in ``paper.upvotes``; without this key the count is unknown. The date is ``paper.publishedAt``, the
+day when the paper came out, as its page shows. No other date has kept its meaning: the top-level ``publishedAt`` was
+the time of listing until March 2025, and has been the paper's date in the time zone of New York since.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ _PAGE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def recognise(document: object) -> bool:
-    """Whether this is an answer of the API: a list in which anything is a paper. An empty list is a quiet day."""
+    """Whether `document` is a response of the API: a list with a paper, or an empty list, which is a quiet day."""
     return isinstance(document, list) and (
         not document or any(isinstance(item, dict) and "paper" in item for item in document)
     )
 
 
 def read(document: list[object], votes: str | None, source: str | None) -> ParsedFeed:
-    """The papers in the list's own order, which is not that of their upvotes. `votes` is a dotted path or a pattern."""
+    """The papers in the order of the list, which is not by upvotes. `votes` is a dotted path, a pattern or None.
+
+    `source` is the feed's display name, None for the default. Raises NotAFeed if there are too many entries.
+    """
     rule = Votes.of(votes, HUGGING_FACE)
     papers, skipped = read_each(document, lambda item: _paper(item, rule, source or SOURCE))
     return ParsedFeed(papers, skipped, SOURCE)
@@ -74,7 +77,7 @@ def _paper(item: object, votes: Votes, source: str) -> Paper:
 
 
 def _whole_title(inner: str, outer: str) -> str:
-    """The paper's own title; the list's if that is missing, or if one is only the beginning of the other."""
+    """The title of the paper, or that of its listing if the first is missing or truncated."""
     if not inner or outer.startswith(inner.rstrip("….")):
         return outer or inner
     return inner
@@ -87,13 +90,13 @@ def _page(identifier: object) -> str | None:
 
 
 def _authors(value: object) -> tuple[str, ...]:
-    """The names, without the authors who are marked hidden."""
+    """The authors' names, without those who are marked hidden."""
     shown = (author for author in mappings(value, AUTHORS) if not author.get("hidden"))
     return tuple(name for author in shown if (name := plain(author.get("name"), NAME)))
 
 
 def _organisation(item: dict[str, Any], paper: dict[str, Any]) -> str | None:
-    """The paper's organisation; `submitterOrganization` is somebody else's."""
+    """The paper's organisation. `submitterOrganization` is not used: it belongs to the person who listed the paper."""
     for holder in (item, paper):
         for name in ("organization.fullname", "organization.name"):
             if found := plain(dig(holder, name), NAME):

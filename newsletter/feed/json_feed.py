@@ -1,4 +1,4 @@
-"""JSON Feed 1 and 1.1 (https://www.jsonfeed.org/version/1.1/). Opens nothing."""
+"""JSON Feed 1 and 1.1 (https://www.jsonfeed.org/version/1.1/). No I/O."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from newsletter.model import Paper, ParsedFeed
 
 
 def recognise(document: object) -> bool:
-    """Whether this says that it is one, as the specification demands."""
+    """Whether `document` has the `version` that the specification requires."""
     return isinstance(document, dict) and "jsonfeed.org/version/" in str(document.get("version"))[:100]
 
 
 def read(document: dict[str, object], votes: str | None, source: str | None, url: str) -> ParsedFeed:
-    """The items in the feed's own order. JSON Feed has no place for votes: without the setting, only labels count."""
+    """The items in the feed's order. `votes` is a dotted path, a pattern or None.
+
+    JSON Feed has no element for votes, so with None only labels in the text count. `source` is the feed's display name;
+    if it is None, the title or the host of `url`. Raises NotAFeed if there are too many items.
+    """
     title = _title(document, NAME) or None
     rule = Votes.of(votes, ())
     items = document.get("items")
@@ -59,18 +63,18 @@ def _paper(item: object, votes: Votes, source: str) -> Paper:
 
 
 def _title(holder: dict[str, Any], limit: int = TITLE) -> str:
-    """Plain text by the specification; with entities in practice."""
+    """The title. The specification says plain text, but some feeds have HTML entities, so these are decoded."""
     value = holder.get("title")
     return plain(html.unescape(value[: 4 * limit]) if isinstance(value, str) else "", limit)
 
 
 def _description(item: dict[str, Any]) -> Description:
-    """The summary if there is one, and the text."""
+    """The item's summary and text, taken apart."""
     texts = [(item.get("summary"), False), (item.get("content_text"), False), (item.get("content_html"), True)]
     return Description.read(*((value, markup) for value, markup in texts if isinstance(value, str)))
 
 
 def _authors(item: dict[str, Any]) -> tuple[str, ...]:
-    """`authors` of 1.1, else `author` of 1."""
+    """The names in `authors` (version 1.1), else in `author` (version 1)."""
     listed = mappings(item.get("authors"), AUTHORS) or mappings([item.get("author")], 1)
     return tuple(name for author in listed if (name := plain(author.get("name"), NAME)))

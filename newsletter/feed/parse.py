@@ -1,4 +1,4 @@
-"""Bytes to papers: what they are is told by their content, never by a name or a header. Opens nothing."""
+"""Parse a feed's bytes into papers. The format is detected from the content, not from a name or header. No I/O."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from newsletter.feed.text import plain
 from newsletter.feed.urls import shown
 from newsletter.model import ParsedFeed
 
-# What opens an object, a list, a tag or an attribute. Each costs a parser a hundred times its size in memory, and ten
-# real megabytes have a third of the limit.
+# What begins an object, a list, a tag or an attribute, by the document's first character. Each takes a parser about 100
+# times its size in memory. The limit is three times what 10 MB of real feeds have.
 _STRUCTURE: Final = {"[": ("{", "["), "{": ("{", "["), "<": ("<", '="', "='")}
 _MOST_STRUCTURE: Final = 500_000
-_DIGITS: Final = 18  # longer ones are no figure of ours, and int() takes quadratic time over them
+_DIGITS: Final = 18  # longer integers are not figures of a paper, and int() takes quadratic time for them
 
 
 def parse(body: bytes, feed: FeedConfig, *, content_type: str | None = None) -> ParsedFeed:
-    """The papers of one answer, in its order, and the entries that had to be skipped.
+    """The papers of a feed in its order, and the entries that had to be skipped.
 
-    `content_type` is HTTP's, of use only for its charset. Raises FeedFormatError, one line with the feed's URL, when
-    the document as a whole cannot be used.
+    `content_type` is the HTTP header; only its charset is used. Raises FeedFormatError with one line and the feed's URL
+    if the whole document cannot be used.
     """
     try:
         return _document(decode(body, content_type).strip(), feed)
@@ -36,13 +36,13 @@ def parse(body: bytes, feed: FeedConfig, *, content_type: str | None = None) -> 
 
 def _document(text: str, feed: FeedConfig) -> ParsedFeed:
     if not text:
-        raise NotAFeed("an empty answer")
+        raise NotAFeed("an empty response")
     if sum(map(text.count, _STRUCTURE.get(text[0], ()))) > _MOST_STRUCTURE:
-        raise NotAFeed("nothing but markup")
+        raise NotAFeed("too much markup for a feed")
     if text[0] in "[{":
         return _json(text, feed)
     if text[0] == "<":
-        from newsletter.feed import syndication  # feedparser takes 25 ms, and Hugging Face needs none
+        from newsletter.feed import syndication  # feedparser takes 25 ms to import, and JSON feeds do not need it
 
         return syndication.read(text, feed.votes, feed.name, feed.url)
     raise NotAFeed(f"neither JSON nor XML; it begins {plain(text[:80], 40)!r}")

@@ -1,7 +1,8 @@
-"""RSS, Atom and RDF through feedparser, which is given bytes and reaches nothing: no URL, no DTD, no entity.
+"""RSS, Atom and RDF, parsed by feedparser. It gets bytes and opens neither URLs nor DTDs nor entities. No I/O.
 
-feedparser's own sanitiser is off: everything becomes plain text in `text`. Its forgiving parser takes over where XML is
-not well-formed, so a feed with one bad entity keeps its other entries; but one that lacks its own end is refused.
+feedparser's sanitiser is off, because text.py makes plain text of everything. For XML that is not well-formed
+feedparser uses its forgiving parser, so a feed with one bad entity keeps its other entries. A truncated feed is
+refused.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from newsletter.feed.urls import public_part, site, web_url
 from newsletter.feed.votes import ELEMENTS, Votes, tally
 from newsletter.model import Paper, ParsedFeed
 
-# The prolog: white space, processing instructions, comments and one DOCTYPE, then the root element. Possessive, so
-# that it is read once however it is made up.
+# The prolog (white space, processing instructions, comments, DOCTYPE) and the root element. Possessive quantifiers keep
+# the match linear in the length.
 _PROLOG: Final = re.compile(
     r"(?>\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?P<doctype>[^<>\[]*+)>)*+<(?P<root>(?:[\w.-]+:)?(?P<name>[A-Za-z][\w.-]*))",
     re.DOTALL | re.IGNORECASE,
@@ -37,26 +38,28 @@ _PAGE_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
 _MARKUP: Final = frozenset({"text/html", "application/xhtml+xml"})
 
-# Each reference is a step of its own to a forgiving parser; escaped HTML has at most a million in ten megabytes.
+# The forgiving parser takes a step for each character reference. 10 MB of escaped HTML have at most a million.
 _MOST_REFERENCES: Final = 2_000_000
-# The SAX reader of the standard library looks each attribute up in a list, and the forgiving one copies what might be a
-# tag at each step: quadratic in time and memory.
+# Tags with 100 attributes or 200,000 characters. The standard library's SAX parser searches a list for each attribute,
+# and the forgiving parser copies an unfinished tag at each step; both are quadratic.
 _MONSTROUS_TAG: Final = re.compile(r"<(?![!?])(?:[^<>=]*+(?:=[^<>=]*+){100}|[^<>]{200000})")
-# feedparser looks for an address in an author's name from each letter of a word to the word's end. This many steps take
-# eight seconds; a word of 45,000 letters alone makes as many.
+# feedparser searches authors' names for addresses in quadratic time per word. The limit is on the sum of the squares of
+# the lengths: 2e9 take eight seconds, and are one word of 45,000 letters.
 _LONG_WORD: Final = re.compile(r"[A-Za-z0-9_.+-]{100,}+")
 _MOST_STEPS: Final = 2_000_000_000
 
 
 def read(text: str, votes: str | None, source: str | None, url: str) -> ParsedFeed:
-    """The entries in the feed's own order. `votes` is an element's name or a pattern; relative links start at `url`.
+    """The entries in the feed's order. `votes` is an element's name, a pattern or None.
 
-    Raises NotAFeed: a web page, other XML, an entity declaration, a document that is cut off, or one made to be slow.
+    `source` is the feed's display name; if it is None, the title or the host of `url`. Relative links are resolved
+    against `url`. Raises NotAFeed for a web page, other XML, declared entities, a truncated document, and one that
+    would take minutes to parse.
     """
     root = _root(text)
-    _require_measure(text)
+    _require_parsable(text)
     rule = Votes.of(votes, ELEMENTS)
-    document = _feedparser(_bare(text, rule.places), public_part(url))
+    document = _feedparser(_simplified(text, rule.places), public_part(url))
     _check_end(text, root, document)
     title = _text(document.feed, "title", NAME) or None
     name = source or title or site(url)
@@ -68,10 +71,10 @@ def read(text: str, votes: str | None, source: str | None, url: str) -> ParsedFe
 
 
 def _root(text: str) -> str:
-    """The root element's name as written. Raises NotAFeed unless it is a feed's, and declares nothing (XXE, bombs)."""
+    """The root element's name as written. Raises NotAFeed if it is not a feed's, or if entities are declared (XXE)."""
     match = _PROLOG.match(text)
     if _SUBSET.search(text, 0, match.start("root") if match else len(text)):
-        raise NotAFeed("it declares entities (a DOCTYPE of its own), which no feed needs")
+        raise NotAFeed("it declares entities (in its own DOCTYPE), which are not accepted")
     if match and match["name"].lower() in _FEEDS:
         return match["root"]
     if match is None:
@@ -83,10 +86,10 @@ def _root(text: str) -> str:
     raise NotAFeed(f"XML, but not a feed: its root is <{plain(match['root'], 40)}>")
 
 
-def _bare(text: str, places: Iterable[str]) -> str:
-    """The document as feedparser can use it: without illegal characters, and vote elements without attributes.
+def _simplified(text: str, places: Iterable[str]) -> str:
+    """The document without illegal characters, and without attributes of the elements with votes.
 
-    feedparser loses the text of an element it does not know if it has attributes, as ``<re:rank scheme="...">13`` has.
+    feedparser drops the text of an unknown element that has attributes, such as ``<re:rank scheme="...">13``.
     """
     text = _ILLEGAL.sub("", text)
     names = "|".join(map(re.escape, places))
@@ -98,12 +101,12 @@ def _feedparser(text: str, base: str) -> Any:
     stream = BytesIO(text.encode())
     try:
         return feedparser.parse(stream, response_headers=headers, sanitize_html=False, resolve_relative_uris=False)
-    except Exception as error:  # its forgiving parser trips over such things as &#x110000;
+    except Exception as error:  # its forgiving parser raises various errors, for example for &#x110000;
         raise NotAFeed(f"broken XML: {plain(str(error), 80)}") from error
 
 
 def _check_end(text: str, root: str, document: Any) -> None:
-    """Raise NotAFeed where entries may be missing or cut short: the root is never closed, or nothing is readable."""
+    """Raise NotAFeed if the root element of malformed XML is not closed, or none of its entries can be read."""
     if not document.bozo:
         return
     if not re.search(rf"</{re.escape(root)}\s*>", text[-10_000:]):
@@ -112,14 +115,14 @@ def _check_end(text: str, root: str, document: Any) -> None:
         raise NotAFeed(f"broken XML without a readable entry: {plain(str(document.get('bozo_exception')), 80)}")
 
 
-def _require_measure(text: str) -> None:
-    """Raise NotAFeed for XML that would keep feedparser, which knows no deadline, busy for minutes."""
+def _require_parsable(text: str) -> None:
+    """Raise NotAFeed for XML that would take feedparser, which has no timeout, minutes to parse."""
     if text.count("&") > _MOST_REFERENCES:
-        raise NotAFeed("nothing but character references")
+        raise NotAFeed("too many character references for a feed")
     if _MONSTROUS_TAG.search(text):
-        raise NotAFeed("a tag without end")
+        raise NotAFeed("a tag that is too long for a feed")
     if sum((word.end() - word.start()) ** 2 for word in _LONG_WORD.finditer(text)) > _MOST_STEPS:
-        raise NotAFeed("words without end")
+        raise NotAFeed("words that are too long for a feed")
 
 
 # --- one entry -------------------------------------------------------------------------------------------------------
@@ -156,13 +159,13 @@ def _paper(entry: Any, votes: Votes, source: str) -> Paper:
 
 
 def _element(entry: Any, name: str) -> object:
-    """The text of an element by its name as the feed writes it, such as ``rsshub:upvotes``."""
+    """The text of the entry's element `name`, with its prefix as in the feed, such as ``rsshub:upvotes``; or None."""
     value = entry.get(name.lower().replace(":", "_"))
     return value if isinstance(value, str) else None
 
 
 def _text(holder: Any, name: str, limit: int = TITLE) -> str:
-    """A title as one line; where it is HTML, its text."""
+    """A title as one line of plain text, without HTML tags if it is HTML."""
     value = holder.get(name)
     if isinstance(value, str) and _is_markup(holder.get(f"{name}_detail")):
         return plain(" ".join(lines(value, markup=True)), limit)
@@ -173,7 +176,7 @@ def _texts(entry: Any) -> list[tuple[str, bool]]:
     """The entry's summary and contents, each with whether it is HTML."""
     contents = mappings(entry.get("content"), 3)
     found = [(content.get("value"), _is_markup(content)) for content in contents]
-    if "summary_detail" in entry or not contents:  # else feedparser has copied the content
+    if "summary_detail" in entry or not contents:  # otherwise the summary is feedparser's copy of the content
         found.insert(0, (entry.get("summary"), _is_markup(entry.get("summary_detail"))))
     return [(value, markup) for value, markup in found if isinstance(value, str)]
 
@@ -183,7 +186,7 @@ def _is_markup(detail: object) -> bool:
 
 
 def _authors(entry: Any) -> tuple[str, ...]:
-    """Each author, whether one element names one or all of them."""
+    """The authors' names, whether each has an element or all share one."""
     found = (split_authors(author.get("name")) for author in mappings(entry.get("authors"), AUTHORS))
     return tuple(name for names in found for name in names)[:AUTHORS]
 
@@ -193,9 +196,9 @@ def _keywords(entry: Any) -> tuple[str, ...]:
 
 
 def _published(entry: Any) -> date | None:
-    """When it was published, else updated; feedparser gives both in UTC."""
+    """The UTC date of publication, else of the last update; None if there is neither."""
     for name in ("published_parsed", "updated_parsed"):
-        moment = entry.get(name) if name in entry else None  # `in` first: get() warns of a mapping that will go
+        moment = entry.get(name) if name in entry else None  # get() alone warns of a deprecated fallback
         if isinstance(moment, struct_time):
             return date(moment.tm_year, moment.tm_mon, moment.tm_mday)
     return None

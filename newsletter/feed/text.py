@@ -1,7 +1,7 @@
-"""Plain text out of what feeds hold: HTML, entities, control characters, anything of any length. Opens nothing.
+"""Make plain text of a feed's values, which may have HTML, entities, control characters and any length. No I/O.
 
-The result is text, not HTML: ``<think>`` in a title is seven characters a reader shall see, and whoever writes a mail
-escapes it. `TITLE` and its like are the longest a field may be; the rest is cut and marked with an ellipsis.
+The result is text, not HTML: ``<think>`` in a title is seven visible characters, and the templates escape it. `TITLE`
+and the like are the greatest lengths of fields; longer text is cut and ends in an ellipsis.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Final
 
 import nh3
 
-# Characters. The longest real ones (25,000 papers): title 250, abstract 3,000, author 60.
+# Greatest lengths in characters. The greatest seen in 25,000 papers: title 250, abstract 3,000, author 60.
 TITLE: Final = 1_000
 ABSTRACT: Final = 20_000
 NAME: Final = 200
-AUTHORS: Final = 10_000  # papers of large collaborations name 5,000
-KEYWORDS: Final = 50
-_MARKUP: Final = 100_000
+AUTHORS: Final = 10_000  # number of authors; papers of large collaborations have 5,000
+KEYWORDS: Final = 50  # number of keywords
+_MARKUP: Final = 100_000  # characters of a description that are read
 
-# What no reader should ever get: C0 and C1 except white space; U+202A..U+202E and U+2066..U+2069, which reverse what
-# follows, the mail's own words included; the zero-width space, word joiner and byte order mark; lone surrogates, which
+# Characters to remove: C0 and C1 except white space; the bidirectional controls U+202A..U+202E and U+2066..U+2069,
+# which would reverse the text after them; zero-width space, word joiner and byte order mark; lone surrogates, which
 # cannot be encoded; interlinear marks and noncharacters.
 _UNWANTED: Final = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff"
@@ -33,10 +33,11 @@ _BLOCK: Final = re.compile(
     r"|header|hr|li|main|nav|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul)\b[^<>]*>",
     re.IGNORECASE,
 )
-# A label in bold opens a line of its own even where the markup does not say so.
+# A label in bold begins a new line even if there is no block element.
 _BOLD_LABEL: Final = re.compile(r"(?=<(?:b|strong)>[^<>:]{1,30}:)", re.IGNORECASE)
-# To HTML, "if a<b and c>d" holds a tag. Here a tag has the name of an element, and one of a single letter has nothing
-# but attributes beside it; names with a colon (<jats:p>, <mml:mi>) are no mathematics either.
+# An HTML parser takes "<b and c>" in "if a<b and c>d" for a tag. Here a tag must have the name of an element, and if
+# the name is a single letter, nothing but attributes after it. A name with a colon (<jats:p>, <mml:mi>) is always a
+# tag.
 _ANGLE: Final = re.compile(r"<([^<>]*)(>?)")
 _TAG_NAME: Final = re.compile(r"/?([A-Za-z][\w:]*)(.*)", re.DOTALL)
 _ELEMENTS: Final = frozenset(
@@ -47,7 +48,7 @@ _ELEMENTS: Final = frozenset(
     pre progress q rp rt ruby s samp script section select small source span strike strong style sub summary sup svg
     table tbody td template textarea tfoot th thead time title tr track tt u ul var video wbr""".split()
 )
-# Their text is all there is to see; nh3 would drop it with the tag.
+# MathML elements. Their tags are removed before nh3, which would drop their text as well.
 _MATHML: Final = frozenset(
     """math menclose mfenced mfrac mi mmultiscripts mn mo mover mpadded mphantom mroot mrow ms mspace msqrt mstyle msub
     msubsup msup mtable mtd mtext mtr munder munderover semantics""".split()
@@ -56,32 +57,32 @@ _HTML: Final = re.compile(r"</(?:a|b|blockquote|div|em|h[1-6]|i|li|ol|p|pre|span
 
 
 def plain(value: object, limit: int = TITLE) -> str:
-    """`value` as one clean line of at most `limit` characters; empty if it is not text."""
+    """`value` as one line of at most `limit` characters without unwanted ones; empty if it is not a string."""
     if not isinstance(value, str):
         return ""
     return _cut(_fold(value[: 4 * limit]), limit)
 
 
 def plain_each(value: object, most: int) -> tuple[str, ...]:
-    """The first texts of what should be a list of names, and may be anything; none empty."""
+    """The non-empty strings among the first `most` elements of `value`, as by `plain`; empty if it is not a list."""
     found = value[:most] if isinstance(value, list) else []
     return tuple(text for each in found if (text := plain(each, NAME)))
 
 
 def lines(value: str, *, markup: bool) -> list[str]:
-    """The lines of a description, clean, none empty. `markup`: it is HTML, and block elements end a line."""
+    """The non-empty lines of a description. With `markup` it is HTML, and block elements begin new lines."""
     text = strip_tags(value) if markup else value[:_MARKUP]
     return [line for line in map(_fold, text.splitlines()) if line]
 
 
 def strip_tags(value: str) -> str:
-    """The text of an HTML fragment: scripts and styles gone, entities decoded once, blocks on lines of their own."""
+    """The text of an HTML fragment, without scripts and styles; entities are decoded once, blocks begin new lines."""
     marked = _ANGLE.sub(_tag_or_text, _UNWANTED.sub("", value[:_MARKUP]))
     return html.unescape(nh3.clean(_BOLD_LABEL.sub("\n", _BLOCK.sub("\n", marked)), tags=set()))
 
 
 def _tag_or_text(match: re.Match[str]) -> str:
-    """What stands between "<" and the next ">" or "<": left alone if it is a tag, a comment or the like."""
+    """The text from "<" up to the next ">" or "<": unchanged if it is a tag or comment, else with "<" escaped."""
     inside, closed = match[1], match[2]
     if inside.startswith(("!", "?")):
         return match[0]
@@ -95,24 +96,24 @@ def _tag_or_text(match: re.Match[str]) -> str:
 
 
 def looks_like_html(value: str) -> bool:
-    """Whether a description that is declared as plain text holds HTML all the same, as many do."""
+    """Whether a description that is declared as plain text has HTML tags, as many do."""
     return _HTML.search(value[:_MARKUP]) is not None
 
 
 def join(parts: list[str], limit: int = ABSTRACT) -> str:
-    """Lines as one text of at most `limit` characters."""
+    """The lines `parts` joined by spaces, cut to at most `limit` characters."""
     return _cut(" ".join(parts), limit)
 
 
 def headline(line: str, limit: int = 120) -> str:
-    """The beginning of a description, for an entry without a title (RSS 2.0 allows it): cut between words."""
+    """The beginning of a line, cut between words, as the title of an entry without one (which RSS 2.0 allows)."""
     if len(line) <= limit:
         return line
     return line[:limit].rpartition(" ")[0].rstrip(",;: ") + "…"
 
 
 def _fold(value: str) -> str:
-    """Without the unwanted, every run of white space one space."""
+    """`value` without unwanted characters, each run of white space made one space."""
     return " ".join(_UNWANTED.sub("", value).split())
 
 

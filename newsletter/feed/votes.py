@@ -1,4 +1,4 @@
-"""Where upvotes stand in an entry, and what counts as a figure. Titles and comments are never looked at."""
+"""Find the number of upvotes in an entry, and decide what is a number. Titles and comments are not searched. No I/O."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from newsletter.feed.entry import Unusable
 from newsletter.feed.text import plain
 
 HUGGING_FACE: Final = ("paper.upvotes",)
-ELEMENTS: Final = ("rsshub:upvotes", "re:rank", "upvotes", "votes")  # re: is draft-snell-atompub-feed-index
+ELEMENTS: Final = ("rsshub:upvotes", "re:rank", "upvotes", "votes")  # re: of draft-snell-atompub-feed-index
 
-_LIMIT: Final = 10**9  # no paper has more; a larger figure is a mistake or an attack
+_LIMIT: Final = 10**9  # a larger number is a mistake or an attack
 _FIGURE: Final = re.compile(r"[-+\u2212]?(?:[0-9]{1,3}(?:[,\u00a0\u202f][0-9]{3})+|[0-9]{1,10})")
 
 
 @dataclass(frozen=True)
 class Votes:
-    """The rule of one feed: `places` are looked up in turn, or a `pattern` is searched in the description.
+    """Where to find the votes of one feed: the first of `places` with a value, or the match of `pattern` in the text.
 
-    `labels`: a label in the description, such as ``Upvotes: 52``, counts where the places hold nothing.
+    `labels`: a label in the description, such as ``Upvotes: 52``, counts if no place has a value.
     """
 
     places: tuple[str, ...]
@@ -31,7 +31,7 @@ class Votes:
 
     @classmethod
     def of(cls, setting: str | None, usual: tuple[str, ...]) -> Votes:
-        """From the config's `votes`: None (the `usual` places), a place, or a ``/pattern with one (group)/``."""
+        """The rule for a feed's setting `votes`: None for the `usual` places, a place, or ``/pattern (group)/``."""
         if setting is None:
             return cls(usual, labels=True)
         if setting.startswith("/"):
@@ -39,7 +39,10 @@ class Votes:
         return cls((setting,))
 
     def find(self, look_up: Callable[[str], object], lines: Sequence[str], label: int | None = None) -> int | None:
-        """The figure, None if there is none. Raises Unusable when what stands in its place is not a figure."""
+        """The number of upvotes, or None. Raises Unusable if there is a value that is not a number.
+
+        `look_up` gives the value at a place, `lines` are the lines of the description, `label` is the value of a label.
+        """
         if self.pattern is not None:
             match = self.pattern.search("\n".join(lines))
             return figure(match[1]) if match else None
@@ -48,17 +51,17 @@ class Votes:
 
 
 def figure(value: object) -> int | None:
-    """`value` as a whole number: ``52``, ``"1,234"``, ``"-3"``; None when there is none. Raises Unusable otherwise."""
+    """`value`, such as 52, ``"1,234"`` or ``"-3"``, as a whole number; None if blank. Otherwise raises Unusable."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     number = _number(value)
     if number is None or abs(number) > _LIMIT:
-        raise Unusable(f"the number of upvotes is not one: {plain(str(value)[:80], 40)!r}")
+        raise Unusable(f"the upvotes are not a number: {plain(str(value)[:80], 40)!r}")
     return number
 
 
 def tally(value: object) -> int | None:
-    """A count that is no reason to skip an entry, such as comments: None unless it is a whole number from 0."""
+    """`value` as a whole number from 0, else None. For counts whose lack does not matter, such as comments."""
     number = _number(value)
     return number if number is not None and 0 <= number <= _LIMIT else None
 

@@ -22,6 +22,7 @@ from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.runs import RunRecord, Runs
+from newsletter.store.servers import Servers
 from newsletter.store.signups import ConfirmationState, Signups
 from newsletter.store.subscribers import Added, Subscribers
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
@@ -43,7 +44,18 @@ _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the
 
 
 class Store(
-    Subscribers, Signups, Erasure, History, Issues, Corrections, Ledger, Reports, Suppressions, Runs, FeedCache
+    Subscribers,
+    Signups,
+    Erasure,
+    History,
+    Issues,
+    Corrections,
+    Ledger,
+    Reports,
+    Suppressions,
+    Runs,
+    Servers,
+    FeedCache,
 ):
     """An open store; a context manager that closes it. Threads may share it."""
 

@@ -194,7 +194,8 @@ suppressions = Table(
     Column("reason", Text, nullable=False),  # as subscribers.reason will say it
 )
 
-# How many messages a server with a limit got in each second, for the limits that outlive a run.
+# How many messages a server with a limit got in each second, for the limits that outlive a run. A row with no messages
+# says until when a server that refused this sender is left alone.
 server_use = Table(
     "server_use",
     metadata,
