@@ -1,11 +1,11 @@
-"""The send loop: claim copies, note that they are being sent, hand them over, note what the servers said.
+"""The send loop: claim copies, record that they are being sent, hand them over, record what the servers said.
 
-    claim -> offer: SENDING, committed -> envelope, message and final dot -> Answer: noted, and the next one offered
+    claim -> offer: SENDING, committed -> envelope, message and final dot -> Answer: recorded, and the next one offered
 
-Many connections are under way at once, and one commit notes what they have answered and which copies they get next. A
-row is SENDING before anything of its copy leaves, and its answer is noted before its connection is used again: so a
-crash leaves one copy per connection in doubt, and to a far server two, the second of which it has not got yet. This
-file acts; the store remembers, the transport talks, and the tables below decide.
+Many connections are under way at once, and one commit records what they have answered and which copies they get next.
+A row is SENDING before anything of its copy leaves, and its answer is recorded before its connection is used again. So
+a crash leaves one copy per connection in doubt, and two with a far server, the second of which it has not received yet.
+This file acts; the store remembers, the transport talks, and the tables below decide.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from typing import Final, Protocol
 
 from newsletter.errors import IssuePaused
 from newsletter.mail.message import Copies
-from newsletter.model import OUTCOME_STATE, Delivery, FrozenIssue, Outcome, OutcomeKind, Result, State
+from newsletter.model import OUTCOME_STATE, UNCHARGED, Delivery, FrozenIssue, Outcome, OutcomeKind, Result, State
+from newsletter.replies import Concern, Stage, alike, judge
 from newsletter.store import Store
 from newsletter.transport import Answer, Copy, Event
 
-# Between attempts at a copy that the server put off. RFC 5321 section 4.5.4.1 asks a queue that runs for days to wait
-# 30 minutes; a greylisting server lets us in after about five, and a daily issue is old the next morning.
+# Time between attempts at a copy that the server put off. RFC 5321 section 4.5.4.1 asks for at least 30 minutes, for a
+# queue that runs for days; a greylisting server accepts after about five, and a daily issue is old the next morning.
 DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
 
-# Copies that were put off together come back apart: each waits longer by a share of its own, up to this.
+# Copies that were put off together are spread out: each waits longer by a share of its own, up to this one.
 _SPREAD: Final = 0.2
-_GOLDEN: Final = 0.618033988749895  # multiples of it, modulo 1, lie evenly between 0 and 1 however many there are
+_GOLDEN: Final = 0.618033988749895  # its multiples, modulo 1, are spread evenly between 0 and 1
 
-# Claimed together, to read the ledger once for many copies; what is not reached is released.
+# Copies are claimed in batches of this size, to read the ledger once for many. Those not reached are released.
 BATCH: Final = 200
 
 # Connections that may be lost with one copy before its final dot, in one run, before it is put off.
@@ -39,62 +40,71 @@ ATTEMPTS: Final = 2
 # A copy in doubt is sent again this often, with the same Message-ID, before it stays `uncertain`.
 RESEND_UNCERTAIN: Final = 1
 
-# States from which a copy may be claimed again in the same run.
-_AGAIN: Final = frozenset({State.PENDING, State.UNCERTAIN})
+# Outcomes after which a copy may be claimed again in the same run.
+_AGAIN: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.UNCERTAIN, OutcomeKind.SENDER})
 
-# The share of readers refused in the same way is looked at over so many answers.
+# The share of readers refused alike is taken over the last so many answers.
 _SHARE_OF: Final = 100
+
+# So many refusals alike as the last answers of a run are no coincidence, unless they say that addresses do not exist.
+_LAST_ALIKE: Final = 3
 
 
 def retry_at(delivery: Delivery, now: datetime) -> datetime:
-    """When a copy that was put off may be tried again (UTC); the wait grows with its attempts."""
+    """When a copy that was put off may be tried again (UTC). The wait grows with its attempts."""
     longer = delivery.id * _GOLDEN % 1 * _SPREAD
     return now + DELAYS[min(delivery.attempts, len(DELAYS) - 1)] * (1 + longer)
 
 
 class Carrier(Protocol):
-    """Whatever carries copies over several connections at once: transport.Pool, or a test's own."""
+    """Carries copies over several connections at once: transport.Pool, or a test's own."""
 
     @property
     def in_flight(self) -> int:
         """Copies that were offered and not answered."""
 
     def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
-        """Take copies wherever one can be taken, until `next_copy` gives None; those that leave with the next `turn`.
+        """Take copies wherever one can be taken, until `next_copy` gives None.
 
-        Also the answers for those that cannot be sent at all.
+        Returns those that leave with the next `turn`, and the answers for those that cannot be sent at all.
         """
 
     def turn(self, *, has_more: bool) -> list[Event]:
-        """Send, and wait for something to happen. Raises TransportUnavailable when no server is left."""
+        """Send, and wait for events. Raises TransportUnavailable when no server is left."""
 
     def full_until(self) -> float | None:
-        """Seconds until any server may take a message again, when all have used up their day."""
-
-
-def _alike(outcome: Outcome) -> str:
-    """What two refusals of one kind have in common: the reply code, and the enhanced one if there is one."""
-    enhanced = outcome.text.partition(" ")[0] if outcome.text[:1].isdigit() else ""
-    return f"{outcome.code} {enhanced}"
+        """Seconds until a server may take a message again, when all have used up their day; else None."""
 
 
 @dataclass
 class Breaker:
-    """Tells when refusals are about us rather than about the readers: too many of them, all in the same way.
+    """Tells when refusals are about us rather than about the readers: many readers, all refused alike.
 
-    That is the first `first` copies of a run, or `share` of the last hundred answers. The first are those that were
-    offered first: on many connections refusals arrive earlier than acceptances, which come after the message. Pure;
-    `blamed` are the copies to owe again: with those that led to the pause, those that were under way then.
+    Alike means: the same reply code, enhanced code and words, apart from names and numbers. The issue is paused when
+
+    - the first `first` copies of a run are refused alike. The first are those that were offered first: on many
+      connections refusals arrive before acceptances, which come after the message;
+    - more than `share` of the last hundred answers are, or of all answers of a shorter run when it ends, if these are
+      at least twice `first`;
+    - `first` in a row are, or the last three of a run, and their words do not say that the address does not exist.
+      Without `few` this rule is left out: the operator has seen the words and has resumed the issue.
+
+    Pure. `blamed` are the copies to owe again: those that led to the pause, and those that were under way then.
     """
 
     first: int
     share: float
+    few: bool = True
     _order: list[int] = field(default_factory=list, init=False)  # ids of the copies offered, until the first are known
     _said: dict[int, str | None] = field(default_factory=dict, init=False)  # how each was refused; None: accepted
     _started: bool = field(default=False, init=False)  # the first are known
     _last: deque[tuple[str, Delivery] | None] = field(default_factory=lambda: deque(maxlen=_SHARE_OF), init=False)
+    _row: list[str] = field(
+        default_factory=list, init=False
+    )  # of the last refusals in a row that the third rule counts
+    _words: str = field(default="", init=False)  # of the last refusal, as the server said them
     _paused: bool = field(default=False, init=False)
-    _after: list[Delivery] = field(default_factory=list, init=False)  # refused when it had paused already
+    _after: list[Delivery] = field(default_factory=list, init=False)  # refused when the issue was paused already
 
     def offered(self, delivery: Delivery) -> None:
         """Note the order in which copies set out."""
@@ -102,37 +112,69 @@ class Breaker:
             self._order.append(delivery.id)
 
     def tell(self, delivery: Delivery, outcome: Outcome) -> str | None:
-        """Note an answer; returns why to pause, if so, and not again."""
+        """Note an answer. Returns the reason when the issue is to be paused, once."""
         if self._paused:
             if outcome.kind is OutcomeKind.REFUSED:
                 self._after.append(delivery)
             return None
-        why = self._why(delivery, outcome)
+        return self._decided(self._why(delivery, outcome))
+
+    def ended(self) -> str | None:
+        """Note that the run has no more copies. Returns the reason when the issue is to be paused, once."""
+        return None if self._paused else self._decided(self._why_at_the_end())
+
+    def _decided(self, why: str | None) -> str | None:
         self._paused = why is not None
-        return why
+        return f"{why}: {self._words}" if why is not None else None
 
     def _why(self, delivery: Delivery, outcome: Outcome) -> str | None:
         if outcome.kind not in (OutcomeKind.ACCEPTED, OutcomeKind.REFUSED):
             if delivery.id in self._order:
                 self._order.remove(delivery.id)
             return None
-        refused = outcome.kind is OutcomeKind.REFUSED
-        words = _alike(outcome) if refused else None
-        said = f"{outcome.code} {outcome.text}" if outcome.code else outcome.text
+        words = alike(outcome.code, outcome.text) if outcome.kind is OutcomeKind.REFUSED else None
         self._last.append((words, delivery) if words is not None else None)
+        if words is None:
+            self._row.clear()
+        else:
+            self._words = f"{outcome.code} {outcome.text}" if outcome.code else outcome.text
+            self._count_in_a_row(words, outcome)
         if not self._started:
             self._said[delivery.id] = words
             if self._first_alike():
-                return f"the first {self.first} readers were all refused: {said}"
-        if not refused or len(self._last) < _SHARE_OF:
+                return f"the first {self.first} readers were all refused"
+        if len(self._row) >= self.first:
+            return f"{self.first} readers in a row were refused alike"
+        return self._share_alike(words, len(self._last) == _SHARE_OF)
+
+    def _why_at_the_end(self) -> str | None:
+        if len(self._row) >= _LAST_ALIKE:
+            return f"the last {len(self._row)} readers were refused alike"
+        refused = Counter(answer[0] for answer in self._last if answer is not None)
+        words, most = next(iter(refused.most_common(1)), (None, 0))
+        return self._share_alike(words, most >= 2 * self.first)
+
+    def _count_in_a_row(self, words: str, outcome: Outcome) -> None:
+        """Keep the refusals in a row; an address that does not exist is normal, and interrupts nothing."""
+        judgement = judge(Stage.RCPT, outcome.code, outcome.text)
+        if not self.few or (judgement.concern is Concern.RECIPIENT and judgement.for_good):
+            return
+        if self._row and self._row[-1] != words:
+            self._row.clear()
+        self._row.append(words)
+
+    def _share_alike(self, words: str | None, enough: bool) -> str | None:
+        """Whether too many of the last answers are refusals with these `words`, if there are `enough` of them."""
+        if words is None or not enough:
             return None
-        alike = sum(1 for answer in self._last if answer is not None and answer[0] == words)
-        if alike < max(1, self.share * _SHARE_OF):
+        number = sum(1 for answer in self._last if answer is not None and answer[0] == words)
+        limit = self.share * len(self._last)
+        if number < max(1, limit) or (number == limit and len(self._last) < _SHARE_OF):
             return None
-        return f"{alike} of the last {_SHARE_OF} readers were refused alike: {said}"
+        return f"{number} of the last {len(self._last)} readers were refused alike"
 
     def _first_alike(self) -> bool:
-        """Whether the first were all refused in one way; False also while one of them is unanswered."""
+        """Whether the first were all refused alike; False also while one of them is unanswered."""
         first = self._order[: self.first]
         if len(first) < self.first or any(copy not in self._said for copy in first):
             return False
@@ -149,8 +191,9 @@ class Breaker:
 class Sender:
     """Sends what is owed of one issue after the other.
 
-    `stop` is asked before each copy (SIGTERM drains: what is under way is finished, the rest released); `progress` is
-    told each outcome. `resend_uncertain` 0 holds copies in doubt. `limited` are the servers whose use is kept.
+    `stop` is asked before each copy: on SIGTERM the copies under way are finished and the rest released. `progress` is
+    told each outcome. With `resend_uncertain` 0, copies in doubt are held. `limited` names the servers whose use the
+    store keeps.
     """
 
     store: Store
@@ -163,10 +206,10 @@ class Sender:
     limited: frozenset[str] = frozenset()
 
     def send(self, issue: FrozenIssue, copies: Copies, *, only: int | None = None) -> None:
-        """Send every copy of `issue` that is due, or the one of the subscriber `only`.
+        """Send every copy of `issue` that is due, or only that of the subscriber `only`.
 
-        Raises TransportUnavailable when no server can be used, and IssuePaused when the breaker says so; the issue is
-        paused then. Whatever ends the loop, copies that were claimed but not begun are released.
+        Raises TransportUnavailable when no server can be used, and IssuePaused when the breaker has paused the issue.
+        Copies that were claimed and have not begun are released, whatever ends the loop.
         """
         _Loop(self, issue, copies, only).run()
 
@@ -186,12 +229,13 @@ class _Loop:
     paused: str | None = None
 
     def run(self) -> None:
-        """Until nothing is due, or nothing can be done."""
+        """Send until nothing is due or nothing can be done."""
         carrier = self.sender.carrier
         try:
             self._advance([])
             while (has_more := self._has_more) or carrier.in_flight:
                 self._advance(carrier.turn(has_more=has_more))
+            self.paused = self.paused or self.sender.breaker.ended()
         finally:
             waiting = [*self.queue, *(copy.delivery for copy in self.given if not copy.begun)]
             self.sender.store.release(waiting)
@@ -200,10 +244,10 @@ class _Loop:
             raise IssuePaused(self.paused)
 
     def _advance(self, events: Sequence[Event]) -> None:
-        """Note what happened and give out the next copies, in one commit; they leave only after it."""
+        """Record what happened and give out the next copies in one commit; they leave only after it."""
         results = self._judged(events)
-        if any(OUTCOME_STATE[result.outcome.kind] in _AGAIN for result in results):
-            self._note(results, [])  # now: its copy may be the next
+        if any(result.outcome.kind in _AGAIN for result in results):
+            self._note(results, [])  # before the next copies are claimed: this one may be among them
             results = []
         self.given, refused = self.sender.carrier.offer(self._next)
         self._note([*results, *self._judged(refused)], self.given)
@@ -216,11 +260,11 @@ class _Loop:
 
     @property
     def _willing(self) -> bool:
-        """Whether we mean to begin with further copies."""
+        """Whether further copies are to begin."""
         return self.paused is None and not self.sender.stop()
 
     def _claimed(self) -> bool:
-        """Whether a copy is claimed for us; claims more when none is."""
+        """Whether a claimed copy is left; claims more when none is."""
         if not self.queue and not self.exhausted:
             found = self.sender.store.claim(
                 self.issue.id, BATCH, resend_uncertain=self.sender.resend_uncertain, subscriber_id=self.only
@@ -231,11 +275,11 @@ class _Loop:
 
     @property
     def _waiting(self) -> bool:
-        """Whether the next copy, one in doubt, waits for all that is under way: a crash may cost one its repetition."""
+        """Whether the next copy is in doubt and waits for all that is under way, so that a crash affects only it."""
         return self.queue[0].doubts > 0 and self.sender.carrier.in_flight > 0
 
     def _next(self) -> Copy | None:
-        """The next copy to offer. One that cannot be made costs only its own reader a mail."""
+        """The next copy to offer. A copy that cannot be made is refused, and the others go on."""
         while self._willing and self._claimed() and not self._waiting:
             delivery = self.queue.popleft()
             try:
@@ -252,14 +296,14 @@ class _Loop:
         return None
 
     def _judged(self, events: Sequence[Event]) -> list[Result]:
-        """What the ledger is to note of the answers among `events`."""
+        """What the ledger is to record of the answers among `events`."""
         results = [self._result(event) for event in events if isinstance(event, Answer)]
         for result in results:
             self._tell(result)
         return results
 
     def _tell(self, result: Result) -> None:
-        """Let the breaker know: what it says counts before the next copy is given out."""
+        """Tell the breaker at once, so that its decision counts before the next copy is given out."""
         why = self.sender.breaker.tell(result.delivery, result.outcome)
         self.paused = self.paused or why
 
@@ -273,17 +317,17 @@ class _Loop:
         return Result(delivery, source, outcome, self._again(delivery, outcome))
 
     def _again(self, delivery: Delivery, outcome: Outcome) -> datetime | None:
-        """When a copy may go again (UTC). One that was not handed over may at once, but after all that were not tried.
+        """When a copy may go again (UTC). One that nobody is charged for may at once, after all that were not tried.
 
-        Else a few for whom the server hangs up would end every run before the others had a turn.
+        Otherwise a few copies for which the server hangs up would end every run before the others had a turn.
         """
-        if OUTCOME_STATE[outcome.kind] is State.DEFERRED:
-            return retry_at(delivery, self.sender.now())
-        return self.issue.frozen_at if outcome.kind is OutcomeKind.NOT_SENT else None
+        if outcome.kind in UNCHARGED:
+            return self.issue.frozen_at
+        return retry_at(delivery, self.sender.now()) if OUTCOME_STATE[outcome.kind] is State.DEFERRED else None
 
     @staticmethod
     def _concerns_the_server(outcome: Outcome) -> bool:
-        """Whether the server spoke of itself (421, or 5xx for everybody) and not of this copy."""
+        """Whether the server spoke about itself or about everybody (421, a wrong login), and not about this copy."""
         return outcome.code is not None
 
     def _note(self, results: Sequence[Result], given: Sequence[Copy]) -> None:
@@ -293,6 +337,6 @@ class _Loop:
         for copy in given:
             copy.begun = True
         for result in results:
-            if OUTCOME_STATE[result.outcome.kind] in _AGAIN:
+            if result.outcome.kind in _AGAIN:
                 self.exhausted = False
             sender.progress(result.outcome)

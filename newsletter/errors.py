@@ -13,6 +13,7 @@ NewsletterError
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
 ├── TransportUnavailable    75  the mail server took nothing
+│   ├── SenderRefused       75  the server speaks of the sender: a quota, a rate, reputation
 │   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
 ├── MailboxUnavailable      75  the bounce mailbox cannot be read now
 │   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder
@@ -103,6 +104,10 @@ class TransportUnavailable(NewsletterError):
     """The mail server could not be reached or refused the session. No copy counts as tried."""
 
     exit_code = os.EX_TEMPFAIL
+
+
+class SenderRefused(TransportUnavailable):
+    """The mail server refuses this sender for now: a quota, a rate, reputation. It is left alone for some time."""
 
 
 class TransportMisconfigured(TransportUnavailable):

@@ -422,7 +422,8 @@ class OutcomeKind(StrEnum):
 
     ACCEPTED = "accepted"  # 250 to the final dot
     DEFERRED = "deferred"  # 4xx: a temporary failure
-    BLOCKED = "blocked"  # 5xx for policy (RFC 3463 section 3.8, x.7.x): about the sender, not about the address
+    BLOCKED = "blocked"  # 5xx that may be about the sender or the server and is not about the address
+    SENDER = "sender"  # the server speaks of the sender (quota, rate, reputation): not counted as an attempt
     REFUSED = "refused"  # any other 5xx: a permanent failure
     UNCERTAIN = "uncertain"  # the connection was lost after the final dot (RFC 1047)
     NOT_SENT = "not-sent"  # the connection was lost before the final dot, or 421: not counted as an attempt
@@ -433,10 +434,14 @@ OUTCOME_STATE: Final[Mapping[OutcomeKind, State]] = {
     OutcomeKind.ACCEPTED: State.ACCEPTED,
     OutcomeKind.DEFERRED: State.DEFERRED,
     OutcomeKind.BLOCKED: State.DEFERRED,
+    OutcomeKind.SENDER: State.DEFERRED,
     OutcomeKind.REFUSED: State.REFUSED,
     OutcomeKind.UNCERTAIN: State.UNCERTAIN,
     OutcomeKind.NOT_SENT: State.PENDING,
 }
+
+# Outcomes that say nothing about the copy: they do not count as an attempt.
+UNCHARGED: Final = frozenset({OutcomeKind.SENDER, OutcomeKind.NOT_SENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,12 +569,22 @@ class Weight(StrEnum):
     NONE = "none"
 
 
+class SuppressionState(StrEnum):
+    """Where a decision to suppress a reader for bounces or refusals stands."""
+
+    WAITING = "waiting"  # for the end of the run that made it
+    HELD = "held"  # by the brake, for the operator
+    DONE = "done"  # carried out by itself
+    CONFIRMED = "confirmed"  # carried out because the operator said so
+    DROPPED = "dropped"  # it no longer held, or the operator discarded it
+
+
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A report about a subscriber: its kind, status code (RFC 3463, may be empty) and the day of the issue bounced."""
+    """A report about a subscriber: its kind, what it counts as, and the day of the issue that bounced."""
 
     kind: ReportKind
-    status: str
+    weight: Weight
     day: date
 
 

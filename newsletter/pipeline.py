@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
-from newsletter.errors import IssuePaused, NewsletterError, TransportUnavailable
+from newsletter.errors import IssuePaused, NewsletterError, SenderRefused, TransportUnavailable
 from newsletter.mail.message import Copies, compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import (
@@ -37,12 +38,15 @@ from newsletter.model import (
     SubscriberStatus,
     Verdict,
 )
+from newsletter.replies import Concern, Stage, judge
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
-from newsletter.transport import SECONDS_PER_DAY, Pool, server_name
+from newsletter.transport import SECONDS_PER_DAY, Pool, Rest, server_name
 
 _ONE_DAY: Final = Span()
+
+_LOOKED_AT: Final = 200  # copies that are owed, for the last words on the sender
 
 # --- the whole road --------------------------------------------------------------------------------------------------
 
@@ -191,7 +195,11 @@ def send(
                     store.resume(issue.id)
                 if at_once:
                     store.due_now(issue.id)
-        return _send_owed(_sending(config, store, runtime, found.expired), day, fresh=False, only=day)
+        if at_once:
+            store.wake_servers()
+        sending = _sending(config, store, runtime, found.expired)
+        sending.resumed = resume
+        return _send_owed(sending, day, fresh=False, only=day)
 
 
 def withdraw(day: date, store: Store) -> RunReport:
@@ -252,7 +260,9 @@ class _Sending:
     runtime: Runtime
     expired: Mapping[date, int]  # copies that expired as this run began, by the day of their issue
     answered: int = 0
+    resumed: bool = False  # the operator has seen why issues were paused, and goes on
     full_until: datetime | None = None  # UTC: every server has used up its day until then
+    refused_until: datetime | None = None  # UTC: no server takes mail of this sender until then
     next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
 
     def issues(self, issues: Sequence[FrozenIssue]) -> NewsletterError | None:
@@ -266,25 +276,53 @@ class _Sending:
             if server.password is not None:
                 server.password.reveal()  # before anything is connected: it is the operator's to mend, not the server's
         limited = frozenset(server_name(server) for server in self.config.smtp if server.rate or server.per_day)
-        pool = Pool(self.config.smtp, used=self.store.used(SECONDS_PER_DAY) if limited else {})
+        used = self.store.used(SECONDS_PER_DAY) if limited else {}
+        pool = Pool(self.config.smtp, used=used, resting=self._resting())
         failure: NewsletterError | None = None
         try:
-            for issue in issues:
-                try:
-                    self._issue(issue, pool, limited)
-                except IssuePaused as error:
-                    failure = failure or error
-                self.store.suppress_refused(issue.id, self.config.bounces.policy)
-            if (wait := pool.full_until()) is not None:
-                self.full_until = self.runtime.now() + timedelta(seconds=wait)
+            failure = self._each(issues, pool, limited)
         except TransportUnavailable as error:
             failure = error
+            self._expect_service(error, pool)
         finally:
             pool.close()
+            for name, seconds in pool.rests.items():
+                self.store.rest(name, self.runtime.now() + timedelta(seconds=seconds))
         for trouble in pool.troubles:
             if trouble is not failure:
                 self.runtime.warn(str(trouble))
         return failure
+
+    def _each(self, issues: Sequence[FrozenIssue], pool: Pool, limited: frozenset[str]) -> IssuePaused | None:
+        """Send what is owed of each. Returns why the first of the paused ones is; raises TransportUnavailable."""
+        paused: IssuePaused | None = None
+        for issue in issues:
+            try:
+                self._issue(issue, pool, limited)
+            except IssuePaused as error:
+                paused = paused or error
+            self._suppress_refused(issue)
+        if (wait := pool.full_until()) is not None:
+            self.full_until = self.runtime.now() + timedelta(seconds=wait)
+        return paused
+
+    def _expect_service(self, error: TransportUnavailable, pool: Pool) -> None:
+        """Note when the first server that refuses this sender is tried again."""
+        if isinstance(error, SenderRefused) and (wait := pool.next_try) is not None:
+            self.refused_until = self.runtime.now() + timedelta(seconds=wait)
+
+    def _resting(self) -> dict[str, Rest]:
+        """The servers that have refused this sender within a day."""
+        now = self.runtime.now()
+        return {name: Rest((until - now).total_seconds(), times) for name, (until, times) in self.store.rests().items()}
+
+    def last_words_on_the_sender(self) -> str:
+        """What a server last said about this sender, with its code; empty when nothing is known."""
+        for issue in self.store.unfinished():
+            for row in islice(self.store.refusals(issue.id), _LOOKED_AT):
+                if row.state is State.DEFERRED and judge(Stage.RCPT, row.code, row.text).concern is Concern.SENDER:
+                    return f"{row.code} {row.text}"
+        return ""
 
     def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str]) -> None:
         if issue.paused is not None:
@@ -300,7 +338,7 @@ class _Sending:
             self.runtime.stop,
             self._progress,
             resend_uncertain=_repetitions(self.config),
-            breaker=Breaker(careful.pause_after, careful.pause_share),
+            breaker=Breaker(careful.pause_after, careful.pause_share, few=not self.resumed),
             limited=limited,
         )
         copies = compile_copies(
@@ -311,6 +349,15 @@ class _Sending:
         if careful.canary is not None:
             self._canary(careful.canary, sender, issue, copies)
         sender.send(issue, copies)
+
+    def _suppress_refused(self, issue: FrozenIssue) -> None:
+        """Suppress readers whose address was often refused; say when they are so many that nothing was done."""
+        held = self.store.suppress_refused(issue.id, self.config.bounces.policy).held
+        if held:
+            self.runtime.warn(
+                f"the addresses of {count(held, 'reader')} were refused again, more than usual: nothing was done about "
+                "them; `newsletter status` shows why, `newsletter bounces --confirm` suppresses them"
+            )
 
     def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> None:
         """Send this reader's copy first. Raises IssuePaused unless it was accepted, now or in an earlier run."""
@@ -371,8 +418,9 @@ def _report(
     """The verdict of a run that came as far as sending: decided from the ledger alone."""
     if failure is not None:
         verdict = Verdict.PAUSED if isinstance(failure, IssuePaused) else Verdict.SEND_FAILED
-        said = f"{failure}; {count(_owed(counts), 'copy', 'copies')} still owed"
-        told = verdict is Verdict.PAUSED and not (fresh or sending.answered)  # by the run that had to stop there
+        said = f"{_why(failure, sending)}; {count(_owed(counts), 'copy', 'copies')} still owed"
+        waits = verdict is Verdict.PAUSED or sending.refused_until is not None
+        told = waits and not (fresh or sending.answered)  # by the run that had to stop there
         return RunReport(verdict, said, day, counts, exit_code=failure.exit_code, idle=told)
     if _owed(counts):
         wait = _wait(counts, sending)
@@ -393,6 +441,15 @@ def _report(
     if fresh or sending.answered:
         return RunReport(Verdict.NEW_ISSUE, describe(counts), day, counts)
     return RunReport(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
+
+
+def _why(failure: NewsletterError, sending: _Sending) -> str:
+    """Why a run could not go on, with the server's words and the time of the next attempt where a server rests."""
+    if sending.refused_until is None:
+        return str(failure)
+    words = "" if sending.answered else sending.last_words_on_the_sender()
+    until = f"it is tried again after {sending.refused_until:%Y-%m-%d %H:%M} UTC"
+    return "; ".join((f"{failure}: {words}" if words else str(failure), until))
 
 
 def _wait(counts: Mapping[State, int], sending: _Sending) -> str:

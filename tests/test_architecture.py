@@ -16,7 +16,7 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a room imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "errors model resources",
-    1: "addresses children extras files links runtime text",
+    1: "addresses children extras files links replies runtime text",
     2: "issue schedule",
     3: "config",
     4: "feed store subscriber_csv transport",

@@ -56,7 +56,7 @@ def test_what_still_stands_as_in_the_example_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "code", "words"),
     [
-        (Script(replies={"greeting": ["554 go away"]}), 75, "does not serve us: 554 go away"),
+        (Script(replies={"greeting": ["554 go away"]}), 75, "refused the session: 554 go away"),
         (Script(extensions=("AUTH PLAIN LOGIN",), replies={"AUTH": ["535 wrong password"] * 2}), 78, "the login of me"),
     ],
 )

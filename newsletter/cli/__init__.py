@@ -335,22 +335,30 @@ def web_command(app: App, host: str, port: int) -> None:
 
 @cli.command("bounces", short_help="Read what came back: bounces, complaints, unsubscribes.")
 @click.option("--show", is_flag=True, help="Say what FILES are, and do nothing.")
+@click.option("--confirm", is_flag=True, help="Suppress the readers that were held back because they were many.")
+@click.option("--discard", is_flag=True, help="Keep those readers on the list.")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
-def bounces_command(app: App, show: bool, files: tuple[Path, ...]) -> None:
-    """Read the bounce mailbox, and take off the list whose address is dead, who complained, or who left by mail.
+def bounces_command(app: App, show: bool, confirm: bool, discard: bool, files: tuple[Path, ...]) -> None:
+    """Read the bounce mailbox; suppress readers whose address is dead or who complained; unsubscribe who left by mail.
 
-    With --show, only tell of each of FILES (mails) what it is and whom it names: file, kind, address, final address,
-    status, what it counts as, and the server's words, separated by tabs.
+    When unusually many readers would be suppressed at once, nothing is done about them and the command ends with 75.
+    --confirm then suppresses them; --discard keeps them.
+
+    With --show, only describe each of FILES (mails): file, kind, address, final address, status, what it counts as, and
+    the server's words, separated by tabs.
     """
-    from newsletter.cli.bounces import collect, show_files
+    from newsletter.cli import bounces
 
     if show != bool(files):
         raise click.UsageError("--show and FILES go together")
+    if show + confirm + discard > 1:
+        raise click.UsageError("--show, --confirm and --discard exclude one another")
     if show:
-        show_files(files)
-    else:
-        sys.exit(collect(app.config()))
+        bounces.show_files(files)
+        return
+    work = bounces.confirm if confirm else bounces.discard if discard else bounces.collect
+    sys.exit(work(app.config()))
 
 
 @cli.command("schedule", short_help="Crontab lines or systemd units.")

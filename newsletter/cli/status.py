@@ -12,6 +12,7 @@ from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.model import FrozenIssue
 from newsletter.store import Store
+from newsletter.text import count
 
 
 def status(config: Config, day: date | None, *, as_json: bool) -> None:
@@ -30,6 +31,10 @@ def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
         "issue": None if issue is None else _issue(store, issue),
         "subscribers": {str(status): number for status, number in store.count_subscribers().items()},
         "returned": store.count_reports(),
+        "held": [
+            {"reason": held.rule, "readers": held.readers, "example": held.example}
+            for held in store.held_suppressions()
+        ],
         "runs": [
             {
                 "started_at": run.started_at.isoformat(),
@@ -79,12 +84,22 @@ def _told(known: dict[str, Any]) -> str:
     ]
     if returned := [f"{number} {kind}" for kind, number in known["returned"].items() if number]:
         lines += ["Returned mail: " + ", ".join(returned)]
+    lines += _held(known["held"])
     lines += ["", "Last runs:" if known["runs"] else "No run yet."]
     lines += [
         f"  {run['started_at'][:16].replace('T', ' ')} UTC  {run['verdict']:<15} {run['explanation']}"
         for run in known["runs"]
     ]
     return "\n".join(lines)
+
+
+def _held(held: list[dict[str, Any]]) -> list[str]:
+    """Readers that the brake holds back, a line for each reason."""
+    if not held:
+        return []
+    number = count(sum(each["readers"] for each in held), "reader")
+    said = f"Held: {number} would be suppressed; `newsletter bounces --confirm` does it, `--discard` keeps them"
+    return [said, *(f"  {each['readers']} {each['reason']}: {each['example']}" for each in held)]
 
 
 def _words(row: dict[str, Any]) -> str:

@@ -22,15 +22,41 @@ from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.runs import RunRecord, Runs
+from newsletter.store.servers import Servers
 from newsletter.store.signups import ConfirmationState, Signups
 from newsletter.store.subscribers import Added, Subscribers
+from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
-__all__ = ["Added", "ConfirmationState", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Store"]
+__all__ = [
+    "Added",
+    "CarriedOut",
+    "ConfirmationState",
+    "HeldReason",
+    "NewReport",
+    "PastCopy",
+    "PastReport",
+    "Refusal",
+    "RunRecord",
+    "Store",
+]
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
 
 
-class Store(Subscribers, Signups, Erasure, History, Issues, Corrections, Ledger, Reports, Runs, FeedCache):
+class Store(
+    Subscribers,
+    Signups,
+    Erasure,
+    History,
+    Issues,
+    Corrections,
+    Ledger,
+    Reports,
+    Suppressions,
+    Runs,
+    Servers,
+    FeedCache,
+):
     """An open store; a context manager that closes it. Threads may share it."""
 
     @classmethod

@@ -12,7 +12,7 @@ from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.schema import deliveries, issues, reports, runs, subscribers
+from newsletter.store.schema import deliveries, issues, reports, runs, subscribers, suppressions
 from newsletter.store.subscribers import look_up
 
 # Columns with words of ours or of a server that may name an address, whoever's row it is. `deliveries` is not one: a
@@ -74,6 +74,7 @@ class Erasure(Part):
         his = (deliveries.c.issue_id.in_(select(issues.c.id)), deliveries.c.subscriber_id == row)
         connection.execute(update(deliveries).where(*his).values(address="", reply_text=None))
         connection.execute(update(reports).where(reports.c.subscriber_id == row).values(words=""))
+        connection.execute(delete(suppressions).where(suppressions.c.subscriber_id == row))
 
 
 def _drop_requests(connection: Connection, row: int) -> None:

@@ -31,7 +31,16 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
-from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
+from newsletter.model import (
+    OUTCOME_STATE,
+    TRANSITIONS,
+    UNCHARGED,
+    Delivery,
+    OutcomeKind,
+    Result,
+    State,
+    SubscriberStatus,
+)
 from newsletter.store.database import Database, Part
 from newsletter.store.locks import sending_lock
 from newsletter.store.schema import OPEN_ROWS, deliveries, issues, server_use, storable, subscribers
@@ -225,7 +234,7 @@ class Ledger(Part):
             "holder": self._holder,
             "to": _checked(result.source, OUTCOME_STATE[outcome.kind]),
             "next_holder": None,
-            "charged": int(outcome.kind is not OutcomeKind.NOT_SENT),
+            "charged": int(outcome.kind not in UNCHARGED),
             "doubted": int(outcome.kind is OutcomeKind.UNCERTAIN),
             "not_before": result.not_before,
             "reply_code": outcome.code,

@@ -29,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, Verdict
+from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
 HEAD: Final = "0009"
@@ -177,9 +177,25 @@ reports = Table(
     Column("issue_id", ForeignKey(issues.c.id)),
     Column("status", Text, nullable=False, server_default=""),  # RFC 3463, such as 5.1.1
     Column("words", Text, nullable=False, server_default=""),  # the server's
+    Column("weight", _word(Weight), nullable=False, server_default=Weight.NONE),  # what it counts as
 )
 
-# How many messages a server with a limit got in each second, for the limits that outlive a run.
+# Decisions to suppress a reader for bounces or refusals: those that wait for the end of the run, those that the brake
+# holds for the operator, and those of the last days that were carried out, because the brake counts them.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subscriber_id", ForeignKey(subscribers.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    Column("state", _word(SuppressionState), nullable=False),
+    Column("decided_at", Utc, nullable=False),
+    Column("closed_at", Utc),  # when it was carried out or dropped
+    Column("rule", Text, nullable=False),  # replies.Judgement.rule: what the server's words mean
+    Column("reason", Text, nullable=False),  # as subscribers.reason will say it
+)
+
+# How many messages a server with a limit got in each second, for the limits that outlive a run. A row with no messages
+# says until when a server that refused this sender is left alone.
 server_use = Table(
     "server_use",
     metadata,

@@ -1,4 +1,4 @@
-"""Opens a connection to a mail server: TCP, TLS and login, by smtplib; anything less than was asked for is an error."""
+"""Opens a connection to a mail server by smtplib: TCP, TLS and login. Less than was asked for is an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import ssl
 from dataclasses import dataclass
 
 from newsletter.config import SmtpConfig
-from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
+from newsletter.replies import Concern, Stage, judge
 from newsletter.text import one_line
 
 
@@ -22,43 +23,47 @@ class Connection:
 
 
 def server_name(server: SmtpConfig) -> str:
-    """How the operator is told of a server."""
+    """The name of a server in messages and in the store: ``host:port``."""
     return f"{server.host}:{server.port}"
 
 
 def connect(server: SmtpConfig) -> Connection:
-    """Connect to `server`, blocking. Raises TransportUnavailable, and TransportMisconfigured when a person must act."""
+    """Connect to `server`; blocks.
+
+    Raises TransportUnavailable: SenderRefused when the server speaks of the sender's quota or rate, and
+    TransportMisconfigured when the operator must act.
+    """
     try:
         smtp = _open(server)
     except ssl.SSLCertVerificationError as error:
-        reason = f"its certificate is not to be trusted: {error.verify_message}"
+        reason = f"its certificate cannot be trusted: {error.verify_message}"
         raise TransportMisconfigured(f"{server_name(server)}: {reason}; see smtp.ca_file") from error
     except smtplib.SMTPResponseException as error:
         raise TransportUnavailable(
-            f"{server_name(server)} does not serve us: {error.smtp_code} {one_line(error.smtp_error)}"
+            f"{server_name(server)} refused the session: {error.smtp_code} {one_line(error.smtp_error)}"
         ) from error
     except UnicodeError:  # smtplib writes ASCII
-        reason = "smtp.host is no host's name, or smtp.username or smtp.password is not all ASCII"
+        reason = "smtp.host is not a valid host name, or smtp.username or smtp.password is not all ASCII"
         raise TransportMisconfigured(f"{server_name(server)}: {reason}") from None  # the cause would carry the password
-    except OSError as error:  # smtplib's own exceptions are OSErrors too
+    except OSError as error:  # also smtplib's own exceptions
         raise TransportUnavailable(f"{server_name(server)}: {one_line(error)}") from error
     return _detached(smtp)
 
 
 def _detached(smtp: smtplib.SMTP) -> Connection:
-    """The socket without smtplib, which reads and writes one command at a time."""
+    """The socket without smtplib, which works on one command at a time."""
     line, extensions = smtp.sock, {key.lower(): value for key, value in smtp.esmtp_features.items()}
     assert line is not None
     if smtp.file is not None:
         smtp.file.close()
     smtp.sock = smtp.file = None
-    # A message that is not the last write of a burst would wait for the delayed acknowledgement: 40 ms each.
+    # Without this, a message that is not the last write of a burst waits 40 ms for the delayed acknowledgement.
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Connection(line, extensions)
 
 
 def _open(server: SmtpConfig) -> smtplib.SMTP:
-    # The host goes to the constructor: only then does smtplib check the certificate's name.
+    # smtplib checks the certificate's name only when the host goes to the constructor.
     if server.tls == "implicit":
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(
             server.host, server.port, _hostname(), timeout=server.timeout, context=_context(server)
@@ -90,7 +95,7 @@ def _starttls(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
 
 
 def _context(server: SmtpConfig) -> ssl.SSLContext:
-    """Verifies certificate and name; TLS 1.2 at least."""
+    """A context that verifies certificate and name, for TLS 1.2 and later."""
     try:
         context = ssl.create_default_context(cafile=server.ca_file)
     except (OSError, ssl.SSLError) as error:
@@ -107,20 +112,26 @@ def _login(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
     try:
         smtp.login(server.username, password)
     except smtplib.SMTPAuthenticationError as error:
-        temporary = error.smtp_code < 500
-        kind = TransportUnavailable if temporary else TransportMisconfigured
-        said = f"{error.smtp_code} {one_line(error.smtp_error)}"
-        raise kind(
-            f"{server_name(server)} refused the login of {server.username}: {said}"
+        said = one_line(error.smtp_error)
+        raise _login_error(error.smtp_code, said)(
+            f"{server_name(server)} refused the login of {server.username}: {error.smtp_code} {said}"
         ) from None  # the cause would carry what was sent
     except smtplib.SMTPNotSupportedError as error:
         raise TransportMisconfigured(f"{server_name(server)}: {one_line(error)}") from error
 
 
-def _hostname() -> str:
-    """The name for EHLO (RFC 5321 section 4.1.1.1): this host's if it is a full one, else an address literal.
+def _login_error(code: int, said: str) -> type[TransportUnavailable]:
+    """What a refused login is: a limit of the sender, something to correct, or trouble that may pass."""
+    judgement = judge(Stage.LOGIN, code, said)
+    if judgement.for_good:
+        return TransportMisconfigured
+    return SenderRefused if judgement.concern is Concern.SENDER and judgement.certain else TransportUnavailable
 
-    getfqdn would ask DNS, which can hang for seconds.
+
+def _hostname() -> str:
+    """The name for EHLO (RFC 5321 section 4.1.1.1): this host's full name if it has one, else an address literal.
+
+    socket.getfqdn would ask DNS, which can hang for seconds.
     """
     own = socket.gethostname()
     return own if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", own) else "[127.0.0.1]"

@@ -1,7 +1,7 @@
-"""What a mail server's provider allows: messages per second and per day, as true sliding windows.
+"""What a mail server's provider allows: messages per second and per day, as sliding windows, and rests.
 
-Whatever moment a window begins at, it never holds more than the limit, and the limit is reached. A limit that counted
-by calendar second or day would let twice as many through around its edge.
+However a window is placed, it never holds more than the limit, and the limit can be reached. A limit that counted by
+calendar second or day would let through twice as many around midnight.
 """
 
 from __future__ import annotations
@@ -9,17 +9,34 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 SECONDS_PER_DAY: Final = 86_400.0  # seconds
 
-# Between our clock and the server's lies a network that is not always equally quick: this much of the window is kept
-# free, so that copies which arrive early do not fill it once too often.
+# How long a server that refuses this sender is left alone, the first time and the next times within a day, when it does
+# not say itself how long. A quota often counts the last hour or day, so that some of it is free again before long.
+RESTS: Final = (300.0, 900.0, 1_800.0, 3_600.0)  # seconds
+
+# A 4xx of that kind may be over in a moment, as with a rate per second: the server first gets these breaks, within the
+# run. Any copy that it accepts begins the row anew.
+BREAKS: Final = (1.0, 3.0)  # seconds
+
+# The network is not always equally quick. This much of each window is kept free, so that copies which arrive early do
+# not exceed the limit at the server.
 _JITTER: Final = 0.002  # seconds per window
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A server that refused this sender: it is left alone for `seconds` more, after `times` rests within a day."""
+
+    seconds: float
+    times: int
+
+
 class Window:
-    """At most `limit` messages in any `seconds`; `spread` also keeps them apart, so that they come evenly.
+    """At most `limit` messages in any `seconds`; with `spread`, at even distances.
 
     Pure: the caller brings the time, in seconds of any clock that does not run backwards.
     """
@@ -28,16 +45,16 @@ class Window:
         self.limit, self.seconds = limit, seconds
         self._gap = seconds / limit if spread else 0.0
         self._times: deque[float] = deque(maxlen=limit)
-        self._due = -math.inf  # by the even schedule; a message that is late does not delay those after it
+        self._due = -math.inf  # by the even schedule; a late message does not delay those after it
 
     @classmethod
     def per_second(cls, rate: float) -> Window:
-        """`rate` messages per second, which may be a fraction, evenly."""
+        """`rate` messages per second, which may be a fraction, at even distances."""
         whole = max(1, math.ceil(rate))
         return cls(whole, whole / rate, spread=True)
 
     def allowed_at(self, now: float) -> float:
-        """When the next message may go: `now`, or a later time."""
+        """When the next message may go: `now` or a later time."""
         full = len(self._times) == self.limit
         return max(now, self._due, self._times[0] + self.seconds + _JITTER if full else now)
 

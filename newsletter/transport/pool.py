@@ -1,7 +1,8 @@
-"""The connections to all mail servers, in one loop: several at once for each, opened in parallel, within its limits.
+"""The connections to all mail servers in one loop: several at once to each, opened in parallel, within its limits.
 
-A server that refuses us slows only itself: it is put aside for a while, and the others take its copies. When none is
-left, the pool raises TransportUnavailable, and whoever sends stops; nobody is charged.
+A server that fails slows down only itself. It is put aside for a while, and the others take its copies. A server that
+refuses this sender rests, for as long as it asks. When none is left, the pool raises TransportUnavailable, the sender
+stops, and no copy is charged.
 """
 
 from __future__ import annotations
@@ -20,47 +21,49 @@ from itertools import count, islice
 from typing import Final
 
 from newsletter.config import SmtpConfig
-from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
 from newsletter.model import OutcomeKind
+from newsletter.replies import Stage, stated_wait
 from newsletter.transport.connect import Connection, connect, server_name
-from newsletter.transport.limits import SECONDS_PER_DAY, Window
-from newsletter.transport.session import Answer, Copy, Down, Event, Session, Stage
+from newsletter.transport.limits import BREAKS, RESTS, SECONDS_PER_DAY, Rest, Window
+from newsletter.transport.session import Answer, Copy, Down, Event, Session
 
-# The server may take its time to store the message; giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
+# A server may need time to store the message, and giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
 AFTER_DOT: Final = 600.0  # seconds
 
-# Connections of one server lost in a row without one accepted copy, after all that were open: then it is the server's
-# trouble, not a copy's.
+# So many connections of one server lost in a row without an accepted copy, beyond those that were open, show that the
+# server has trouble, and not a copy.
 LOST_IN_A_ROW: Final = 5
 
-# Copies in a row that one server blocked by policy, or put off before it knew whom they were for: then it is about us,
-# or about itself, and it is left alone before it does harm.
+# So many copies in a row that one server blocked, or put off before it knew the recipient, are about the sender or the
+# server. It is put aside.
 BLOCKED_IN_A_ROW: Final = 3
 
-# Seconds before the next attempt to connect to a server that has served us in this run and now does not, or has dropped
-# a connection that had carried nothing. Where it had, that is done at once: some servers close after a few messages.
+# Seconds before the next attempt to connect to a server that has served in this run and now does not, or that has
+# dropped a connection which had carried nothing. If it had carried a copy, the next attempt is made at once, because
+# some servers close after a few messages.
 RECONNECT: Final = (0.1, 0.5, 2.0, 5.0)
 
-# A session that is not opened within so many times `timeout`, which each single answer has, never will be: the server
-# says something from time to time, and nothing to the point.
+# `timeout` is for each reply, so that a server which drips never exceeds it. Opening a session may take so many times
+# `timeout` in all.
 _OPENED_WITHIN: Final = 4
 
-# Seconds until a server that was put aside gets another chance, while others serve.
+# Seconds until a server that was put aside is tried again, while others serve.
 ASIDE: Final = 300.0
 
-# Answers that come together share a commit: until a quarter of the copies under way have theirs, it pays to wait this
-# long for more of them. Messages that a server asks for meanwhile leave at once. Waiting for half of them takes a tenth
-# less CPU a copy, but leaves a near server without work for a thirtieth of the time.
+# Answers that come together share a commit. Until a quarter of the copies under way have theirs, the loop waits this
+# long for more. Messages that a server asks for meanwhile leave at once. Waiting for half of the copies takes a tenth
+# less CPU for each, and leaves a near server without work for a thirtieth of the time.
 _LINGER: Final = 0.002  # seconds
 _ENOUGH: Final = 4
 
-# A server of which none of so many answers came sooner is far, not just busy: then round trips are what a copy costs.
+# A server is far, and not just busy, when none of so many answers came sooner. Then round trips are the cost of a copy.
 _FAR: Final = 0.015  # seconds
 _SURE: Final = 32
 
 _QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
 _GATHERED: Final = 1_024  # pieces of one write: IOV_MAX of Linux and the BSDs
-_READ: Final = 4_096  # bytes; four replies have two hundred
+_READ: Final = 4_096  # bytes; four replies take about 200
 
 
 @dataclass(eq=False)
@@ -73,18 +76,21 @@ class _Relay:
     lines: set[_Line] = field(default_factory=set)
     takers: dict[_Line, None] = field(default_factory=dict)  # those that may take a copy, longest free first
     opening: dict[int, float] = field(default_factory=dict)  # attempts to connect: when each began
-    ceiling: int = 0  # connections it allows, as far as we know
+    ceiling: int = 0  # connections that it allows, as far as is known
     failures: int = 0  # to connect, in a row
     losses: int = 0  # of connections, in a row
     blocked: int = 0  # copies, in a row
     served: bool = False
     round_trip: float = math.inf  # seconds, the shortest
     timed: int = 0  # answers that were looked at for it
-    not_before: float = 0.0
-    error: TransportUnavailable | None = None  # put aside, and why
+    not_before: float = 0.0  # of the next attempt to connect
+    error: TransportUnavailable | None = None  # why it is put aside, if it is
+    breaks: int = 0  # that it got in a row
+    break_until: float = 0.0
+    rests: int = 0  # within a day
 
     def __post_init__(self) -> None:
-        """Name what is asked for with every copy, once."""
+        """Work out once what every copy asks for."""
         self.name = server_name(self.server)
         self.windows = [window for window in (self.rate, self.day) if window is not None]
 
@@ -110,10 +116,10 @@ class _Line:
 
 
 class Pool:
-    """Carries copies over the connections of `servers`. Not for threads: one loop owns it.
+    """Carries copies over the connections of `servers`. One loop owns it; it is not for threads.
 
-    `used` is what earlier runs noted of each server, for limits that outlive a run: its messages' ages in seconds.
-    `after_dot` and the waits of `reconnect` are in seconds too.
+    `used` is what earlier runs recorded for each server with a limit: the ages of its messages in seconds. `resting`
+    are the servers that refused this sender within a day. `after_dot`, `reconnect` and `breaks` are in seconds.
     """
 
     def __init__(
@@ -121,12 +127,15 @@ class Pool:
         servers: Sequence[SmtpConfig],
         *,
         used: Mapping[str, Iterable[float]] | None = None,
+        resting: Mapping[str, Rest] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         after_dot: float = AFTER_DOT,
         reconnect: Sequence[float] = RECONNECT,
+        breaks: Sequence[float] = BREAKS,
     ) -> None:
-        self._monotonic, self._after_dot, self._reconnect = monotonic, after_dot, reconnect
+        self._monotonic, self._after_dot, self._reconnect, self._breaks = monotonic, after_dot, reconnect, breaks
         self._relays = [self._relay(server, (used or {}).get(server_name(server), ())) for server in servers]
+        self._begin_resting(resting or {})
         self._selector = selectors.DefaultSelector()
         self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
         self._bell, self._button = socket.socketpair()
@@ -138,6 +147,7 @@ class Pool:
         self._checked = monotonic()
         self._attempts = count()
         self._troubles: dict[str, TransportUnavailable] = {}
+        self._rests: dict[str, float] = {}  # until when each server rests that began to in this run
         self._closed = False
 
     def _relay(self, server: SmtpConfig, ages: Iterable[float]) -> _Relay:
@@ -153,6 +163,15 @@ class Pool:
             window.remember(times)
         return relay
 
+    def _begin_resting(self, resting: Mapping[str, Rest]) -> None:
+        """Leave alone the servers that an earlier run found refusing this sender."""
+        for relay in self._relays:
+            if (rest := resting.get(relay.name)) is not None:
+                relay.rests = rest.times
+                if rest.seconds > 0:
+                    relay.error = SenderRefused(f"{relay.name} has refused this sender and is left alone for now")
+                    relay.not_before = self._monotonic() + rest.seconds
+
     # --- for the sender ----------------------------------------------------------------------------------------------
 
     @property
@@ -163,7 +182,7 @@ class Pool:
     def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
         """Give copies to every connection that is free and within its limits, until `next_copy` gives None.
 
-        Returns those that will go out with the next `turn`, not before, and the answers for those that cannot.
+        Returns those that go out with the next `turn`, not before, and the answers for those that cannot be sent.
         """
         given: list[Copy] = []
         events: list[Event] = []
@@ -179,12 +198,12 @@ class Pool:
         return given, events
 
     def turn(self, *, has_more: bool) -> list[Event]:
-        """Write what is to be written, wait until something happens, and say what; `has_more`: there are more copies.
+        """Write what is to be written, wait for events, and return them. `has_more`: there are more copies to offer.
 
         Raises TransportUnavailable when no server is left and nothing is on its way.
         """
         events = self._flush()
-        if has_more and not events:  # it may raise, and what was answered must not be lost
+        if has_more and not events:  # it may raise, and then the answers of `events` would be lost
             self._open()
         if not events:
             events = self._listen(has_more=has_more)
@@ -203,7 +222,7 @@ class Pool:
                 return events
 
     def _hear(self, patience: float) -> list[Event]:
-        """What happens within `patience` seconds, or at once when something has."""
+        """The events within `patience` seconds; returns as soon as there are any."""
         events: list[Event] = []
         for key, mask in self._selector.select(patience):
             line = key.data
@@ -218,11 +237,24 @@ class Pool:
 
     @property
     def troubles(self) -> list[TransportUnavailable]:
-        """Why servers were put aside so far, the last reason of each: with another that serves, nobody else says so."""
+        """Why servers were put aside, the last reason of each; while another serves, nothing else says so."""
         return [*self._troubles.values()]
 
+    @property
+    def rests(self) -> dict[str, float]:
+        """Seconds for which each server rests that refused this sender in this run."""
+        now = self._monotonic()
+        return {name: until - now for name, until in self._rests.items()}
+
+    @property
+    def next_try(self) -> float | None:
+        """Seconds until the first of the servers that refuse this sender may be tried again; None when none does."""
+        now = self._monotonic()
+        waits = [relay.not_before - now for relay in self._relays if isinstance(relay.error, SenderRefused)]
+        return min(waits, default=None)
+
     def full_until(self) -> float | None:
-        """Seconds until a server that has used up its day takes messages again; None when one may take some now."""
+        """Seconds until a server that has used up its day takes messages again; None when one may take them now."""
         now = self._monotonic()
         waits = [relay.day.allowed_at(now) - now if relay.day else 0.0 for relay in self._relays if not relay.error]
         return min(waits) if waits and min(waits) > 0 else None
@@ -261,7 +293,7 @@ class Pool:
             if relay.error is not None and now >= relay.not_before and self._others_serve(relay):
                 relay.error, relay.failures, relay.losses, relay.blocked = None, 0, 0, 0
             while relay.error is None and now >= relay.not_before and self._short(relay):
-                if not relay.served and relay.opening:  # the first connection tells whether the server serves at all
+                if not relay.served and relay.opening:  # the first connection shows whether the server serves at all
                     break
                 attempt = next(self._attempts)
                 relay.opening[attempt] = now
@@ -281,12 +313,12 @@ class Pool:
         return next((error for error in errors if isinstance(error, TransportMisconfigured)), errors[0])
 
     def _connect(self, relay: _Relay, attempt: int) -> None:
-        """In a thread of its own: connecting blocks, in DNS too."""
+        """Connect in a thread of its own, because connecting blocks, also in DNS."""
         try:
             made: Connection | TransportUnavailable = connect(relay.server)
         except TransportUnavailable as error:
             made = error
-        except Exception as error:  # whatever it is, the loop must hear of it
+        except Exception as error:  # any error must reach the loop
             made = TransportUnavailable(f"{relay.name}: {error}")
         self._opened.put((relay, attempt, made))
         with suppress(OSError):
@@ -295,7 +327,7 @@ class Pool:
             made.socket.close()
 
     def _welcome(self) -> list[Event]:
-        """Take in the connections that the threads made, or did not."""
+        """Take in what the threads have made: connections or errors."""
         with suppress(BlockingIOError):
             self._bell.recv(_READ)
         events: list[Event] = []
@@ -321,7 +353,9 @@ class Pool:
         self._selector.register(line.socket, line.watched, line)
 
     def _not_opened(self, relay: _Relay, error: TransportUnavailable) -> None:
-        if isinstance(error, TransportMisconfigured) or not relay.served:
+        if isinstance(error, SenderRefused):
+            self._rest(relay, str(error))
+        elif isinstance(error, TransportMisconfigured) or not relay.served:
             self._put_aside(relay, error)
         elif relay.lines:
             relay.ceiling = len(relay.lines)  # it allows no more than these
@@ -331,9 +365,31 @@ class Pool:
         else:
             self._put_aside(relay, error)
 
-    def _put_aside(self, relay: _Relay, error: TransportUnavailable) -> None:
-        relay.error, relay.not_before = error, self._monotonic() + ASIDE
+    def _put_aside(self, relay: _Relay, error: TransportUnavailable, seconds: float = ASIDE) -> None:
+        relay.error, relay.not_before = error, self._monotonic() + seconds
         self._troubles[relay.name] = error
+
+    def _refused_sender(self, relay: _Relay, answer: Answer) -> None:
+        """The server speaks of this sender: it gets a break if that may be over in a moment, else it rests."""
+        now, outcome = self._monotonic(), answer.outcome
+        if relay.error is not None or now < relay.break_until:
+            return  # it has told several connections at once
+        said = f"{outcome.code} {outcome.text}"
+        if (outcome.code or 0) < 500 and stated_wait(outcome.text) is None and relay.breaks < len(self._breaks):
+            relay.break_until = now + self._breaks[relay.breaks]
+            relay.breaks += 1
+        else:
+            self._rest(relay, f"{relay.name} refuses this sender for now: {said}")
+
+    def _rest(self, relay: _Relay, words: str) -> None:
+        """Leave the server alone: as long as it asks, else until its day allows a message, else ever longer."""
+        now = self._monotonic()
+        full = relay.day.allowed_at(now) - now if relay.day is not None else 0.0
+        asked = stated_wait(words)
+        seconds = asked.total_seconds() if asked is not None else full or RESTS[min(relay.rests, len(RESTS) - 1)]
+        relay.rests += 1
+        self._rests[relay.name] = now + seconds
+        self._put_aside(relay, SenderRefused(words), seconds)
 
     def _drop(self, line: _Line) -> None:
         line.relay.lines.discard(line)
@@ -347,7 +403,7 @@ class Pool:
 
     def _taker(self, relay: _Relay) -> _Line | None:
         """A connection of `relay` that may take a copy now."""
-        if relay.error is not None:
+        if relay.error is not None or (relay.break_until and self._monotonic() < relay.break_until):
             return None
         for line in tuple(relay.takers):
             if not line.full:
@@ -375,26 +431,27 @@ class Pool:
         self._drop(line)
 
     def _patience(self, *, has_more: bool) -> float:
-        """Seconds to wait for something to happen: until a limit or a new attempt allows more, at most one."""
+        """Seconds to wait for events: until a limit, a break or a new attempt to connect allows more; at most one."""
         now = self._monotonic()
         waits = [1.0]
         for relay in self._relays if has_more else ():
             if relay.error is not None:
                 continue
-            if relay.takers:  # all of its limits must allow a copy; perhaps they do by now
-                waits.append(max((window.allowed_at(now) - now for window in relay.windows), default=0.0))
+            if relay.takers:  # all of its limits must allow a copy
+                limits = [window.allowed_at(now) - now for window in relay.windows]
+                waits.append(max([relay.break_until - now, *limits, 0.0]))
             elif not relay.lines and not relay.opening:
                 waits.append(relay.not_before - now)
         return max(0.0, min(waits))
 
     def _flush(self) -> list[Event]:
-        while self._leaving:  # only now: a QUIT, too, says that we have read what was answered
+        while self._leaving:  # only now: a QUIT, too, tells the server that its answer was read
             self._drop_politely(self._leaving.pop())
         touched, self._touched = self._touched, set()
         return [event for line in touched for event in self._write(line)]
 
     def _write(self, line: _Line) -> list[Event]:
-        """Write as much as the system takes; watch for more room only while there is something left."""
+        """Write as much as the system takes. Watch for more room only while something is left."""
         session = line.session
         try:
             while session.outbox and not session.closed:
@@ -437,7 +494,7 @@ class Pool:
         return self._noted(line, events)
 
     def _heard(self, line: _Line) -> None:
-        """Note when the server spoke, and how far away it is: the quickest answer tells, others met with its work."""
+        """Note when the server spoke, and how far it is: the quickest answer counts, the others waited for its work."""
         relay, line.moved = line.relay, self._monotonic()
         if line.asked is not None:
             relay.round_trip, relay.timed = min(relay.round_trip, line.moved - line.asked), relay.timed + 1
@@ -460,7 +517,7 @@ class Pool:
         return events
 
     def _never_opened(self, relay: _Relay, now: float) -> list[Event]:
-        """Give up attempts to connect that take too long; their threads end by themselves, or with the program."""
+        """Give up attempts to connect that take too long. Their threads end by themselves or with the program."""
         limit = _OPENED_WITHIN * relay.server.timeout
         late = [attempt for attempt, began in relay.opening.items() if now - began > limit]
         error = TransportUnavailable(f"{relay.name}: no session within {limit:g} seconds")
@@ -470,7 +527,7 @@ class Pool:
         return [Down(str(error)) for _ in late]
 
     def _noted(self, line: _Line, events: list[Event]) -> list[Event]:
-        """The same events, after drawing the conclusions about the server."""
+        """Return `events` after drawing the conclusions about the server."""
         carried = False
         for event in events:
             if isinstance(event, Answer):
@@ -485,19 +542,21 @@ class Pool:
         return events
 
     def _judge(self, line: _Line, answer: Answer) -> None:
-        """What one answer says about the server."""
+        """Draw the conclusions from one answer about the server."""
         relay, outcome = line.relay, answer.outcome
         if outcome.kind is OutcomeKind.ACCEPTED:
             line.accepted += 1
-            relay.losses = relay.blocked = 0
+            relay.losses = relay.blocked = relay.breaks = 0
+        elif outcome.kind is OutcomeKind.SENDER:
+            self._refused_sender(relay, answer)
         elif outcome.kind is OutcomeKind.BLOCKED or _before_the_recipient(answer):
             relay.blocked += 1
             if relay.blocked >= BLOCKED_IN_A_ROW:
-                does = "blocks us" if outcome.kind is OutcomeKind.BLOCKED else "takes no mail now"
+                does = "refuses copies in a row" if outcome.kind is OutcomeKind.BLOCKED else "takes no mail now"
                 self._put_aside(relay, TransportUnavailable(f"{relay.name} {does}: {outcome.code} {outcome.text}"))
 
     def _ended(self, line: _Line, down: Down, *, carried: bool) -> None:
-        """A session is over. One on which nothing was on its way was only tired of waiting."""
+        """A session is over. If nothing was on its way, the server only closed an idle connection."""
         relay = line.relay
         self._drop(line)
         if down.error is not None:
@@ -511,13 +570,13 @@ class Pool:
 
 
 def _before_the_recipient(answer: Answer) -> bool:
-    """Whether a copy was put off at MAIL, where nothing but its sender and its size is known."""
+    """Whether a copy was put off at MAIL, when the server knows only its sender and size."""
     refusal = answer.copy.refusal
     return answer.outcome.kind is OutcomeKind.DEFERRED and refusal is not None and refusal[0] is Stage.MAIL
 
 
 def _send(line: socket.socket, session: Session) -> int:
-    """Write as much of the session's outbox as the system takes; TLS cannot gather pieces itself."""
+    """Write as much of the session's outbox as the system takes. TLS takes one piece at a time."""
     if isinstance(line, ssl.SSLSocket):
         return line.send(session.joined())
     pieces = session.outbox

@@ -1,46 +1,25 @@
 """One SMTP session after login, without a socket: bytes in, events and bytes to write out.
 
-`offer` writes a copy's envelope (MAIL, RCPT, DATA); when the server is ready for the message, it follows, with its
-final dot; then Answer comes out. With PIPELINING (RFC 2920) the envelope is one write. To a server that is `far`, the
-next copy's envelope follows a message without waiting, which saves half of the round trips; to a near one it waits, so
-that a command never leaves before the answer to the message ahead of it was read, and the server's own log proves what
-we knew.
+`offer` writes a copy's envelope (MAIL, RCPT, DATA). When the server is ready for the message, the message follows with
+its final dot, and then Answer comes out. With PIPELINING (RFC 2920) the envelope is one write. To a server that is
+`far`, the next copy's envelope follows a message without waiting, which saves half of the round trips. To a near server
+it waits until the answer to the message was read: so no command leaves before that, and the server's own log proves
+what was known when.
 
-What a reply means stands in the tables: a fact about one reader, charged to them, or the server's trouble with
-everybody, charged to nobody. The two must never be mixed up.
+Whom a reply is about is decided by `newsletter.replies`; `kind_of` says what follows for the copy. A reply about one
+reader is charged to them. A reply about everybody ends the session and is charged to nobody.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
+from newsletter.replies import Concern, Judgement, Stage, judge
 from newsletter.text import one_line
-
-
-class Stage(StrEnum):
-    """What the server is answering."""
-
-    MAIL = "MAIL FROM"
-    RCPT = "RCPT TO"
-    DATA = "DATA"
-    DOT = "the message"
-    RESET = "RSET"
-
-
-# Replies that condemn the run, not the reader: sender refused, login missing, message too big. 552 5.2.x is about one
-# mailbox, which is full or takes no message of this size (RFC 3463 section 3.3).
-_EVERYBODY: Final[dict[Stage, re.Pattern[str]]] = {
-    Stage.MAIL: re.compile(r"5\d\d"),
-    Stage.RCPT: re.compile(r"530"),
-    Stage.DATA: re.compile(r"530|552(?! 5\.2\.)"),
-    Stage.DOT: re.compile(r"552(?! 5\.2\.)|5\d\d 5\.3\.4"),
-}
 
 _GOOD: Final[dict[Stage, frozenset[int]]] = {
     Stage.MAIL: frozenset({250}),
@@ -50,11 +29,8 @@ _GOOD: Final[dict[Stage, frozenset[int]]] = {
     Stage.RESET: frozenset({250}),
 }
 
-# Policy (RFC 3463 section 3.8): spam, authentication, reputation. It says nothing about the address, so the copy waits.
-_POLICY: Final = re.compile(r"5\d\d 5\.7\.\d+")
-
-_CLOSING: Final = 421  # RFC 5321 section 3.8: said at any stage, nothing was taken
-_LONGEST_LINE: Final = 65_536  # bytes without a line end: then it is no SMTP server
+_CLOSING: Final = 421  # RFC 5321 section 3.8: allowed at any stage; the server has taken nothing
+_LONGEST_LINE: Final = 65_536  # bytes; a longer line does not come from an SMTP server
 _MOST_LINES: Final = 1_000  # of one reply
 _END: Final = b".\r\n"
 _ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
@@ -64,8 +40,9 @@ _ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 class Copy:
     """One reader's copy on its way: the ledger's row and what goes over the wire.
 
-    `begun` is the sender's note that the row is SENDING; `server` names who was offered it. `excused` says that its
-    connection had carried others before: when it was lost, that says nothing of this copy.
+    `begun` is set by the sender when the row is SENDING; `server` names the server that was offered the copy. `excused`
+    says that its connection had carried others before, so that losing the connection says nothing about this copy.
+    `refusal` is the first reply of the envelope that was not a yes: its stage, code and words.
     """
 
     delivery: Delivery
@@ -74,6 +51,7 @@ class Copy:
     server: str = ""
     excused: bool = False
     refusal: tuple[Stage, int, str] | None = None
+    judgement: Judgement | None = None  # of the reply that decided, unless it was a yes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +64,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """The session is over; `error` says why, when the reason concerns everybody."""
+    """The session is over. `error` is set when the reason concerns every copy."""
 
     reason: str
     error: TransportUnavailable | None = None
@@ -99,7 +77,7 @@ Event = Answer | Down
 class Session:
     """The conversation with the server `name`, which offered `extensions` (lower case) to EHLO.
 
-    `outbox` holds what is to be written, in pieces: a message is never copied on its way to the socket.
+    `outbox` holds what is to be written, in pieces, so that a message is never copied on its way to the socket.
     """
 
     name: str
@@ -110,16 +88,17 @@ class Session:
     offered: Copy | None = field(default=None, init=False)  # its envelope is out
     sent: Copy | None = field(default=None, init=False)  # its message is out, its answer is not in
     messages: int = field(default=0, init=False)
-    replies: int = field(default=0, init=False)  # whole ones that came in
-    _expected: deque[tuple[Stage, Copy | None]] = field(default_factory=deque, init=False)
-    _rest: bytes = field(default=b"", init=False)  # of an answer whose line has no end yet
+    replies: int = field(default=0, init=False)  # complete ones that came in
+    # What the server owes an answer to: the stage, the copy, and what `_written` is when the question is out.
+    _expected: deque[tuple[Stage, Copy | None, int]] = field(default_factory=deque, init=False)
+    _rest: bytes = field(default=b"", init=False)  # the beginning of a line that is not complete yet
     _said: list[bytes] = field(default_factory=list, init=False)  # the lines of the reply under way
     _queued: int = field(default=0, init=False)  # bytes, over the session's life
-    _written: int = field(default=0, init=False)  # of them
+    _written: int = field(default=0, init=False)  # bytes of these that are with the system
     _dot_at: int = field(default=0, init=False)  # `_written` when the final dot of `sent` is out
 
     def __post_init__(self) -> None:
-        """Read what every copy depends on out of `extensions`, once."""
+        """Read once out of `extensions` what every copy depends on."""
         self._pipelining = "pipelining" in self.extensions  # RFC 2920: commands may leave before earlier answers
         self._takes_size = "size" in self.extensions  # RFC 1870
         limit = self.extensions.get("size", "")
@@ -127,7 +106,7 @@ class Session:
 
     @property
     def free(self) -> bool:
-        """Whether a copy may be offered now; without PIPELINING, only when every command was answered."""
+        """Whether a copy may be offered now. Without PIPELINING every command must have been answered."""
         if self.closed or self.offered is not None or not (self._pipelining or not self._expected):
             return False
         return self.sent is None or self.far
@@ -139,20 +118,20 @@ class Session:
 
     @property
     def at_the_dot(self) -> bool:
-        """Whether the server has a whole message and owes the answer that counts."""
+        """Whether the server has a whole message and owes the answer to its final dot."""
         return bool(self._expected) and self._expected[0][0] is Stage.DOT and not self.outbox
 
     @property
     def waiting(self) -> bool:
-        """Whether the server owes an answer, or has not taken what we wrote."""
+        """Whether the server owes an answer or has not taken what was written."""
         return bool(self._expected or self.outbox)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def offer(self, copy: Copy) -> list[Event]:
-        """Begin with a copy's envelope; only when `free`. Events come at once for one that cannot be sent at all."""
+        """Begin with a copy's envelope; only when `free`. Returns events at once for a copy that cannot be sent."""
         size = copy.envelope.size
-        if self._limit is not None and self._limit < size:  # the server is spared a message beyond its limit
+        if self._limit is not None and self._limit < size:  # RFC 1870: the server would refuse the message
             error = TransportMisconfigured(f"{self.name} takes messages of {self._limit} bytes, a copy has {size}")
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, None, str(error))), *self._down(str(error), error)]
         if not copy.envelope.rcpt_to.isascii() and "smtputf8" not in self.extensions:
@@ -160,14 +139,18 @@ class Session:
             return [Answer(copy, Outcome(OutcomeKind.REFUSED, None, words))]
         self.offered = copy
         if self._pipelining:
-            self._write("".join(self._command(stage, copy) for stage in _ENVELOPE).encode())
-            self._expected += [(stage, copy) for stage in _ENVELOPE]
+            commands = [self._command(stage, copy) for stage in _ENVELOPE]
+            asked = self._queued
+            self._write("".join(commands).encode())
+            for stage, command in zip(_ENVELOPE, commands, strict=True):
+                asked += len(command) if command.isascii() else len(command.encode())
+                self._expected.append((stage, copy, asked))
         else:
             self._step(Stage.MAIL, copy)
         return []
 
     def joined(self) -> bytes | memoryview:
-        """The outbox as one piece, for a socket that takes no more at a time."""
+        """The outbox as one piece, for a socket that takes only one at a time."""
         if len(self.outbox) > 1:
             whole = b"".join(self.outbox)
             self.outbox.clear()
@@ -175,7 +158,7 @@ class Session:
         return self.outbox[0]
 
     def wrote(self, number: int) -> None:
-        """The first `number` bytes of `outbox` are with the system now."""
+        """Remove the first `number` bytes of `outbox`, which are with the system now."""
         self._written += number
         while number:
             first = self.outbox.popleft()
@@ -188,7 +171,7 @@ class Session:
         """Write the message that the server waits for, and its final dot."""
         self._write(*copy.envelope.pieces, _END)
         self._dot_at = self._queued
-        self._expected.append((Stage.DOT, copy))
+        self._expected.append((Stage.DOT, copy, self._dot_at))
         self.offered, self.sent = None, copy
         self.messages += 1
 
@@ -206,12 +189,12 @@ class Session:
 
     def _step(self, stage: Stage, copy: Copy) -> None:
         self._write(self._command(stage, copy).encode())
-        self._expected.append((stage, copy))
+        self._expected.append((stage, copy, self._queued))
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
-        """What the server said; b"" when it hung up."""
+        """Take in what the server said; b"" when it hung up."""
         if not data:
             return self.lost("the server hung up")
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -230,11 +213,11 @@ class Session:
 
     @property
     def _words(self) -> str:
-        """The reply under way without its codes, as one line."""
+        """The text of the reply under way as one line, without the reply codes."""
         return one_line(b" ".join(line[4:].rstrip(b"\r") for line in self._said))
 
     def lost(self, reason: str) -> list[Event]:
-        """The line is gone: what was not wholly written was not sent, what was is in doubt (RFC 1047)."""
+        """The connection is gone. A copy is in doubt if its final dot was written (RFC 1047); else it was not sent."""
         if self.closed:
             return []
         events: list[Event] = []
@@ -246,9 +229,9 @@ class Session:
         return events + self._down(reason)
 
     def _down(self, reason: str, error: TransportUnavailable | None = None, code: int | None = None) -> list[Event]:
-        """The end: an offered copy was not handed over; one whose message is out and unanswered is in doubt.
+        """End the session. The offered copy was not handed over; one whose message is out and unanswered is in doubt.
 
-        `code` is what the server said of itself.
+        `code` is the server's reply code when it spoke about itself.
         """
         events: list[Event] = []
         if self.sent is not None:
@@ -265,7 +248,9 @@ class Session:
             return self._closing(f"{code} {self._words}", code)
         if not self._expected:
             return self.lost(f"the server spoke out of turn: {code} {self._words}")
-        stage, copy = self._expected.popleft()
+        stage, copy, asked = self._expected.popleft()
+        if self._written < asked:  # an answer to a question that the server has not got is no answer
+            return self.lost(f"the server answered {stage} before it had it: {code} {self._words}")
         good = code in _GOOD[stage]
         if copy is None:  # RSET, or the end of a DATA that had no recipient
             return [] if good or stage is not Stage.RESET else self.lost(f"{code} {self._words}")
@@ -278,7 +263,7 @@ class Session:
         return self._enveloped(stage, copy, good=good)
 
     def _closing(self, reason: str, code: int | None) -> list[Event]:
-        """421, or nonsense: instead of the answer to the dot, 421 says that the message was not taken."""
+        """End after a 421 or nonsense. A 421 in answer to the dot says that the message was not taken."""
         if code is not None and self.sent is not None and self._expected and self._expected[0][0] is Stage.DOT:
             sent, self.sent = self.sent, None
             return [Answer(sent, Outcome(OutcomeKind.NOT_SENT, code, reason)), *self._down(reason, code=code)]
@@ -291,7 +276,7 @@ class Session:
         return self._refused(copy, Stage.DOT, code, self._words)
 
     def _enveloped(self, stage: Stage, copy: Copy, *, good: bool) -> list[Event]:
-        """After an answer to one of the envelope's commands: the next step, or what a refusal means."""
+        """Go on after an answer to the envelope; a refusal is judged when the whole envelope is answered."""
         if copy.refusal is None:
             if stage is Stage.DATA:
                 self._send(copy)
@@ -303,21 +288,36 @@ class Session:
         self.offered = None
         if stage is Stage.DATA and good:  # RFC 2920 section 3.1: DATA taken although no recipient was
             self._write(_END)
-            self._expected.append((Stage.DATA, None))
+            self._expected.append((Stage.DATA, None, self._queued))
         self._write(b"RSET\r\n")
-        self._expected.append((Stage.RESET, None))
+        self._expected.append((Stage.RESET, None, self._queued))
         return self._refused(copy, *copy.refusal)
 
     def _refused(self, copy: Copy, stage: Stage, code: int, words: str) -> list[Event]:
-        """What a reply other than yes means, for this reader or for everybody."""
-        said = f"{code} {words}"
-        if _EVERYBODY[stage].match(said):
-            error = TransportMisconfigured(f"{self.name} refused {stage} for everybody: {said}")
+        """What a reply other than yes means: for this reader, for this server's rest, or for everybody."""
+        copy.judgement = judge(stage, code, words)
+        if needs_the_operator(copy.judgement):
+            error = TransportMisconfigured(f"{self.name} refused {stage} for everybody: {code} {words}")
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, code, words)), *self._down(str(error), error)]
-        return [Answer(copy, Outcome(_kind(code, said), code, words))]
+        return [Answer(copy, Outcome(kind_of(copy.judgement, code), code, words))]
 
 
-def _kind(code: int, said: str) -> OutcomeKind:
+def needs_the_operator(judgement: Judgement) -> bool:
+    """Whether no copy can be sent until a person changes something: the login, the sender, the size of the message."""
+    return judgement.for_good and judgement.concern in (Concern.SENDER, Concern.MESSAGE)
+
+
+def kind_of(judgement: Judgement, code: int) -> OutcomeKind:
+    """What follows for the copy from a reply with `code` (4xx or 5xx) that does not need the operator.
+
+    A full mailbox or a bad moment is tried again even after a 5xx. What nobody understands is refused for this issue,
+    because a 5xx asks for no second try (RFC 5321 section 4.2.1), and counts as nothing against the reader.
+    """
+    if judgement.concern is Concern.SENDER and judgement.certain:
+        return OutcomeKind.SENDER
     if code < 500:
         return OutcomeKind.DEFERRED
-    return OutcomeKind.BLOCKED if _POLICY.match(said) else OutcomeKind.REFUSED
+    if judgement.concern in (Concern.SENDER, Concern.SERVER):
+        return OutcomeKind.BLOCKED
+    later = judgement.concern is Concern.MOMENT or (judgement.concern is Concern.RECIPIENT and not judgement.for_good)
+    return OutcomeKind.DEFERRED if later else OutcomeKind.REFUSED

@@ -1,0 +1,32 @@
+"""Parts that the rows of the table of replies share: stages, and pieces of patterns."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from newsletter.replies.values import Stage
+
+
+def any_of(*phrases: str) -> re.Pattern[str]:
+    """A pattern for any of the phrases, whatever their case."""
+    return re.compile("|".join(phrases), re.IGNORECASE | re.DOTALL)
+
+
+OF_A_RECIPIENT: Final = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT, Stage.REPORT})
+SESSION: Final = frozenset({Stage.CONNECT, Stage.LOGIN, Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT, Stage.REPORT})
+
+# Parts of patterns. English first; then German, French, Spanish, Italian, Portuguese.
+LIMIT: Final = (
+    r"(?:limits?|quotas?|rates?|allowances?|thresholds?|credits?|limite|l[ií]mite|kontingent|"
+    r"exceed(?:ed|s|ing)?|too (?:many|much))"
+)
+PERIOD: Final = r"(?:second|minute|hour|day|week|month|24 ?h|stunde|tag|heure|jour|hora|d[ií]a|ora|giorno)"
+SENDING: Final = (
+    r"(?:send(?:ing|ers?)?|sent|relay(?:ing)?|submission\w*|submit\w*|outgoing|outbound|outmail|versand\w*|sende\w*|"
+    r"d'envoi|env[ií]os?|invio|envio)"
+)
+BOX: Final = (
+    r"(?:mail ?box(?:es)?|in-?box|mail ?folder|mail ?dir|mail ?drop|post-?fach|bo[iî]te|buz[oó]n|casella|caixa)"
+)
+OWNER: Final = r"(?:user|recipient|account|mail ?box|in-?box|customer|address|e-?mail|mail ?drop|rcpt|person|alias)"
