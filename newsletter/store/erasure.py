@@ -12,6 +12,7 @@ from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
 from newsletter.store.database import Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import deliveries, issues, reports, runs, subscribers
 from newsletter.store.subscribers import look_up
 
@@ -34,7 +35,7 @@ class Erasure(Part):
         if self._hasher is None:
             raise StoreError(f"{self._db.name}: forgetting needs the secret, to recognise the address ever after")
         key = identity(address)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             known = look_up(connection, [key], self._hasher).get(key)
             if known is None:
                 return False

@@ -1,13 +1,14 @@
 """The ledger: one row per copy, and the moves of model.TRANSITIONS, each of which is on the disk when its call returns.
 
 A move is an UPDATE that names the state it starts from and the Store that claimed the row. A row that is elsewhere is
-not moved, and the caller is told, so that two processes can never both send one copy: not even when the first has lost
-the sender's lock without noticing, as on PostgreSQL when its idle connection is cut.
+not moved, and the caller gets an error. So two processes never send the same copy, even when the first has lost the
+sender's lock without noticing, as happens on PostgreSQL when its idle connection is cut.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from sqlalchemy import (
     UpdateBase,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
+    not_,
+    null,
     or_,
     select,
     update,
@@ -33,7 +37,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store.database import Database, Part
-from newsletter.store.locks import sending_lock
+from newsletter.store.locks import hold_statuses, sending_lock
 from newsletter.store.schema import OPEN_ROWS, deliveries, issues, server_use, storable, subscribers
 
 _ROW: Final = deliveries.c
@@ -43,8 +47,25 @@ _SOURCES: Final[Mapping[State, frozenset[State]]] = {
     to: frozenset(source for source, targets in TRANSITIONS.items() if to in targets) for to in State
 }
 
-# What `status` shows besides the counts: who did not get their copy, or may not have. A copy that expired is among them
-# when a server had its say on it: one that was never tried says nothing of its reader.
+# Whether the reader of a copy still wants it: they are active, have not paused beyond the issue's day, and the row has
+# an address. A row without one belongs to a reader who was forgotten; they may have subscribed again since.
+_WANTED: Final = and_(
+    _ROW.address != "",
+    exists()
+    .where(
+        subscribers.c.id == _ROW.subscriber_id,
+        subscribers.c.status == SubscriberStatus.ACTIVE,
+        or_(
+            subscribers.c.paused_until.is_(None),
+            subscribers.c.paused_until
+            <= select(issues.c.day).where(issues.c.id == _ROW.issue_id).correlate(deliveries).scalar_subquery(),
+        ),
+    )
+    .correlate(deliveries),
+)
+
+# The copies that `status` lists besides the counts: their readers did not get them, or may not have. An expired copy is
+# listed when a server had answered for it; one that was never tried says nothing about its reader.
 _NOT_ACCEPTED: Final = or_(
     _ROW.state.in_((State.REFUSED, State.DEFERRED, State.UNCERTAIN)),
     and_(_ROW.state == State.EXPIRED, _ROW.reply_text.is_not(None)),
@@ -60,7 +81,7 @@ _DUE: Final = (
         _ROW.address,
         _ROW.attempts,
         _ROW.doubts,
-        subscribers.c.status,
+        _WANTED.label("wanted"),
     )
     .join_from(deliveries, subscribers)
     .where(
@@ -96,15 +117,20 @@ _RECORD: Final = (
         doubts=_ROW.doubts + bindparam("doubted"),
         not_before=bindparam("not_before"),
         reply_code=bindparam("reply_code"),
-        reply_text=bindparam("reply_text"),
+        # A server may name the recipient in any reply, so a row whose reader was forgotten keeps no words.
+        reply_text=case((_ROW.address == "", null()), else_=bindparam("reply_text")),
         claimed_by=bindparam("next_holder"),
     )
 )
 
+_MINE: Final = and_(_ROW.id == bindparam("row"), _ROW.state == State.CLAIMED, _ROW.claimed_by == bindparam("holder"))
+# The address is compared because a reader who changes it takes along a copy that is claimed (signups.confirm).
 _BEGIN: Final = (
-    update(deliveries)
-    .where(_ROW.id == bindparam("row"), _ROW.state == State.CLAIMED, _ROW.claimed_by == bindparam("holder"))
-    .values(state=State.SENDING)
+    update(deliveries).where(_MINE, _WANTED, _ROW.address == bindparam("address")).values(state=State.SENDING)
+)
+_WITHDRAW: Final = update(deliveries).where(_MINE, not_(_WANTED)).values(state=State.WITHDRAWN, claimed_by=null())
+_PUT_BACK: Final = (
+    update(deliveries).where(_MINE, _ROW.address != bindparam("address")).values(state=State.PENDING, claimed_by=null())
 )
 
 
@@ -124,7 +150,9 @@ class Ledger(Part):
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         super().__init__(database, now)
         self._holder = secrets.token_hex(8)
-        self._record, self._begin = database.prepare(_RECORD), database.prepare(_BEGIN)
+        self._record = database.prepare(_RECORD)
+        self._begin = database.prepare(_BEGIN)
+        self._withdraw, self._put_back = database.prepare(_WITHDRAW), database.prepare(_PUT_BACK)
         self._use = database.prepare(_more_use(database))
 
     def sending_lock(self) -> AbstractContextManager[bool]:
@@ -174,7 +202,8 @@ class Ledger(Part):
         Those with a `not_before`, which were tried in vain, come after those without. A copy in doubt is due until it
         has been in doubt more than `resend_uncertain` times (0 holds it), and comes last: whatever killed the last run
         may kill this one, and its only repetition with it. A copy whose `not_before` lies ahead is not due, nor is any
-        of an expired issue. Readers who left become WITHDRAWN instead. With `subscriber_id`, only this reader's copy.
+        of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it to one
+        reader.
         """
         asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
         with self._db.write() as connection:
@@ -186,9 +215,8 @@ class Ledger(Part):
         return []
 
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
-        # A copy without an address is that of a reader who was forgotten; he may have come back since.
-        staying = [Delivery(*row[:7]) for row in rows if row.status is SubscriberStatus.ACTIVE and row.address]
-        leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE or not row.address]
+        staying = [Delivery(*row[:7]) for row in rows if row.wanted]
+        leaving = [row.id for row in rows if not row.wanted]
         if leaving:
             _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
         ids = [delivery.id for delivery in staying]
@@ -197,24 +225,44 @@ class Ledger(Part):
 
     # --- around the final dot ---
 
-    def turn(self, results: Sequence[Result], begin: Sequence[Delivery], used: Mapping[str, int] | None = None) -> None:
-        """Note what the servers said, and that the copies of `begin` are being sent, all in one transaction.
+    def turn(
+        self, results: Sequence[Result], begin: Sequence[Delivery], servers: Mapping[int, str] | None = None
+    ) -> list[Delivery]:
+        """Record what the servers said, and that the copies of `begin` are being sent, all in one transaction.
 
-        A result moves its row from `source` to where model.OUTCOME_STATE says; NOT_SENT charges no attempt. What begins
-        moves from CLAIMED to SENDING, on the disk when this returns: it stands there before the final dot (RFC 1047).
-        `used` is how many copies each server was given that has a limit.
+        A result moves its row from `source` to where model.OUTCOME_STATE says; NOT_SENT charges no attempt. A copy that
+        begins moves from CLAIMED to SENDING, on the disk when this returns and so before its final dot (RFC 1047).
+        Returns the copies that do not begin, of which nothing may go out: readers have left since the claim, and these
+        copies are WITHDRAWN, or have changed their address, and these are PENDING. `servers` names, by delivery id, the
+        server of each copy whose server has a limit.
         """
         if not results and not begin:
-            return
+            return []
         changes = [self._change(result) for result in results]
-        rows = [{"row": delivery.id, "holder": self._holder} for delivery in begin]
         with self._db.quickly() as cursor:
+            if begin:
+                hold_statuses(self._db, cursor)
             if changes and self._record.execute(cursor, changes) != len(changes):
                 raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
-            if rows and self._begin.execute(cursor, rows) != len(rows):
-                raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
-            if used:
-                self._count(cursor, used)
+            stopped = self._begin_all(cursor, begin)
+            if servers:
+                begun = {delivery.id for delivery in begin}.difference(delivery.id for delivery in stopped)
+                self._count(cursor, Counter(name for row, name in servers.items() if row in begun))
+        return stopped
+
+    def _begin_all(self, cursor: DBAPICursor, begin: Sequence[Delivery]) -> list[Delivery]:
+        """Move `begin` to SENDING; returns those whose readers have left or moved since the claim."""
+        rows = [{"row": delivery.id, "holder": self._holder, "address": delivery.address} for delivery in begin]
+        if not rows or (begun := self._begin.execute(cursor, rows)) == len(rows):
+            return []
+        stopped = [
+            delivery
+            for delivery, row in zip(begin, rows, strict=True)
+            if self._withdraw.execute(cursor, [row]) or self._put_back.execute(cursor, [row])
+        ]
+        if begun + len(stopped) != len(rows):
+            raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
+        return stopped
 
     def _change(self, result: Result) -> dict[str, Any]:
         """The parameters of _RECORD for a copy that was answered."""
@@ -233,7 +281,7 @@ class Ledger(Part):
         }
 
     def note_use(self, used: Mapping[str, int]) -> None:
-        """Note how many messages that are no copies each server was given, for the limits that count these too."""
+        """Record how many messages other than copies each server was given, for the limits that count these too."""
         with self._db.quickly() as cursor:
             self._count(cursor, used)
 

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
 from newsletter.store.database import Database
@@ -18,6 +19,7 @@ from newsletter.store.database import Database
 SENDER_KEY: Final = (0x6E657773, 1)
 UPGRADE_KEY: Final = (0x6E657773, 2)
 CONFIRMATIONS_KEY: Final = (0x6E657773, 3)
+STATUS_KEY: Final = (0x6E657773, 4)
 
 
 def sending_lock(database: Database) -> AbstractContextManager[bool]:
@@ -31,6 +33,25 @@ def sending_lock(database: Database) -> AbstractContextManager[bool]:
 def confirmations_lock(database: Database) -> AbstractContextManager[bool]:
     """The same for who sends confirmations."""
     return _lock(database, "courier.lock", CONFIRMATIONS_KEY)
+
+
+@contextmanager
+def status_change(database: Database) -> Iterator[Connection]:
+    """A transaction that writes and may take readers off the list: once it has ended, no copy of theirs begins.
+
+    SQLite has one writer at a time. On PostgreSQL a statement that begins a copy may read the reader's status before
+    this transaction commits, and commit after it; so the two exclude each other. Raises StoreError.
+    """
+    with database.write() as connection:
+        if database.file is None:
+            connection.execute(select(func.pg_advisory_xact_lock(*STATUS_KEY)))
+        yield connection
+
+
+def hold_statuses(database: Database, cursor: DBAPICursor) -> None:
+    """Keep every reader's status as it is until the transaction of `cursor` ends. Raises the driver's errors."""
+    if database.file is None:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", STATUS_KEY)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, not_, or_, select, u
 from newsletter.addresses import identity
 from newsletter.model import BouncePolicy, CopyReference, ReportKind, State, Strike, SubscriberStatus
 from newsletter.store.database import Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import deliveries, issues, reports, storable, subscribers
 
 # Refusals at SMTP time that speak of the address (RFC 3463 section 3.2); 5.1.7 and 5.1.8 are the sender's.
@@ -44,7 +45,7 @@ class Reports(Part):
         Returns the reader's new status; None when nothing changed, as for a report that is known. Only a reader who is
         active changes. Reports from before he joined, came back or took this address say nothing about him.
         """
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             about = None if report.tie is None else _about(connection, report.tie)
             if not self._insert_report(connection, report, about) or about is None or not _counts(about):
                 return None
@@ -106,7 +107,7 @@ class Reports(Part):
         """
         if not policy.soft:
             return 0
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             day = connection.execute(select(issues.c.day).where(issues.c.id == issue_id)).scalar_one()
             since = day - timedelta(days=policy.soft_days)
             found = [row[0] for row in connection.execute(_often_refused(issue_id, since, policy.soft))]

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Executable, Row, and_, case, delete, or_, sel
 from newsletter.addresses import identity
 from newsletter.model import SignUp, State, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.locks import confirmations_lock
+from newsletter.store.locks import confirmations_lock, status_change
 from newsletter.store.schema import ASKED, OPEN_ROWS, deliveries, reports, subscribers
 from newsletter.store.subscribers import recognising, stored_key
 
@@ -29,8 +29,8 @@ QUIET_FOR: Final = timedelta(hours=24)
 
 _ROW: Final = subscribers.c
 
-# Copies that were handed to a server, or are about to be: their reader has had this issue.
-_OUT: Final = (State.CLAIMED, State.SENDING, State.ACCEPTED, State.UNCERTAIN)
+# Copies that were handed to a server, or are on their way to it: their reader has had this issue.
+_OUT: Final = (State.SENDING, State.ACCEPTED, State.UNCERTAIN)
 
 _WAITING: Final = (State.PENDING, State.DEFERRED)
 
@@ -142,7 +142,7 @@ class Signups(Part):
         A reader who moves takes weekdays, pause and copies that wait along; all of it is one transaction, and however
         many confirm at once, one does it.
         """
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             row = _asked(connection, ref, lock=True)
             standing = self._standing(connection, row, asked_at)
             if row is None or standing is not ConfirmationState.OPEN:
@@ -217,5 +217,6 @@ def _move_copies(connection: Connection, row: Row[Any]) -> None:
     second = update(deliveries).where(OPEN_ROWS, of_new, waiting, deliveries.c.issue_id.in_(had))
     connection.execute(second.values(state=State.WITHDRAWN))
     known = select(deliveries.c.issue_id).where(of_new)
-    mine = update(deliveries).where(OPEN_ROWS, of_old, waiting, deliveries.c.issue_id.not_in(known))
+    waits = or_(waiting, deliveries.c.state == State.CLAIMED)  # one that is claimed has not begun
+    mine = update(deliveries).where(OPEN_ROWS, of_old, waits, deliveries.c.issue_id.not_in(known))
     connection.execute(mine.values(subscriber_id=row.id, address=row.address, not_before=None))

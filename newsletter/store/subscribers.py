@@ -16,6 +16,7 @@ from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import NewSubscriber, Subscriber, SubscriberStatus
 from newsletter.store.database import AddressHasher, Database, Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import storable, subscribers
 
 _CHUNK: Final = 500  # addresses looked up together
@@ -102,7 +103,7 @@ class Subscribers(Part):
         became: Counter[Added] = Counter()
         if not waiting:
             return became
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             hasher = recognising(connection, self._db, self._hasher)
             for start in range(0, len(waiting), _CHUNK):
                 became.update(self._merge_chunk(connection, waiting[start : start + _CHUNK], hasher, revive=revive))
@@ -174,7 +175,7 @@ class Subscribers(Part):
         """
         key = identity(address)
         reader = NewSubscriber(address, SubscriberStatus.SUPPRESSED, reason=reason)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             known = look_up(connection, [key], recognising(connection, self._db, self._hasher)).get(key)
             if known is None:
                 self._insert(connection, {key: reader})
@@ -195,14 +196,14 @@ class Subscribers(Part):
 
     def _unsubscribe(self, who: ColumnElement[bool]) -> bool:
         change = update(subscribers).where(who, _ROW.status == SubscriberStatus.ACTIVE)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             done = connection.execute(change.values(status=SubscriberStatus.UNSUBSCRIBED, status_at=self._now()))
             return done.rowcount > 0
 
     def prefer(self, ref: str, *, days: int, paused_until: date | None) -> None:
         """Let the reader `ref` have issues on the weekdays `days` (bit 0 is Monday), and none before `paused_until`."""
         change = update(subscribers).where(_ROW.ref == ref)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             connection.execute(change.values(days=days, paused_until=paused_until))
 
     def find(self, address: str) -> Subscriber | None:
