@@ -152,9 +152,10 @@ class Signups(Part):
             if row.replaces is not None:
                 kept = _move_out(connection, row, now)
                 _move_copies(connection, row)
+                _follow(connection, row)
             change = update(subscribers).where(_ROW.id == row.id)
             kept["identity"] = identity(row.address)  # one who was forgotten is not any more
-            values = {"asked_at": None, "replaces": None, "consent": consent, "reason": "", **kept}
+            values = {"asked_at": None, "replaces": None, "moved_to": None, "consent": consent, "reason": "", **kept}
             connection.execute(change.values(status=SubscriberStatus.ACTIVE, status_at=now, **values))
             return ConfirmationState.CONFIRMED
 
@@ -207,6 +208,11 @@ def _move_out(connection: Connection, row: Row[Any], now: datetime) -> dict[str,
     if row.status is SubscriberStatus.ACTIVE:
         return {}
     return {"days": old.days, "paused_until": old.paused_until}
+
+
+def _follow(connection: Connection, row: Row[Any]) -> None:
+    """Remember which address the reader left for which, so that `forget` finds both."""
+    connection.execute(update(subscribers).where(_ROW.id == row.replaces).values(moved_to=row.id))
 
 
 def _move_copies(connection: Connection, row: Row[Any]) -> None:

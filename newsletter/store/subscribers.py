@@ -53,6 +53,7 @@ _BACK: Final = (
         reason="",
         asked_at=None,
         replaces=None,
+        moved_to=None,
     )
 )
 _OFF: Final = (
