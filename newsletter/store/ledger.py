@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -36,9 +36,10 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
-from newsletter.store.database import Database, Part
+from newsletter.store.database import Database
 from newsletter.store.locks import hold_statuses, sending_lock
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, server_use, storable, subscribers
+from newsletter.store.provenance import Provenance
+from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, server_use, storable, subscribers
 
 _ROW: Final = deliveries.c
 
@@ -144,7 +145,7 @@ class Refusal:
     text: str
 
 
-class Ledger(Part):
+class Ledger(Provenance):
     """The part of the store that keeps the ledger. Raises StoreError for a move that is not in TRANSITIONS."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
@@ -155,9 +156,18 @@ class Ledger(Part):
         self._withdraw, self._put_back = database.prepare(_WITHDRAW), database.prepare(_PUT_BACK)
         self._use = database.prepare(_more_use(database))
 
-    def sending_lock(self) -> AbstractContextManager[bool]:
-        """The sender's lock, held while the block runs; gives False when another process holds it."""
-        return sending_lock(self._db)
+    @contextmanager
+    def sending_lock(self) -> Iterator[bool]:
+        """The sender's lock, held while the block runs; gives False when another process holds it. Raises StoreError.
+
+        When the last holder was cut off, an SQLite file is checked for damage first.
+        """
+        with sending_lock(self._db) as alone:
+            try:
+                yield alone
+            finally:
+                with suppress(StoreError):  # the block's own error, if any, is the one to report
+                    self._conclude()
 
     # --- before sending ---
 
@@ -203,15 +213,25 @@ class Ledger(Part):
         has been in doubt more than `resend_uncertain` times (0 holds it), and comes last: whatever killed the last run
         may kill this one, and its only repetition with it. A copy whose `not_before` lies ahead is not due, nor is any
         of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it to one
-        reader.
+        reader. Raises StoreOutdated when the database is older than its witness.
         """
+        self._prepare_witness()
         asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
         with self._db.write() as connection:
-            for due in (_FRESH, _TRIED, _IN_DOUBT):
-                query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
-                while rows := connection.execute(query, asked).all():
-                    if claimed := self._claim(connection, rows):
-                        return claimed
+            claimed = self._claim_first(connection, asked, subscriber_id)
+            mark = self._next_sending(connection) if claimed else None
+        self._testify(mark)
+        return claimed
+
+    def _claim_first(
+        self, connection: Connection, asked: Mapping[str, Any], subscriber_id: int | None
+    ) -> list[Delivery]:
+        """The first copies that are due, of the first kind of which there are any."""
+        for due in (_FRESH, _TRIED, _IN_DOUBT):
+            query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
+            while rows := connection.execute(query, asked).all():
+                if claimed := self._claim(connection, rows):
+                    return claimed
         return []
 
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
@@ -337,11 +357,14 @@ class Ledger(Part):
     # --- questions ---
 
     def counts(self, issue_id: int) -> dict[State, int]:
-        """How many copies of the issue stand where, also where none does."""
-        query = select(_ROW.state, func.count()).where(_ROW.issue_id == issue_id).group_by(_ROW.state)
+        """How many copies of the issue are in each state, zeros included; also of an issue that was pruned."""
+        rows = select(_ROW.state, func.count()).where(_ROW.issue_id == issue_id).group_by(_ROW.state)
+        pruned = select(delivery_counts.c.state, delivery_counts.c.copies).where(delivery_counts.c.issue_id == issue_id)
+        found: Counter[State] = Counter()
         with self._db.read() as connection:
-            found = {row[0]: row[1] for row in connection.execute(query)}
-        return {state: found.get(state, 0) for state in State}
+            for query in (rows, pruned):
+                found.update({row[0]: row[1] for row in connection.execute(query)})
+        return {state: found[state] for state in State}
 
     def state_of(self, issue_id: int, subscriber_id: int) -> State | None:
         """Where one reader's copy stands; None when there is none."""

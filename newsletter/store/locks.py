@@ -1,11 +1,11 @@
-"""Locks: one process sends issues, whatever cron starts, and one sends confirmations. They die with their process."""
+"""Locks: one process sends issues, whatever cron starts, and one sends confirmations. They end with their process."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,17 +22,41 @@ CONFIRMATIONS_KEY: Final = (0x6E657773, 3)
 STATUS_KEY: Final = (0x6E657773, 4)
 
 
-def sending_lock(database: Database) -> AbstractContextManager[bool]:
+@contextmanager
+def sending_lock(database: Database) -> Iterator[bool]:
     """Hold the lock of who sends issues while the block runs; gives False, at once, when another holds it.
 
-    Raises StoreError.
+    The lock's file is empty unless a process holds it, or one was cut off; after that an SQLite file is checked for
+    damage. Raises StoreError.
     """
-    return _lock(database, "lock", SENDER_KEY)
+    if database.file is None:
+        with _advisory_lock(database, SENDER_KEY) as alone:
+            yield alone
+        return
+    with _file_lock(database.file.with_name(f"{database.file.name}.lock")) as descriptor:
+        if descriptor is None:
+            yield False
+            return
+        if os.fstat(descriptor).st_size:
+            database.check()
+        with suppress(OSError):  # a full disk: nothing will be sent either
+            os.pwrite(descriptor, b"in use\n", 0)
+            os.fsync(descriptor)
+        try:
+            yield True
+        finally:
+            os.ftruncate(descriptor, 0)
 
 
-def confirmations_lock(database: Database) -> AbstractContextManager[bool]:
-    """The same for who sends confirmations."""
-    return _lock(database, "courier.lock", CONFIRMATIONS_KEY)
+@contextmanager
+def confirmations_lock(database: Database) -> Iterator[bool]:
+    """The same for who sends confirmations, without the check."""
+    if database.file is None:
+        with _advisory_lock(database, CONFIRMATIONS_KEY) as alone:
+            yield alone
+        return
+    with _file_lock(database.file.with_name(f"{database.file.name}.courier.lock")) as descriptor:
+        yield descriptor is not None
 
 
 @contextmanager
@@ -55,25 +79,24 @@ def hold_statuses(database: Database, cursor: DBAPICursor) -> None:
 
 
 @contextmanager
-def _lock(database: Database, suffix: str, key: tuple[int, int]) -> Iterator[bool]:
-    if database.file is not None:
-        with _file_lock(database.file.with_name(f"{database.file.name}.{suffix}")) as held:
-            yield held
-    else:
-        with database.session() as connection:
-            yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+def _advisory_lock(database: Database, key: tuple[int, int]) -> Iterator[bool]:
+    with database.session() as connection:
+        yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
 
 
 @contextmanager
-def _file_lock(path: Path) -> Iterator[bool]:
-    """An flock on a file beside the database; the file stays, for a lock on a removed file keeps nobody out."""
+def _file_lock(path: Path) -> Iterator[int | None]:
+    """An flock on a file beside the database: gives its descriptor, or None when another holds the lock.
+
+    The file stays, because a lock on a removed file keeps nobody out.
+    """
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         advice = "; run this as the user who owns the database" if isinstance(error, PermissionError) else ""
         raise StoreError(f"{path}: the lock cannot be made: {error.strerror}{advice}") from error
     try:
-        yield _try_flock(descriptor, path)
+        yield descriptor if _try_flock(descriptor, path) else None
     finally:
         os.close(descriptor)
 
