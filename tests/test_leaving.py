@@ -224,6 +224,29 @@ def test_a_copy_that_does_not_begin_takes_nothing_from_the_server_s_day(scene: S
     assert len(scene.store.used(3600)["mail:25"]) == 1
 
 
+def test_an_issue_that_is_withdrawn_during_a_send_stops_at_once_and_the_run_ends_well(scene: Scene) -> None:
+    carrier = FakeCarrier()
+
+    def once(outcome: Outcome) -> None:
+        if len(carrier.handed) == 2:
+            with Store.open(scene.url, now=scene.clock.now) as operator:
+                operator.withdraw(scene.issue.id)
+
+    Sender(scene.store, carrier, scene.clock.now, progress=once).send(
+        scene.issue, compile_copies(scene.issue, scene.site.links)
+    )
+    assert len(carrier.handed) == 3  # the third was under way
+    counts = scene.store.counts(scene.issue.id)
+    assert (counts[State.ACCEPTED], counts[State.WITHDRAWN]) == (3, 9)
+
+
+def test_copies_that_are_withdrawn_are_not_released(scene: Scene) -> None:
+    claimed = scene.store.claim(scene.issue.id, 3, resend_uncertain=1)
+    scene.store.withdraw(scene.issue.id)
+    scene.store.release(claimed)
+    assert scene.store.counts(scene.issue.id)[State.WITHDRAWN] == 12
+
+
 def test_who_left_does_not_hide_from_the_breaker_that_the_first_are_refused() -> None:
     breaker = Breaker(2, 1.1)
     copies = [Delivery(n, 1, n, "0" * 16, reader(n), 0) for n in range(3)]

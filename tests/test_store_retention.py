@@ -130,14 +130,21 @@ def test_what_may_still_be_sent_is_kept_however_old(store: Store) -> None:
 
 
 def test_the_runs_since_the_last_issue_are_kept_however_old(store: Store, clock: FakeClock) -> None:
-    for verdict in (Verdict.QUIET_DAY, Verdict.NEW_ISSUE, Verdict.FEED_FAILED, Verdict.FEED_FAILED):
-        store.record_run(RunReport(verdict, "so it was", DAY), clock.now())
+    store.add("ada@example.org")
+    issue(store, DAY)
+    for verdict, day in (
+        (Verdict.NEW_ISSUE, DAY),
+        (Verdict.FEED_FAILED, DAY + timedelta(days=1)),
+        (Verdict.SEND_FAILED, None),
+        (Verdict.FEED_FAILED, DAY + timedelta(days=2)),
+    ):
+        store.record_run(RunReport(verdict, "so it was", day), clock.now())
         clock.move(days=1)
     clock.move(days=100)
     assert store.days_without_issue() == 2
-    assert prune(store, runs_before=clock.now()) == 1
+    assert prune(store, runs_before=clock.now(), deliveries_before=DAY + timedelta(days=50)) == 3
     assert store.days_without_issue() == 2
-    assert [run.verdict for run in store.runs(9)][-1] is Verdict.NEW_ISSUE
+    assert [run.verdict for run in store.runs(9)] == [Verdict.FEED_FAILED] * 2
 
 
 def test_runs_without_any_issue_are_all_kept(store: Store, clock: FakeClock) -> None:
@@ -170,3 +177,20 @@ def test_readers_refused_within_the_window_are_still_found(store: Store) -> None
     found = store.find("ada@example.org")
     assert found is not None
     assert found.status is SubscriberStatus.SUPPRESSED
+
+
+def test_an_issue_of_which_only_counts_are_left_is_not_made_anew(store: Store) -> None:
+    store.add("ada@example.org")
+    old = issue(store, DAY)
+    assert prune(store, deliveries_before=DAY + timedelta(days=1)) == 1
+    assert store.may_have_arrived(old.id) == 1
+    again = store.freeze(old.rendered, PUBLICATION, lifetime=timedelta(hours=24), replaces=old.id)
+    assert again == old
+
+
+def test_an_issue_that_nobody_got_can_be_made_anew_after_pruning(store: Store) -> None:
+    store.add("ada@example.org")
+    old = issue(store, DAY, ada=BAD_ADDRESS)
+    assert prune(store, deliveries_before=DAY + timedelta(days=1)) == 1
+    again = store.freeze(old.rendered, PUBLICATION, lifetime=timedelta(hours=24), replaces=old.id)
+    assert {state: number for state, number in store.counts(again.id).items() if number} == {State.PENDING: 1}

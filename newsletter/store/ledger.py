@@ -37,7 +37,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from newsletter.errors import StoreError
 from newsletter.model import OUTCOME_STATE, TRANSITIONS, Delivery, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store.database import Database
-from newsletter.store.locks import hold_statuses, sending_lock
+from newsletter.store.locks import hold_statuses, sending_lock, status_change
 from newsletter.store.provenance import Provenance
 from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, server_use, storable, subscribers
 
@@ -133,6 +133,10 @@ _WITHDRAW: Final = update(deliveries).where(_MINE, not_(_WANTED)).values(state=S
 _PUT_BACK: Final = (
     update(deliveries).where(_MINE, _ROW.address != bindparam("address")).values(state=State.PENDING, claimed_by=null())
 )
+# An issue may be withdrawn while its copies are claimed. This changes nothing; it tells whether a row is in that state.
+_WITHDRAWN: Final = (
+    update(deliveries).where(_ROW.id == bindparam("row"), _ROW.state == State.WITHDRAWN).values(claimed_by=null())
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class Ledger(Provenance):
         self._holder = secrets.token_hex(8)
         self._record = database.prepare(_RECORD)
         self._begin = database.prepare(_BEGIN)
-        self._withdraw, self._put_back = database.prepare(_WITHDRAW), database.prepare(_PUT_BACK)
+        self._not_begun = [database.prepare(each) for each in (_WITHDRAW, _PUT_BACK, _WITHDRAWN)]
         self._use = database.prepare(_more_use(database))
 
     @contextmanager
@@ -252,9 +256,9 @@ class Ledger(Provenance):
 
         A result moves its row from `source` to where model.OUTCOME_STATE says; NOT_SENT charges no attempt. A copy that
         begins moves from CLAIMED to SENDING, on the disk when this returns and so before its final dot (RFC 1047).
-        Returns the copies that do not begin, of which nothing may go out: readers have left since the claim, and these
-        copies are WITHDRAWN, or have changed their address, and these are PENDING. `servers` names, by delivery id, the
-        server of each copy whose server has a limit.
+        Returns the copies that do not begin, of which nothing may go out: the issue was withdrawn or readers have left
+        since the claim, and these copies are WITHDRAWN, or readers have changed their address, and these are PENDING.
+        `servers` names, by delivery id, the server of each copy whose server has a limit.
         """
         if not results and not begin:
             return []
@@ -271,14 +275,14 @@ class Ledger(Provenance):
         return stopped
 
     def _begin_all(self, cursor: DBAPICursor, begin: Sequence[Delivery]) -> list[Delivery]:
-        """Move `begin` to SENDING; returns those whose readers have left or moved since the claim."""
+        """Move `begin` to SENDING; returns those that were withdrawn or whose readers left or moved since the claim."""
         rows = [{"row": delivery.id, "holder": self._holder, "address": delivery.address} for delivery in begin]
         if not rows or (begun := self._begin.execute(cursor, rows)) == len(rows):
             return []
         stopped = [
             delivery
             for delivery, row in zip(begin, rows, strict=True)
-            if self._withdraw.execute(cursor, [row]) or self._put_back.execute(cursor, [row])
+            if any(statement.execute(cursor, [row]) for statement in self._not_begun)
         ]
         if begun + len(stopped) != len(rows):
             raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
@@ -323,9 +327,16 @@ class Ledger(Provenance):
         return found
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """CLAIMED -> PENDING: the run stops before their turn."""
-        with self._db.write() as connection:
-            self._move_mine(connection, deliveries, State.CLAIMED, State.PENDING, claimed_by=None)
+        """CLAIMED -> PENDING: the run stops before their turn. Copies that were withdrawn meanwhile stay so."""
+        if not deliveries:
+            return
+        withdrawn = select(_ROW.id).where(
+            _ROW.id.in_([delivery.id for delivery in deliveries]), _ROW.state == State.WITHDRAWN
+        )
+        with status_change(self._db) as connection:
+            found = set(connection.execute(withdrawn).scalars())
+            mine = [delivery for delivery in deliveries if delivery.id not in found]
+            self._move_mine(connection, mine, State.CLAIMED, State.PENDING, claimed_by=None)
 
     def _move_mine(
         self, connection: Connection, rows: Sequence[Delivery], source: State, to: State, **values: object

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, or_, select
 
-from newsletter.model import OPEN, Verdict
+from newsletter.model import OPEN
 from newsletter.store.database import Part
+from newsletter.store.issues import WAS_ACCEPTED
 from newsletter.store.schema import deliveries, delivery_counts, issues, reports, runs
 
 _BATCH: Final = 1_000  # rows deleted in one transaction: others wait for a few milliseconds
@@ -38,14 +39,16 @@ class Retention(Part):
     ) -> int:
         """Delete settled deliveries of issues before a day, and reports and runs before a moment (UTC); None keeps all.
 
-        Counts per issue stay right at every moment. Runs since the last one that made an issue are kept. `stop` is
-        asked between batches. Returns how many rows were deleted, 200,000 at most.
+        Counts per issue stay right at every moment. Runs for days after the last issue that somebody got are kept,
+        because days without an issue are counted from them. `stop` is asked between batches. Returns how many rows were
+        deleted, 200,000 at most.
         """
-        last_issue = select(func.max(runs.c.id)).where(runs.c.verdict == Verdict.NEW_ISSUE).scalar_subquery()
+        served = select(func.max(issues.c.day)).where(WAS_ACCEPTED).scalar_subquery()
+        settled = or_(runs.c.day.is_(None), runs.c.day <= served)
         batches: tuple[Callable[[], int], ...] = (
             lambda: self._prune_deliveries(deliveries_before),
             lambda: self._prune_rows(reports, reports.c.digest, reports.c.read_at, reports_before),
-            lambda: self._prune_rows(runs, runs.c.id, runs.c.started_at, runs_before, runs.c.id < last_issue),
+            lambda: self._prune_rows(runs, runs.c.id, runs.c.started_at, runs_before, settled),
         )
         deleted = 0
         for batch in batches:
