@@ -366,6 +366,7 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     issues = [issue for issue in store.unfinished() if only is None or issue.rendered.day == only]
     with sending.runtime.sending():
         failure = sending.issues(issues)
+        _prune(sending)
     if store.witness_error is not None:
         sending.runtime.warn(store.witness_error)
     sending.next_due = min(filter(None, (store.next_due(issue.id) for issue in issues)), default=None)
@@ -373,7 +374,6 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     late = [issue for expired in sending.expired if (issue := store.issue(expired))]
     shown = {issue.id for issue in (*issues, *late, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
-    _prune(sending)
     return _report(counts, day, failure, sending, fresh=fresh)
 
 

@@ -141,7 +141,7 @@ _WITHDRAWN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A copy that was not accepted, or not yet: its `state`, and the server's last words about it."""
+    """A copy that was not accepted, or not yet: its `state` and the server's last reply."""
 
     address: str
     state: State
@@ -176,7 +176,7 @@ class Ledger(Provenance):
     # --- before sending ---
 
     def recover(self) -> int:
-        """Take over what a dead process left; needs `sending_lock`. Returns how many copies are uncertain now."""
+        """Release what a cut-off process left; needs `sending_lock`. Returns how many copies became uncertain."""
         with self._db.write() as connection:
             _move(connection, {State.CLAIMED}, State.PENDING, claimed_by=None)
             return _move(
@@ -200,9 +200,9 @@ class Ledger(Provenance):
         return expired
 
     def retry_uncertain(self, issue_id: int, *, resend_uncertain: int) -> None:
-        """Let every copy in doubt be sent once more, however often it was: the operator has decided so.
+        """Let every uncertain copy be sent once more, however often it was sent: the operator has decided so.
 
-        `resend_uncertain` is as for `claim`: one that comes into doubt again stays so until it is asked for again.
+        `resend_uncertain` is as for `claim`: a copy that becomes uncertain again stays so until this is called again.
         """
         held = (_ROW.issue_id == issue_id, _ROW.state == State.UNCERTAIN, _ROW.doubts > resend_uncertain)
         with self._db.write() as connection:
@@ -213,11 +213,11 @@ class Ledger(Provenance):
     ) -> list[Delivery]:
         """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
 
-        Those with a `not_before`, which were tried in vain, come after those without. A copy in doubt is due until it
-        has been in doubt more than `resend_uncertain` times (0 holds it), and comes last: whatever killed the last run
-        may kill this one, and its only repetition with it. A copy whose `not_before` lies ahead is not due, nor is any
-        of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it to one
-        reader. Raises StoreOutdated when the database is older than its witness.
+        Copies with a `not_before`, which were tried before, come after those without. An uncertain copy is due until it
+        has been uncertain more than `resend_uncertain` times (0 holds it), and comes last: what killed the last run may
+        kill this one too, and would use up the copy's only repetition. A copy whose `not_before` lies ahead is not due,
+        nor is any of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it
+        to one reader. Raises StoreOutdated when the database is older than its witness.
         """
         self._prepare_witness()
         asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
@@ -316,7 +316,7 @@ class Ledger(Provenance):
     def used(self, seconds: float) -> dict[str, list[float]]:
         """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.
 
-        Ages are rounded down, so that a limit errs on the side of fewer; what is older is forgotten.
+        Ages are rounded down, so that a limit errs on the side of fewer messages. Older entries are deleted.
         """
         now = self._now().timestamp()
         with self._db.write() as connection:
@@ -349,7 +349,7 @@ class Ledger(Provenance):
             raise self._forbidden([(row_id, to, source) for row_id in ids])
 
     def _forbidden(self, moves: Sequence[tuple[int, State, State]]) -> StoreError:
-        """The error that names the row which was not where the move starts; the transaction under way is not seen."""
+        """The error that names the row which is not in the state where its move starts, as last committed."""
         asked = select(_ROW.id, _ROW.state, _ROW.claimed_by).where(_ROW.id.in_([move[0] for move in moves]))
         with self._db.read() as connection:
             found = {row.id: row for row in connection.execute(asked)}
@@ -378,14 +378,14 @@ class Ledger(Provenance):
         return {state: found[state] for state in State}
 
     def state_of(self, issue_id: int, subscriber_id: int) -> State | None:
-        """Where one reader's copy stands; None when there is none."""
+        """The state of one reader's copy; None when there is none, or no longer (`retention.deliveries`)."""
         query = select(_ROW.state).where(_ROW.issue_id == issue_id, _ROW.subscriber_id == subscriber_id)
         with self._db.read() as connection:
             found: State | None = connection.execute(query).scalar()
         return found
 
     def next_due(self, issue_id: int) -> datetime | None:
-        """When the first of the deferred copies may be tried again (UTC)."""
+        """When the first of the deferred copies may be tried again (UTC); None when there is none."""
         query = select(func.min(_ROW.not_before)).where(
             OPEN_ROWS, _ROW.issue_id == issue_id, _ROW.state == State.DEFERRED
         )
@@ -393,9 +393,9 @@ class Ledger(Provenance):
             return connection.execute(query).scalar()
 
     def refusals(self, issue_id: int) -> Iterator[Refusal]:
-        """The copies that are refused, deferred, uncertain or expired after a try, with the server's words.
+        """The copies that are refused, deferred, uncertain, or expired after a try, with the server's last reply.
 
-        Memory stays flat.
+        Memory use does not grow with their number.
         """
         query = select(_ROW.id, _ROW.address, _ROW.state, _ROW.reply_code, _ROW.reply_text)
         rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _NOT_ACCEPTED))
@@ -414,7 +414,7 @@ def _more_use(database: Database) -> UpdateBase:
 def _move(
     connection: Connection, sources: Collection[State], to: State, *which: ColumnElement[bool], **values: object
 ) -> int:
-    """Move those of the rows that are in one of `sources`; returns how many. The only UPDATE besides _RECORD."""
+    """Move those of the rows that are in one of `sources`; returns how many."""
     for source in sources:
         _checked(source, to)
     change = update(deliveries).where(OPEN_ROWS, _ROW.state.in_(sources), *which)
