@@ -3,7 +3,7 @@
 Three years of daily issues are sent to a tenth of 20,000 readers, with the default retention; the figures of all of
 them follow from the formula, since issues do not depend on readers:
 
-    bytes = issues x (rendering + papers shown) + 91 days x readers x copy + readers x subscriber
+    bytes = issues x (rendering + papers shown) + (90 + 1) days x readers x copy + readers x subscriber
 
 A copy grows with the reader's address and with the server's words.
 """
@@ -52,12 +52,12 @@ def main(readers: int = _READERS) -> None:
             for number in range(_DAYS):
                 _day(store, rendered, papers, clock[0], number)
                 store.prune(
-                    deliveries_before=(clock[0] - timedelta(kept.deliveries)).date(),
+                    deliveries_before=(clock[0] - timedelta(kept.deliveries - 1)).date(),
                     reports_before=clock[0] - timedelta(kept.reports),
                     runs_before=clock[0] - timedelta(kept.runs),
                 )
                 clock[0] += timedelta(days=1)
-        _report(path, readers, kept.deliveries + 1)
+        _report(path, readers, kept.deliveries)
 
 
 def _day(store: Store, rendered: RenderedIssue, papers: Sequence[Paper], now: datetime, number: int) -> None:
@@ -97,7 +97,9 @@ def _report(path: Path, readers: int, days: int) -> None:
     print(
         f"a copy {copy:.0f} B, a subscriber {subscriber:.0f} B, an issue with what it has shown {issue / 1000:.1f} KB"
     )
-    expected = _DAYS * issue + (days + 1) * _WANTED * copy + _WANTED * subscriber  # a day more: what was last pruned
+    expected = (
+        _DAYS * issue + (days + 1) * _WANTED * copy + _WANTED * subscriber
+    )  # a day more: today's, before it is pruned
     print(f"so for {_WANTED} readers: {expected / 1e6:.0f} MB (bar: < 250)")
     begin = time.process_time()
     Store.open(f"sqlite:///{path}").close()

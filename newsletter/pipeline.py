@@ -383,9 +383,10 @@ def _prune(sending: _Sending) -> None:
     kept, soft_days = config.retention, config.bounces.policy.soft_days
     # Failures of the last `soft_days` before an issue are counted until the issue has expired.
     looked_at = soft_days + math.ceil(config.issue.lifetime / 24) + 1
+    first_day = (now - timedelta(max(kept.deliveries, looked_at) - 1)).date()
     try:
         sending.store.prune(
-            deliveries_before=(now - timedelta(max(kept.deliveries, looked_at))).date() if kept.deliveries else None,
+            deliveries_before=first_day if kept.deliveries else None,
             reports_before=now - timedelta(max(kept.reports, looked_at)) if kept.reports else None,
             runs_before=now - timedelta(kept.runs) if kept.runs else None,
             stop=sending.runtime.stop,

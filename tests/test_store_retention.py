@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,9 +24,12 @@ from newsletter.model import (
     Verdict,
 )
 from newsletter.store import NewReport, Store, retention
-from newsletter.store.schema import deliveries, reports, runs
+from newsletter.store.schema import deliveries, issues, reports, runs
 from tests.conftest import PUBLICATION, paper
+from tests.desk import MONDAY, Desk, desk, entry
 from tests.fakes import ACCEPTED, FakeClock
+
+__all__ = ["desk"]
 
 pytest_plugins = ["tests.postgres"]
 
@@ -194,3 +197,38 @@ def test_an_issue_that_nobody_got_can_be_made_anew_after_pruning(store: Store) -
     assert prune(store, deliveries_before=DAY + timedelta(days=1)) == 1
     again = store.freeze(old.rendered, PUBLICATION, lifetime=timedelta(hours=24), replaces=old.id)
     assert {state: number for state, number in store.counts(again.id).items() if number} == {State.PENDING: 1}
+
+
+# --- what a run deletes ----------------------------------------------------------------------------------------------
+
+
+def days_left(desk: Desk) -> set[date]:
+    """The days of the issues whose copies are still kept."""
+    with Store.open(desk.config.store) as store, store._db.read() as connection:
+        query = select(issues.c.day).join(deliveries, deliveries.c.issue_id == issues.c.id)
+        return set(connection.execute(query).scalars())
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ("", 90),
+        ("retention:\n  deliveries: 30\n", 30),
+        ("retention:\n  deliveries: 1\n", 16),  # in whose last 14 days failures are still counted
+        ("retention:\n  deliveries: 0\n", None),
+    ],
+)
+def test_a_run_deletes_what_is_older_than_the_configuration_says(desk: Desk, more: str, kept: int | None) -> None:
+    desk.configure(more)
+    days = [MONDAY + timedelta(days=n) for n in (0, 1)]
+    for number, day in enumerate(days):
+        desk.publish(day, entry(number))
+        assert desk.run(day).verdict is Verdict.NEW_ISSUE
+    for wait in (0, 14, 15, 16, 28, 29, 30, 88, 89, 90, 120):
+        desk.send(datetime(2026, 11, 24, 12, tzinfo=UTC) + timedelta(days=wait))
+        today = MONDAY + timedelta(days=1 + wait)
+        expected = {day for day in days if kept is None or today - day < timedelta(days=kept)}
+        assert days_left(desk) == expected
+    with Store.open(desk.config.store) as store:
+        assert [each.day for each in store.archive()] == days[::-1]
+    assert desk.warnings == []
