@@ -10,6 +10,7 @@ NewsletterError
 ├── TemplateError            1  a template is broken: file, line
 ├── AddressError             1  not an address to which mail can be sent
 ├── StoreError               1  the database cannot be used (a wrong `store` is a ConfigError)
+│   ├── StoreOutdated        1  it is older than what was sent: the operator must decide
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
 ├── TransportUnavailable    75  the mail server took nothing
@@ -86,6 +87,10 @@ class AddressError(NewsletterError):
 
 class StoreError(NewsletterError):
     """The database cannot be used. Nothing is sent without it."""
+
+
+class StoreOutdated(StoreError):
+    """The database is older than what was sent, as a restored backup is; nothing is sent until a person decides."""
 
 
 class StoreBusy(StoreError):

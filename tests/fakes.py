@@ -55,11 +55,16 @@ class FakeCarrier:
         self._current = copy
         return [copy], []
 
+    def take_back(self, copy: Copy) -> None:
+        assert copy is self._current
+        self._current = None
+
     def turn(self, *, has_more: bool) -> list[Event]:
         copy = self._current
-        if copy is None:
-            assert self._dead is not None
+        if self._dead is not None:
             raise self._dead
+        if copy is None:
+            return []
         self.before(copy.envelope)
         self.handed[copy.envelope.rcpt_to].append(copy.envelope)
         self._current = None

@@ -272,6 +272,26 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_nobody_is_marked(
     assert inbox.recipients == ["ada@example.org"]
 
 
+def test_a_restored_backup_sends_nothing_until_the_operator_decides(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    store = site.folder / "newsletter.db"
+    backup = store.read_bytes()
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
+    for file in site.folder.glob("newsletter.db-*"):
+        file.unlink()
+    store.write_bytes(backup)
+    for command in (("run", "--date", DAY), ("run", "--date", DAY, "--dry-run"), ("send",)):
+        done = site(*command)
+        assert done.code == 1
+        assert done.last.startswith(f"verdict: failed - {store} is older than what was sent: it is at sending 0, and ")
+        assert "`newsletter send --trust-store`" in done.err
+        assert len(done.err.splitlines()) == 1
+    assert f"{store} is older than what was sent" in site("check").out
+    assert inbox.recipients == ["ada@example.org"]
+    assert site("send", "--trust-store").code == 0
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
+
+
 def test_a_copy_in_doubt_twice_is_told_of_once_and_waits_for_the_operator(site: Site) -> None:
     site("subscribers", "add", "ada@example.org")
     with smtpd(Script(replies={"dot": [CLOSE, CLOSE]})) as server:

@@ -141,14 +141,18 @@ def run_command(app: App, day: Clock | None, since: Clock | None, period: str, d
 @click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
 @click.option("--resume", is_flag=True, help="Also of issues that were paused because readers were refused alike.")
 @click.option("--now", "at_once", is_flag=True, help="Try copies that were put off without waiting for their time.")
+@click.option("--trust-store", is_flag=True, help="Send from this store although it is older than what was sent.")
 @click.pass_obj
-def send_command(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool, at_once: bool) -> None:
+def send_command(
+    app: App, issue: Clock | None, retry_uncertain: bool, resume: bool, at_once: bool, trust_store: bool
+) -> None:
     """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
     from newsletter.cli.run import send
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    sys.exit(send(config, day, retry_uncertain=retry_uncertain, resume=resume, at_once=at_once))
+    asked = {"retry_uncertain": retry_uncertain, "resume": resume, "at_once": at_once, "trust_store": trust_store}
+    sys.exit(send(config, day, **asked))
 
 
 @cli.command("withdraw", short_help="Send nothing more of an issue.")

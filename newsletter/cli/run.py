@@ -34,7 +34,9 @@ def not_begun(error: ConfigError) -> int:
     return report.exit
 
 
-def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool, at_once: bool) -> int:
+def send(
+    config: Config, day: date | None, *, retry_uncertain: bool, resume: bool, at_once: bool, trust_store: bool
+) -> int:
     """Go on with what is owed. Silent when nothing is, or is due yet, unless a person watches.
 
     cron calls it every 15 minutes: what it says goes into a mail, and what it notes displaces the day's verdict.
@@ -42,7 +44,14 @@ def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: boo
     return _reported(
         config,
         lambda store, runtime: pipeline.send(
-            config, day, store, runtime, retry_uncertain=retry_uncertain, resume=resume, at_once=at_once
+            config,
+            day,
+            store,
+            runtime,
+            retry_uncertain=retry_uncertain,
+            resume=resume,
+            at_once=at_once,
+            trust_store=trust_store,
         ),
         day,
         quiet=not sys.stdout.isatty(),
@@ -70,7 +79,7 @@ def _reported(
     """Do it, keep its report in the store for `status`, and print the verdict. Errors are verdicts too."""
     started = datetime.now(UTC)
     try:
-        with Store.open(config.store) as store:
+        with Store.open(config.store, witness=config.witness_file) as store:
             report = _attempt(lambda: _watched(act, store), config, day)
             if not (quiet and _nothing_done(report)):
                 store.record_run(report, started)

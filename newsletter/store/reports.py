@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, func, select, update
 from newsletter.addresses import identity
 from newsletter.model import CopyReference, ReportKind, Strike, SubscriberStatus, Weight
 from newsletter.store.database import Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import deliveries, issues, reports, storable, subscribers
 from newsletter.store.suppressions import add_decision, cleared_at
 
@@ -50,7 +51,7 @@ class Reports(Part):
         bounces wait for `finish_suppressions`. Only an active reader changes. Reports from before the reader joined,
         came back or took this address do not count.
         """
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             about = None if report.tie is None else _about(connection, report.tie)
             if not self._insert_report(connection, report, about) or about is None or not _counts(about):
                 return None

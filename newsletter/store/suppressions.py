@@ -18,6 +18,7 @@ from newsletter.model import BouncePolicy, State, SubscriberStatus, SuppressionS
 from newsletter.replies import Concern, Judgement, Stage, judge
 from newsletter.store import brake
 from newsletter.store.database import Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import deliveries, issues, storable, subscribers, suppressions
 
 _Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -52,7 +53,7 @@ class Suppressions(Part):
 
     def finish_suppressions(self) -> CarriedOut:
         """Carry out the decisions that wait, or hold them back; those that a run left when it died are among them."""
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             return _finish(connection, _open_decisions(connection, SuppressionState.WAITING), self._now())
 
     def held_suppressions(self) -> list[HeldReason]:
@@ -72,7 +73,7 @@ class Suppressions(Part):
 
         The operator has then looked at these reasons, so what was suppressed for them before is no longer counted.
         """
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             now = self._now()
             found = _open_decisions(connection, SuppressionState.HELD)
             _suppress(connection, found, now, mark=" (confirmed)")
@@ -99,7 +100,7 @@ class Suppressions(Part):
         """
         if not policy.soft:
             return CarriedOut()
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             day = connection.execute(select(issues.c.day).where(issues.c.id == issue_id)).scalar_one()
             since = day - timedelta(days=policy.soft_days)
             refusals = connection.execute(_refusals(issue_id, since)).all()

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 _REPORTS = sa.table("reports", sa.column("kind"), sa.column("status"), sa.column("weight"))
 
