@@ -600,4 +600,4 @@ def test_a_host_that_is_no_address_is_said_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "newsletter", "-c", str(write_config(tmp_path)), "web", "--host", "nohost.invalid"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith("--host: nohost.invalid is no address or name of this machine")
+    assert done.stderr.splitlines()[-1].endswith("--host: nohost.invalid is not an address or name of this machine")
