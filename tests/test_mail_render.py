@@ -116,7 +116,7 @@ def test_a_feed_without_votes_says_so_and_shows_none() -> None:
     rendered = Renderer(PUBLICATION).issue(Issue(date(2026, 11, 24), papers, ranked_by_votes=False))
     sound(rendered)
     for part in (rendered.html, rendered.text):
-        assert "it carries no votes" in part
+        assert "because it has no votes" in part
         assert "upvote" not in part
 
 

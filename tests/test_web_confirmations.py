@@ -73,7 +73,7 @@ def test_the_mail_says_who_asked_and_leads_to_the_button(site: Site, server: Smt
     for kind in ("plain", "html"):
         text = " ".join(part(mail, kind).split())
         assert "Somebody entered this address on the web page of Daily Papers" in text
-        assert "It was not you? Then you need do nothing." in text
+        assert "If it was not you, you need not do anything." in text
         assert "eve@" not in text.lower()
         assert "slot.invalid" not in text
     assert max(map(len, raw.split(b"\r\n"))) <= 78
@@ -86,7 +86,7 @@ def test_a_reader_who_moves_is_told_so(site: Site, server: Smtpd) -> None:
     site.confirmation_sender().send_due()
     mail = read(server.messages[0])
     assert mail["Subject"] == "Confirm your new address for Daily Papers"
-    assert "A reader of Daily Papers wants its mails to come to this address" in " ".join(part(mail, "plain").split())
+    assert "A reader of Daily Papers asked for its mails to come to this address" in " ".join(part(mail, "plain").split())
     assert "ada" not in part(mail, "plain").lower()
 
 
