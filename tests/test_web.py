@@ -1,4 +1,4 @@
-"""The web pages: a POST acts and a GET never, nobody can guess a link, and nobody can be flooded or found out."""
+"""The web pages: only a POST acts, links cannot be guessed, and nobody can be flooded with mail or found out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def either(tmp_path: Path, database_url: str) -> Iterator[Site]:
-    """The same on SQLite and on PostgreSQL, with limits nobody reaches."""
+    """The site on SQLite and on PostgreSQL, with limits that no test reaches."""
     made = Site(tmp_path, GENEROUS, store=database_url)
     yield made
     made.store.close()
@@ -402,7 +402,7 @@ def test_who_has_left_can_choose_nothing(site: Site) -> None:
 
 
 def sent(site: Site, rendered: RenderedIssue) -> FrozenIssue:
-    """The issue, sent to the one reader."""
+    """The issue, sent to the one subscriber."""
     frozen = site.store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=24))
     copies = site.store.claim(frozen.id, 9, resend_uncertain=1)
     site.store.turn([], copies)
@@ -558,7 +558,7 @@ def test_under_a_path_it_works_behind_either_kind_of_proxy(
 def test_only_the_proxy_says_who_the_reader_is(tmp_path: Path, serve: Callable[[Site], Server]) -> None:
     trusting = serve(Site(tmp_path, "web:\n  per_ip: 1\n"))
     codes = [trusting.ask("POST", "/subscribe", X_Forwarded_For=f"203.0.113.9, 192.0.2.{n}")[0] for n in (1, 1, 2)]
-    assert codes == [400, 429, 400]  # 400: without the form's token; what the reader himself claims does not count
+    assert codes == [400, 429, 400]  # 400: without the form's token; a header that the client sends does not count
     trusting.stop()
     other = serve(Site(tmp_path, "web:\n  per_ip: 1\n  trusted_proxy: 198.51.100.1\n"))
     assert [other.ask("POST", "/subscribe", X_Forwarded_For=f"192.0.2.{n}")[0] for n in (1, 2)] == [400, 429]
