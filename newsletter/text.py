@@ -1,4 +1,4 @@
-"""Helpers for messages: numbers with their nouns, weekdays, and foreign text made one line. No business logic."""
+"""Text helpers: numbers with their nouns, weekdays, marked passages, foreign text in one line. No business logic."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def weekdays(days: int) -> str:
 
 
 def enclosed(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
-    """Where `text` holds something between `opening` and the next `closing`: start and end of each, with both marks.
+    """Start and end of each passage from `opening` to the next `closing`, both marks included.
 
-    Takes time in proportion to the text, whatever it holds; a regular expression would look for the end again from each
-    opening that has none.
+    The time is linear in the length of `text`. A regular expression would search for the end again from each opening
+    that has none.
     """
     start = text.find(opening)
     while start >= 0:
@@ -36,12 +36,12 @@ def enclosed(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]
 
 
 def without(text: str, opening: str, closing: str) -> str:
-    """`text` without everything that stands between `opening` and `closing`, and without these."""
+    """`text` without the passages from `opening` to `closing`, both marks included."""
     return _joined(text, opening, closing, keep=False)
 
 
 def unwrapped(text: str, opening: str, closing: str) -> str:
-    """`text` without the marks `opening` and `closing`; what they enclose stays."""
+    """`text` without the marks `opening` and `closing`; the text between them is kept."""
     return _joined(text, opening, closing, keep=True)
 
 

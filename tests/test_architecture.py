@@ -1,4 +1,4 @@
-"""The modules import one way only, and each third-party package has one home."""
+"""Modules import in one direction only, and each third-party package is imported in one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command as its users meet it: what is printed, what is left behind, and the exit code."""
+"""The command line: output, files and exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAY = "2026-11-24"
 
 
 def entry(number: int, upvotes: int | None = None, title: str | None = None) -> dict[str, object]:
-    """One entry of a Hugging Face answer."""
+    """An entry of a response of Hugging Face."""
     paper: dict[str, object] = {
         "id": f"2611.{number:05d}",
         "title": title or f"Paper number {number}",
@@ -47,7 +47,7 @@ def entry(number: int, upvotes: int | None = None, title: str | None = None) -> 
 
 @dataclass
 class Done:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str

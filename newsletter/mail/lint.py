@@ -141,7 +141,7 @@ def _declarations(css: str) -> dict[str, str]:
     return {name.strip().lower(): value.replace("!important", "").strip().lower() for name, _, value in pairs}
 
 
-# Bounded or possessive, so that reading takes time in proportion to the style sheet.
+# Quantifiers are bounded or possessive, so that the time is linear in the length of the style sheet.
 _DARK: Final = re.compile(
     r"@media[^{]{0,200}?prefers-color-scheme:\s{0,20}dark[^{]{0,200}+\{((?:[^{}]*+\{[^{}]*+\})*+)"
 )

@@ -35,6 +35,6 @@ def excerpt(issue: FrozenIssue, url: str) -> Excerpt | None:
 
 
 def _styles(html: str) -> Iterator[str]:
-    """The rules of each <style>."""
+    """The CSS of each <style> element."""
     for start, end in enclosed(html, "<style", "</style>"):
         yield html[start:end].partition(">")[2].removesuffix("</style>")
