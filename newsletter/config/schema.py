@@ -136,7 +136,11 @@ _SENDING: Final[Table] = {
         "null",
         "Subscriber whose copy goes first and must be accepted; null: none. It can be your own address.",
     ),
-    "pause_after": Key(v.whole(1, 10**6), "5", "Pause the issue if this many first copies are all refused alike."),
+    "pause_after": Key(
+        v.whole(1, 10**6),
+        "5",
+        "Pause the issue if the first or so many in a row are refused alike. Unknown addresses do not count in a row.",
+    ),
     "pause_share": Key(v.number(0, 1), "0.5", "Pause the issue if this share of the last 100 copies is refused alike."),
 }
 _ALERTS: Final[Table] = {
