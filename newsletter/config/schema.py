@@ -139,7 +139,7 @@ _SENDING: Final[Table] = {
     "pause_after": Key(
         v.whole(1, 10**6),
         "5",
-        "Pause the issue if the first N copies or N in a row are refused alike. Unknown addresses do not count in a row.",
+        "Pause the issue if the first N copies or N in a row are refused alike. In a row, dead addresses do not count.",
     ),
     "pause_share": Key(v.number(0, 1), "0.5", "Pause the issue if this share of the last 100 copies is refused alike."),
 }
