@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint bench chaos clean lock packages
+.PHONY: help demo test lint docs bench chaos clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ test: lint packages ## lint, types, and the tests against real servers
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
+
+docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml
+	@$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.dev ## the figures of the README
 	@$(BIN)/python -m bench
