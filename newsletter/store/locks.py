@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from newsletter.errors import StoreError
 from newsletter.store.database import Database
@@ -40,7 +41,11 @@ def _lock(database: Database, suffix: str, key: tuple[int, int]) -> Iterator[boo
             yield held
     else:
         with database.session() as connection:
-            yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+            held = bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+            yield held
+            if held:  # to close the connection frees the lock too, but only when the server has noticed
+                with suppress(SQLAlchemyError):  # a connection that was cut holds no lock
+                    connection.execute(select(func.pg_advisory_unlock(*key)))
 
 
 @contextmanager
