@@ -21,6 +21,7 @@ from newsletter.web import create_app
 from newsletter.web.confirmations import ConfirmationSender
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import FakeClock
+from tests.migrated import store_file
 
 ADDRESS = "ada@example.org"
 BASE = "https://news.example.org"
@@ -48,7 +49,7 @@ class Site:
         self.path = write_config(folder, more, base=base, secret=secret)
         self.config = configs.load(self.path)
         self.clock = FakeClock()
-        self.store = Store.open(store or self.config.store, now=self.clock.now)
+        self.store = Store.open(store or store_file(folder / "newsletter.db"), now=self.clock.now)
         self.store.add(ADDRESS)
         self.links = Links(secret, self.config.publication)
         self.link = self.path_of(self.links.unsubscribe(self.reader().ref)[0])

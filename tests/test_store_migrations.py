@@ -25,7 +25,11 @@ from newsletter.store.database import Database
 from newsletter.store.schema import HEAD, metadata
 from newsletter.store.upgrade import alembic_config
 
-pytest_plugins = ["tests.postgres"]
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """In this file every database is migrated for real."""
+    return empty_database_url
 
 
 def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str) -> None:

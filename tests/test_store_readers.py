@@ -34,8 +34,6 @@ from newsletter.store.subscribers import stored_key
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, FakeClock
 
-pytest_plugins = ["tests.postgres"]
-
 DAY = date(2026, 11, 24)
 ADA = "Ada.Lovelace@example.org"
 LINKS = Links("the secret", PUBLICATION)

@@ -26,8 +26,6 @@ from newsletter.store.schema import reports, subscribers
 from tests.conftest import PUBLICATION
 from tests.fakes import FakeClock
 
-pytest_plugins = ["tests.postgres"]
-
 ADA, EVE = "ada@example.org", "eve@example.org"
 DAY = date(2026, 11, 24)
 WEDNESDAY = 0b100
@@ -84,6 +82,7 @@ def test_who_asks_is_pending_until_the_address_confirms(store: Store, clock: Fak
     assert found.days == EVERY_DAY
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_make_one_mail_a_day(store: Store, clock: FakeClock) -> None:
     mails = 0
     for _ in range(1000):

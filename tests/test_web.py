@@ -24,8 +24,6 @@ from newsletter.web.abuse import network
 from tests.conftest import PUBLICATION, ROOT, issue, paper
 from tests.pages import ADDRESS, BASE, SECRET, Server, Site, write_config
 
-pytest_plugins = ["tests.postgres"]
-
 NEW = "eve@example.org"
 GENEROUS = "web:\n  per_ip: 1000000\n  overall: 1000000\n"
 
@@ -163,6 +161,7 @@ def test_a_link_to_confirm_is_good_for_a_week(site: Site) -> None:
     assert site.reader(NEW).status is SubscriberStatus.PENDING
 
 
+@pytest.mark.slow
 def test_a_thousand_posts_make_one_mail(either: Site) -> None:
     either.subscribe(NEW)
     page = either.client.get("/", base_url=BASE).text

@@ -33,19 +33,14 @@ from newsletter.mail.render import Renderer
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store import Store
 from tests import needs
+from tests.chromium import open_browser
 from tests.conftest import ROOT
-from tests.mailhost import DOMAIN, MailHost, mail_host
+from tests.mailhost import DOMAIN, MailHost
 from tests.pages import write_config
 
 DAY = date(2026, 11, 24)
 PHONE = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[MailHost]:
-    with mail_host() as running:
-        yield running
 
 
 class Running:
@@ -100,27 +95,6 @@ def running(host: MailHost, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made = Running(tmp_path_factory.mktemp("site"), host.smtp_port)
     yield made
     assert made.stop() == (0, "")
-
-
-def open_browser(profile: Path, *, scripts: bool) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(needs.program("chromium", "chromium"))
-    for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
-        *("disable-component-update", "disable-sync", f"user-data-dir={profile}", "window-size=1200,1200"),
-    ):
-        options.add_argument(f"--{flag}")
-    if not scripts:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    driver = needs.program("chromedriver", "chromium-driver")
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    opened = open_browser(tmp_path_factory.mktemp("profile"), scripts=True)
-    yield opened
-    opened.quit()
 
 
 def heading(browser: webdriver.Chrome) -> str:
