@@ -28,6 +28,15 @@ SILENT = "silent"  # say nothing, and keep the line
 DRIP = "drip"  # say a line of a reply from time to time, and never the last
 
 
+@dataclass(frozen=True)
+class Limit:
+    """After `most` messages the server says `words` at `stage` (MAIL, RCPT, DATA, dot), to everybody."""
+
+    most: int
+    stage: str
+    words: str
+
+
 @dataclass
 class Script:
     """What the server does. `replies` maps a stage (greeting, EHLO, MAIL, RCPT, DATA, dot, AUTH, STARTTLS) to replies.
@@ -43,6 +52,7 @@ class Script:
     slow: dict[str, float] = field(default_factory=dict)  # seconds that a stage takes
     quick: int = 0  # so many answers are given without that
     recipients: dict[str, str] = field(default_factory=dict)  # the answer to RCPT for each of these, always
+    limit: Limit | None = None
     reset_after: str = ""  # a stage whose answer is the last: then the line is reset
 
 
@@ -57,6 +67,9 @@ class Smtpd:
     connections: int = 0
 
     def reply(self, stage: str, usual: str) -> str:
+        limit = self.script.limit
+        if limit is not None and stage == limit.stage and len(self.messages) >= limit.most:
+            return limit.words
         waiting = self.script.replies.get(stage)
         return waiting.pop(0) if waiting else usual
 
