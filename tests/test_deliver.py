@@ -473,11 +473,12 @@ def test_as_many_in_a_row_pause_it_before_the_end(tmp_path: Path) -> None:
 
 def test_names_and_numbers_do_not_make_refusals_different(tmp_path: Path) -> None:
     scene = pausing(tmp_path, 30)
-    strange = {
-        f"r{n}": [Outcome(OutcomeKind.REFUSED, 550, f"<r{n}@example.org> the moon is blue {n}")] for n in range(27, 30)
-    }
+    carrier = FakeCarrier()
+    for n in range(27, 30):
+        outcome = Outcome(OutcomeKind.REFUSED, 550, f"<r{n}@example.org> the moon is blue {n}")
+        carrier.scripts[f"r{n}@example.org"] = [outcome]
     with pytest.raises(IssuePaused):
-        scene.send(FakeCarrier(**strange), breaker=Breaker(5, 0.5))
+        scene.send(carrier, breaker=Breaker(5, 0.5))
     scene.store.close()
 
 

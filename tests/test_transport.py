@@ -412,7 +412,7 @@ def test_a_server_that_speaks_of_the_sender_gets_no_further_copy(stage: str) -> 
         sending = transport(server)
         kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 2)]
         assert kinds == [OutcomeKind.ACCEPTED, OutcomeKind.SENDER]
-        with pytest.raises(SenderRefused, match="550 5.4.5 Daily sending quota exceeded"):
+        with pytest.raises(SenderRefused, match=r"550 5\.4\.5 Daily sending quota exceeded"):
             sending.send(envelope())
         assert 299 < sending.pool.rests[f"127.0.0.1:{server.port}"] <= 300
         assert sending.pool.next_try == pytest.approx(300, abs=1)
@@ -420,7 +420,7 @@ def test_a_server_that_speaks_of_the_sender_gets_no_further_copy(stage: str) -> 
 
 def test_a_server_that_is_told_to_be_slower_goes_on_after_a_break() -> None:
     with smtpd(Script(replies={"dot": ["454 Throttling failure: Maximum sending rate exceeded"]})) as server:
-        sending = transport(server, breaks=(0.05,))
+        sending = driver(config(server), breaks=(0.05,))
         assert sending.send(envelope()).kind is OutcomeKind.SENDER
         assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
         assert not sending.pool.rests
@@ -430,9 +430,9 @@ def test_a_server_that_rested_before_is_left_alone_and_longer_the_next_time() ->
     with smtpd(Script(replies={"MAIL": ["550 5.4.5 Daily sending quota exceeded"]})) as server:
         name = f"127.0.0.1:{server.port}"
         with pytest.raises(SenderRefused, match="left alone"):
-            transport(server, resting={name: Rest(60, 1)}).send(envelope())
+            driver(config(server), resting={name: Rest(60, 1)}).send(envelope())
         assert not server.commands
-        again = transport(server, resting={name: Rest(-1, 2)})
+        again = driver(config(server), resting={name: Rest(-1, 2)})
         assert again.send(envelope()).kind is OutcomeKind.SENDER
         assert again.pool.rests[name] == pytest.approx(1_800, abs=5)
 

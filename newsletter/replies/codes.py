@@ -36,7 +36,6 @@ ENHANCED: Final = (
     Rule("5.4.5", Concern.SENDER, False, "Gmail 550 5.4.5; RFC 3463 section 3.5: congestion", enhanced=("4.5",)),
     Rule("network", Concern.MOMENT, False, _RFC, enhanced=("4.",)),
     Rule("too many recipients", Concern.SENDER, False, _RFC, enhanced=("5.3",)),
-    Rule("content", Concern.MESSAGE, False, _RFC, enhanced=("6.",)),
     Rule(
         "login", Concern.SENDER, True, "RFC 4954 section 6, RFC 5248", enhanced=("7.8", "7.9", "7.11", "7.13", "7.57")
     ),

@@ -144,6 +144,13 @@ SENDER: Final = (
         stages=SESSION,
     ),
     Rule(
+        "content",
+        Concern.MESSAGE,
+        False,
+        "RFC 3463 section 3.7",
+        enhanced=("6.",),
+    ),
+    Rule(
         "it looks like spam",
         Concern.SENDER,
         False,
