@@ -1,5 +1,5 @@
-"""The figures of the README, measured: `python -m bench`."""
+"""Measurements of the documented figures: `python -m bench`."""
 
 import gc
 
-gc.set_threshold(3_000)  # as the `newsletter` command does
+gc.set_threshold(3_000)  # the same as the `newsletter` command

@@ -1,6 +1,6 @@
-"""Measure what the README claims, and print each figure beside its bar. `make bench` runs it.
+"""Measure the documented figures and print each beside its limit. `make bench` runs it.
 
-CPU seconds come from the operating system's accounting; medians of several runs, because machines are noisy.
+CPU seconds are those that the operating system accounts to a process. Figures are medians of several runs.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def main() -> None:
 
 
 def figure(name: str, value: float, bar: str = "") -> None:
-    """Print one line."""
+    """Print a figure and its limit on a line."""
     print(f"{name:<56}{value:>10.3f}  {bar}")
 
 
 def cold(path: str) -> float:
-    """CPU seconds from the feed's file to the frozen issue, each time in a new process, imports not counted."""
+    """CPU seconds from the feed's file to the frozen issue, without imports: the median of five new processes."""
     return statistics.median(
         float(subprocess.run([sys.executable, "-m", "bench", path], capture_output=True, text=True, check=True).stdout)
         for _ in range(5)
@@ -64,7 +64,7 @@ def cold(path: str) -> float:
 
 
 def freeze_once(path: str) -> None:
-    """The measured process of `cold`: print the CPU seconds it took."""
+    """The process that `cold` measures: print the CPU seconds from file to frozen issue."""
     with tempfile.TemporaryDirectory() as folder, Store.open(f"sqlite:///{folder}/bench.db") as store:
         store.add("reader@example.org")
         begin = cpu()
@@ -73,7 +73,7 @@ def freeze_once(path: str) -> None:
 
 
 def memory(folder: Path) -> float:
-    """The most MB that a new process takes to parse 10 MB of RSS, the format that costs most; half of it is markup."""
+    """The peak memory in MB of a new process that parses 10 MB of RSS, the most expensive format; half is markup."""
     text = "&lt;p&gt;We study &lt;b&gt;owls&lt;/b&gt; by their feathers, and kites by their strings.&lt;/p&gt; " * 12
     item = (
         f"<item><title>Owls &amp; kites</title><link>https://a.example/1</link><description>{text}</description></item>"
@@ -82,7 +82,7 @@ def memory(folder: Path) -> float:
     path = folder / "large.rss"
     path.write_text(f'<rss version="2.0"><channel><title>Large</title>{items}</channel></rss>', "utf-8")
     code = f"from bench.__main__ import parse_once; parse_once({str(path)!r})"
-    # Linux counts to a child what its parent had before, so a small process stands in between.
+    # On Linux ru_maxrss of a child includes the memory of its parent before exec, so a small process starts it.
     between = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
     between += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     command = [sys.executable, "-c", between, sys.executable, "-c", code]
@@ -90,12 +90,12 @@ def memory(folder: Path) -> float:
 
 
 def parse_once(path: str) -> None:
-    """The measured process of `memory`."""
+    """The process that `memory` measures: parse the feed in the file."""
     assert feed.parse(feed.fetch(path, FetchConfig()).body, FeedConfig(path)).papers
 
 
 def rendering(number: int) -> float:
-    """CPU seconds of rendering one composed issue, warm."""
+    """CPU seconds to render an issue of `number` papers, after two renderings to warm up."""
     parsed = feed.parse(json.dumps(made_up_day(number)).encode(), FeedConfig("day.json"))
     issue = compose([parsed], DAY, IssueRules(max_papers=1000))
     renderer = Renderer(PUBLICATION)
@@ -103,7 +103,7 @@ def rendering(number: int) -> float:
 
 
 def timed(act: Callable[[], object]) -> float:
-    """The median of CPU seconds over ten calls, after two to warm up."""
+    """The median CPU seconds of ten calls, after two to warm up."""
     times = []
     for _ in range(12):
         begin = cpu()
@@ -113,7 +113,7 @@ def timed(act: Callable[[], object]) -> float:
 
 
 def week(folder: Path) -> float:
-    """Wall seconds of the eighth day's `run --dry-run`, with late risers of the seven before; 50 papers a source."""
+    """Wall seconds of a `run --dry-run` that looks for late risers in seven days, with 3 sources of 50 papers each."""
     first = DAY - timedelta(days=7)
     for number in range(8):
         papers = json.loads(json.dumps(made_up_day(50)).replace('"2611.', f'"26{number:02d}.'))
@@ -140,7 +140,7 @@ def week(folder: Path) -> float:
 
 
 def starting(command: list[str]) -> float:
-    """The median of wall milliseconds over fifteen starts, after one to warm the disk's cache."""
+    """The median wall milliseconds of fifteen runs of `command`, after one to warm the disk cache."""
     times = []
     for _ in range(16):
         begin = time.perf_counter()
@@ -150,7 +150,7 @@ def starting(command: list[str]) -> float:
 
 
 def cpu() -> float:
-    """CPU seconds of this process so far."""
+    """CPU seconds that this process has used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

@@ -1,4 +1,4 @@
-"""The made-up days and the readers that the measurements work on."""
+"""The made-up issues for the measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from newsletter.model import RenderedIssue
 
 
 def made_up_day(number: int) -> list[dict[str, object]]:
-    """A Hugging Face answer of `number` papers, as long as real ones: the sample day's papers again and again."""
+    """A response of Hugging Face with `number` papers, made from the sample day's, with abstracts of real length."""
     sample = json.loads(resources.find("sample_day.json").read_text("utf-8"))
     papers = []
     for n in range(number):
@@ -30,6 +30,6 @@ def made_up_day(number: int) -> list[dict[str, object]]:
 
 
 def render(body: bytes) -> RenderedIssue:
-    """From a feed's answer to a rendered issue."""
+    """Parse the bytes of a feed, compose an issue of all its papers, and render it."""
     parsed = feed.parse(body, FeedConfig("day.json"))
     return Renderer(PUBLICATION).issue(compose([parsed], DAY, IssueRules(max_papers=1000)))

@@ -1,4 +1,4 @@
-"""Whose issue it is that is measured."""
+"""The publication and the day of the measured issues."""
 
 from __future__ import annotations
 

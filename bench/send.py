@@ -1,9 +1,10 @@
-"""Send a day of 20 papers to a list of readers, through the real store and the real engine: the timed command.
+"""Send an issue of 20 papers to a list of subscribers with the store and send loop of the newsletter.
 
     python -m bench.send HOST PORT SUBSCRIBERS.csv [--connections K] [--rate R] [--dkim KEY.pem]
         [--sample FOLDER] [--prepare]
 
-The list is imported once and kept in a cache; freezing, sending and the ledger are timed.
+The time of this command is measured: it freezes the issue, sends the copies and keeps the ledger. The list is imported
+once, with --prepare, and kept in a cache.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Freeze the issue for everybody in the file, send it, and say what became of the copies."""
+    """Freeze the issue for all subscribers in the file, send it, and print the counts of states and peak memory."""
     asked = _arguments()
     if asked.prepare:
         _import(asked.subscribers)
@@ -61,18 +62,18 @@ def main() -> int:
 
 
 def peak() -> float:
-    """The most memory that this process had resident so far, in MB.
+    """The peak resident memory of this process in MB.
 
-    Of Linux, since it begins anew with each program: what `getrusage` says includes the process that started this one.
+    It is read from Linux's /proc, because ru_maxrss of `getrusage` includes the memory of the parent before exec.
     """
     status = Path("/proc/self/status").read_text("utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def subscribed(csv: Path) -> Path:
-    """A database with these subscribers and nothing else; made once."""
+    """The path of a database with these subscribers, which is made if it is missing."""
     made = _database(csv)
-    if not made.exists():  # in a process of its own: importing needs more memory than sending
+    if not made.exists():  # in another process, because importing takes more memory than sending
         subprocess.run([sys.executable, "-m", "bench.send", "-", "0", csv, "--prepare"], check=True)
     return made
 
@@ -87,18 +88,18 @@ def _import(csv: Path) -> None:
 
 
 def _database(csv: Path) -> Path:
-    with csv.open("rb") as stream:  # never whole in memory, which is measured
+    with csv.open("rb") as stream:  # not read into memory, because memory is measured
         return _cache() / f"{hashlib.file_digest(stream, 'sha256').hexdigest()[:16]}-{HEAD}.db"
 
 
 def _issue(sample: Path | None) -> RenderedIssue:
-    """The sample that the comparison gives to everybody, or a made-up day, rendered before the time begins."""
+    """The issue in the comparison tool's folder `sample`, or a made-up one that was rendered before."""
     if sample is not None:
         html, text = ((sample / name).read_text("utf-8") for name in ("inlined.html", "digest.txt"))
         return RenderedIssue(DAY, "Daily papers: 20 new \u2192 today", _slotted(html), _slotted(text))
     kept = _cache() / "issue.json"
     if not kept.exists():
-        from bench.issues import made_up_day, render  # not timed, and larger than all the rest
+        from bench.issues import made_up_day, render  # not timed, and its imports take much memory
 
         rendered = render(json.dumps(made_up_day(20)).encode())
         kept.write_text(json.dumps([rendered.subject, rendered.html, rendered.text]), "utf-8")
@@ -110,7 +111,7 @@ def _slotted(part: str) -> str:
 
 
 def _signers(keys: list[Path]) -> list[Signer]:
-    from newsletter.mail.dkim import load  # cryptography is large
+    from newsletter.mail.dkim import load  # imports cryptography, which is large
 
     return [load(key, key.stem, "news.example.org") for key in keys]
 

@@ -1,6 +1,6 @@
-"""The send loop beside Postfix's own generator and the usual alternatives: rate, CPU per copy, memory, limits.
+"""Compare the send loop with Postfix's load generator and other programs: rate, CPU per copy, memory, rate limit.
 
-Needs the comparison tool that stands beside this repository, set up once; says so where it is missing.
+It needs the comparison tool, which is not part of this repository, and skips the measurement if that is not set up.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _make_key(path: Path) -> None:
 
 
 def find_tool() -> Path | None:
-    """Where the comparison tool stands, when it is set up."""
+    """The folder of the comparison tool, or None if it is not set up."""
     places = (ROOT.parent / "shared/tools/bench", Path.home() / ".cache/newsletter-tools/bench")
     return next((place for place in places if (place / "venv").exists() and (place / "bin/fastsink").exists()), None)
 
@@ -71,7 +71,7 @@ def _compare(tool: Path, title: str, options: list[str], command: list[str | Pat
 
 @contextmanager
 def fast_sink(tool: Path, delay: int) -> Iterator[int]:
-    """The fast sink on a free port; each reply takes `delay` milliseconds."""
+    """Run the tool's fast SMTP sink on a free port; each of its replies takes `delay` milliseconds."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -85,7 +85,7 @@ def fast_sink(tool: Path, delay: int) -> Iterator[int]:
 
 
 def _run(tool: Path, port: int, number: int, more: list[str]) -> tuple[float, float]:
-    """Wall seconds and the largest resident memory in MB of sending to `number` readers."""
+    """Wall seconds and peak resident memory in MB of sending to `number` subscribers."""
     with tempfile.NamedTemporaryFile("w", suffix=".csv") as listed:
         subprocess.run([sys.executable, tool / "sample/subs.py", str(number)], stdout=listed, check=True)
         command = [*SEND[:3], "127.0.0.1", str(port), listed.name, "--sample", tool / "sample"]

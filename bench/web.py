@@ -1,7 +1,8 @@
-"""Subscribing and unsubscribing at 50 requests a second, while an issue is being sent from the same SQLite file.
+"""Latency of subscribing and unsubscribing at 50 requests a second, while an issue is sent from the same SQLite file.
 
-Four processes, as in life: `newsletter web`, `newsletter send` as fast as it can, a mail server, and the readers. The
-latency of a request counts from the moment it was due, so that a stall is charged to all whom it kept waiting.
+There are four processes, as in production: `newsletter web`, `newsletter send` without a rate limit, a mail server, and
+the clients. The latency of a request is measured from the time it was due, so a stall counts for all requests that it
+delayed.
 
     python -m bench.web [SECONDS]
 """
@@ -31,13 +32,13 @@ from newsletter.config import Config, load
 from newsletter.store import Store
 
 RATE: Final = 50  # requests a second, every other one an unsubscription
-PER_SECOND: Final = 6_000  # readers of the issue for each second of measuring: more than can be sent
-_HANDS: Final = 16  # requests that may be under way at once
+PER_SECOND: Final = 6_000  # recipients for each second of measuring: more than can be sent in it
+_CLIENTS: Final = 16  # requests that may be in progress at once
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def measure(seconds: float = 20.0) -> dict[str, list[float]]:
-    """Milliseconds of each request, sorted, by what it did; empty where there is no mail server to send to."""
+    """The sorted latencies in ms for each kind of request; empty if the tool with the mail server is not set up."""
     mail = find_tool()
     if mail is None:
         return {}
@@ -51,14 +52,14 @@ def measure(seconds: float = 20.0) -> dict[str, list[float]]:
             _running([*command, "send"]) as sending,
         ):
             time.sleep(1)
-            took = _readers(base, links, seconds)
+            took = _send_requests(base, links, seconds)
             if sending.poll() is not None:
                 raise SystemExit("the issue was sent before the measurement ended: raise PER_SECOND")
     return {what: sorted(times) for what, times in took.items()}
 
 
 def percentile(times: list[float], share: float) -> float:
-    """The time that `share` of the sorted `times` do not exceed."""
+    """The value that the fraction `share` of the sorted `times` do not exceed."""
     return times[min(len(times) - 1, int(len(times) * share))]
 
 
@@ -79,7 +80,7 @@ def _site(folder: Path, smtp_port: int) -> Config:
 
 
 def _unsubscribe_links(config: Config, readers: int, number: int) -> list[str]:
-    """Freeze an issue for so many readers; the paths by which `number` of them leave, from all over the list."""
+    """Freeze an issue for `readers` subscribers; returns the unsubscribe paths of `number` of them, evenly spread."""
     links = config.links()
     with Store.open(config.store) as store:
         store.add_all((f"reader{n}@example.org" for n in range(readers)), revive=True)
@@ -102,12 +103,12 @@ def _running(command: list[str], says: str = "") -> Iterator[subprocess.Popen[st
         process.communicate(timeout=60)
 
 
-def _readers(base: str, links: list[str], seconds: float) -> dict[str, list[float]]:
-    """Send requests at the rate, whatever becomes of those before."""
+def _send_requests(base: str, links: list[str], seconds: float) -> dict[str, list[float]]:
+    """Send requests at the fixed rate, however long earlier ones take; returns latencies in ms by kind of request."""
     due: queue.SimpleQueue[tuple[float, int] | None] = queue.SimpleQueue()
     took: dict[str, list[float]] = {"subscribe": [], "unsubscribe": []}
-    ready = threading.Barrier(_HANDS + 1)
-    threads = [threading.Thread(target=_hand, args=(base, links, due, took, ready)) for _ in range(_HANDS)]
+    ready = threading.Barrier(_CLIENTS + 1)
+    threads = [threading.Thread(target=_client, args=(base, links, due, took, ready)) for _ in range(_CLIENTS)]
     for thread in threads:
         thread.start()
     ready.wait()
@@ -123,14 +124,14 @@ def _readers(base: str, links: list[str], seconds: float) -> dict[str, list[floa
     return took
 
 
-def _hand(
+def _client(
     base: str,
     links: list[str],
     due: queue.SimpleQueue[tuple[float, int] | None],
     took: dict[str, list[float]],
     ready: threading.Barrier,
 ) -> None:
-    """One connection that takes whatever request is due next."""
+    """Send the requests that are due, one at a time over one connection."""
     connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=60)
     connection.request("GET", "/")
     page = connection.getresponse()

@@ -75,7 +75,9 @@ def _secret(config: Config) -> str:
 
 
 def _store(config: Config) -> str:
-    with Store.open(config.store) as store:
+    with Store.open(config.store, witness=config.witness_file) as store:
+        store.check()
+        store.check_provenance()
         return f"{store.count_subscribers()[SubscriberStatus.ACTIVE]} active subscribers"
 
 

@@ -69,6 +69,9 @@ class Carrier(Protocol):
         Returns those that leave with the next `turn`, and the answers for those that cannot be sent at all.
         """
 
+    def take_back(self, copy: Copy) -> None:
+        """Undo `offer` for a copy whose reader has left; only before the next `turn`."""
+
     def turn(self, *, has_more: bool) -> list[Event]:
         """Send, and wait for events. Raises TransportUnavailable when no server is left."""
 
@@ -111,6 +114,11 @@ class Breaker:
         if not self._started:
             self._order.append(delivery.id)
 
+    def withdrawn(self, delivery: Delivery) -> None:
+        """Note that a copy which was offered does not set out: its reader has left."""
+        if delivery.id in self._order:
+            self._order.remove(delivery.id)
+
     def tell(self, delivery: Delivery, outcome: Outcome) -> str | None:
         """Note an answer. Returns the reason when the issue is to be paused, once."""
         if self._paused:
@@ -129,8 +137,7 @@ class Breaker:
 
     def _why(self, delivery: Delivery, outcome: Outcome) -> str | None:
         if outcome.kind not in (OutcomeKind.ACCEPTED, OutcomeKind.REFUSED):
-            if delivery.id in self._order:
-                self._order.remove(delivery.id)
+            self.withdrawn(delivery)
             return None
         words = alike(outcome.code, outcome.text) if outcome.kind is OutcomeKind.REFUSED else None
         self._last.append((words, delivery) if words is not None else None)
@@ -332,11 +339,21 @@ class _Loop:
 
     def _note(self, results: Sequence[Result], given: Sequence[Copy]) -> None:
         sender = self.sender
-        used = Counter(copy.server for copy in given if copy.server in sender.limited) if sender.limited else None
-        sender.store.turn(results, [copy.delivery for copy in given], used)
+        servers = {copy.delivery.id: copy.server for copy in given if copy.server in sender.limited}
+        stopped = set(sender.store.turn(results, [copy.delivery for copy in given], servers))
         for copy in given:
-            copy.begun = True
+            copy.begun = copy.delivery not in stopped
+        if stopped:
+            self._take_back([copy for copy in given if not copy.begun])
         for result in results:
             if result.outcome.kind in _AGAIN:
                 self.exhausted = False
             sender.progress(result.outcome)
+
+    def _take_back(self, copies: Sequence[Copy]) -> None:
+        """Forget copies whose readers have left or moved, before anything of them goes out."""
+        self.exhausted = False  # who has moved is owed a copy at the new address
+        for copy in copies:
+            self.given.remove(copy)
+            self.sender.carrier.take_back(copy)
+            self.sender.breaker.withdrawn(copy.delivery)

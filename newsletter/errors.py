@@ -4,12 +4,13 @@ Each message is one line that says what is wrong, where, and what to do next.
 
 NewsletterError
 ├── ConfigError             78  a key is wrong: file, line, key
-├── MissingExtra            78  an optional part of the package is not installed
+├── MissingExtra            78  an extra of the package is not installed
 ├── FeedError               75  no usable response from a feed
 │   └── FeedFormatError     75  a response, but not a feed
 ├── TemplateError            1  a template is broken: file, line
 ├── AddressError             1  not an address to which mail can be sent
 ├── StoreError               1  the database cannot be used (a wrong `store` is a ConfigError)
+│   ├── StoreOutdated        1  it is older than what was sent: the operator must decide
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
 ├── TransportUnavailable    75  the mail server took nothing
@@ -51,12 +52,12 @@ class ConfigError(NewsletterError):
 
 
 class MissingExtra(NewsletterError):
-    """Something that was asked for needs an extra of this package that is not installed."""
+    """A command or config key needs an extra of this package that is not installed."""
 
     exit_code = os.EX_CONFIG
 
     def __init__(self, what: str, extra: str, reason: str = "") -> None:
-        """`what` is the command or config key that needs `extra`; `reason` is given when more than absence is wrong."""
+        """`what` is the command or config key that needs `extra`; `reason` says why an installed one does not work."""
         why = f" ({reason})" if reason else ""
         super().__init__(f"{what} needs the extra \"{extra}\": pip install 'daily-papers-newsletter[{extra}]'{why}")
 
@@ -86,6 +87,10 @@ class AddressError(NewsletterError):
 
 class StoreError(NewsletterError):
     """The database cannot be used. Nothing is sent without it."""
+
+
+class StoreOutdated(StoreError):
+    """The database is older than what was sent, as a restored backup is; nothing is sent until a person decides."""
 
 
 class StoreBusy(StoreError):
@@ -129,7 +134,7 @@ class MailboxMisconfigured(MailboxUnavailable):
 
 
 class Stopped(NewsletterError):
-    """SIGTERM or Ctrl-C came while nothing was being sent; the next run starts where this one did."""
+    """SIGTERM or Ctrl-C ended a run before it sent anything. The next run does the same work."""
 
     exit_code = os.EX_TEMPFAIL
 

@@ -423,7 +423,7 @@ class OutcomeKind(StrEnum):
     ACCEPTED = "accepted"  # 250 to the final dot
     DEFERRED = "deferred"  # 4xx: a temporary failure
     BLOCKED = "blocked"  # 5xx that may be about the sender or the server and is not about the address
-    SENDER = "sender"  # the server speaks of the sender (quota, rate, reputation): not counted as an attempt
+    SENDER = "sender"  # a refusal of the sender (quota, rate, reputation): not counted as an attempt
     REFUSED = "refused"  # any other 5xx: a permanent failure
     UNCERTAIN = "uncertain"  # the connection was lost after the final dot (RFC 1047)
     NOT_SENT = "not-sent"  # the connection was lost before the final dot, or 421: not counted as an attempt
@@ -569,12 +569,22 @@ class Weight(StrEnum):
     NONE = "none"
 
 
+class SuppressionState(StrEnum):
+    """State of a decision to suppress a subscriber for bounces or refusals."""
+
+    WAITING = "waiting"  # decided by a run that has not ended
+    HELD = "held"  # the brake waits for the operator
+    DONE = "done"  # carried out without the operator
+    CONFIRMED = "confirmed"  # carried out because the operator confirmed it
+    DROPPED = "dropped"  # no longer justified, or discarded by the operator
+
+
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A report about a subscriber: its kind, status code (RFC 3463, may be empty) and the day of the issue bounced."""
+    """A report about a subscriber: its kind, what it counts as, and the day of the issue that bounced."""
 
     kind: ReportKind
-    status: str
+    weight: Weight
     day: date
 
 

@@ -11,6 +11,7 @@ there was no mail when there was none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -176,15 +177,17 @@ def send(
     retry_uncertain: bool = False,
     resume: bool = False,
     at_once: bool = False,
+    trust_store: bool = False,
 ) -> RunReport:
     """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue.
 
     With `retry_uncertain`, each uncertain copy is sent once more; with `resume`, also copies of issues that were
-    paused; with `at_once`, copies that were put off are tried without waiting.
+    paused; with `at_once`, copies that were put off are tried without waiting; with `trust_store`, a store is sent from
+    that is older than what was sent.
     """
     if day is not None and store.issue(day) is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
-    with _alone(store, runtime) as found:
+    with _alone(store, runtime, trust_store=trust_store) as found:
         if not found.alone:
             return _busy(day)
         for issue in store.unfinished():
@@ -233,11 +236,17 @@ class _Found:
 
 
 @contextmanager
-def _alone(store: Store, runtime: Runtime) -> Iterator[_Found]:
-    """The sender's lock. Its holder knows that no other process sends: what is half done was left by a crash."""
+def _alone(store: Store, runtime: Runtime, *, trust_store: bool = False) -> Iterator[_Found]:
+    """The sender's lock. Its holder knows that no other process sends: what is half done was left by a crash.
+
+    Raises StoreOutdated when the store is older than what was sent, unless `trust_store`.
+    """
     with store.sending_lock() as alone:
         expired: Mapping[date, int] = {}
         if alone:
+            if trust_store:
+                store.trust()
+            store.check_provenance()
             if uncertain := store.recover():
                 copies = count(uncertain, "copy", "copies")
                 runtime.warn(f"the last run was cut off; it is uncertain whether {copies} arrived")
@@ -301,7 +310,7 @@ class _Sending:
                 self._issue(issue, pool, limited)
             except IssuePaused as error:
                 paused = paused or error
-            self.store.suppress_refused(issue.id, self.config.bounces.policy)
+            self._suppress_refused(issue)
         if (wait := pool.full_until()) is not None:
             self.full_until = self.runtime.now() + timedelta(seconds=wait)
         return paused
@@ -350,6 +359,15 @@ class _Sending:
             self._canary(careful.canary, sender, issue, copies)
         sender.send(issue, copies)
 
+    def _suppress_refused(self, issue: FrozenIssue) -> None:
+        """Suppress readers whose address was often refused; say when they are so many that nothing was done."""
+        held = self.store.suppress_refused(issue.id, self.config.bounces.policy).held
+        if held:
+            self.runtime.warn(
+                f"the addresses of {count(held, 'reader')} were refused again, more than usual: nothing was done about "
+                "them; `newsletter status` shows why, `newsletter bounces --confirm` suppresses them"
+            )
+
     def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> None:
         """Send this reader's copy first. Raises IssuePaused unless it was accepted, now or in an earlier run."""
         reader = self.store.find(address)
@@ -395,12 +413,33 @@ def _send_owed(sending: _Sending, day: date | None, *, fresh: bool, only: date |
     issues = [issue for issue in store.unfinished() if only is None or issue.rendered.day == only]
     with sending.runtime.sending():
         failure = sending.issues(issues)
+        _prune(sending)
+    if store.witness_error is not None:
+        sending.runtime.warn(store.witness_error)
     sending.next_due = min(filter(None, (store.next_due(issue.id) for issue in issues)), default=None)
     asked = store.issue(day) if day is not None else None
     late = [issue for expired in sending.expired if (issue := store.issue(expired))]
     shown = {issue.id for issue in (*issues, *late, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
     return _report(counts, day, failure, sending, fresh=fresh)
+
+
+def _prune(sending: _Sending) -> None:
+    """Delete from the store what `retention` says is old. An error is a warning: the run's verdict is about mail."""
+    config, now = sending.config, sending.runtime.now()
+    kept, soft_days = config.retention, config.bounces.policy.soft_days
+    # Failures of the last `soft_days` before an issue are counted until the issue has expired.
+    looked_at = soft_days + math.ceil(config.issue.lifetime / 24) + 1
+    first_day = (now - timedelta(max(kept.deliveries, looked_at) - 1)).date()
+    try:
+        sending.store.prune(
+            deliveries_before=first_day if kept.deliveries else None,
+            reports_before=now - timedelta(max(kept.reports, looked_at)) if kept.reports else None,
+            runs_before=now - timedelta(kept.runs) if kept.runs else None,
+            stop=sending.runtime.stop,
+        )
+    except NewsletterError as error:
+        sending.runtime.warn(f"old entries could not be deleted: {error}")
 
 
 def _report(

@@ -1,8 +1,9 @@
-"""Helpers for messages: numbers with their nouns, weekdays, and foreign text made one line. No business logic."""
+"""Text helpers: numbers with their nouns, weekdays, marked passages, foreign text in one line. No business logic."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -17,6 +18,41 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def weekdays(days: int) -> str:
     """The names of a bit mask of weekdays (bit 0 is Monday), such as ``Mon Tue``; ``none`` for 0."""
     return " ".join(name.capitalize() for bit, name in enumerate(WEEKDAYS) if days >> bit & 1) or "none"
+
+
+def enclosed(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each passage from `opening` to the next `closing`, both marks included.
+
+    The time is linear in the length of `text`. A regular expression would search for the end again from each opening
+    that has none.
+    """
+    start = text.find(opening)
+    while start >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            return
+        yield start, end + len(closing)
+        start = text.find(opening, end + len(closing))
+
+
+def without(text: str, opening: str, closing: str) -> str:
+    """`text` without the passages from `opening` to `closing`, both marks included."""
+    return _joined(text, opening, closing, keep=False)
+
+
+def unwrapped(text: str, opening: str, closing: str) -> str:
+    """`text` without the marks `opening` and `closing`; the text between them is kept."""
+    return _joined(text, opening, closing, keep=True)
+
+
+def _joined(text: str, opening: str, closing: str, *, keep: bool) -> str:
+    parts: list[str] = []
+    last = 0
+    for start, end in enclosed(text, opening, closing):
+        inside = text[start + len(opening) : end - len(closing)] if keep else ""
+        parts += (text[last:start], inside)
+        last = end
+    return "".join((*parts, text[last:]))
 
 
 def one_line(said: BaseException | str | bytes) -> str:

@@ -1,9 +1,9 @@
-"""Faults on purpose: the installed command against a server that misbehaves, judged from outside by the server's log.
+"""Run the installed command against a server that misbehaves, and compare our ledger with the server's log.
 
     python -m tests.chaos [--recipients N] [--seeds N] [--store sqlite|postgresql] [--only WORD]
 
-Prints one line per fault: who was lost, who got two copies and whether that could have been known, and whether our
-ledger and the server's log agree. The server, the crash loop and the judge are instruments from outside this project.
+Prints a line per fault: how many recipients were lost, how many got two copies and whether that was avoidable, and
+whether ledger and log agree. The server and the program that compares the two are not part of this project.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tests.conftest import ROOT, SHARED
 TOOLS: Final = SHARED / "tools" / "chaos"
 DAY: Final = "2026-11-24"
 KILL: Final = ("--allow-kill", "newsletter")
-ROUNDS: Final = 12  # of `send`, each twenty minutes later by its own clock
+ROUNDS: Final = 12  # calls of `send`, each 20 minutes later by a faked clock
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
-# What must be nought, whatever happens; and when copies in doubt are held, for then some wait for the operator.
+# Figures that must be 0, and those that must be 0 if uncertain copies are held for the operator.
 NEVER: Final = ("lost", "dup_avoidable", "dup_diff_msgid", "false_sent", "unrecorded", "unexpected")
 NEVER_HELD: Final = ("dup", "false_sent", "unexpected")
 CONNECTIONS: Final = 8
@@ -39,20 +39,20 @@ CONNECTIONS: Final = 8
 
 @dataclass(frozen=True)
 class Fault:
-    """How the server misbehaves. With `kills`, two runs at once get so many signals on top, at random moments."""
+    """A fault of the server. With `kills`, two runs at once also get that many signals at random times."""
 
     name: str
     arguments: tuple[str, ...]
-    refused: str = ""  # recipients that match get no copy, and that is right
+    refused: str = ""  # pattern of the recipients that rightly get no copy
     kills: int = 0
     signal: str = "KILL"
     settings: str = ""
-    hold: bool = False  # copies in doubt wait for the operator
+    hold: bool = False  # uncertain copies wait for the operator
 
     def broken(self, found: Mapping[str, Any]) -> list[str]:
-        """The names of the figures that are not as they must be."""
+        """The names of the figures that are not 0 as they must be."""
         names = [name for name in (NEVER_HELD if self.hold else NEVER) if found.get(name) != 0]
-        # One in doubt for each connection and crash, and a run that overlaps has none.
+        # Each crash leaves at most one uncertain copy per connection; the overlapping run has none.
         return [*names, *(["dup_forced"] if self.kills and found["dup_forced"] > CONNECTIONS * self.kills else [])]
 
 
@@ -93,7 +93,7 @@ FAULTS: Final = (
 
 @dataclass
 class Site:
-    """A folder from which `newsletter` runs, with its store and its list."""
+    """A folder with config, store and list, in which `newsletter` runs."""
 
     folder: Path
     store: str
@@ -102,7 +102,7 @@ class Site:
     settings: str = ""
     hold: bool = False
     rounds: int = field(default=0, init=False)
-    asked: int = field(default=0, init=False)  # times that `send --retry-uncertain` was called
+    asked: int = field(default=0, init=False)  # number of calls of `send --retry-uncertain`
 
     @property
     def command(self) -> list[str]:
@@ -121,7 +121,7 @@ class Site:
         config.chmod(0o600)
 
     def call(self, *words: str, later: int = 0) -> int:
-        """Run `newsletter`, by a clock that is `later` minutes ahead; returns its exit code."""
+        """Run `newsletter` with the clock set `later` minutes ahead; returns its exit code."""
         clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{later}m", "DONT_FAKE_MONOTONIC": "1"} if later else {}
         done = subprocess.run(
             [*self.command, *words], cwd=ROOT, env=os.environ | clock, capture_output=True, timeout=600, check=False
@@ -129,7 +129,7 @@ class Site:
         return done.returncode
 
     def finish(self) -> int:
-        """Run, then send until nothing is owed; last, as an operator would, also what is in doubt. The exit code."""
+        """Run, then send until nothing is owed, and last retry uncertain copies; returns the exit code."""
         code = self.call("run", "--date", DAY)
         most = max(ROUNDS, self.recipients // 25)  # some faults kill a run every 60 copies
         while self.rounds < most:
@@ -145,7 +145,7 @@ class Site:
 
     @property
     def uncertain(self) -> int:
-        """Copies that were in doubt twice, and wait for the operator."""
+        """The number of uncertain copies that wait for the operator."""
         said = subprocess.run(
             [*self.command, "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
@@ -154,7 +154,7 @@ class Site:
 
 @contextmanager
 def server(folder: Path, arguments: Sequence[str], seed: int) -> Iterator[int]:
-    """The misbehaving server; gives its port."""
+    """Run the misbehaving server; gives its port."""
     announced = folder / "port"
     command = [sys.executable, str(TOOLS / "chaos_smtp.py"), "--port", "0", "--port-file", str(announced)]
     command += ["--log", str(folder / "sink.jsonl"), "--no-fsync", "--seed", str(seed), *arguments]
@@ -169,7 +169,7 @@ def server(folder: Path, arguments: Sequence[str], seed: int) -> Iterator[int]:
 
 
 def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int) -> dict[str, Any]:
-    """Send an issue through `fault`, and return the judge's figures with our exit code."""
+    """Send an issue to a server with `fault`; returns the figures of the comparison and our exit code."""
     addresses = [f"r{number}@example.org" for number in range(recipients)]
     (folder / "expected.txt").write_text("\n".join(addresses) + "\n", "utf-8")
     shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
@@ -185,7 +185,7 @@ def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int) 
 
 
 def _crash(site: Site, fault: Fault, seed: int) -> None:
-    """Two runs at once, again and again, killed or stopped at random moments."""
+    """Run two processes at once, repeatedly, and signal them at random times."""
     loop = [sys.executable, str(TOOLS / "crash_loop.py"), "--kills", str(fault.kills), "--signal", fault.signal]
     loop += [
         "--overlap",
@@ -205,7 +205,7 @@ def _crash(site: Site, fault: Fault, seed: int) -> None:
 
 
 def _ledger(folder: Path, store: str) -> Path:
-    """The ledger as an SQLite file that the judge can read, also when it is in PostgreSQL."""
+    """The path of an SQLite file with the ledger, which is copied from PostgreSQL if necessary."""
     if store.startswith("sqlite"):
         return folder / "newsletter.db"
     import psycopg
@@ -219,7 +219,7 @@ def _ledger(folder: Path, store: str) -> Path:
 
 
 def judged(folder: Path, ledger: Path, refused: Sequence[str]) -> dict[str, Any]:
-    """What the server's log says, beside what our ledger says."""
+    """The figures from comparing the server's log with our ledger."""
     command = [sys.executable, str(TOOLS / "ledger_check.py"), str(folder / "expected.txt")]
     command += [str(folder / "sink.jsonl"), "--json", "--allow-dup-unacked", "--ledger-sqlite", str(ledger)]
     command += ["--ledger-sql", "SELECT address, state FROM deliveries", "--sent-values", "accepted"]
@@ -230,7 +230,7 @@ def judged(folder: Path, ledger: Path, refused: Sequence[str]) -> dict[str, Any]
 
 
 def main() -> int:
-    """Provoke every fault and print what it did."""
+    """Provoke every fault and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipients", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=1)

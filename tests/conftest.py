@@ -1,4 +1,4 @@
-"""What several test files share: the folder of real data, and small values to build from."""
+"""Fixtures and values that several test files share: the folder of real data, papers and issues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARED = ROOT.parent / "shared"
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Real feeds, answers and bounces beside the checkout; the tests that use them are skipped elsewhere."""
+    """The folder with real feeds, responses and bounces beside the checkout. Skips the test if it is absent."""
     folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip("no real data: ../shared/data is not beside this checkout")
@@ -39,7 +39,7 @@ PUBLICATION = Publication(
 
 
 def paper(number: int = 1, **changes: Any) -> Paper:
-    """A plausible paper; `changes` override its fields."""
+    """A paper with plausible values; `changes` replace fields."""
     arxiv_id = f"2611.{number:05d}"
     plain = Paper(
         key=f"arxiv:{arxiv_id}",
@@ -60,14 +60,14 @@ def paper(number: int = 1, **changes: Any) -> Paper:
 
 
 def issue(*papers: Paper, day: date = date(2026, 11, 24)) -> Issue:
-    """An issue of these papers, or of three plausible ones."""
+    """An issue of these papers, by default of three."""
     return Issue(day=day, papers=papers or tuple(paper(n) for n in (1, 2, 3)), ranked_by_votes=True)
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Site], Server]]:
-    """Starts `newsletter web` for a Site, and stops it after the test."""
-    from tests.pages import Server  # it imports this file
+    """A function that starts `newsletter web` for a Site; it is stopped after the test."""
+    from tests.pages import Server  # not at the top, because pages.py imports this file
 
     running: list[Server] = []
 

@@ -1,4 +1,4 @@
-"""A site whose feed answers by day, for tests of what happens from one day to the next."""
+"""An operator's site with a feed per day, for tests that run over several days."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_DAY = Span()
 
 @dataclass
 class Desk:
-    """A site whose feed answers by day, and one reader."""
+    """A folder with config and store, a feed file per day, an inbox, and one subscriber."""
 
     folder: Path
     inbox: Inbox
@@ -62,7 +62,7 @@ class Desk:
 
     @property
     def told(self) -> list[str]:
-        """The text part of every mail, in order."""
+        """The text parts of all mails received, in order."""
         bodies = [message.get_body(("plain",)) for message in self.inbox.messages]
         return [str(body.get_content()) for body in bodies if body is not None]
 

@@ -1,4 +1,4 @@
-"""A disk small enough to be full."""
+"""A small file system, for tests of a full disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of this size, at `folder`; skips the test where none may be mounted."""
+    """A file system of `size` (such as ``2m``) mounted at `folder`. Skips the test if mounting is not permitted."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:

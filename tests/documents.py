@@ -1,4 +1,4 @@
-"""Small feeds made on the spot, and the hand-written ones in tests/data/feeds, for the tests of parsing."""
+"""Feeds for the tests of parsing: small ones built by functions, and those in tests/data/feeds."""
 
 from __future__ import annotations
 

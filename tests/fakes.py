@@ -1,4 +1,4 @@
-"""Hand-written stand-ins for the edges: a mail server that answers as told, and a clock that moves when told."""
+"""Hand-written fakes: a transport that answers as scripted, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ NOT_SENT = Outcome(OutcomeKind.NOT_SENT, None, "connection lost")
 
 
 class Crash(BaseException):
-    """The process dies here: nothing of ours may catch it."""
+    """Stands for the death of the process. The code under test must not catch it."""
 
 
 class FakeCarrier:
-    """Takes one copy at a time and answers each address as scripted for it, in turn, then with ACCEPTED.
+    """A transport that takes one copy at a time.
 
-    A scripted exception is raised instead; TransportUnavailable means that the server is gone. `handed` keeps what went
-    out.
+    Each address gets its scripted outcomes in turn and then ACCEPTED. A scripted exception is raised instead of giving
+    an outcome; TransportUnavailable means that the server cannot be used from then on. `handed` keeps the envelopes by
+    address.
     """
 
     def __init__(self, **scripts: list[Outcome | BaseException]) -> None:
         self.scripts = {f"{name}@example.org": list(script) for name, script in scripts.items()}
         self.handed: dict[str, list[Envelope]] = defaultdict(list)
-        self.excused = False  # every lost connection had carried others
+        self.excused = False  # set on each copy: its connection was lost after it had carried others
         self.before: Callable[[Envelope], None] = lambda envelope: None
         self._current: Copy | None = None
         self._answer: Outcome | BaseException = ACCEPTED
@@ -55,11 +56,16 @@ class FakeCarrier:
         self._current = copy
         return [copy], []
 
+    def take_back(self, copy: Copy) -> None:
+        assert copy is self._current
+        self._current = None
+
     def turn(self, *, has_more: bool) -> list[Event]:
         copy = self._current
-        if copy is None:
-            assert self._dead is not None
+        if self._dead is not None:
             raise self._dead
+        if copy is None:
+            return []
         self.before(copy.envelope)
         self.handed[copy.envelope.rcpt_to].append(copy.envelope)
         self._current = None
@@ -70,12 +76,12 @@ class FakeCarrier:
 
     @property
     def order(self) -> list[str]:
-        """The addresses that were handed something, in the order of their first copy."""
+        """The local parts of the addresses that got a copy, in the order of their first copy."""
         return [address.partition("@")[0] for address in self.handed]
 
 
 class FakeClock:
-    """Time that stands still until somebody sleeps or moves it; `slept` keeps every wait in seconds."""
+    """A clock that stands still except for `sleep` and `move`. `slept` keeps the seconds of each sleep."""
 
     START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 

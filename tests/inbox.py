@@ -1,4 +1,4 @@
-"""A real mail server on loopback (aiosmtpd) that keeps what it takes; the tests of the whole command send to it."""
+"""A mail server on loopback (aiosmtpd) that keeps the messages it accepts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from newsletter.demo import LoopbackServer
 
 
 class Inbox:
-    """Runs in a thread on a free port. `refuse` maps a recipient to the reply it gets instead of 250.
+    """The server, in a thread on a free port. `refuse` maps a recipient to its reply instead of 250.
 
-    With `kill_after` the process `victim` gets SIGKILL when that many messages were taken, before it hears of the last.
+    With `kill_after`, the process `victim` gets SIGKILL after that many messages, before the reply to the last one.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Inbox:
 
     def __enter__(self) -> Inbox:
         self._controller.start()
-        self.connections = 0  # starting connects once, to see that it answers
+        self.connections = 0  # aiosmtpd connects once when it starts
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -40,24 +40,24 @@ class Inbox:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._controller.port)
 
     async def handle_EHLO(self, server: SMTP, session: Any, envelope: Any, hostname: str, replies: Any) -> Any:
-        """Count who talks to us."""
+        """Count the connection."""
         self.connections += 1
         session.host_name = hostname
         return replies
 
     async def handle_RCPT(self, server: SMTP, session: Any, envelope: Any, address: str, options: Any) -> str:
-        """Refuse whom the test refuses."""
+        """Refuse the recipients in `refuse`."""
         if address in self.refuse:
             return self.refuse[address]
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
-        """Take a message."""
+        """Keep a message."""
         self.recipients.append(envelope.rcpt_tos[0])
         self.messages.append(message_from_bytes(envelope.original_content, EmailMessage, policy=default))
         if self.kill_after == len(self.recipients):

@@ -37,7 +37,7 @@ _QUEUES = (
 
 @dataclass(frozen=True)
 class MailHost:
-    """Where it listens; mailboxes are USERS at DOMAIN."""
+    """The running mail host. It has mailboxes for `users` at DOMAIN."""
 
     folder: Path
     smtp_port: int
@@ -50,11 +50,11 @@ class MailHost:
         return [f"{user}@{DOMAIN}" for user in self.users]
 
     def inbox(self, address: str, expected: int) -> list[EmailMessage]:
-        """What `address` has received, once that is `expected` messages."""
+        """The messages that `address` has received; waits until there are `expected` of them."""
         return [message_from_bytes(raw, EmailMessage, policy=default) for raw in self.raw_inbox(address, expected)]
 
     def raw_inbox(self, address: str, expected: int, patience: float = 20.0) -> list[bytes]:
-        """The same as the bytes that IMAP gives."""
+        """The same as bytes from IMAP; after `patience` seconds it returns fewer messages."""
         end = time.monotonic() + patience
         while len(found := self._read(address)) < expected and time.monotonic() < end:
             time.sleep(0.1)
@@ -71,7 +71,7 @@ class MailHost:
 
 @contextmanager
 def mail_host(users: tuple[str, ...] = USERS, *, tls: bool = False) -> Iterator[MailHost]:
-    """Start it, and stop it whatever happens; with `tls`, IMAP has STARTTLS, and a port with implicit TLS."""
+    """Run the mail host during the block. With `tls`, IMAP has STARTTLS, and a second port with implicit TLS."""
     needs.root()
     postfix, dovecot = needs.program("postfix", "postfix"), needs.program("dovecot", "dovecot-imapd")
     needs.program("lmtp", "dovecot-lmtpd")
@@ -109,7 +109,7 @@ def _wait_for(port: int, folder: Path) -> None:
 
 
 def _quiet(*words: str) -> int:
-    """Run it to its end. Its output goes nowhere: a daemon it leaves behind would keep a pipe open for ever."""
+    """Run a command and return its exit code. Its output is discarded, since a daemon would keep a pipe open."""
     null = subprocess.DEVNULL
     return subprocess.run(words, stdin=null, stdout=null, stderr=null, check=False).returncode
 
@@ -137,7 +137,7 @@ def _version(dovecot: Path) -> tuple[int, int]:
 
 
 def _dovecot_conf(host: MailHost, version: tuple[int, int]) -> str:
-    """Dovecot 2.4 (Debian 13) renamed most settings of 2.3 (Debian 12, Ubuntu 24.04); it reads no old name."""
+    """The configuration for 2.3 (Debian 12, Ubuntu 24.04) or 2.4 (Debian 13), which renamed most settings."""
     folder, owner = host.folder, pwd.getpwnam("mail")
     old = f"""\
 disable_plaintext_auth = no
@@ -170,7 +170,7 @@ userdb static {{
   }}
 }}
 """
-    # The version comes first: 2.4 reads nothing before it.
+    # 2.4 requires the version as the first setting.
     return f"""{new if version >= (2, 4) else old}
 base_dir = {folder}/run
 state_dir = {folder}/run
@@ -254,7 +254,7 @@ meta_directory = /etc/postfix
 
 
 def _unchrooted(line: str) -> str:
-    """Debian's services run chrooted; in a folder of ours there is nothing to be chrooted to."""
+    """A line of master.cf without chroot, which Debian's services use and which our folder is not prepared for."""
     words = line.split()
     if len(words) > 7 and not line.startswith((" ", "#")) and words[4] == "y":
         words[4] = "n"

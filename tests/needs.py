@@ -1,4 +1,4 @@
-"""What some tests need of the machine: without it they are skipped by name, and with CI=true they fail."""
+"""Requirements of tests on the machine. A test whose requirement is missing is skipped, or fails with CI=true."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 
 def unmet(reason: str) -> NoReturn:
-    """Skip this test with the reason; in CI, where everything is installed, fail it."""
+    """Skip this test with the reason; with CI=true, where everything must be installed, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI must have it: {reason}")
     pytest.skip(reason)
 
 
 def program(name: str, package: str) -> Path:
-    """The path of a program that Debian's `package` brings."""
+    """The path of the program `name`, which Debian's `package` installs."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/lib/dovecot")
     if found is None:
         unmet(f"{name} is not installed (Debian's {package})")
@@ -26,6 +26,6 @@ def program(name: str, package: str) -> Path:
 
 
 def root() -> None:
-    """Only root may start a mail server of its own, or a cron."""
+    """Require root, which is needed to start a mail server or cron."""
     if os.geteuid() != 0:
         unmet("needs root")

@@ -1,4 +1,4 @@
-"""The web pages of a list with one reader, as Flask's client sees them and as a process, for the tests of them."""
+"""The web pages of a list with one subscriber, for Flask's test client or as a process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "a secret of this test"
 
 
 def write_config(folder: Path, more: str = "", *, base: str = BASE, secret: str = SECRET) -> Path:
-    """A config.yaml in `folder` with `more` lines."""
+    """Write a config.yaml with the lines `more` at its end into `folder`; returns its path."""
     path = folder / "config.yaml"
     path.write_text(
         f"sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\nsecret: {secret}\n"
@@ -40,7 +40,7 @@ def write_config(folder: Path, more: str = "", *, base: str = BASE, secret: str 
 
 
 class Site:
-    """The pages; the clock stands still until it is moved."""
+    """The web pages with config, store and test client. The clock stands still until the test moves it."""
 
     def __init__(
         self, folder: Path, more: str = "", *, base: str = BASE, store: str | None = None, secret: str = SECRET
@@ -61,40 +61,40 @@ class Site:
         self.woken += 1
 
     def path_of(self, url: str) -> str:
-        """What follows the host in a link of ours."""
+        """The path of one of the site's links."""
         return url.removeprefix(BASE)
 
     def reader(self, address: str = ADDRESS) -> Subscriber:
-        """Whoever is known at `address`."""
+        """The subscriber with this address."""
         found = self.store.find(address)
         assert found is not None
         return found
 
     @property
     def status(self) -> SubscriberStatus:
-        """The one reader's."""
+        """Status of the subscriber at ADDRESS."""
         return self.reader().status
 
     def subscribe(self, email: str, **more: Any) -> TestResponse:
-        """Send the form of the home page, as a browser does."""
+        """Load the home page and send its form, as a browser does."""
         page = self.client.get("/", base_url=BASE).text
         (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', page)
         form = {"csrf_token": token, "email": email, "website": ""}
         return self.client.post("/subscribe", data=form, base_url=BASE, **more)
 
     def confirmation(self, address: str) -> str:
-        """The path of the link that is due to be mailed to `address`; the mail is noted as sent."""
+        """The path of the confirmation link that is due for `address`. Its mail is recorded as sent."""
         (due,) = [each for each in self.store.due_sign_ups(100) if each.address == address]
         self.store.note_mailed(due)
         return self.path_of(self.links.confirm(due.ref, due.asked_at))
 
     def confirmation_sender(self) -> ConfirmationSender:
-        """What sends the confirmations of these pages."""
+        """A sender for the confirmations of these pages."""
         return ConfirmationSender(self.config, self.store, now=self.clock.now)
 
 
 class Server:
-    """`newsletter web` on a free port."""
+    """`newsletter web` as a process on a free port. `greeting` is its first line of output."""
 
     def __init__(self, site: Site) -> None:
         site.store.close()
@@ -107,7 +107,7 @@ class Server:
         self.greeting = self.process.stdout.readline()
 
     def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
-        """One request: status and body."""
+        """Send one request; returns status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         form = {"Content-Type": "application/x-www-form-urlencoded"} | {
             name.replace("_", "-"): value for name, value in headers.items()
@@ -119,7 +119,7 @@ class Server:
         return answer.status, text
 
     def stop(self) -> tuple[int, str, str]:
-        """Exit code after SIGTERM, and the rest of what it said."""
+        """Send SIGTERM; returns the exit code and the rest of standard output and standard error."""
         self.process.terminate()
         out, err = self.process.communicate(timeout=30)
         return self.process.returncode, out, err

@@ -1,8 +1,8 @@
-"""A private PostgreSQL for the tests, and the fixture that runs a test on SQLite and on PostgreSQL.
+"""A private PostgreSQL server for the tests, and the fixture that runs a test on SQLite and on PostgreSQL.
 
-Use it with ``pytest_plugins = ["tests.postgres"]``. The server belongs to this test session alone: it listens on a
-socket in its own folder, on no port, and dies with the tests. Where PostgreSQL is not installed, its half of the tests
-is skipped, except under CI=true, where it fails.
+Use it with ``pytest_plugins = ["tests.postgres"]``. Each test session has its own server, which listens on a socket in
+its own folder and on no port, and ends with the tests. Without PostgreSQL the tests on it are skipped; with CI=true
+they fail.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 
 import pytest
 
-# No test outlives a crash of the machine, so nothing need reach the disk.
+# The data need not survive a crash of the machine, so the server does not sync to disk.
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60")
 
 
 def _binaries() -> Path | None:
-    """Where Debian's package `postgresql` puts the server, or wherever PATH finds it."""
+    """The folder of the server's programs, from Debian's package `postgresql` or else from PATH; None if not found."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if folders:
         return folders[-1]
@@ -42,7 +42,7 @@ def _missing(reason: str) -> None:
 
 
 def _as_server_user(user: str) -> list[str]:
-    """The command prefix: the server refuses to run as root, and ends when the test session's process does."""
+    """A command prefix that runs the server as `user`, since it refuses root, and kills it when the session ends."""
     become = [f"--reuid={user}", f"--regid={user}", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", "--pdeathsig", "KILL", *become]
 

@@ -5,9 +5,9 @@ what `late_risers.select` finds. Then each day is ranked by the last votes known
 had been shown within seven days. The file is tab-separated, with a header and the columns paper_id, listing_day,
 observed_utc and upvotes, one row per observation.
 
-What is counted is chosen to flatter nobody: only days with more papers than the issue takes (elsewhere all are shown),
-whose morning was observed and which were observed again; runs only on days that have papers; cards only of runs that
-had such a day to look back at.
+Only informative days are counted: those with more papers than an issue takes (otherwise all are shown), and with
+observations in the morning and later. There is a run on each day with papers. Cards are counted for runs that had such
+a day to look back at.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_COMPLAINTS: Final = 10
 
 
 class UnreadableError(Exception):
-    """A file or a row that cannot be used, in one line."""
+    """The file cannot be used; the message is one line."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one row says: `paper`, listed on `day`, had `upvotes` at `moment` (UTC)."""
+    """A row of the file: `paper`, listed on `day`, had `upvotes` at `moment` (UTC)."""
 
     paper: str
     day: date
@@ -57,20 +57,19 @@ class Day:
     votes: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
 
     def known(self, moment: datetime) -> dict[str, int]:
-        """The papers listed by then with the last upvotes seen."""
+        """The papers listed until `moment`, with their latest upvotes then."""
         seen = {paper: [upvotes for at, upvotes in votes if at <= moment] for paper, votes in self.votes.items()}
         return {paper: upvotes[-1] for paper, upvotes in seen.items() if upvotes}
 
     def moments(self) -> set[datetime]:
-        """When it was looked at."""
+        """The times of observations."""
         return {at for votes in self.votes.values() for at, _ in votes}
 
 
 def read(lines: Iterable[str], name: str, complaints: list[str]) -> dict[date, Day]:
     """The days in a file, the oldest first. A bad row is left out and adds a line to `complaints`.
 
-    Observations without a listing day are no mistake, but nothing can be done with them. Raises UnreadableError when a
-    column is missing.
+    Observations without a listing day are valid but not used. Raises UnreadableError if a column is missing.
     """
     rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
@@ -86,7 +85,7 @@ def read(lines: Iterable[str], name: str, complaints: list[str]) -> dict[date, D
 
 
 def _observations(row: Mapping[str, str | None]) -> Iterator[Observation]:
-    """None or one. Raises ValueError with what is wrong."""
+    """The observation of a row, if it has a listing day. Raises ValueError with the reason for a bad row."""
     paper, day, observed, upvotes = (row[column] for column in COLUMNS)
     if not paper or day is None or not observed or not upvotes:
         raise ValueError(f"expected {', '.join(COLUMNS)}")
@@ -110,7 +109,10 @@ def _by_day(observations: Iterable[Observation]) -> dict[date, Day]:
 
 @dataclass(slots=True)
 class Replay:
-    """What the reader got, `shown`: paper to day; `cards`: the risers of each run; `twice`: cards that were repeats."""
+    """Result of a replay: `shown` maps a paper to the day it was shown, `cards` a run to its number of late risers.
+
+    `twice` counts the papers of a run that had been shown before.
+    """
 
     mornings: dict[date, list[str]] = field(default_factory=dict)
     shown: dict[str, date] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class Replay:
     twice: Counter[date] = field(default_factory=Counter)
 
     def show(self, papers: Iterable[str], on: date) -> None:
-        """Note a section of the mail of that day."""
+        """Record that the mail of the day `on` shows `papers`."""
         for paper in papers:
             if paper in self.shown:
                 self.twice[on] += 1
@@ -126,12 +128,12 @@ class Replay:
 
 
 def replay(days: Mapping[date, Day], max_papers: int, rule: Rule) -> Replay:
-    """One run on each day that has papers: its issue from the morning's votes, and the risers of the past days."""
+    """Make an issue on each day with papers, from the votes of its morning, with late risers of the past days."""
     result = Replay()
     for today, day in days.items():
         morning = morning_of(today, day)
         now = morning or datetime.combine(today, time(12), UTC)
-        # Nobody knows what the issue of an unobserved morning held: nothing of it is a riser later.
+        # The issue of a day without observations in the morning is unknown, so it gives no late risers later.
         votes = day.known(now if morning else EVER)
         fresh = {paper: upvotes for paper, upvotes in votes.items() if paper not in result.shown}
         result.mornings[today] = ranked(fresh, today, max_papers if morning else len(fresh))
@@ -143,19 +145,19 @@ def replay(days: Mapping[date, Day], max_papers: int, rule: Rule) -> Replay:
 
 
 def morning_of(day: date, seen: Day) -> datetime | None:
-    """When the day was first looked at, None unless on that very day (UTC)."""
+    """The first observation of `day` if it was made on that day (UTC), else None."""
     first = min(seen.moments())
     return first if first.date() == day else None
 
 
 def ranked(votes: Mapping[str, int], day: date, max_papers: int) -> list[str]:
-    """The papers of an issue made of these votes."""
+    """The keys of the papers of an issue made from these votes."""
     papers = tuple(Paper(key=paper, title=paper, upvotes=upvotes) for paper, upvotes in votes.items())
     return [paper.key for paper in compose([ParsedFeed(papers)], day, IssueRules(max_papers=max_papers)).papers]
 
 
 def _past(days: Mapping[date, Day], today: date, now: datetime, rule: Rule) -> dict[date, list[Candidate]]:
-    """The days that a run asks for again, as their votes stand now."""
+    """The past days that a run looks back at, with the votes known `now`."""
     window = (today - timedelta(days=age) for age in range(1, rule.look_back + 1))
     return {day: _candidates(day, days[day], now) for day in window if day in days}
 
@@ -171,19 +173,19 @@ def _candidates(day: date, seen: Day, now: datetime) -> list[Candidate]:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of some days: how many there were, the papers that ended on top, and how many of those reached the reader."""
+    """Figures for some days: their number, the papers that were top at the end, and how many of these were shown."""
 
     days: int
     top: int
     at_once: int  # in the issue of their day
-    in_time: int  # within seven days
+    in_time: int  # within seven days of it
     runs: int
     cards: int
-    most: int  # cards in one issue
+    most: int  # greatest number of cards in one issue
     twice: int
 
     def cells(self) -> tuple[str, ...]:
-        """The figures of one row of the table."""
+        """The cells of a row of the table."""
         cards = f"{self.cards / self.runs:.2f}" if self.runs else "-"
         shares = _percent(self.at_once, self.top), _percent(self.in_time, self.top)
         return (str(self.days), *shares, cards, str(self.most), str(self.twice))
@@ -201,7 +203,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def measured(days: Mapping[date, Day], max_papers: int) -> list[date]:
-    """The days that tell something: see the head of this file."""
+    """The days that are counted, as described at the top of this file."""
     return [
         day
         for day, seen in days.items()
@@ -210,7 +212,7 @@ def measured(days: Mapping[date, Day], max_papers: int) -> list[date]:
 
 
 def score(days: Mapping[date, Day], told: Replay, counted: Sequence[date], max_papers: int, rule: Rule) -> Score:
-    """What the replay achieved on the days in `counted`."""
+    """The figures of a replay for the days in `counted`."""
     top = [(day, paper) for day in counted for paper in ranked(days[day].known(EVER), day, max_papers)]
     runs = {run for run in days for day in counted if timedelta() < run - day <= timedelta(days=rule.look_back)}
     return Score(
@@ -226,7 +228,7 @@ def score(days: Mapping[date, Day], told: Replay, counted: Sequence[date], max_p
 
 
 def table(days: Mapping[date, Day], max_papers: int, rule: Rule) -> Iterator[str]:
-    """A row for each half-year, to see whether the rule holds in all of them, and one for all."""
+    """The rows of the table: one for each half-year, to see whether the rule always holds, and one for all days."""
     told = replay(days, max_papers, rule)
     counted = measured(days, max_papers)
     halves: defaultdict[str, list[date]] = defaultdict(list)
@@ -240,7 +242,7 @@ def table(days: Mapping[date, Day], max_papers: int, rule: Rule) -> Iterator[str
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Print the table; 1 and one line on stderr when the file cannot be used."""
+    """Print the table. Returns 0, or 1 with one line on standard error if the file cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--max-papers", type=_positive, nargs="+", default=[5, 10, 20], metavar="N")

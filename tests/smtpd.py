@@ -1,6 +1,6 @@
-"""A mail server that misbehaves on request, over real sockets, with TLS from a certificate authority of its own.
+"""A mail server that misbehaves as the test scripts it, on real sockets, with TLS by its own certificate authority.
 
-It speaks just enough SMTP to be believed, and says and does at each stage what the test put there.
+It speaks the SMTP that our transport uses.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# What a stage may do instead of answering.
-CLOSE = "close"  # hang up without a word
-SILENT = "silent"  # say nothing, and keep the line
-DRIP = "drip"  # say a line of a reply from time to time, and never the last
+# Scripted behaviour instead of a reply.
+CLOSE = "close"  # close the connection without a reply
+SILENT = "silent"  # send nothing and keep the connection open
+DRIP = "drip"  # send lines of a reply slowly, and never the last one
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Limit:
 
 @dataclass
 class Script:
-    """What the server does. `replies` maps a stage (greeting, EHLO, MAIL, RCPT, DATA, dot, AUTH, STARTTLS) to replies.
+    """The server's behaviour. `replies` maps a stage to its scripted replies, which are used once each, in turn.
 
-    Each reply is used once, in turn; then the stage behaves. `extensions` are offered before TLS, and after it.
+    Stages are greeting, EHLO, MAIL, RCPT, DATA, dot, AUTH and STARTTLS. A stage without a scripted reply gives the
+    usual one. `extensions` are offered before and after STARTTLS.
     """
 
     replies: dict[str, list[str]] = field(default_factory=dict)
@@ -49,16 +50,16 @@ class Script:
     tls: ssl.SSLContext | None = None
     implicit: bool = False
     messages_per_connection: int = 10**9
-    slow: dict[str, float] = field(default_factory=dict)  # seconds that a stage takes
-    quick: int = 0  # so many answers are given without that
-    recipients: dict[str, str] = field(default_factory=dict)  # the answer to RCPT for each of these, always
+    slow: dict[str, float] = field(default_factory=dict)  # delay of a stage in seconds
+    quick: int = 0  # number of replies before the delays begin
+    recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
     limit: Limit | None = None
-    reset_after: str = ""  # a stage whose answer is the last: then the line is reset
+    reset_after: str = ""  # stage after whose reply the connection is reset
 
 
 @dataclass
 class Smtpd:
-    """The running server, and what it saw."""
+    """The running server, with the commands and messages it received."""
 
     port: int
     script: Script
@@ -76,7 +77,7 @@ class Smtpd:
 
 @contextmanager
 def smtpd(script: Script | None = None) -> Iterator[Smtpd]:
-    """Run it on a free loopback port, a thread per connection."""
+    """Run the server on a free loopback port, with a thread per connection."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Smtpd(listener.getsockname()[1], script or Script())
     threading.Thread(target=_accept, args=(listener, server), daemon=True).start()
@@ -99,7 +100,7 @@ def _accept(listener: socket.socket, server: Smtpd) -> None:
 
 
 class _HangUp(Exception):
-    """The conversation ends here."""
+    """Ends the conversation and closes the connection."""
 
 
 def _talk(line: socket.socket, server: Smtpd) -> None:
@@ -127,7 +128,7 @@ class _Conversation:
         tls.do_handshake()
 
     def say(self, stage: str, usual: str, *, before: Callable[[], None] = lambda: None) -> str:
-        """Answer as scripted; `before` is done before the client can know of a usual answer."""
+        """Send the scripted reply of `stage`, else `usual`; `before` is called before the usual reply is sent."""
         script = self.server.script
         if stage in script.slow:
             script.quick -= 1
@@ -207,7 +208,7 @@ class _Conversation:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of the tests; `file` is its certificate."""
+    """A certificate authority for tests; `file` is the path of its certificate."""
 
     folder: Path
     key: ec.EllipticCurvePrivateKey
@@ -231,7 +232,7 @@ class Authority:
         return self.folder / "authority.pem"
 
     def context(self, *, host: str = "localhost", expired: bool = False, self_signed: bool = False) -> ssl.SSLContext:
-        """A server's TLS, with a certificate for `host`."""
+        """A TLS context for a server, with a certificate for `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name(host)
         alternative: x509.GeneralName = x509.DNSName(host)

@@ -1,4 +1,4 @@
-"""Addresses: what is taken, in which form, and what is refused with a reason."""
+"""Addresses: which are accepted and in which form, and the reason for refusing the others."""
 
 from __future__ import annotations
 

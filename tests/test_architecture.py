@@ -1,4 +1,4 @@
-"""The modules import one way only, and each third-party package has one home."""
+"""Modules import in one direction only, and each third-party package is imported in one place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a room imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "errors model resources",
-    1: "addresses children extras links replies runtime text",
+    1: "addresses children extras files links replies runtime text",
     2: "issue schedule",
     3: "config",
     4: "feed store subscriber_csv transport",

@@ -1,4 +1,4 @@
-"""The archive: pages without a trace of any reader, an index, a feed, and the same as files for any web host."""
+"""The archive: pages without data of any subscriber, an index and a feed, served and exported alike."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from newsletter.store import Store
 from newsletter.web import create_app
 from tests.conftest import PUBLICATION, SHARED, issue, paper
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
-from tests.test_cli import Site as Desk
+from tests.test_cli import Site as OperatorSite
 
 pytest_plugins = ["tests.postgres", "tests.chromium"]
 
@@ -49,7 +49,7 @@ def frozen(rendered: RenderedIssue, publication: Publication = PUBLICATION) -> F
 
 
 def publish(store: Store, rendered: RenderedIssue, publication: Publication = PUBLICATION) -> FrozenIssue:
-    """Freeze an issue for ada, whose server takes it."""
+    """Freeze an issue for ada, whose copy is accepted."""
     store.add("ada@example.org")
     made = store.freeze(rendered, publication, lifetime=timedelta(hours=24))
     (copy,) = store.claim(made.id, 1, resend_uncertain=1)
@@ -344,19 +344,19 @@ def test_an_export_writes_what_changed_and_removes_nothing(site: Site, tmp_path:
 
 
 def test_the_command_exports_what_was_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    desk = Desk(tmp_path, 25, capsys)
+    newsletter = OperatorSite(tmp_path, 25, capsys)
     folder = tmp_path / "public"
-    assert desk("archive", "export", str(folder)).out == f"{folder}: 2 of 2 files written\n"
+    assert newsletter("archive", "export", str(folder)).out == f"{folder}: 2 of 2 files written\n"
     assert sorted(files(folder)) == ["archive/index.html", "feed.atom"]
     with Store.open(f"sqlite:///{tmp_path / 'newsletter.db'}") as store:
         publish(store, rendered())
-    assert desk("archive", "export", str(folder)).out == f"{folder}: 3 of 3 files written\n"
-    assert desk("archive", "export", str(folder)).out == f"{folder}: 0 of 3 files written\n"
+    assert newsletter("archive", "export", str(folder)).out == f"{folder}: 3 of 3 files written\n"
+    assert newsletter("archive", "export", str(folder)).out == f"{folder}: 0 of 3 files written\n"
     (tmp_path / "taken").write_text("x", "utf-8")
-    assert desk("archive", "export", str(tmp_path / "taken")).code == 2
+    assert newsletter("archive", "export", str(tmp_path / "taken")).code == 2
     (folder / "feed.atom").unlink()
     (folder / "feed.atom").mkdir()
-    done = desk("archive", "export", str(folder))
+    done = newsletter("archive", "export", str(folder))
     assert (done.code, len(done.err.splitlines())) == (1, 1)
 
 
@@ -364,10 +364,10 @@ def test_the_command_exports_what_was_sent(tmp_path: Path, capsys: pytest.Captur
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """A plain web host for files: no header of ours."""
+    """A web server for plain files, without our headers."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing on stderr."""
+        """Write no log to standard error."""
 
 
 @contextmanager
@@ -392,7 +392,7 @@ def exported(folder: Path, *issues: RenderedIssue) -> Path:
 
 
 def complaints(browser: webdriver.Chrome) -> list[str]:
-    """What the browser wrote on its console since the last call."""
+    """The messages on the browser's console since the last call."""
     entries = browser.execute("getLog", {"type": "browser"})["value"]
     return [entry["message"] for entry in entries if "favicon" not in entry["message"]]
 
@@ -424,7 +424,7 @@ def test_a_script_in_an_issue_does_not_run_even_on_a_host_without_headers(
 
 
 def poisoned() -> Issue:
-    """Every hostile string of the shared feed server, as papers."""
+    """Papers with every hostile string of the shared feed server."""
     path = SHARED / "tools" / "chaos" / "chaos_feed.py"
     if not path.is_file():
         pytest.skip("no chaos_feed.py: ../shared is not beside this checkout")
@@ -438,7 +438,7 @@ def poisoned() -> Issue:
 
 
 def test_a_poisoned_feed_is_harmless_in_every_page(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Papers first in turn, so that each hostile title is once in a subject: in the index and in the feed."""
+    """Each paper is first once, so that each hostile title is in a subject, and so in the index and the feed."""
     papers = poisoned().papers
     days = [
         Renderer(PUBLICATION).issue(Issue(DAY + timedelta(days=n), (*papers[n:], *papers[:n]), ranked_by_votes=True))
@@ -458,7 +458,7 @@ def test_a_poisoned_feed_is_harmless_in_every_page(browser: webdriver.Chrome, tm
 
 
 def axe(browser: webdriver.Chrome) -> list[Any]:
-    """What axe-core finds wrong, from whichever package brings it."""
+    """The findings of axe-core, from whichever package has it."""
     script = SHARED / "tools" / "mailscore" / "node" / "node_modules" / "axe-core" / "axe.min.js"
     if (package := importlib.util.find_spec("axe_playwright_python")) and package.origin:
         script = Path(package.origin).with_name("axe.min.js")

@@ -238,11 +238,9 @@ def newsletter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("verp", ["true", "false"])
-def test_a_copy_that_postfix_returns_suppresses_just_its_reader(
-    host: MailHost, inbox: imaplib.IMAP4, tmp_path: Path, verp: str
-) -> None:
-    (tmp_path / "config.yaml").write_text(
+def configure(folder: Path, host: MailHost, verp: str) -> None:
+    """A list that sends through the Postfix of `host`, and reads its Dovecot's bounces."""
+    (folder / "config.yaml").write_text(
         f"sender: Daily Papers <digest@{DOMAIN}>\nbounce_address: {USER}\npostal_address: 1 Example Street\n"
         f"list_id: papers.{DOMAIN}\nfeeds:\n  - url: {ROOT}/newsletter/sample_day.json\nsecret: a secret of this test\n"
         f"smtp:\n  - host: 127.0.0.1\n    port: {host.smtp_port}\n"
@@ -250,7 +248,20 @@ def test_a_copy_that_postfix_returns_suppresses_just_its_reader(
         f"    password: {PASSWORD}\n    ca_file: {host.folder}/authority.pem\n",
         "utf-8",
     )
-    (tmp_path / "config.yaml").chmod(0o600)
+    (folder / "config.yaml").chmod(0o600)
+
+
+def states(folder: Path) -> dict[str, str]:
+    """The status of each reader, by local part."""
+    with Store.open(f"sqlite:///{folder}/newsletter.db") as store:
+        return {reader.address.partition("@")[0]: reader.status for reader in store.subscribers()}
+
+
+@pytest.mark.parametrize("verp", ["true", "false"])
+def test_a_copy_that_postfix_returns_suppresses_just_its_reader(
+    host: MailHost, inbox: imaplib.IMAP4, tmp_path: Path, verp: str
+) -> None:
+    configure(tmp_path, host, verp)
     quiet = newsletter(tmp_path, "bounces")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     newsletter(tmp_path, "subscribers", "add", f"alice@{DOMAIN}", f"nobody@{DOMAIN}")
@@ -259,8 +270,22 @@ def test_a_copy_that_postfix_returns_suppresses_just_its_reader(
     done = newsletter(tmp_path, "bounces")
     assert (done.returncode, done.stdout) == (0, "bounces: 1 read (1 permanent), 1 suppressed\n"), done.stderr
     assert newsletter(tmp_path, "bounces").stdout == ""
-    with Store.open(f"sqlite:///{tmp_path}/newsletter.db") as store:
-        states = {reader.address.partition("@")[0]: reader.status for reader in store.subscribers()}
-    assert states == {"alice": "active", "nobody": "suppressed"}
+    assert states(tmp_path) == {"alice": "active", "nobody": "suppressed"}
     assert "1 permanent" in newsletter(tmp_path, "status").stdout
     assert number(inbox, "Processed") == 1
+
+
+def test_many_copies_that_postfix_returns_wait_for_the_operator(
+    host: MailHost, inbox: imaplib.IMAP4, tmp_path: Path
+) -> None:
+    configure(tmp_path, host, "false")
+    gone = [f"nobody{number}" for number in range(8)]
+    newsletter(tmp_path, "subscribers", "add", f"alice@{DOMAIN}", *(f"{name}@{DOMAIN}" for name in gone))
+    assert "9 accepted" in newsletter(tmp_path, "run").stdout
+    assert len(host.raw_inbox(USER, 8)) == 8
+    done = newsletter(tmp_path, "bounces")
+    assert (done.returncode, done.stdout) == (75, "bounces: 8 read (8 permanent), 8 held\n"), done.stderr
+    assert number(inbox, "Processed") == 8
+    assert set(states(tmp_path).values()) == {"active"}
+    assert newsletter(tmp_path, "bounces", "--confirm").stdout == "bounces: 8 suppressed\n"
+    assert states(tmp_path) == {"alice": "active"} | dict.fromkeys(gone, "suppressed")

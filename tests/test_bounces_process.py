@@ -3,104 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import default
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from newsletter.bounces.mailbox import Mail
-from newsletter.bounces.process import Tally, collect, read
-from newsletter.config import Config, load
+from newsletter.bounces.process import read
 from newsletter.links import Links, Purpose
-from newsletter.mail.message import compile_copies
-from newsletter.model import (
-    CopyReference,
-    Delivery,
-    FrozenIssue,
-    Outcome,
-    OutcomeKind,
-    RenderedIssue,
-    ReportKind,
-    Result,
-    State,
-    Subscriber,
-    SubscriberStatus,
-)
+from newsletter.model import CopyReference, ReportKind, SubscriberStatus
 from newsletter.store import NewReport, Store
-from newsletter.store.schema import subscribers
+from newsletter.store.schema import reports, subscribers
+from tests.bouncing import ACTIVE, ADA, EMMY, SUPPRESSED, Scene, configured, refuse, report, without
 from tests.fakes import Crash, FakeClock
 
 pytest_plugins = ["tests.postgres"]
-
-ADA, EMMY = "ada@example.net", "emmy@example.net"
-ACTIVE, SUPPRESSED = SubscriberStatus.ACTIVE, SubscriberStatus.SUPPRESSED
-
-
-def configured(folder: Path, more: str = "", secret: str = "a secret of this test") -> Config:
-    path = folder / "config.yaml"
-    path.write_text(
-        "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"
-        "bounce_address: bounces@news.example.org\nbase_url: https://news.example.org\n"
-        "list_id: papers.news.example.org\nfeeds:\n  - url: papers.json\n"
-        f"secret: {secret}\n{more}bounces:\n  maildir: Maildir\n",
-        "utf-8",
-    )
-    path.chmod(0o600)
-    return load(path)
-
-
-@dataclass
-class Scene:
-    """A list of two readers, its Maildir, and its issues, of which every copy was accepted."""
-
-    folder: Path
-    store: Store
-    clock: FakeClock
-    config: Config
-    number: int = 0
-
-    @property
-    def links(self) -> Links:
-        return self.config.links()
-
-    def issue(self, *, verp: bool = False) -> FrozenIssue:
-        """The issue of the present day; its copies wait."""
-        day = self.clock.now().date()
-        rendered = RenderedIssue(day, "Papers", "<p>x https://slot.invalid/unsubscribe</p>", "x")
-        publication = replace(self.config.publication, verp=verp)
-        return self.store.freeze(rendered, publication, lifetime=timedelta(hours=24))
-
-    def copy(self, frozen: FrozenIssue, address: str) -> tuple[str, bytes]:
-        """Reverse path and bytes of one reader's copy."""
-        delivery = Delivery(0, frozen.rendering_id, 0, self.reader(address).ref, address, 0)
-        made = compile_copies(frozen, self.links).envelope(delivery)
-        return made.mail_from, made.message
-
-    def reader(self, address: str) -> Subscriber:
-        found = self.store.find(address)
-        assert found is not None
-        return found
-
-    def status(self, address: str = ADA) -> SubscriberStatus:
-        return self.reader(address).status
-
-    def arrives(self, raw: bytes | str) -> Path:
-        self.number += 1
-        path = self.folder / "Maildir" / "new" / f"{self.number:03}.host"
-        path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
-        return path
-
-    def collect(self) -> Tally:
-        return collect(self.config, self.store)
-
-    def filed(self, folder: str = "Processed") -> int:
-        where = self.folder / "Maildir" / f".{folder}" / "cur"
-        return len(list(where.iterdir())) if where.exists() else 0
 
 
 @pytest.fixture
@@ -115,34 +35,6 @@ def scene(database_url: str, tmp_path: Path, clock: FakeClock) -> Iterator[Scene
     with Store.open(database_url, now=clock.now) as store:
         store.add_all([ADA, EMMY], revive=False)
         yield Scene(tmp_path, store, clock, configured(tmp_path))
-
-
-def report(
-    copy: bytes,
-    address: str = ADA,
-    *,
-    status: str = "5.1.1",
-    action: str = "failed",
-    to: str = "bounces@news.example.org",
-) -> bytes:
-    """A delivery report that returns `copy`, as Postfix writes it."""
-    head = (
-        f"Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.example.net\r\nTo: {to}\r\nSubject: Undelivered Mail\r\n"
-        'MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
-        "--b\r\nContent-Type: text/plain\r\n\r\nIt failed.\r\n"
-        "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.net\r\n\r\n"
-        f"Final-Recipient: rfc822; {address}\r\nAction: {action}\r\nStatus: {status}\r\n"
-        f"Diagnostic-Code: smtp; 550 {status} <{address}> is gone\r\n\r\n"
-        "--b\r\nContent-Type: message/rfc822\r\n\r\n"
-    )
-    return head.encode() + copy + b"\r\n--b--\r\n"
-
-
-def without(copy: bytes, *names: str) -> bytes:
-    """A copy as a server returns it: headers only, and not all."""
-    message = message_from_bytes(copy, EmailMessage, policy=default)
-    kept = [f"{key}: {value}" for key, value in message.raw_items() if key not in names]
-    return "\r\n".join((*kept, "", "")).encode()
 
 
 # --- what ties a report to a copy ------------------------------------------------------------------------------------
@@ -228,6 +120,89 @@ def test_a_complaint_suppresses_so_that_no_import_brings_the_reader_back(scene: 
     assert scene.status() is SUPPRESSED
 
 
+# --- what a mere mention proves --------------------------------------------------------------------------------------
+
+
+def mentioning(copy: bytes, *, quoted: str = "") -> str:
+    """A report that returns nothing of the copy; its own headers answer the copy, as those of Gmail and Exchange do."""
+    message_id = message_from_bytes(copy)["Message-ID"]
+    return (
+        f"Return-Path: <>\nFrom: MAILER-DAEMON@mx.example.net\nTo: bounces@news.example.org\nSubject: Returned mail\n"
+        f"In-Reply-To: {message_id}\nReferences: {message_id}\n\n<{ADA}>: 550 5.1.1 user unknown\n{quoted}"
+    )
+
+
+def test_a_message_id_in_the_report_s_own_headers_is_soft_at_most(scene: Scene) -> None:
+    for day in range(3):
+        assert scene.status() is ACTIVE, day
+        scene.arrives(mentioning(scene.copy(scene.issue(), ADA)[1]))
+        assert scene.collect().unverified == 0
+        scene.clock.move(days=1)
+    assert scene.status() is SUPPRESSED
+
+
+def test_a_quoted_unsubscribe_link_is_soft_at_most(scene: Scene) -> None:
+    """Whoever answers with the digest quotes the link; the report's own words are not those of a returned header."""
+    copy = scene.copy(scene.issue(), ADA)[1]
+    page = scene.links.unsubscribe(scene.reader(ADA).ref)[0]
+    scene.arrives(mentioning(copy, quoted=f"> Leave: {page}\n"))
+    assert scene.collect().unverified == 0
+    assert scene.status() is ACTIVE
+
+
+def test_a_complaint_that_only_mentions_a_copy_removes_nobody(scene: Scene) -> None:
+    message_id = message_from_bytes(scene.copy(scene.issue(), ADA)[1])["Message-ID"]
+    scene.arrives(
+        f"From: fbl@provider.example\nTo: bounces@news.example.org\nSubject: complaint\nIn-Reply-To: {message_id}\n"
+        'MIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary="b"\n\n'
+        "--b\nContent-Type: message/feedback-report\n\n"
+        f"Feedback-Type: abuse\nVersion: 1\nOriginal-Rcpt-To: {ADA}\n\n--b--\n"
+    )
+    assert scene.collect().unverified == 0
+    assert scene.status() is ACTIVE
+
+
+@pytest.mark.parametrize("subject", ["[Ticket#2026112400000017] Undeliverable? Papers", "Undeliverable? Papers"])
+def test_a_helpdesk_that_answers_a_digest_removes_nobody(scene: Scene, subject: str) -> None:
+    for _ in range(4):
+        copy = message_from_bytes(scene.copy(scene.issue(), ADA)[1])
+        scene.arrives(
+            f"From: Support <support@helpdesk.example>\nTo: digest@news.example.org\nSubject: {subject}\n"
+            f"Auto-Submitted: auto-replied\nIn-Reply-To: {copy['Message-ID']}\n\n"
+            f"We have your mail about {ADA}. If it could not be delivered, the user may be unknown.\n"
+        )
+        assert scene.collect().kinds == {ReportKind.AUTO_REPLY: 1}
+        scene.clock.move(days=1)
+    assert scene.status() is ACTIVE
+
+
+# --- what is kept of a server's words --------------------------------------------------------------------------------
+
+
+def kept_words(scene: Scene) -> list[str]:
+    with scene.store._db.read() as connection:
+        return list(connection.execute(select(reports.c.words)).scalars())
+
+
+def test_no_words_are_kept_of_a_report_without_a_reader(scene: Scene) -> None:
+    """Nobody could take them back when the reader asks to be forgotten."""
+    frozen = scene.issue()
+    copy = scene.copy(frozen, ADA)[1]
+    scene.store._hasher = scene.links.forgotten_hashes
+    scene.store.forget(ADA)
+    scene.arrives(report(copy, words="unknown user ada%40example.net"))
+    scene.arrives(report(b"Subject: nothing of ours\r\n\r\n", ADA))
+    scene.collect()
+    assert scene.store.count_reports()["unverified"] == 2
+    assert kept_words(scene) == ["", ""]
+
+
+def test_the_words_that_are_kept_of_a_reader_s_report_hold_no_address(scene: Scene) -> None:
+    scene.arrives(report(scene.copy(scene.issue(), ADA)[1], words="see https://mx.example.net/?to=ada%40example.net"))
+    scene.collect()
+    assert "ada" not in kept_words(scene)[0] + scene.reader(ADA).reason
+
+
 # --- leaving by mail -------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +256,7 @@ def test_the_word_is_obeyed_whatever_the_age_of_the_copy_it_answers(scene: Scene
 
 def test_an_answer_from_elsewhere_or_to_nothing_of_ours_is_kept_for_the_operator(scene: Scene) -> None:
     copy = scene.copy(scene.issue(), ADA)[1]
-    scene.arrives(answer(copy, author="Bob <bob@elsewhere.example>", text="unsubscribe"))  # it was forwarded to him
+    scene.arrives(answer(copy, author="Bob <bob@elsewhere.example>", text="unsubscribe"))  # Bob got it forwarded
     scene.arrives(answer(copy, author=EMMY, text="unsubscribe"))
     forged = Links("a guess at the secret", scene.config.publication)
     false = forged.message_id(scene.clock.now().date(), scene.reader(ADA).ref)
@@ -346,34 +321,37 @@ def test_who_comes_back_begins_anew(scene: Scene) -> None:
     assert scene.status() is ACTIVE
 
 
-def refused(scene: Scene, words: str) -> None:
-    """An issue whose copies were refused while sending: Ada's in these words."""
-    frozen = scene.issue()
-    with scene.store.sending_lock():
-        for delivery in scene.store.claim(frozen.id, 10, resend_uncertain=1):
-            ada = delivery.address == ADA
-            outcome = Outcome(OutcomeKind.REFUSED, 550, words) if ada else Outcome(OutcomeKind.ACCEPTED, 250, "")
-            if not ada:
-                scene.store.turn([], [delivery])
-            source = State.CLAIMED if ada else State.SENDING
-            scene.store.turn([Result(delivery, source, outcome)], [])
-    scene.store.suppress_refused(frozen.id, scene.config.bounces.policy)
-    scene.clock.move(days=1)
-
-
 def test_an_address_that_is_refused_while_sending_is_suppressed_after_three_issues(scene: Scene) -> None:
     for _ in range(2):
-        refused(scene, "5.1.1 no such user")
+        refuse(scene, "5.1.1 no such user", ADA)
         assert scene.status() is ACTIVE
-    refused(scene, "5.1.1 no such user")
-    assert (scene.status(), scene.reader(ADA).reason) == (SUPPRESSED, "refused: 5.1.x in 3 issues")
+    refuse(scene, "5.1.1 no such user", ADA)
+    assert scene.status() is SUPPRESSED
+    assert "in 3 issues" in scene.reader(ADA).reason
     assert scene.status(EMMY) is ACTIVE
 
 
-@pytest.mark.parametrize("words", ["5.7.1 policy", "5.1.8 bad sender", "5.2.2 full", "no code"])
+def test_a_refusal_needs_no_enhanced_code_to_say_that_the_address_does_not_exist(scene: Scene) -> None:
+    for _ in range(3):
+        refuse(scene, "No such user here", ADA)
+    assert scene.status() is SUPPRESSED
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "5.7.1 policy",
+        "5.1.8 bad sender",
+        "5.2.2 mailbox full",
+        "no code",
+        "5.1.90 you have reached your daily recipient limit",
+        "5.1.1 news.example.org has sent to too many recipients this hour",
+        "5.1.0 sender rejected",
+    ],
+)
 def test_other_refusals_while_sending_suppress_nobody(scene: Scene, words: str) -> None:
     for _ in range(4):
-        refused(scene, words)
+        refuse(scene, words, ADA)
     assert scene.status() is ACTIVE
 
 

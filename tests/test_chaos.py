@@ -1,4 +1,4 @@
-"""The installed command against a server that misbehaves: nobody lost, and nobody twice who need not be.
+"""The installed command against a server that misbehaves: no recipient lost, no avoidable duplicates.
 
 A part of `make chaos`, which runs every fault on longer lists.
 """

@@ -1,4 +1,4 @@
-"""`newsletter check`: what a run needs is tried, what is wrong is named, and nothing is sent."""
+"""`newsletter check`: it tries what a run needs, reports what is wrong, and sends nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command as its users meet it: what is printed, what is left behind, and the exit code."""
+"""The command line: output, files and exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAY = "2026-11-24"
 
 
 def entry(number: int, upvotes: int | None = None, title: str | None = None) -> dict[str, object]:
-    """One entry of a Hugging Face answer."""
+    """An entry of a response of Hugging Face."""
     paper: dict[str, object] = {
         "id": f"2611.{number:05d}",
         "title": title or f"Paper number {number}",
@@ -47,7 +47,7 @@ def entry(number: int, upvotes: int | None = None, title: str | None = None) -> 
 
 @dataclass
 class Done:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -143,6 +143,7 @@ def test_preview_writes_the_two_parts_and_touches_neither_store_nor_server(site:
     output = site.folder / "out"
     done = site("preview", "--date", DAY, "--output", str(output))
     assert done.code == 0
+    assert [stat.S_IMODE((output / name).stat().st_mode) for name in ("digest.html", "digest.txt")] == [0o600, 0o600]
     html, text = (output / "digest.html").read_text("utf-8"), (output / "digest.txt").read_text("utf-8")
     for part in (html, text):
         assert part.index("Paper number 2") < part.index("Paper number 3") < part.index("Paper number 1")
@@ -269,6 +270,26 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_nobody_is_marked(
     site.configure()
     assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
     assert inbox.recipients == ["ada@example.org"]
+
+
+def test_a_restored_backup_sends_nothing_until_the_operator_decides(site: Site, inbox: Inbox) -> None:
+    site("subscribers", "add", "ada@example.org")
+    store = site.folder / "newsletter.db"
+    backup = store.read_bytes()
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
+    for file in site.folder.glob("newsletter.db-*"):
+        file.unlink()
+    store.write_bytes(backup)
+    for command in (("run", "--date", DAY), ("run", "--date", DAY, "--dry-run"), ("send",)):
+        done = site(*command)
+        assert done.code == 1
+        assert done.last.startswith(f"verdict: failed - {store} is older than what was sent: it is at sending 0, and ")
+        assert "`newsletter send --trust-store`" in done.err
+        assert len(done.err.splitlines()) == 1
+    assert f"{store} is older than what was sent" in site("check").out
+    assert inbox.recipients == ["ada@example.org"]
+    assert site("send", "--trust-store").code == 0
+    assert site("run", "--date", DAY).last == "verdict: new-issue - 1 accepted"
 
 
 def test_a_copy_in_doubt_twice_is_told_of_once_and_waits_for_the_operator(site: Site) -> None:

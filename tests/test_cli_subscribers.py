@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -258,3 +259,21 @@ def test_an_import_reads_standard_input(site: Site, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert "1 added" in site("subscribers", "import", "-").out
     assert f"imported on {today()} from standard input" in site("subscribers", "show", "ada@example.org").out
+
+
+def test_an_export_is_its_owner_s_alone_whatever_stood_there(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    path, elsewhere = site.folder / "out.csv", site.folder / "elsewhere.txt"
+    path.write_text("old", "utf-8")
+    path.chmod(0o644)
+    assert site("subscribers", "export", str(path)).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text("utf-8") == site("subscribers", "export").out
+    elsewhere.write_text("untouched", "utf-8")
+    path.unlink()
+    path.symlink_to(elsewhere)
+    assert site("subscribers", "export", str(path)).code == 0
+    assert (path.is_symlink(), elsewhere.read_text("utf-8")) == (False, "untouched")
+    assert [each.name for each in site.folder.iterdir() if each.name.startswith(".newsletter")] == []
+    done = site("subscribers", "export", str(site.folder / "missing" / "out.csv"))
+    assert (done.code, done.err) == (1, f"newsletter: {site.folder}/missing/out.csv: No such file or directory\n")

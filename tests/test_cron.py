@@ -1,4 +1,4 @@
-"""Debian's cron, the real one, is given what `newsletter schedule cron` prints, and the issue goes out."""
+"""Debian's cron runs the lines that `newsletter schedule cron` prints, and the issue is sent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def newsletter(folder: Path, *words: str) -> str:
 
 
 def moment_of(crontab: str) -> datetime:
-    """When the first job of a crontab is due today, by this machine's clock."""
+    """The time today at which the first job of a crontab is due, by this machine's clock."""
     minute, hour = next(line for line in crontab.splitlines() if line and not line.startswith("#")).split()[:2]
     return datetime.now().astimezone().replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
 
@@ -85,7 +85,7 @@ def cron_at(moment: datetime, crontab: str, folder: Path) -> Iterator[subprocess
 
 
 def faketime() -> Path:
-    """The library that tells a program another time."""
+    """The library that gives a program a faked time."""
     found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if found is None:
         needs.unmet("faketime is not installed (Debian's faketime)")

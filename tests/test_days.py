@@ -1,4 +1,4 @@
-"""The day's issue, day after day: each paper once, and a reason for every day without mail."""
+"""Issues over several days: each paper is shown once, and each day without mail has a stated reason."""
 
 from __future__ import annotations
 

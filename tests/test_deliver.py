@@ -242,6 +242,9 @@ class Wide:
             self.under_way.append(copy)
         return given, []
 
+    def take_back(self, copy: Copy) -> None:
+        self.under_way.remove(copy)
+
     def turn(self, *, has_more: bool) -> list[Event]:
         doubtful = any(copy.delivery.doubts for copy in self.under_way)
         self.most[doubtful] = max(self.most[doubtful], self.in_flight)

@@ -1,4 +1,4 @@
-"""The documents say what is true: every command, option, config key, verdict and exit code, and no dead link."""
+"""The documents have every command, option, config key, verdict and exit code, and no dead link."""
 
 from __future__ import annotations
 

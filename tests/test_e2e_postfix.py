@@ -1,4 +1,4 @@
-"""From a feed to a mailbox through a real mail server: Postfix takes the mail, Dovecot keeps it, IMAP gives it back."""
+"""From a feed to a mailbox through Postfix and Dovecot, read by IMAP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A feed server that misbehaves on purpose: every fault ends in the right verdict, and the trap is never touched."""
+"""A feed server that misbehaves: each fault gives the right verdict, and no request reaches the SSRF trap."""
 
 from __future__ import annotations
 

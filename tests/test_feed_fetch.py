@@ -1,4 +1,4 @@
-"""Fetching: whole answers within bounds, polite retries, a cache; from the web and from files."""
+"""Fetching: complete responses within limits, retries, a cache; from the web and from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a fetch may go: redirects, private addresses, TLS, proxies, and who gets a password."""
+"""Where a fetch may connect to: redirects, private addresses, TLS, proxies, and who gets a password."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_redirects_are_counted() -> None:
     ],
 )
 def test_a_redirect_never_touches_a_private_address(host: str) -> None:
-    """Not even by a connection: it would tell the server's owner which ports are open."""
+    """There is not even a connection, since it would tell the server's owner which ports are open."""
     with socket.create_server(("", 0)) as trap:
         trap.setblocking(False)
         with site({"/": to(f"http://{host}:{trap.getsockname()[1]}/secret")}) as server:

@@ -1,4 +1,4 @@
-"""Parsing what is hostile, damaged or no feed at all: harmless text, or an error of one line."""
+"""Parsing documents that are hostile, damaged or not feeds: the result is harmless text or a one-line error."""
 
 from __future__ import annotations
 
@@ -211,6 +211,6 @@ def test_an_element_named_like_feedparser_s_own_keys_is_harmless(element: str, f
 
 
 def _must_end_well(body: bytes) -> None:
-    """Papers, or an error of ours; pytest sees any other."""
+    """Parse a document, which must give papers or a FeedFormatError."""
     with suppress(FeedFormatError):
         assert all(paper.title.isprintable() and paper.key for paper in parse(body, FEED).papers)

@@ -1,4 +1,4 @@
-"""Parsing: every format's fields, votes only where they stand, identities, quiet days and broken entries."""
+"""Parsing: fields of each format, votes, identities, quiet days and broken entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list's filters: what stays, what is lifted to the top and why, and what counts as the same word or name."""
+"""Filters: which papers are kept, which are pinned and why, and which words and names are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Late risers: what stands above the cut now and was below it then, each once; and the replay that chose the rule."""
+"""Late risers: papers above the cut now that were below it then, each once; and the replay that chose the rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed links: they say nothing, last, and let nobody in who was not given them."""
+"""Signed links: they reveal nothing, stay valid, and cannot be forged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DKIM: what a receiver verifies is what was signed, with both kinds of key, whatever the copy holds."""
+"""DKIM: verifiers accept the signature of any copy, with both kinds of key."""
 
 from __future__ import annotations
 

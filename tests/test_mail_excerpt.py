@@ -1,4 +1,4 @@
-"""Shortening: at the end of a sentence where one is near, never inside a word, a formula or a character."""
+"""Shortening: at the end of a sentence if one is near, never inside a word, formula or character."""
 
 from __future__ import annotations
 

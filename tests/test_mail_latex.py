@@ -1,4 +1,4 @@
-"""LaTeX in titles and abstracts: what is certainly LaTeX reads as text, everything else stays as it was written."""
+"""LaTeX in titles and abstracts: certain LaTeX becomes text, everything else is left as written."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_the_table_of_cases(written: str, read: str) -> None:
     ["$" * 20_000, "{" * 20_000, "\\" * 20_000, "$a" * 10_000, "\\frac{" * 3_000, "^{" * 9_000, "``" * 9_000],
 )
 def test_hostile_text_comes_back(hostile: str) -> None:
-    """The suite's time limit is the promise: a blow-up would take hours."""
+    """The time limit of the test suite fails this test if the time is not linear."""
     assert len(readable(hostile)) >= len(hostile) // 3
     assert readable(f"${hostile}$")
 
 
 def words(text: str) -> set[str]:
-    """The words that no backslash touches, and that must be there whatever became of the rest."""
+    """The words without a backslash next to them, which no conversion may drop."""
     return set(re.findall(r"[a-zA-Z]{4,}", re.sub(r"\S*[\\{}]\S*", " ", text)))
 
 

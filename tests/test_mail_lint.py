@@ -1,4 +1,4 @@
-"""The lint: each rule finds what it is for, and a good mail gets no remark."""
+"""The lint: each rule finds its fault, and a good mail has no findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The message: every header and every encoded line keeps the rules, whatever text it was given."""
+"""The message: headers and encoded lines keep the rules for any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mail: whatever the papers are, it is whole, safe, within Gmail's limit, and says the same in both parts."""
+"""The mail: for any papers it is complete, safe and within Gmail's limit, and both parts have the same content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONG = "A sentence about owls, kites and tides that goes on. " * 40
 
 
 class Reader(HTMLParser):
-    """What a person gets from the HTML: its text, its headings and its links."""
+    """The text, headings and links of an HTML part."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def render(*papers: Paper) -> RenderedIssue:
 
 
 def sound(rendered: RenderedIssue) -> Reader:
-    """The checks every mail must pass."""
+    """Check the rules that every mail must keep."""
     assert [finding for finding in lint(rendered) if finding.level is Level.ERROR] == []
     assert len(rendered.html.encode()) <= BUDGET
     assert max(len(line) for line in rendered.text.splitlines() if "://" not in line) <= 72
@@ -116,7 +116,7 @@ def test_a_feed_without_votes_says_so_and_shows_none() -> None:
     rendered = Renderer(PUBLICATION).issue(Issue(date(2026, 11, 24), papers, ranked_by_votes=False))
     sound(rendered)
     for part in (rendered.html, rendered.text):
-        assert "it carries no votes" in part
+        assert "because it has no votes" in part
         assert "upvote" not in part
 
 

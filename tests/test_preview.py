@@ -1,4 +1,4 @@
-"""The preview in a real browser: what is clicked is shown, and an edited template shows without a click."""
+"""The preview in a real browser: views can be chosen, and the page reloads after an edit of a template."""
 
 from __future__ import annotations
 

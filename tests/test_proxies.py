@@ -1,4 +1,4 @@
-"""docs/web.md's lines for nginx and Caddy, run as they stand there: TLS, the form, one click, and who the reader is."""
+"""The configurations for nginx and Caddy in docs/web.md: TLS, the form, one-click unsubscribe, the client's address."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _running(command: list[str | Path], folder: Path, port: int) -> Iterator[Non
 
 
 class _Browser:
-    """Asks the proxy by TLS under the host's name, from a network address of its own, and keeps cookies."""
+    """A client that reaches the proxy by TLS from an IP address of its own, and keeps cookies."""
 
     def __init__(self, host: str, port: int, authority: Authority, source: str = "127.0.0.1") -> None:
         self.host, self.port, self.source = host, port, source
@@ -80,7 +80,7 @@ class _Browser:
         self.cookies = ""
 
     def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, str]:
-        """One request: status and body."""
+        """Send one request; returns status and body."""
         connection = http.client.HTTPSConnection(self.host, timeout=20)
         line = socket.create_connection(("127.0.0.1", self.port), 20, (self.source, 0))
         connection.sock = self.trust.wrap_socket(line, server_hostname=self.host)
@@ -96,7 +96,7 @@ class _Browser:
         return answer.status, text
 
     def subscribe(self, root: str, email: str, **headers: str) -> int:
-        """Send the form of the home page; its status."""
+        """Send the form of the home page; returns the status."""
         (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', self.ask("GET", root)[1])
         return self.ask("POST", f"{root}subscribe", f"csrf_token={token}&email={email}&website=", **headers)[0]
 
@@ -130,7 +130,7 @@ def test_what_the_documentation_says_of_a_proxy_works(
     lines = _documented(heading).replace("127.0.0.1:8080", f"127.0.0.1:{serve(site).port}")
     with _running(command(lines, tmp_path, host, port, certificate), tmp_path, port):
         reader = _Browser(host, port, authority)
-        claims = [f"203.0.113.{n}" for n in range(3)]  # what a reader says of himself does not count
+        claims = [f"203.0.113.{n}" for n in range(3)]  # a header that the client sends does not count
         codes = [reader.subscribe(root, f"a{n}@example.org", X_Forwarded_For=claims[n]) for n in range(3)]
         assert codes == [200, 200, 429]
         assert _Browser(host, port, authority, ELSEWHERE).subscribe(root, "b@example.org") == 200

@@ -1,4 +1,4 @@
-"""The printed schedules: a crontab line and systemd units that say what they mean."""
+"""The printed schedules: crontab lines and systemd units."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -15,6 +16,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -343,15 +345,69 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "store: my notes\n" * 100
 
 
-def test_a_damaged_file_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
-    path = tmp_path / "test.db"
+def damage(path: Path) -> None:
+    """Overwrite a page in the middle of the file."""
     with Store.open(f"sqlite:///{path}") as store:
         store.add_all(readers(2000), revive=False)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2 // 4096 * 4096
     content[middle : middle + 4096] = b"\xa5" * 4096
     path.write_bytes(content)
-    assert "damaged" in str(refused(path))
+
+
+def test_a_damaged_file_is_found_when_it_is_checked(tmp_path: Path) -> None:
+    damage(tmp_path / "test.db")
+    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store:
+        with pytest.raises(StoreError, match="damaged"):
+            store.check()
+        with store.sending_lock() as alone:  # the last sender has ended well, so nobody looks
+            assert alone
+
+
+def test_after_a_sender_was_cut_off_a_damaged_file_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    code = "import os, sys; from newsletter.store import Store; lock = Store.open(sys.argv[1]).sending_lock();"
+    subprocess.run([sys.executable, "-c", f"{code} lock.__enter__(); os._exit(0)", url], check=True)
+    damage(tmp_path / "test.db")
+    for _ in range(2):
+        with Store.open(url) as store, pytest.raises(StoreError, match="damaged"), store.sending_lock():
+            pytest.fail("it was not checked")
+
+
+def test_after_a_sender_was_cut_off_a_sound_file_is_checked_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    lock = tmp_path / "test.db.lock"
+    with Store.open(url) as store:
+        with store.sending_lock():
+            assert lock.read_text() == "in use\n"
+        assert lock.read_text() == ""
+        lock.write_text("in use\n")  # as a process leaves it that was killed
+        with store.sending_lock() as alone:
+            assert alone
+        assert lock.read_text() == ""
+        with pytest.raises(ZeroDivisionError), store.sending_lock():
+            raise ZeroDivisionError
+        assert lock.read_text() == ""
+
+
+def test_a_store_opens_without_reading_the_whole_file(tmp_path: Path) -> None:
+    """`PRAGMA quick_check` of 441 MB takes 2 s of CPU; each command opens the store."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    with Store.open(url) as store:
+        store.add_all(readers(5000), revive=False)
+    read: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.set_trace_callback(read.append)
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3.dbapi2, "connect", traced)
+        Store.open(url).close()
+    assert read
+    assert not [statement for statement in read if "check" in statement]
 
 
 def test_what_is_kept_is_on_the_disk_and_references_are_checked(tmp_path: Path) -> None:
@@ -427,6 +483,19 @@ def test_a_disk_that_is_read_only_is_said(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         assert "cannot be created: Read-only file system" in str(refused(disk / "test.db"))
+
+
+def test_the_queue_ends_after_the_time_out_too(tmp_path: Path) -> None:
+    """A process that is stopped while it is first in the queue keeps the others from writing, not for ever."""
+    with Store.open(f"sqlite:///{tmp_path / 'test.db'}", busy_timeout=0.05) as store:
+        with (tmp_path / "test.db.queue").open("a") as first:
+            fcntl.flock(first, fcntl.LOCK_EX)
+            with pytest.raises(StoreBusy, match=r"test\.db: another process kept it locked") as caught:
+                store.add("ada@example.org")
+            assert caught.value.exit_code == 75
+            with pytest.raises(StoreBusy):
+                store.note_use({"mx": 1})  # over the connection that is kept
+        assert store.add("ada@example.org") is Added.NEW
 
 
 def test_whoever_waits_to_write_goes_next_however_busy_the_others_are(tmp_path: Path) -> None:

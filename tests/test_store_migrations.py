@@ -57,6 +57,31 @@ def test_a_store_that_holds_an_issue_is_upgraded_from_the_first_revision(databas
     assert (issue.rendered.html, delivery.address) == ("<p>x", "ada@example.org")
 
 
+def test_reports_of_before_count_by_their_codes(database_url: str) -> None:
+    """Revision 0008 judges what is there by the code alone; words of servers are judged when they are read."""
+    Store.open(database_url).close()
+    database = Database(database_url, 1)
+    kept = {"5.1.1": "hard", "5.2.2": "soft", "4.4.1": "soft", "5.7.1": "none", "5.1.90": "none", "": "none"}
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(text(f"DROP TABLE {table.name}"))
+        connection.execute(text("DELETE FROM alembic_version"))
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+        before = scripts.get_revision("0008").down_revision
+        assert isinstance(before, str)
+        command.upgrade(alembic_config(connection), before)
+        for status in kept:
+            values = f"'{status:0<64}', '2026-11-24 07:00:00', 'permanent', '{status}'"
+            connection.execute(text(f"INSERT INTO reports (digest, read_at, kind, status) VALUES ({values})"))
+    database.close()
+    Store.open(database_url).close()
+    database = Database(database_url, 1)
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT status, weight FROM reports")).all()
+    assert {row.status: row.weight for row in rows} == kept
+    database.close()
+
+
 # As the first revision kept an issue and a reader of it.
 OLD_ROWS = (
     (

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from newsletter.model import (
     SubscriberStatus,
     Verdict,
 )
-from newsletter.store import Added, PastCopy, PastReport, Store
+from newsletter.store import Added, ConfirmationState, PastCopy, PastReport, Store
 from newsletter.store.schema import metadata, reports, subscribers
 from newsletter.store.subscribers import stored_key
 from tests.conftest import PUBLICATION
@@ -283,6 +284,80 @@ def test_no_byte_of_the_address_stays_in_sqlite_s_files(tmp_path: Path, clock: F
     assert traces(b"reader0.1@") == ["test.db"]
 
 
+def test_no_byte_of_the_address_stays_in_postgresql_s_tables(postgres_url: str, clock: FakeClock) -> None:
+    import psycopg
+
+    def traces(name: bytes) -> list[str]:
+        """The tables whose files hold `name`, in rows or where rows were."""
+        with psycopg.connect(postgres_url, autocommit=True) as operator:
+            operator.execute("CHECKPOINT")
+            (folder,) = operator.execute("SHOW data_directory").fetchone() or ("",)
+            found = operator.execute(
+                "SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 'i', 't')"
+            )
+            files = [(table, Path(folder) / path) for table, path in found if path]
+        return [table for table, file in files if file.exists() and name in file.read_bytes().lower()]
+
+    with Store.open(postgres_url, now=clock.now, hasher=LINKS.forgotten_hashes) as store:
+        scene(store, clock)
+        assert {"subscribers", "deliveries", "issues"} <= {*traces(b"lovelace")}
+        assert store.forget(ADA)
+        assert traces(b"lovelace") == []
+        assert traces(b"emmy@")
+
+
+def chain(store: Store, clock: FakeClock, *addresses: str) -> None:
+    """A reader who moves from each of `addresses` to the next."""
+    store.add(addresses[0])
+    for old, new in pairwise(addresses):
+        clock.move(days=2)
+        store.ask_move(found(store, old).ref, new)
+        (request,) = store.due_sign_ups(10)
+        store.note_mailed(request)
+        assert store.confirm(request.ref, request.asked_at, "confirmed") is ConfirmationState.CONFIRMED
+
+
+@pytest.mark.parametrize("asked", [0, 1, 2])
+def test_forgetting_one_address_of_a_reader_forgets_those_they_moved_from_and_to(
+    store: Store, clock: FakeClock, asked: int
+) -> None:
+    addresses = ("ada@one.example", "ada@two.example", "Ada@three.example")
+    chain(store, clock, *addresses)
+    store.add("emmy@example.org")
+    issue(store)
+    clock.move(days=2)
+    store.ask_move(found(store, addresses[2]).ref, "ada@four.example")
+    assert store.forget(addresses[asked])
+    left = everything(store)
+    assert "ada@" not in left
+    for address in addresses:
+        assert found(store, address).status is FORGOTTEN
+        assert LINKS.forgotten_hashes(address.casefold())[0] in left
+        assert store.add_all([address], revive=False) == Counter({Added.LEFT: 1})
+    assert store.find("ada@four.example") is None  # it has not confirmed
+    assert [each.address for each in store.subscribers(ACTIVE)] == ["emmy@example.org"]
+
+
+def test_forgetting_an_address_that_was_only_asked_for_forgets_nobody_else(store: Store, clock: FakeClock) -> None:
+    store.add(ADA)
+    store.ask_move(found(store).ref, "eve@example.net")
+    assert store.forget("eve@example.net")
+    assert found(store).status is ACTIVE
+
+
+def test_who_comes_back_by_themselves_is_another_subscription(store: Store, clock: FakeClock) -> None:
+    chain(store, clock, "ada@one.example", "ada@two.example")
+    assert store.add("ada@one.example") is Added.BACK
+    store.forget("ada@two.example")
+    assert found(store, "ada@one.example").status is ACTIVE
+
+
+def test_who_moves_there_and_back_is_forgotten_by_either_address(store: Store, clock: FakeClock) -> None:
+    chain(store, clock, "ada@one.example", "ada@two.example", "ada@one.example")
+    store.forget("ada@two.example")
+    assert "ada@" not in everything(store)
+
+
 def test_what_was_owed_to_a_forgotten_reader_is_withdrawn(store: Store, clock: FakeClock) -> None:
     reader, owed = scene(store, clock)
     store.forget(ADA)
@@ -382,7 +457,7 @@ def test_a_file_in_use_is_said_and_the_command_may_be_repeated(tmp_path: Path, c
         store.add(ADA)
         with Store.open(url) as other, other._db.read() as reading:
             reading.execute(select(subscribers)).all()
-            with pytest.raises(StoreBusy, match="the address is forgotten, but the file may still hold traces of it"):
+            with pytest.raises(StoreBusy, match="the address is forgotten, but the disk may still hold traces of it"):
                 store.forget(ADA)
         assert store.forget(ADA)
     assert b"Lovelace" not in (tmp_path / "test.db").read_bytes()

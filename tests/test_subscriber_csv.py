@@ -86,7 +86,9 @@ def test_of_two_columns_with_addresses_the_one_with_the_surer_heading_is_taken()
     "text", ["Work email,Private email\na@example.org,b@example.org\n", "a@example.org; b@example.org; c@example.org\n"]
 )
 def test_two_columns_with_addresses_and_no_surer_one_stop_the_import(text: str) -> None:
-    with pytest.raises(AddressError, match=r"^line 1: .* hold addresses; say which with --column email=HEADING$"):
+    with pytest.raises(
+        AddressError, match=r"^line 1: .* hold addresses; say which with --column email=HEADING \(or its number\)$"
+    ):
         read(text)
 
 
@@ -100,6 +102,22 @@ def test_the_operator_says_which_column_holds_the_addresses() -> None:
         AddressError, match=r"--column email=Home: no such heading \(found: Work email, Private email\)"
     ):
         listing(text, choices=only_column(email="Home"))
+
+
+def test_of_columns_with_one_heading_the_operator_names_the_number() -> None:
+    text = "Email,Email\na@example.org,b@example.org\n"
+    (row,) = listing(text, choices=only_column(email="2"))
+    assert row.address == "b@example.org"
+    with pytest.raises(AddressError, match=r"--column email names columns 1 and 2; name one"):
+        listing(text, choices=only_column(email="Email"))
+
+
+def test_a_word_that_may_be_a_heading_makes_no_header() -> None:
+    assert states("a@example.org,subscriber\nb@example.org,member\n") == {"a": ACTIVE, "b": ACTIVE}
+    assert read("where,role\na@example.org,subscriber\nb@example.org,user\n") == [
+        (2, "a@example.org"),
+        (3, "b@example.org"),
+    ]
 
 
 def test_a_bad_row_is_named_with_its_line_and_the_others_are_taken() -> None:

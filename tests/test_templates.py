@@ -1,4 +1,4 @@
-"""templates/README.md is a contract: it lists what a template gets, and what it shows by example works."""
+"""templates/README.md lists exactly what templates get, and its example works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTRACT = (ROOT / "templates" / "README.md").read_text("utf-8")
 
 
 def rendered_names() -> tuple[set[str], set[str]]:
-    """The names the renderer passes: of the whole, and of one paper."""
+    """The names that the renderer passes to templates: at the top level, and for a paper."""
     values = context(PUBLICATION, issue(), LAYOUTS[0])
     return set(values), set(values["papers"][0])
 

@@ -1,4 +1,4 @@
-"""The web pages: a POST acts and a GET never, nobody can guess a link, and nobody can be flooded or found out."""
+"""The web pages: only a POST acts, links cannot be guessed, and nobody can be flooded with mail or found out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def either(tmp_path: Path, database_url: str) -> Iterator[Site]:
-    """The same on SQLite and on PostgreSQL, with limits nobody reaches."""
+    """The site on SQLite and on PostgreSQL, with limits that no test reaches."""
     made = Site(tmp_path, GENEROUS, store=database_url)
     yield made
     made.store.close()
@@ -93,7 +93,7 @@ def test_a_link_that_is_not_ours_is_the_same_polite_page(site: Site, page: str, 
     assert len(answers) == 1
     ((code, text),) = answers
     assert code == 404
-    assert "This link leads nowhere" in text
+    assert "This link does not work" in text
     assert site.client.get("/somewhere/else").text == text
     assert site.status is SubscriberStatus.ACTIVE
     assert site.reader(NEW).status is SubscriberStatus.PENDING
@@ -332,11 +332,11 @@ def test_a_pause_that_is_over_is_not_shown(site: Site) -> None:
     [
         ({"pause": "0"}, "Choose at least one day."),
         ({"day": ["7", "x", "-1"], "pause": "0"}, "Choose at least one day."),
-        ({"day": "1", "pause": "until", "until": "soon"}, "Say until which day"),
-        ({"day": "1", "pause": "until"}, "Say until which day"),
-        ({"day": "1", "pause": "until", "until": "2026-11-24"}, "must lie ahead"),
-        ({"day": "1", "pause": "until", "until": "2036-11-24"}, "must lie ahead"),
-        ({"day": "1", "pause": "3"}, "Say until which day"),
+        ({"day": "1", "pause": "until", "until": "soon"}, "Enter the date as year-month-day"),
+        ({"day": "1", "pause": "until"}, "Enter the date as year-month-day"),
+        ({"day": "1", "pause": "until", "until": "2026-11-24"}, "must be in the future"),
+        ({"day": "1", "pause": "until", "until": "2036-11-24"}, "must be in the future"),
+        ({"day": "1", "pause": "3"}, "Enter the date as year-month-day"),
         ({}, "Choose at least one day."),
     ],
 )
@@ -402,7 +402,7 @@ def test_who_has_left_can_choose_nothing(site: Site) -> None:
 
 
 def sent(site: Site, rendered: RenderedIssue) -> FrozenIssue:
-    """The issue, sent to the one reader."""
+    """The issue, sent to the one subscriber."""
     frozen = site.store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=24))
     copies = site.store.claim(frozen.id, 9, resend_uncertain=1)
     site.store.turn([], copies)
@@ -558,7 +558,7 @@ def test_under_a_path_it_works_behind_either_kind_of_proxy(
 def test_only_the_proxy_says_who_the_reader_is(tmp_path: Path, serve: Callable[[Site], Server]) -> None:
     trusting = serve(Site(tmp_path, "web:\n  per_ip: 1\n"))
     codes = [trusting.ask("POST", "/subscribe", X_Forwarded_For=f"203.0.113.9, 192.0.2.{n}")[0] for n in (1, 1, 2)]
-    assert codes == [400, 429, 400]  # 400: without the form's token; what the reader himself claims does not count
+    assert codes == [400, 429, 400]  # 400: without the form's token; a header that the client sends does not count
     trusting.stop()
     other = serve(Site(tmp_path, "web:\n  per_ip: 1\n  trusted_proxy: 198.51.100.1\n"))
     assert [other.ask("POST", "/subscribe", X_Forwarded_For=f"192.0.2.{n}")[0] for n in (1, 2)] == [400, 429]
@@ -600,4 +600,4 @@ def test_a_host_that_is_no_address_is_said_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "newsletter", "-c", str(write_config(tmp_path)), "web", "--host", "nohost.invalid"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith("--host: nohost.invalid is no address or name of this machine")
+    assert done.stderr.splitlines()[-1].endswith("--host: nohost.invalid is not an address or name of this machine")

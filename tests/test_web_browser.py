@@ -1,4 +1,4 @@
-"""The web pages in a real browser, the mail in a real mailbox: from subscribe to unsubscribe, with scripts and without.
+"""The web pages in a real browser and the mail in a real mailbox, from subscribing to unsubscribing.
 
 What is looked at besides: axe, which judges accessibility, on every page in light and in dark, and whether a page is
 wider than a small phone.
@@ -49,7 +49,7 @@ def host() -> Iterator[MailHost]:
 
 
 class Running:
-    """`newsletter web` as a process, its mail going to the mail host; one reader is there, and one issue was sent."""
+    """`newsletter web` as a process that sends to the mail host, with one subscriber and one issue sent."""
 
     def __init__(self, folder: Path, smtp_port: int) -> None:
         with socket.socket() as probe:
@@ -81,14 +81,14 @@ class Running:
         return None if found is None else found.status
 
     def link(self, address: str, kind: str) -> str:
-        """A link as it stands in this reader's mails."""
+        """A link from this subscriber's mails."""
         found = self.store.find(address)
         assert found is not None
         links = self.config.links()
         return {"unsubscribe": links.unsubscribe(found.ref)[0], "preferences": links.preferences(found.ref)}[kind]
 
     def stop(self) -> tuple[int, str]:
-        """Its exit code after SIGTERM, and what it had to say."""
+        """Send SIGTERM; returns the exit code and the output."""
         self.process.send_signal(signal.SIGTERM)
         _, said = self.process.communicate(timeout=30)
         self.store.close()
@@ -128,7 +128,7 @@ def heading(browser: webdriver.Chrome) -> str:
 
 
 def press(browser: webdriver.Chrome, label: str) -> None:
-    """Press a button, and wait for the page that it leads to."""
+    """Press a button and wait for the next page."""
     before = browser.find_element(By.TAG_NAME, "html").id
     browser.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
     WebDriverWait(browser, 20).until(lambda _: browser.find_element(By.TAG_NAME, "html").id != before)

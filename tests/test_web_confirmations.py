@@ -1,4 +1,4 @@
-"""Confirmation mails: one a day, none lost, nothing of a stranger's in them, through the servers as configured."""
+"""Confirmation mails: one a day, none lost, without text by strangers, sent through the configured servers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def site(tmp_path: Path, server: Smtpd) -> Iterator[Site]:
 
 
 def unstuffed(raw: bytes) -> bytes:
-    """What a mailbox gets of what came over the wire."""
+    """The message as a mailbox has it, without dot-stuffing."""
     return raw.replace(b"\r\n..", b"\r\n.")
 
 
@@ -73,7 +73,7 @@ def test_the_mail_says_who_asked_and_leads_to_the_button(site: Site, server: Smt
     for kind in ("plain", "html"):
         text = " ".join(part(mail, kind).split())
         assert "Somebody entered this address on the web page of Daily Papers" in text
-        assert "It was not you? Then you need do nothing." in text
+        assert "If it was not you, you need not do anything." in text
         assert "eve@" not in text.lower()
         assert "slot.invalid" not in text
     assert max(map(len, raw.split(b"\r\n"))) <= 78
@@ -86,7 +86,9 @@ def test_a_reader_who_moves_is_told_so(site: Site, server: Smtpd) -> None:
     site.confirmation_sender().send_due()
     mail = read(server.messages[0])
     assert mail["Subject"] == "Confirm your new address for Daily Papers"
-    assert "A reader of Daily Papers wants its mails to come to this address" in " ".join(part(mail, "plain").split())
+    assert "A reader of Daily Papers asked for its mails to come to this address" in " ".join(
+        part(mail, "plain").split()
+    )
     assert "ada" not in part(mail, "plain").lower()
 
 
@@ -179,7 +181,7 @@ def test_a_mail_in_doubt_is_not_sent_twice(tmp_path: Path) -> None:
 
 
 def test_it_is_noted_before_the_dot_so_that_a_crash_makes_no_second_mail(tmp_path: Path) -> None:
-    """The process dies when the server has the mail and nobody has heard its answer."""
+    """The process dies after the server has the mail and before its reply is read."""
     with smtpd() as server:
         site = site_at(tmp_path, server.port)
         site.subscribe(EVE)

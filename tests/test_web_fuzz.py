@@ -1,4 +1,4 @@
-"""Whatever is sent to the web pages: no error of ours, no answer we do not know of, nothing changed by looking."""
+"""Fuzzing the web pages: no internal error, no undocumented response, and no change by a GET."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shipped works: wheel and sdist in a clean environment, and the bare checkout, each run from elsewhere.
+"""Wheel and sdist in a clean environment, and the bare checkout, work when run from another folder.
 
 The base alone does the job of cron; each extra brings all that its command needs.
 """
@@ -45,7 +45,7 @@ def call(*words: str | Path, cwd: Path) -> str:
 
 
 def clean() -> dict[str, str]:
-    """An environment that does not point at this checkout."""
+    """Environment variables that do not point at this checkout."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
@@ -93,7 +93,7 @@ def pip(python: Path, *words: str | Path) -> None:
 
 
 def runs_unpacked(python: Path, folder: Path) -> None:
-    """Nothing is installed: the folder itself is the program."""
+    """The checkout runs without being installed."""
     out = call(python, "-m", "newsletter", "demo", "--output", folder.parent / "demo", cwd=folder)
     assert out.splitlines()[-1] == "verdict: new-issue - 3 accepted"
 

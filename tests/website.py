@@ -1,4 +1,4 @@
-"""A web site of the tests' own on a loopback port, which answers as each test scripts it, and a fetch that asks it."""
+"""A web server on loopback that answers as the test scripts it, and functions that fetch from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Response = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives each path its scripted answers in turn, the last one for ever."""
+    """Gives each path its scripted responses in turn; the last one is repeated."""
 
     protocol_version = "HTTP/1.1"
     server: Site
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
-        """A well-formed answer; header names are given with underscores, Content-Length unless it is given."""
+        """Send a valid response. Header names have underscores for hyphens; Content-Length is added if missing."""
         self.send_response(status)
         for name, value in {"Content_Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -49,11 +49,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing on stderr."""
+        """Write no log to standard error."""
 
 
 class Site(ThreadingHTTPServer):
-    """A web site of the test's own on a loopback port."""
+    """The server. `asked` keeps path and headers of each request; `closing` is set when the test ends."""
 
     daemon_threads = True
     block_on_close = False
@@ -89,7 +89,7 @@ def says(status: int, body: bytes = b"", **headers: str) -> Response:
 
 
 def sends(raw: bytes) -> Response:
-    """Exactly these bytes, then the connection is closed."""
+    """A response of exactly these bytes, after which the connection is closed."""
 
     def answer(handler: Handler) -> None:
         handler.wfile.write(raw)
@@ -101,7 +101,7 @@ def sends(raw: bytes) -> Response:
 
 
 def forget_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask loopback directly, whatever this machine's environment says."""
+    """Remove the proxies from the environment, so that loopback is reached directly."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

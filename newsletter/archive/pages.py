@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from newsletter import files
 from newsletter.archive import atom
 from newsletter.mail.render import Renderer
 from newsletter.model import ArchivedIssue, FrozenIssue, Publication, Slot
@@ -104,12 +104,7 @@ def _write(path: Path, content: bytes) -> bool:
     if path.is_file() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(content)  # with the umask's permissions, so that a web server can read it
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.replace(path, content, private=False)  # a web server has to read it
     return True
 
 

@@ -1,9 +1,9 @@
-"""What a mail that came back says: which address failed, for good or for now, who complained, who wants to leave.
+"""What a returned mail says: which address failed, permanently or for now, who complained, who wants to leave.
 
-    bytes -> parse -> BounceReport -> weigh, decide -> what becomes of the reader
+    bytes -> parse -> BounceReport -> weigh, decide -> the reader's new status
 
-The most exact source that speaks wins: a token of ours, an abuse report (RFC 5965), a delivery report (RFC 3464), then
-what flufl.bounce knows of a hundred servers' prose, then the prose itself. Pure: bytes in, values out.
+The most exact source wins: a token of ours, an abuse report (RFC 5965), a delivery report (RFC 3464), then the wording
+of a hundred servers that flufl.bounce knows, then any other prose. Pure: bytes in, values out.
 """
 
 from __future__ import annotations
@@ -12,20 +12,31 @@ from dataclasses import replace
 
 from newsletter.bounces.correlation import evidence
 from newsletter.bounces.incoming import STUMBLES, Incoming, redacted
-from newsletter.bounces.policy import decide, weigh
+from newsletter.bounces.policy import decide, weigh, weigh_report
 from newsletter.bounces.prose import auto_reply, known_prose, prose
 from newsletter.bounces.structured import complaint, delivery_report, failed_recipients, leaving, ses_notification
-from newsletter.bounces.values import BounceReport, CopyEvidence, FailedRecipient
+from newsletter.bounces.values import BounceReport, CopyEvidence, FailedRecipient, Proof, Tie
 from newsletter.model import ReportKind
 
-__all__ = ["BounceReport", "CopyEvidence", "FailedRecipient", "decide", "parse", "redacted", "weigh"]
+__all__ = [
+    "BounceReport",
+    "CopyEvidence",
+    "FailedRecipient",
+    "Proof",
+    "Tie",
+    "decide",
+    "parse",
+    "redacted",
+    "weigh",
+    "weigh_report",
+]
 
-# The first reader that knows the format has the word. The order is the rule.
+# The first of these that recognises the mail decides. The order is the rule.
 _READERS = (leaving, complaint, ses_notification, delivery_report, failed_recipients, auto_reply, known_prose, prose)
 
 
 def parse(raw: bytes) -> BounceReport:
-    """Understand one mail, with any line ends. Never raises: what cannot be understood is ReportKind.BROKEN."""
+    """Understand one mail, with any line ends. Never raises: a report that cannot be understood is BROKEN."""
     try:
         mail = Incoming.read(raw)
         found = next((found for reader in _READERS if (found := reader(mail)) is not None), None)

@@ -1,6 +1,6 @@
 """A mail from the bounce mailbox, with what its readers ask of it: its words, the message it returns, its sender.
 
-Everything that is searched is bounded, since a stranger wrote it.
+Strangers write these mails, so every search in them is bounded.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any, Final
 
-from newsletter.bounces.phrases import ANSWERED, ORIGINAL, RETURNED, SYSTEM
+from newsletter.bounces.notification import Notification, notification_in, original_headers
+from newsletter.bounces.phrases import ANSWERED, DAEMON, DRAGONFLY, ORIGINAL, RETURNED, SYSTEM, TICKET
 
-# What the email package, a codec or a detector may raise over a mail: there is no end to what a stranger can send.
+# What the email package, a codec or a detector may raise over a malformed mail.
 STUMBLES: Final = (
     AssertionError,
     AttributeError,
@@ -30,17 +31,35 @@ STUMBLES: Final = (
     ValueError,
 )
 
-# Addresses as they stand in prose; lengths are RFC 5321 section 4.5.3.1's.
+# Addresses in prose; the lengths are those of RFC 5321 section 4.5.3.1.
 _ADDRESS: Final = re.compile(
     r"""(?:"[^"\s@]{1,62}"|[^\s<>()\[\]{}:;,"'`@|\\]{1,64})@[^\s<>()\[\]{}:;,"'`@|\\/=*]{1,255}\.[^\W_]{2,63}\b"""
 )
 LOOSE_ADDRESS: Final = re.compile(r"[^\s<>;,@]{1,64}@[^\s<>;,@]{1,255}")
 
-# A line among headers that is none: a folded one whose blank was lost on the way, and the email package gives up at it.
+# A line in the headers that is no header: a folded line whose leading blank was lost. The email package would end the
+# headers there.
 _NO_HEADER: Final = re.compile(rb"\n(?![!-9;-~]+[ \t]*:|[ \t])([^\n]+)")
 
-_LINES: Final = 2000  # of a report's words that are looked at
-_LINE: Final = 1000  # characters of each
+_LINES: Final = 2000  # lines of a report that are searched
+_LINE: Final = 1000  # characters of each line
+_WORDS: Final = 1000  # characters of a server's words that are kept in a report's values
+
+# Headers that helpdesks and issue trackers write, and mail systems do not (their documentation).
+_TICKET_HEADERS: Final = (
+    "X-OTRS-Loop",
+    "X-OTRS-AutoReply",
+    "X-Zammad-Ticket-Id",
+    "X-RT-Loop-Prevention",
+    "RT-Ticket",
+    "X-Redmine-Host",
+    "X-JIRA-FingerPrint",
+    "X-GitHub-Reason",
+    "X-Zendesk-From-Account-Id",
+    "X-FreshDesk-Ticket",
+    "X-osTicket",
+    "X-Helpscout-Message-ID",
+)
 
 _RETURNED_AS: Final = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
 
@@ -50,18 +69,27 @@ def addresses_in(text: str) -> list[str]:
     return list(dict.fromkeys(found.strip(".-") for found in _ADDRESS.findall(text)))
 
 
+# An address in any form that a server may write it in: with an encoded "@" (RFC 3986, RFC 2045, HTML), inside VERP and
+# SRS local parts, quoted, with an address literal, or with a full-width "@".
+_AT: Final = r"(?:@|\uff20|%40|=40|&#0*64;|&#x0*40;|&commat;)"
+_REDACTED: Final = re.compile(
+    rf"""(?:"[^"\n]*"|[^\s<>;,:"()\[\]@]+){_AT}(?:\[[^\]\s]*\]|[^\s<>;,:"'()\[\]]+)""", re.IGNORECASE
+)
+
+
 def redacted(words: str) -> str:
-    """The server's words without addresses: what is kept must not outlive a reader who asks to be forgotten."""
-    return LOOSE_ADDRESS.sub("ADDRESS", words)
+    """A server's words with each address replaced by ADDRESS, so that no address outlives a reader's erasure."""
+    return _REDACTED.sub("ADDRESS", words)
 
 
 def shown_line(words: str) -> str:
-    """`words` on one line, cut to what an operator reads."""
-    return " ".join(words.split())[:300]
+    """`words` on one line of at most 1,000 characters, cut between two words: half an address is not recognised."""
+    line = " ".join(words.split())
+    return line if len(line) <= _WORDS else line[:_WORDS].rpartition(" ")[0]
 
 
 def headers_of(message: Message) -> dict[str, str]:
-    """The headers by lower-case name; of a name given twice, the first."""
+    """The headers by lower-case name; of a header that is repeated, the first."""
     found: dict[str, str] = {}
     for name, value in message.items():
         found.setdefault(name.lower(), " ".join(str(value).split()))
@@ -79,14 +107,14 @@ def inner(part: Message) -> Message:
 
 @dataclass(frozen=True)
 class Incoming:
-    """The mail: parsed, and as text with LF only."""
+    """The mail: parsed, and as text in which every line ends in LF."""
 
     message: Message
     raw: str
 
     @classmethod
     def read(cls, raw: bytes) -> Incoming:
-        """Take CRLF, LF, and the bare CR of old Macs alike; drop the first line of an mbox."""
+        """Read a mail with any line ends (CRLF, LF, CR); the "From " line of an mbox is dropped."""
         text = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
         if text.startswith(b"From "):
             text = text.partition(b"\n")[2]
@@ -116,36 +144,53 @@ class Incoming:
 
     @cached_property
     def is_report(self) -> bool:
-        """Whether a mail system sent it, by its sender, its form or its subject.
-
-        A subject that is answered or forwarded is a person's: he may answer a digest on a paper about bounces.
-        """
-        subject = self.header("Subject")
+        """Whether a mail system sent it, by its sender, its form, or a subject that only mail systems write."""
         return bool(
-            SYSTEM.search(f"{self.sender} {self.header('Return-Path')}")
+            SYSTEM.search(self.sender)
+            or DAEMON.search(self.header("Return-Path"))
             or self.report_type == "delivery-status"
-            or (RETURNED.search(subject) and not ANSWERED.search(subject))
+            or (RETURNED.search(self.header("Subject")) and not self.is_answer)
         )
 
     @cached_property
+    def is_answer(self) -> bool:
+        """Whether a person or a helpdesk answers, forwards or asks, by its subject or its headers.
+
+        People answer digests about bounces, and helpdesks repeat the subject of what they got.
+        """
+        subject = self.header("Subject")
+        named = ANSWERED.search(subject) or TICKET.search(subject) or "?" in subject
+        answering = self.header("In-Reply-To") or self.header("References")  # RFC 5322 section 3.6.4
+        return bool(named or answering or any(name in self.message for name in _TICKET_HEADERS))
+
+    @cached_property
     def is_structured(self) -> bool:
-        """Whether it is built as a delivery report is (RFC 3464 section 2), whoever sent it."""
+        """Whether it has the form of a delivery report (RFC 3464 section 2), whoever sent it."""
         kinds = {part.get_content_type() for part, _ in self.leaves} | {self.message.get_content_type()}
         return not kinds.isdisjoint(("multipart/report", "message/delivery-status"))
 
     @cached_property
+    def is_forwarded_report(self) -> bool:
+        """Whether a person passes on a report about their own mail: its sender is a person, its form no report's."""
+        whole = self.message.get_content_type() == "multipart/report" and not ANSWERED.search(self.header("Subject"))
+        return not self.from_a_system and not whole
+
+    @cached_property
     def from_a_system(self) -> bool:
-        """The same, or by its empty return path, which some people's answering machines have too, or without a From."""
+        """Like `is_report`, and also mails with an empty return path or without From.
+
+        Some answering machines write an empty return path too (RFC 3834 section 3.3).
+        """
         return self.is_report or self.header("Return-Path") == "<>" or not self.header("From")
 
     @cached_property
     def leaves(self) -> list[tuple[Message, str]]:
-        """The parts that hold text, decoded; not those of a message that is returned."""
+        """The parts with text, decoded, without those of a returned message."""
         return list(_leaves(self.message))
 
     @cached_property
     def notice(self) -> str:
-        """What the report says in words: its text up to where the returned message begins."""
+        """The report's own text: everything before the returned message."""
         texts = [text for part, text in self.leaves if part.get_content_type() == "text/plain"]
         if not any(text.strip() for text in texts):
             texts = [_words_of(text) for part, text in self.leaves if part.get_content_type() == "text/html"]
@@ -157,44 +202,70 @@ class Incoming:
         return "\n".join(kept)
 
     @cached_property
+    def notification(self) -> Notification | None:
+        """The notification of Amazon SES that the mail carries, if any."""
+        return notification_in(text for _, text in self.leaves)
+
+    @cached_property
     def original(self) -> Mapping[str, str]:
-        """The headers of the message that comes back, by lower-case name; empty when none does."""
-        for part in self.message.walk():
-            if part is not self.message and part.get_content_type() in _RETURNED_AS:
-                found = headers_of(inner(part))
-                if found:
-                    return found
-        return _headers_in(self.raw.partition("\n\n")[2])
+        """The headers of the returned message, by lower-case name; empty when no message is returned.
+
+        The innermost one: a gateway may pass on another server's report as a whole.
+        """
+        parts = [part for part in self.message.walk() if part.get_content_type() in _RETURNED_AS]
+        for part in reversed(parts):
+            if part is not self.message and (found := headers_of(inner(part))):
+                return found
+        if self.notification is not None:
+            return original_headers(self.notification)
+        return _headers_in("\n\n".join(text for _, text in self.leaves)) or _headers_in(self.body)
+
+    @cached_property
+    def body(self) -> str:
+        """Everything after the mail's own headers, not decoded."""
+        return self.raw.partition("\n\n")[2]
 
     @cached_property
     def meant(self) -> list[str]:
-        """Whom the returned message was for."""
+        """The addresses that the returned message was sent to."""
         names = ("to", "x-envelope-to", "x-original-to", "delivered-to")
         values = [self.original[name] for name in names if name in self.original]
         return list(dict.fromkeys(address for _, address in getaddresses(values[:1]) if "@" in address))
 
     @cached_property
     def authors(self) -> list[str]:
-        """The addresses that the mail says it is from."""
+        """The addresses of the mail's From."""
         return [address for _, address in getaddresses([str(self.message.get("From", ""))]) if "@" in address]
 
     @cached_property
     def recipients(self) -> list[str]:
-        """The addresses that this mail itself was sent to."""
-        names = ("To", "Delivered-To", "X-Original-To", "Envelope-To")
-        values = [str(value) for name in names for value in self.message.get_all(name, [])]
-        return addresses_in(" ".join(values)[: _LINE * 10])
+        """The addresses that this mail itself was sent to; one of them may carry a bounce token (VERP)."""
+        return self._addresses_of("To", "Delivered-To", "X-Original-To", "Envelope-To")
 
     @cached_property
-    def own(self) -> set[str]:
-        """Addresses, case folded, that cannot have failed: the mail's sender, its recipients, the original's author.
+    def operators(self) -> set[str]:
+        """Addresses, case folded, of the mailbox that reads the report and of the list that sent the message.
 
-        A list's own address is among them: the reports of LIST go to LIST-bounces.
+        None of them can have failed. The reports of LIST may go to LIST-bounces, so the part before the mark counts
+        too. The DragonFly Mail Agent writes the address that failed into X-Original-To (its bounce.c), where others
+        write the address of the mailbox.
         """
-        found = {address.casefold() for address in (*self.recipients, *addresses_in(self.header("From")))}
+        names = ["To", "Delivered-To", "Envelope-To", "Original-Recipient"]
+        if not DRAGONFLY.search(self.raw[: _LINE * 10]):
+            names.append("X-Original-To")
+        found = {address.casefold() for address in self._addresses_of(*names)}
         split = [address.partition("@") for address in found]
         lists = {f"{local.rpartition(mark)[0]}@{domain}" for local, _, domain in split for mark in "-+"}
         return found | lists | {address.casefold() for address in addresses_in(self.original.get("from", ""))}
+
+    @cached_property
+    def own(self) -> set[str]:
+        """The `operators`, and the sender of the report."""
+        return self.operators | {address.casefold() for address in addresses_in(self.header("From"))}
+
+    def _addresses_of(self, *names: str) -> list[str]:
+        values = [str(value) for name in names for value in self.message.get_all(name, [])]
+        return addresses_in(" ".join(values)[: _LINE * 10])
 
 
 def _leaves(message: Message) -> Iterator[tuple[Message, str]]:
@@ -216,7 +287,7 @@ def _leaves(message: Message) -> Iterator[tuple[Message, str]]:
 
 
 def _undivided(part: Message, blocks: list[Message]) -> Message:
-    """A delivery-status part with its text in one: the email package divides it before it could be decoded."""
+    """A delivery-status part as one text: the email package splits it into blocks before it decodes it."""
     whole = Message()
     whole["Content-Type"] = "message/delivery-status"
     whole["Content-Transfer-Encoding"] = str(part.get("Content-Transfer-Encoding", "7bit"))
@@ -230,20 +301,32 @@ def _decoded(part: Message) -> bytes:
 
 
 def _headers_in(body: str) -> dict[str, str]:
-    """The headers of a message that is returned as plain text: the first block that looks like a message's."""
+    """The headers of a message that is returned as plain text.
+
+    That is the first block with a Message-ID, else the first that looks like a message's headers: some systems (Apache
+    James) list a few headers in their own words first.
+    """
+    first: dict[str, str] = {}
     for block in re.split(r"\n[ \t]*\n", body):
-        lines = re.sub(r"\n[ \t]+(?![\w-]+:)", " ", re.sub(r"(?m)^[ \t]*[>|][ \t]?", "", block)).splitlines()
-        found: dict[str, str] = {}
-        for line in lines:
-            if match := re.match(r"\s*([A-Za-z][\w-]*):[ \t]*(.*)$", line):
-                found.setdefault(match.group(1).lower(), match.group(2).strip())
-        if "to" in found and {"from", "subject", "message-id", "received"} & found.keys():
+        found = _header_block(block)
+        if "to" in found and "message-id" in found:
             return found
-    return {}
+        if not first and "to" in found and {"from", "subject", "received"} & found.keys():
+            first = found
+    return first
+
+
+def _header_block(block: str) -> dict[str, str]:
+    lines = re.sub(r"\n[ \t]+(?![\w-]+:)", " ", re.sub(r"(?m)^[ \t]*[>|][ \t]?", "", block)).splitlines()
+    found: dict[str, str] = {}
+    for line in lines:
+        if match := re.match(r"\s*([A-Za-z][\w-]*):[ \t]*(.*)$", line):
+            found.setdefault(match.group(1).lower(), match.group(2).strip())
+    return found
 
 
 class _Words(HTMLParser):
-    """The words of an HTML part, a line for each block."""
+    """Collects the words of an HTML part, one line for each block."""
 
     _BLOCKS: Final = frozenset(("br", "p", "div", "tr", "td", "li", "h1", "h2", "h3", "table"))
     _SILENT: Final = frozenset(("style", "script", "title"))
@@ -254,17 +337,17 @@ class _Words(HTMLParser):
         self._silent = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a line at a block."""
+        """Begin a new line at a block."""
         self._silent = tag in self._SILENT
         if tag in self._BLOCKS:
             self.words.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
-        """Speak again after a style sheet."""
+        """Collect again after a style sheet or script."""
         self._silent = False
 
     def handle_data(self, data: str) -> None:
-        """Keep the words, whose own line ends mean nothing."""
+        """Collect words; a line end inside HTML text is a blank."""
         if not self._silent:
             self.words.append(data.replace("\n", " "))
 

@@ -1,4 +1,7 @@
-"""What mail systems and answering machines write: the phrases by which they are known. Tables only."""
+"""Phrases by which mail systems, answering machines and helpdesks are recognised. Tables only.
+
+What a server's words say against an address is another table: newsletter/replies.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Final
 
 
 def any_of(*phrases: str) -> re.Pattern[str]:
-    """A pattern for any of the phrases, whatever their case."""
+    """A pattern that finds any of the phrases, in any case."""
     return re.compile("|".join(phrases), re.IGNORECASE)
 
 
@@ -25,6 +28,20 @@ SYSTEM: Final = any_of(
     r"microsoft exchange",
     r"\bmta@",
     r"autoreturn",
+)
+
+# The return paths of mail systems that do not leave it empty.
+DAEMON: Final = any_of(r"mailer[-_. ]?daemon", r"\bpost[-_.]?master@")
+
+# The DragonFly Mail Agent in its own reports (its bounce.c).
+DRAGONFLY: Final = any_of(r"\(DragonFly Mail Agent", r"^This is the DragonFly Mail Agent")
+
+# Numbers that helpdesks put into subjects: [Ticket#2026112410000018], [#CASE-4711], [JIRA] (ABC-12), [##55##].
+TICKET: Final = any_of(
+    r"[\[(][^\])]*\d{3,}[^\])]*[\])]",
+    r"[\[(]\W*[A-Z]{2,10}-\d+\W*[\])]",
+    r"\b(?:ticket|case|incident|request|inquiry|anfrage|vorgang|helpdesk|help desk)\b",
+    r"#\d{3,}",
 )
 
 # The subjects of delivery reports.
@@ -52,7 +69,7 @@ RETURNED: Final = any_of(
     r"未送達",
 )
 
-# A subject that a person answers or forwards.
+# The subject of an answer or of a forwarded mail.
 ANSWERED: Final = any_of(r"^\s*(?:re|aw|sv|antw|tr|fwd?|wg)\s*(?:\[\d+\])?:")
 
 # The subjects of people's answering machines.
@@ -63,7 +80,7 @@ AUTOMATIC: Final = any_of(
     r"^\s*(?:respuesta autom|risposta automatica|自動|不在)",
 )
 
-# What a report says of a failure.
+# How reports say that delivery failed.
 FAILED: Final = any_of(
     r"(?:could ?n[o']t|can ?n[o']t|can't|unable to|was not|not able to|failed to|not) (?:be |yet been )?"
     r"(?:deliver|send|sent|process|complete)",
@@ -80,12 +97,12 @@ FAILED: Final = any_of(
     r"(?:送信|配信)でき(?:ません|な)|送信に失敗",
 )
 
-# The same, in words that no answering machine uses.
+# The same, in words that answering machines do not use.
 NOT_DELIVERED: Final = any_of(
     r"not be delivered|unable to deliver|undeliverable|delivery (?:has )?failed|(?:送信|配信)できません"
 )
 
-# What a report says while the server still tries, and what it says when it does not any more.
+# How reports say that the server still tries, and that it has given up.
 DELAYED: Final = any_of(
     r"delay",
     r"still (?:trying|being (?:tried|retried))",
@@ -100,7 +117,7 @@ GIVEN_UP: Final = any_of(
     r"permanent", r"given up", r"giving up", r"undeliverable", r"returned? (?:mail|to sender)", r"no longer retr"
 )
 
-# Lines that speak of the sender or of a person to ask, never of who failed.
+# Lines that name the sender or a contact, never the failed recipient.
 OF_THE_SENDER: Final = any_of(
     r"^[\s>*]*(?:(?:e-?)?mail from|from|(?:original )?sender|reply-to|return-path)\b",
     r"\b(?:contact|questions|assistance|help|sent by|sender:|from:)",
@@ -112,12 +129,13 @@ _FILLER: Final = (
     r"undelivered|original|returned|bounced|failed|following|follows?|e)"
 )
 
-# The line after which a report returns the message; matched against single lines.
+# The line after which a report returns the message; matched against the beginning of a line.
 ORIGINAL: Final = any_of(
     rf"[ \t>]*[-_=*+#]{{2,}}[ -]*(?:{_FILLER}[ \t.:-]+){{1,8}}{_NOUN}\b",
     rf"[ \t>]*[-_=*+#]{{2,}}[ -]*{_NOUN} {_FILLER}\b",
     rf"[ \t]*(?:original|returned|unsent|bounced) (?:e-)?{_NOUN}\b.{{0,30}}[.:]?\s*$",
     rf"[ \t]*(?:included|below|attached|following|here) (?:is|are) (?:a|the|your) .{{0,30}}{_NOUN}\b",
     rf"[ \t]*(?:the|your) (?:original|returned) {_NOUN} (?:was|is|follows|headers?)\b(?! received)",
+    r"[ \t]*(?:message headers|original message) follow",
     r"[ \t]*(?:received|return-path|mime-version|dkim-signature):",
 )

@@ -1,126 +1,130 @@
-"""Status codes (RFC 3463): which one a report means, what it says against the address, and what follows from it."""
+"""What a report counts as, and what the reports about a reader lead to. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from newsletter.bounces.phrases import any_of
+from newsletter.bounces.incoming import redacted
+from newsletter.bounces.values import BounceReport, FailedRecipient, Proof
 from newsletter.model import BouncePolicy, ReportKind, Strike, SubscriberStatus, Weight
+from newsletter.replies import Concern, Judgement, Stage, judge
 
+# A status code of RFC 3463, and an SMTP reply code, in a server's words.
 CODE: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
+_REPLY: Final = re.compile(r"(?<![\w.:/-])([45]\d\d)(?=[ -]|$)")
 
-# What words mean where no code is given, or only x.0.0. The first that fits; 5.7.0 is policy: it speaks of us.
-_MEANINGS: Final = (
-    (
-        "5.7.0",
-        any_of(
-            r"spam|virus|\bRBL\b|reputation|dmarc|\bspf\b|dkim|policy|prohibited|unauthenticated|administrative",
-            r"blocked|(?:black|block) ?list",
-            r"not authori[sz]ed|access denied|relay(?:ing)? (?:is )?(?:denied|not permitted)",
-            r"content (?:rejected|filter)|sender (?:address )?rejected",
-        ),
-    ),
-    (
-        "5.2.2",
-        any_of(
-            r"quota|full mailbox|mailfolder is full|mailbox[^.\n]{0,30} (?:is )?full|one full|一杯",
-            r"over ?(?:the )?(?:storage )?limit|insufficient (?:disk|storage)|out of storage|too many messages",
-            r"exceeded[^.\n]{0,30}(?:limit|storage)",
-        ),
-    ),
-    ("5.3.4", any_of(r"too (?:large|big)|size limit|message size|exceeds? (?:the )?(?:maximum|size)")),
-    (
-        "5.1.1",
-        any_of(
-            r"(?:unknown|no such|invalid|bad|non-?existent) (?:user|recipient|address|mailbox|account|local)",
-            r"(?:user|recipient|address|mailbox|account)[^\n]{0,60}"
-            r"(?:unknown|invalid|no longer|not (?:found|exist|listed|known|recogni[sz]ed)|"
-            r"does(?: not|n't) exist|doesn't have)",
-            r"no mailbox here|not our customer|no such",
-        ),
-    ),
-    ("5.2.1", any_of(r"disabled|inactive|suspended|deactivated|expired|closed")),
-    (
-        "5.1.2",
-        any_of(
-            r"(?:host|domain)[^.\n]{0,30}(?:unknown|not found|does(?: not|n't) exist)",
-            r"(?:unknown|no such|bad) (?:host|domain)|couldn't find any host|name or service not known|nxdomain",
-            r"non-existent (?:hosts?|domain)",
-        ),
-    ),
-    (
-        "4.4.1",
-        any_of(
-            r"timed? ?out|connection refused|(?:could|did) ?n[o']t connect|no route to host|retry (?:time|timeout)",
-            r"greylist|temporar|try again|deferred",
-        ),
-    ),
-)
+# Two words in a row, in any script: words that a person could read.
+WORDED: Final = re.compile(r"[^\W\d_]{2,}[^\w\n]+[^\W\d_]{2,}|[^\x00-\x7f]{4,}")
 
-# What a status says of the address (RFC 3463 section 3; 5.1.10 is RFC 7505's null MX). The longest prefix counts.
-_WEIGHTS: Final[Mapping[str, Weight]] = {
-    "5.0": Weight.HARD,  # other: the server has no finer word for "permanent"
-    "5.1": Weight.HARD,  # the address: no such mailbox, no such system, bad syntax, moved
-    "5.1.5": Weight.NONE,  # the address is valid
-    "5.1.7": Weight.NONE,  # the *sender's* address: bad syntax
-    "5.1.8": Weight.NONE,  # the *sender's* system
-    "5.1.9": Weight.NONE,  # relayed to a system that gives no reports (RFC 3886)
-    "5.2": Weight.SOFT,  # the mailbox: full, too small, a list that does not expand
-    "5.2.1": Weight.HARD,  # disabled
-    "5.3": Weight.SOFT,  # the mail system: full, too big a message
-    "5.4": Weight.SOFT,  # the network: no answer, no route, loops
-    "5.5": Weight.SOFT,  # the protocol; some hosts write 5.5.0 for any refusal
-    "5.6": Weight.NONE,  # the content: it is ours
-    "5.7": Weight.NONE,  # security and policy: it is about us
-    "5": Weight.SOFT,  # a subject that no RFC knows
-    "4.7": Weight.NONE,  # policy again: we are too many, too quick, too new
-    "4": Weight.SOFT,  # tried for days, and given up
+# What a failed delivery counts as, by whom the server's words concern and whether they are final. Words about the
+# sender, a server or the message say nothing against a reader, and neither do words that nobody understands.
+_WEIGHTS: Final[Mapping[tuple[Concern, bool], Weight]] = {
+    (Concern.RECIPIENT, True): Weight.HARD,
+    (Concern.RECIPIENT, False): Weight.SOFT,
+    (Concern.MOMENT, True): Weight.SOFT,
+    (Concern.MOMENT, False): Weight.SOFT,
 }
 
 
-def exact(status: str, words: str) -> str:
-    """A finer status where `words` hold one: many reports say 5.0.0 and quote the server's own 5.1.1.
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a report counts as, and the rule of replies.py that says so; empty where none was asked."""
 
-    Empty when neither tells anything. The class of `status`, its first digit, stays.
+    weight: Weight
+    rule: str = ""
+
+
+def exact(status: str, words: str) -> str:
+    """The finer code of `status` and `words`: many reports say 5.0.0 and quote the server's own 5.1.1.
+
+    Empty when there is no code in either. The class of `status`, its first digit, stays.
     """
     if status and not status.endswith(".0.0"):
         return status
     codes = [code for code in CODE.findall(words) if code[0] in "45"]
     finer = [code for code in codes if not code.endswith(".0")] + [code for code in codes if code[2] != "0"]
-    found = finer[0] if finer else ""
-    found = found or next((meaning for meaning, pattern in _MEANINGS if pattern.search(words)), "")
-    if not found:
+    if not finer:
         return status or (codes[0] if codes else "")
-    return f"{status[0]}{found[1:]}" if status else found
+    return f"{status[0]}{finer[0][1:]}" if status else finer[0]
 
 
-def weigh(kind: ReportKind, status: str) -> Weight:
-    """What a report of `kind` with `status` says against the address it is about."""
+def weigh(kind: ReportKind, failure: FailedRecipient, proof: Proof = Proof.COPY) -> Weighed:
+    """What a report of `kind` says against the address of `failure`.
+
+    A mail that is tied to a copy by a mere mention counts as soft at most, and as no complaint: any answer to a digest
+    mentions the copy.
+    """
     if kind is ReportKind.COMPLAINT:
-        return Weight.COMPLAINT
+        return Weighed(Weight.COMPLAINT if proof is Proof.COPY else Weight.NONE)
     if kind is not ReportKind.PERMANENT:
-        return Weight.NONE  # a delay is followed by a failure, or by a delivery
-    parts = (status or "5.0").split(".")
-    keys = (".".join(parts[:length]) for length in (3, 2, 1))
-    return next((_WEIGHTS[key] for key in keys if key in _WEIGHTS), Weight.NONE)
+        return Weighed(Weight.NONE)  # a delay is followed by a failure, or by a delivery
+    judgement = _judge(failure)
+    weight = _WEIGHTS.get((judgement.concern, judgement.for_good), Weight.NONE)
+    worded = _worded(failure)
+    if judgement.concern is Concern.UNKNOWN and failure.status[:2] in ("4.", "5.") and not worded:
+        weight = Weight.SOFT  # the report says no more than that it failed
+    # A code beside words that nobody knows is not sure: hosts write 5.1.1 about the sender's quota, too.
+    sure = proof is Proof.COPY and (judgement.certain or not worded)
+    if weight is Weight.HARD and not sure:
+        weight = Weight.SOFT
+    return Weighed(weight, judgement.rule)
+
+
+# Cisco's Email Security puts words of its own, made from the code alone, before the server's: "5.1.0 - Unknown address
+# error 550-'the server's words'". They say "unknown address" of any refusal at RCPT.
+_WRAPPED: Final = re.compile(r"[45]\.[\dx]\.\d{1,3} - [^'\[]{3,60} ([45]\d\d[- ])\[?'(.*)'")
+
+
+# A heading of reports, such as "Undeliverable address: ...", which says nothing of the reason.
+_HEADING: Final = re.compile(r"\bundeliver(?:able|ed)\b", re.IGNORECASE)
+
+
+def _judge(failure: FailedRecipient) -> Judgement:
+    """The judgement of the table of replies. Addresses are taken out first: their letters are no words of a server."""
+    words = _HEADING.sub("", _WRAPPED.sub(r"\1\2", redacted(failure.words)))
+    reply = _REPLY.search(words)
+    code = int(reply.group(1)) if reply else None
+    text = words if failure.status and failure.status in words else f"{failure.status} {words}".strip()
+    return judge(Stage.REPORT, code, text)
+
+
+def _worded(failure: FailedRecipient) -> bool:
+    return WORDED.search(redacted(failure.words).replace("ADDRESS", "")) is not None
+
+
+def weigh_report(report: BounceReport, proof: Proof = Proof.COPY) -> tuple[FailedRecipient, Weighed]:
+    """The failure of a report that is about the copy it returns, and what it counts as.
+
+    A copy has one reader. Of several failures it is the one of an address that the returned message was sent to, else
+    the one that counts least.
+    """
+    meant = {address.casefold() for address in report.evidence.addresses}
+    weighed = [(failure, weigh(report.kind, failure, proof)) for failure in report.failures]
+    own = [each for each in weighed if meant & {each[0].address.casefold(), each[0].final.casefold()}]
+    order = [Weight.NONE, Weight.SOFT, Weight.HARD, Weight.COMPLAINT]
+    nobody = FailedRecipient("")
+    return min(
+        own or weighed or [(nobody, weigh(report.kind, nobody, proof))], key=lambda each: order.index(each[1].weight)
+    )
 
 
 def decide(strikes: Sequence[Strike], policy: BouncePolicy) -> SubscriberStatus | None:
-    """What becomes of a reader for `strikes`, the newest last, which alone is new; None: nothing. Pure.
+    """The reader's new status after `strikes`, of which the last is new; None: it stays.
 
-    Each weight has its own limit; strikes of one issue count once, and soft ones only within `policy.soft_days` of the
-    newest. A limit of 0 never suppresses.
+    Each weight has its own limit. Strikes of one issue count once, and soft ones only within `policy.soft_days` days of
+    the newest. A limit of 0 never suppresses.
     """
     newest = strikes[-1]
     if newest.kind is ReportKind.UNSUBSCRIBE:
         return SubscriberStatus.UNSUBSCRIBED
-    weight = weigh(newest.kind, newest.status)
-    limit = {Weight.HARD: policy.hard, Weight.SOFT: policy.soft, Weight.COMPLAINT: policy.complaint}.get(weight)
+    limits = {Weight.HARD: policy.hard, Weight.SOFT: policy.soft, Weight.COMPLAINT: policy.complaint}
+    limit = limits.get(newest.weight)
     if not limit:
         return None
-    days = {strike.day for strike in strikes if weigh(strike.kind, strike.status) is weight}
-    if weight is Weight.SOFT:
+    days = {strike.day for strike in strikes if strike.weight is newest.weight}
+    if newest.weight is Weight.SOFT:
         days = {day for day in days if abs((newest.day - day).days) < policy.soft_days}
     return SubscriberStatus.SUPPRESSED if len(days) >= limit else None

@@ -1,28 +1,29 @@
-"""What `newsletter bounces` does: read each mail once, tie it to a copy of ours, act on its reader, put it away.
+"""The work of `newsletter bounces`: read each mail once, tie it to a copy, act on its reader, move the mail away.
 
-    mailbox.mails -> bounces.parse -> tie -> Store.record_report -> mailbox.file
+    mailbox.mails -> bounces.parse -> tie -> Store.record_report -> mailbox.file ... -> Store.finish_suppressions
 
-Nothing is done to a reader unless the mail proves that it is about a copy of his: by the address it came to (VERP), or
-by a Message-ID or a List-Unsubscribe token in what it returns or answers. All three are signed, so a forged report
-removes nobody.
+A mail changes a reader only when something in it was signed by us for a copy of theirs: the address it came to (VERP),
+or a Message-ID or List-Unsubscribe token. Where that stands decides how much it proves (values.Proof). Suppressions for
+bounces are carried out when the mailbox is read, unless they are too many at once (store/brake.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from newsletter.bounces import BounceReport, decide, parse, redacted
+from newsletter.bounces import BounceReport, Proof, Tie, decide, parse, redacted, weigh_report
 from newsletter.bounces.mailbox import Mail, Mailbox, open_mailbox
 from newsletter.config import Config
 from newsletter.links import Links, Purpose
 from newsletter.model import CopyReference, ReportKind, SubscriberStatus
 from newsletter.store import NewReport, Store
 
-# Kinds that mean something only when they are tied to a copy.
+# Kinds that have an effect only when they are tied to a copy.
 _ABOUT_A_COPY: Final = frozenset(
     {ReportKind.PERMANENT, ReportKind.TEMPORARY, ReportKind.COMPLAINT, ReportKind.UNSUBSCRIBE}
 )
@@ -30,12 +31,16 @@ _ABOUT_A_COPY: Final = frozenset(
 
 @dataclass
 class Tally:
-    """What one run found and did; `kept` mails wait for a person, in the folder bounces.kept."""
+    """What one run found and did.
+
+    `kept` mails wait for a person in the folder bounces.kept; `held` readers wait for the operator's confirmation.
+    """
 
     kinds: Counter[ReportKind] = field(default_factory=Counter)
     changed: Counter[SubscriberStatus] = field(default_factory=Counter)
     unverified: int = 0
     kept: int = 0
+    held: int = 0
 
     @property
     def read(self) -> int:
@@ -46,23 +51,27 @@ class Tally:
         parts = [f"{number} {kind}" for kind in ReportKind if (number := self.kinds[kind])]
         said = f"{self.read} read" + (f" ({', '.join(parts)})" if parts else "")
         more = [f"{number} {status}" for status in SubscriberStatus if (number := self.changed[status])]
+        more += [f"{self.held} held"] if self.held else []
         more += [f"{self.unverified} unverified"] if self.unverified else []
         more += [f"{self.kept} kept for you to look at"] if self.kept else []
         return ", ".join([said, *more])
 
 
 def collect(config: Config, store: Store) -> Tally:
-    """Read the mailbox to its end. Raises MailboxUnavailable; what was done until then stays done."""
+    """Read the whole mailbox. Raises MailboxUnavailable; what was done until then stays done."""
     config.secret.reveal()  # before anything is connected
     with open_mailbox(config.bounces) as mailbox:
         return read(config, store, mailbox)
 
 
 def read(config: Config, store: Store, mailbox: Mailbox) -> Tally:
-    """The same of an open mailbox."""
+    """The same for an open mailbox."""
     reading = _Reading(config, store, config.links(), mailbox, Tally())
-    for mail in mailbox.mails():
-        reading.take(mail)
+    try:
+        for mail in mailbox.mails():
+            reading.take(mail)
+    finally:  # also when the mailbox breaks off: what was decided until then would wait for it
+        reading.finish()
     return reading.tally
 
 
@@ -75,7 +84,7 @@ class _Reading:
     tally: Tally
 
     def take(self, mail: Mail) -> None:
-        """The store first, then the mailbox: a crash in between is found out by the digest."""
+        """Deal with one mail: the store first, then the mailbox, so that after a crash the digest is known."""
         digest = hashlib.sha256(mail.raw).hexdigest()
         returned = parse(mail.raw)
         about = tie(returned, self.links, self.store) if returned.kind in _ABOUT_A_COPY else None
@@ -85,7 +94,13 @@ class _Reading:
             self.tally.kept += keep
         self.mailbox.file(mail, self.config.bounces.kept if keep else self.config.bounces.processed)
 
-    def _record(self, digest: str, returned: BounceReport, about: CopyReference | None) -> None:
+    def finish(self) -> None:
+        """Carry out the suppressions, or hold them for the operator."""
+        outcome = self.store.finish_suppressions()
+        self.tally.changed[SubscriberStatus.SUPPRESSED] += outcome.done
+        self.tally.held += outcome.held
+
+    def _record(self, digest: str, returned: BounceReport, about: Tie | None) -> None:
         policy = self.config.bounces.policy
         became = self.store.record_report(_report(digest, returned, about), lambda strikes: decide(strikes, policy))
         self.tally.kinds[returned.kind] += 1
@@ -94,42 +109,61 @@ class _Reading:
             self.tally.changed[became] += 1
 
 
-def _report(digest: str, returned: BounceReport, about: CopyReference | None) -> NewReport:
-    """As the store keeps it: a copy has one reader, so the first failure is the one; its words without addresses."""
-    status, words = "", ""
-    if returned.failures:
-        status, words = returned.failures[0].status, redacted(returned.failures[0].words)
-    return NewReport(digest, returned.kind, about, status, words)
+def _report(digest: str, returned: BounceReport, about: Tie | None) -> NewReport:
+    """A report as the store keeps it; words without addresses."""
+    failure, weighed = weigh_report(returned, Proof.MENTION if about is None else about.proof)
+    return NewReport(
+        digest,
+        returned.kind,
+        None if about is None else about.copy,
+        failure.status,
+        redacted(failure.words),
+        weighed.weight,
+        weighed.rule,
+    )
 
 
-def tie(returned: BounceReport, links: Links, store: Store) -> CopyReference | None:
-    """The copy that the mail is about, if anything in it proves one.
+def tie(returned: BounceReport, links: Links, store: Store) -> Tie | None:
+    """The copy that the mail is about, if anything in it was signed by us; the strongest proof first.
 
-    Who leaves does so now, whatever the age of the copy that he answers; so that has no day.
+    Whoever leaves does so now, however old the copy is that they answer; so that tie has no day.
     """
-    found = _proven(returned, links, store)
-    return CopyReference(found.ref) if found is not None and returned.kind is ReportKind.UNSUBSCRIBE else found
+    evidence = returned.evidence
+    if returned.kind is ReportKind.UNSUBSCRIBE:
+        found = _signed(returned, links, store, evidence.tokens, evidence.message_ids)
+        return None if found is None else Tie(CopyReference(found.ref), Proof.COPY)
+    for recipient in evidence.recipients:
+        if (bounced := links.returned(recipient)) is not None:
+            return Tie(CopyReference(bounced[1], bounced[0]), Proof.COPY)
+    if (copy := _signed(returned, links, store, evidence.tokens, evidence.message_ids)) is not None:
+        return Tie(copy, Proof.COPY)
+    if (copy := _signed(returned, links, store, evidence.mentioned_tokens, evidence.mentioned_ids)) is not None:
+        return Tie(copy, Proof.MENTION)
+    return None
 
 
-def _proven(returned: BounceReport, links: Links, store: Store) -> CopyReference | None:
-    for recipient in returned.evidence.recipients:
-        if (found := links.returned(recipient)) is not None:
-            return CopyReference(found[1], found[0])
-    for token in returned.evidence.tokens:
+def _signed(
+    returned: BounceReport, links: Links, store: Store, tokens: Sequence[str], message_ids: Sequence[str]
+) -> CopyReference | None:
+    """The copy that one of the tokens or Message-IDs was made for."""
+    for token in tokens:
         if (ref := links.verify(Purpose.UNSUBSCRIBE, token)) is not None:
             return CopyReference(ref, _day_of(returned, links, ref))
-    return _by_message_id(returned, links, store)
+    return _by_message_id(returned, links, store, message_ids)
 
 
 def _day_of(returned: BounceReport, links: Links, ref: str) -> date | None:
-    days = [(found, _day(found)) for found in returned.evidence.message_ids]
+    evidence = returned.evidence
+    days = [(found, _day(found)) for found in (*evidence.message_ids, *evidence.mentioned_ids)]
     return next((day for found, day in days if day and links.is_message_id(found, day, ref)), None)
 
 
-def _by_message_id(returned: BounceReport, links: Links, store: Store) -> CopyReference | None:
-    """The Message-ID says the day, and whom it was for says the reader; the signature binds the two."""
+def _by_message_id(
+    returned: BounceReport, links: Links, store: Store, message_ids: Sequence[str]
+) -> CopyReference | None:
+    """The copy of a Message-ID, which has the day in it; an address named in the report leads to the reader."""
     addresses = [address for failure in returned.failures for address in (failure.address, failure.final) if address]
-    for found in returned.evidence.message_ids:
+    for found in message_ids:
         if (day := _day(found)) is None:
             continue
         for address in dict.fromkeys([*addresses, *returned.evidence.addresses]):

@@ -1,4 +1,4 @@
-"""Mails that a machine can read: a reader who leaves by our link, abuse reports, delivery reports, telling headers."""
+"""Mails with a defined form: unsubscribe mails, abuse reports, Amazon's notifications, delivery reports."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from newsletter.bounces.correlation import LEAVE
 from newsletter.bounces.incoming import LOOSE_ADDRESS, Incoming, addresses_in, headers_of, inner, shown_line
+from newsletter.bounces.notification import bounce_of, kind_of, mentions_notification, recipients_of
 from newsletter.bounces.phrases import ANSWERED, SYSTEM
-from newsletter.bounces.policy import CODE, exact
+from newsletter.bounces.policy import CODE, WORDED, exact
 from newsletter.bounces.prose import auto_reply, named_in_prose, reason, told
 from newsletter.bounces.values import BounceReport, FailedRecipient
 from newsletter.model import ReportKind
@@ -17,20 +18,20 @@ from newsletter.model import ReportKind
 # --- a reader who leaves by mail (RFC 2369 section 3.2, RFC 6068) ----------------------------------------------------
 
 
-# The word alone, as a person types it: our pages ask for it in quotes.
+# The word alone, as people type it; our pages show it in quotes.
 _WORD: Final = re.compile(r"(?i)[\s\"'“”„‘’]*unsubscribe[\s\"'“”‘’.!…]*")
 
 
 def leaving(mail: Incoming) -> BounceReport | None:
-    """A mail that asks what our mailto link asks, or a person's that says so in one word, as an answer to a digest."""
+    """A mail made by our mailto link, or a person's answer to a digest that consists of the word "unsubscribe"."""
     asks = LEAVE.search(mail.header("Subject")) or LEAVE.search(mail.notice) or _says_so(mail)
     return BounceReport(ReportKind.UNSUBSCRIBE) if asks and not SYSTEM.search(mail.header("From")) else None
 
 
 def _says_so(mail: Incoming) -> bool:
-    """Whether the subject, but for `Re:`, or the first line is the word, and a person wrote it.
+    """Whether the subject (without `Re:`) or the first line is the word, and a person wrote it.
 
-    Never a later line: Outlook quotes without a ">", and our own text holds the word.
+    Later lines do not count: Outlook quotes without a ">", and our own text contains the word.
     """
     subject = mail.header("Subject")
     while answered := ANSWERED.match(subject):
@@ -43,17 +44,17 @@ def _says_so(mail: Incoming) -> bool:
 
 # --- a complaint (RFC 5965) ------------------------------------------------------------------------------------------
 
-# Values of Feedback-Type behind which no reader's "this is spam" stands (RFC 6430 section 3, RFC 6591).
+# Values of Feedback-Type that are no reader's "this is spam" (RFC 6430 section 3, RFC 6591).
 _NO_COMPLAINT: Final = frozenset({"not-spam", "auth-failure", "dmarc"})
 
-# Hotmail's feedback loop sends the message itself, with this subject, and no report.
+# Hotmail's feedback loop sends the message itself with this subject, without a report part.
 _HOTMAIL: Final = re.compile(r"(?i)^complaint about message from ")
 
 _NAMING: Final = ("original-rcpt-to", "removal-recipient", "original-recipient", "final-recipient")
 
 
 def complaint(mail: Incoming) -> BounceReport | None:
-    """An abuse report: whom it names, else whom the returned message was for; providers often hide the first."""
+    """An abuse report. Providers often hide the address; then it is the one that the returned message was sent to."""
     fields = _feedback(mail)
     if fields is None:
         if not _HOTMAIL.match(mail.header("Subject")):
@@ -66,7 +67,7 @@ def complaint(mail: Incoming) -> BounceReport | None:
 
 
 def _feedback(mail: Incoming) -> dict[str, str] | None:
-    """The fields of the feedback report, in whatever part they stand; None when there is none."""
+    """The fields of the feedback report, in any part; None without one."""
     for part in mail.message.walk():
         if part.get_content_type() == "message/feedback-report":
             report = inner(part)
@@ -77,29 +78,36 @@ def _feedback(mail: Incoming) -> dict[str, str] | None:
     return {match.group(1).lower(): match.group(2).strip() for match in matches if match}
 
 
-# --- Amazon SES's notifications, as SNS mails them -------------------------------------------------------------------
+# --- Amazon SES's notifications --------------------------------------------------------------------------------------
 
-_SES: Final = re.compile(r'"notificationType":\s*"(Bounce|Complaint)"')
-_SES_RECIPIENTS: Final = re.compile(r'"(?:bounced|complained)Recipients":\s*\[(.*?)\]', re.DOTALL)
-_SES_FIELD: Final = re.compile(r'"(emailAddress|status|diagnosticCode)":\s*"([^"]*)"')
+# What SES says of an address, as the enhanced code that says the same (SES developer guide, "Bounce types").
+_SES_CODES: Final[Mapping[str, str]] = {
+    "NoEmail": "5.1.1",
+    "MailboxFull": "4.2.2",
+    "MessageTooLarge": "5.3.4",
+    "ContentRejected": "5.6.0",
+    "AttachmentRejected": "5.6.0",
+}
 
 
 def ses_notification(mail: Incoming) -> BounceReport | None:
-    """JSON in the body of a mail, which breaks it into lines; so it is not parsed, and its fields are looked for."""
-    text = re.sub(r"!?\n ?", "", "".join(text for _, text in mail.leaves)[:100_000])
-    kind, recipients = _SES.search(text), _SES_RECIPIENTS.search(text)
-    if kind is None or recipients is None:
-        return None
+    """A bounce or complaint that SNS mails as JSON. One that cannot be read is kept for the operator."""
+    found = mail.notification
+    if found is None:
+        unreadable = any(mentions_notification(text) for _, text in mail.leaves)
+        return BounceReport(ReportKind.BROKEN) if unreadable else None
+    bounce = bounce_of(found)
+    known = _SES_CODES.get(str(bounce.get("bounceSubType")), "")
     failures = []
-    for entry in recipients.group(1).split("}")[:20]:
-        given = dict(_SES_FIELD.findall(entry))
-        if address := given.get("emailAddress", ""):
-            words = given.get("diagnosticCode", "")
-            failures.append(FailedRecipient(address, exact(given.get("status", ""), words), shown_line(words)))
-    if kind.group(1) == "Complaint":
+    for entry in recipients_of(found):
+        words = str(entry.get("diagnosticCode") or "")
+        status = known or exact(str(entry.get("status") or ""), words)
+        failures.append(FailedRecipient(str(entry["emailAddress"]), status, shown_line(words)))
+    if kind_of(found) == "Complaint":
         return BounceReport(ReportKind.COMPLAINT, tuple(failures))
-    waits = re.search(r'"bounceType":\s*"Transient"', text)
-    return BounceReport(ReportKind.TEMPORARY if waits else ReportKind.PERMANENT, tuple(failures))
+    # "Transient" without a reason is also how SES reports an answering machine.
+    for_good = bounce.get("bounceType") == "Permanent" or known
+    return BounceReport(ReportKind.PERMANENT if for_good else ReportKind.TEMPORARY, tuple(failures))
 
 
 # --- a delivery report (RFC 3464) ------------------------------------------------------------------------------------
@@ -109,7 +117,7 @@ _FIELD: Final = re.compile(
 )
 _RECIPIENTS: Final = ("original-recipient", "final-recipient", "x-actual-recipient")
 
-# RFC 3464 section 2.3.3, and what SendGrid and Postfix (of an address that was only probed) say instead.
+# RFC 3464 section 2.3.3, and the words of SendGrid and of Postfix (for an address that it only probed).
 _ACTIONS: Final[Mapping[str, ReportKind]] = {
     "failed": ReportKind.PERMANENT,  # also after days of 4xx: the server has given up
     "failure": ReportKind.PERMANENT,
@@ -124,22 +132,23 @@ _ACTIONS: Final[Mapping[str, ReportKind]] = {
 
 
 def delivery_report(mail: Incoming) -> BounceReport | None:
-    """The per-recipient fields (RFC 3464 section 2.3), wherever they stand: real reports put them in any part.
+    """The per-recipient fields (RFC 3464 section 2.3), in any part of the body, because real reports put them anywhere.
 
-    Not in a person's mail: a reader who forwards us the report of a mail of his own has not bounced.
+    Not in the mail's own headers, where Original-Recipient (RFC 3798 section 2.3) names the mailbox that reads the
+    report. Not in a person's mail either: a reader who forwards a report about their own mail has not bounced.
     """
-    if not mail.from_a_system and not mail.is_structured:
+    if mail.is_forwarded_report:
         return None
     encoded = [text for part, text in mail.leaves if str(part.get("Content-Transfer-Encoding", "7bit")) != "7bit"]
-    for text in (mail.raw, *encoded):
-        blocks = [block for block in _blocks(text) if any(name in block for name in _RECIPIENTS)]
-        if any("action" in block or "status" in block for block in blocks):
+    for text in (mail.body, *encoded):
+        named = [block for block in _blocks(text) if any(name in block for name in _RECIPIENTS)]
+        if blocks := [block for block in named if "action" in block or "status" in block]:
             return _reported(mail, blocks)
     return None
 
 
 def _blocks(text: str) -> Iterator[dict[str, str]]:
-    """The fields of each recipient. A field that is given again begins the next one, whatever blank lines say."""
+    """The fields of each recipient. A repeated field begins the next recipient, because blank lines may be lost."""
     current: dict[str, str] = {}
     last, gap = "", False
     for line in text.splitlines():
@@ -167,7 +176,7 @@ def _begins_another(current: Mapping[str, str], name: str, *, gap: bool) -> bool
 
 
 def _plausible(name: str, value: str) -> bool:
-    """Status and Action are common words: what is none of RFC 3464's is somebody's own header."""
+    """Whether a field has a value of RFC 3464: Status and Action are also common as private headers."""
     if name == "status":
         return CODE.search(value) is not None
     return name != "action" or _action(value) in _ACTIONS
@@ -179,8 +188,9 @@ def _action(value: str) -> str:
 
 def _reported(mail: Incoming, blocks: Sequence[Mapping[str, str]]) -> BounceReport:
     """What the blocks say together: failures, else delays, else nothing that concerns us."""
-    judged = [(_kind(block), failure) for block in blocks if (failure := _failure(mail, block)) is not None]
-    if not judged:  # a recipient without an address, such as `rfc822; undisclosed`: other places may know better
+    told_of = [(_kind(block), failure) for block in blocks if (failure := _failure(mail, block)) is not None]
+    judged = [(kind, failure) for kind, failure in told_of if failure.address.casefold() not in mail.operators]
+    if not judged:  # a recipient without an address, such as `rfc822; undisclosed`: other places may name one
         words = blocks[0].get("diagnostic-code", "")
         status = exact(_status(blocks[0]), words)
         named = addresses_in(mail.header("X-Failed-Recipients")) or named_in_prose(mail)
@@ -205,17 +215,19 @@ def _status(block: Mapping[str, str]) -> str:
 
 
 def _failure(mail: Incoming, block: Mapping[str, str]) -> FailedRecipient | None:
-    """What one block says. The address that was written to is the original one, where it is told."""
+    """What one block says. The address that was written to is the original one, where the report has it."""
     found = [address for name in _RECIPIENTS if (address := _recipient(block.get(name, "")))]
     if not found:
         return None
-    words = block.get("diagnostic-code", "") or reason(mail.notice, found[0])
+    words = block.get("diagnostic-code", "")
+    if not WORDED.search(words):
+        words = f"{words} {reason(mail.notice, found[0])}"
     final = found[1] if len(found) > 1 and found[1].casefold() != found[0].casefold() else ""
     return FailedRecipient(found[0], exact(_status(block), words), shown_line(words), final)
 
 
 def _recipient(value: str) -> str:
-    """The address in `rfc822; user@example.org` and its many misspellings; empty when there is none."""
+    """The address in `rfc822; user@example.org` and its variants; empty without one."""
     value = re.sub(r"^[\w-]+\s*;", "", value.strip())
     found = addresses_in(value) or LOOSE_ADDRESS.findall(value)
     return found[0].strip("<>\"' .") if found else ""
@@ -225,6 +237,6 @@ def _recipient(value: str) -> str:
 
 
 def failed_recipients(mail: Incoming) -> BounceReport | None:
-    """X-Failed-Recipients, as Gmail and Exim write it."""
+    """The addresses of X-Failed-Recipients, as Gmail and Exim write it."""
     addresses = addresses_in(mail.header("X-Failed-Recipients"))
     return told(mail, addresses) if addresses else None

@@ -141,14 +141,18 @@ def run_command(app: App, day: Clock | None, since: Clock | None, period: str, d
 @click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
 @click.option("--resume", is_flag=True, help="Also of issues that were paused because readers were refused alike.")
 @click.option("--now", "at_once", is_flag=True, help="Try copies that were put off without waiting for their time.")
+@click.option("--trust-store", is_flag=True, help="Send from this store although it is older than what was sent.")
 @click.pass_obj
-def send_command(app: App, issue: Clock | None, retry_uncertain: bool, resume: bool, at_once: bool) -> None:
+def send_command(
+    app: App, issue: Clock | None, retry_uncertain: bool, resume: bool, at_once: bool, trust_store: bool
+) -> None:
     """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
     from newsletter.cli.run import send
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    sys.exit(send(config, day, retry_uncertain=retry_uncertain, resume=resume, at_once=at_once))
+    asked = {"retry_uncertain": retry_uncertain, "resume": resume, "at_once": at_once, "trust_store": trust_store}
+    sys.exit(send(config, day, **asked))
 
 
 @cli.command("withdraw", short_help="Send nothing more of an issue.")
@@ -281,7 +285,7 @@ def subscribers_import(
 def subscribers_export(app: App, file: Path) -> None:
     """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output).
 
-    A new FILE is yours alone to read (0600).
+    FILE is replaced in one step and only its owner may read it (0600).
     """
     from newsletter.cli.subscribers import export
 
@@ -335,22 +339,30 @@ def web_command(app: App, host: str, port: int) -> None:
 
 @cli.command("bounces", short_help="Read what came back: bounces, complaints, unsubscribes.")
 @click.option("--show", is_flag=True, help="Say what FILES are, and do nothing.")
+@click.option("--confirm", is_flag=True, help="Suppress the readers that were held back because they were many.")
+@click.option("--discard", is_flag=True, help="Keep those readers on the list.")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
-def bounces_command(app: App, show: bool, files: tuple[Path, ...]) -> None:
-    """Read the bounce mailbox, and take off the list whose address is dead, who complained, or who left by mail.
+def bounces_command(app: App, show: bool, confirm: bool, discard: bool, files: tuple[Path, ...]) -> None:
+    """Read the bounce mailbox; suppress readers whose address is dead or who complained; unsubscribe who left by mail.
 
-    With --show, only tell of each of FILES (mails) what it is and whom it names: file, kind, address, final address,
-    status, what it counts as, and the server's words, separated by tabs.
+    When unusually many readers would be suppressed at once, nothing is done about them and the command ends with 75.
+    --confirm then suppresses them; --discard keeps them.
+
+    With --show, only describe each of FILES (mails): file, kind, address, final address, status, what it counts as, and
+    the server's words, separated by tabs.
     """
-    from newsletter.cli.bounces import collect, show_files
+    from newsletter.cli import bounces
 
     if show != bool(files):
         raise click.UsageError("--show and FILES go together")
+    if show + confirm + discard > 1:
+        raise click.UsageError("--show, --confirm and --discard exclude one another")
     if show:
-        show_files(files)
-    else:
-        sys.exit(collect(app.config()))
+        bounces.show_files(files)
+        return
+    work = bounces.confirm if confirm else bounces.discard if discard else bounces.collect
+    sys.exit(work(app.config()))
 
 
 @cli.command("schedule", short_help="Crontab lines or systemd units.")

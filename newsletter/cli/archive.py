@@ -1,4 +1,4 @@
-"""The command that writes the archive as files."""
+"""The command `archive export`: write the archive to files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from newsletter.store import Store
 
 
 def export(config: Config, folder: Path) -> None:
-    """Write the archive into `folder`."""
+    """Write the archive into `folder` and print how many files were written."""
     with Store.open(config.store) as store:
         archive = pages.Archive(config.publication, store, Renderer(config.publication, templates=config.templates))
         written, number = pages.export(archive, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,22 +12,52 @@ import click
 from newsletter.bounces import FailedRecipient, parse, process, weigh
 from newsletter.config import Config
 from newsletter.store import Store
+from newsletter.text import count
 
 
 def collect(config: Config) -> int:
-    """Read the mailbox and say in one line what came; silent when nothing did, unless a person watches."""
+    """Read the mailbox and say in one line what came; silent without mail, except on a terminal.
+
+    Returns the exit code: 75 while suppressions are held for the operator, else 0.
+    """
     with Store.open(config.store) as store:
         tally = process.collect(config, store)
+        held = store.held_suppressions()
     if tally.read or sys.stdout.isatty():
         click.echo(f"bounces: {tally}")
-    return 0
+    if not held:
+        return os.EX_OK
+    number = sum(reason.readers for reason in held)
+    click.echo(
+        f"newsletter: {count(number, 'reader')} would be suppressed, which is more than usual, and nothing was done "
+        f"about them; most often because of: {held[0].rule}. `newsletter status` shows the reasons; "
+        "`newsletter bounces --confirm` suppresses these readers, `--discard` keeps them",
+        err=True,
+    )
+    return os.EX_TEMPFAIL
+
+
+def confirm(config: Config) -> int:
+    """Suppress the readers whom the brake holds back."""
+    with Store.open(config.store) as store:
+        number = store.confirm_suppressions()
+    click.echo(f"bounces: {number} suppressed")
+    return os.EX_OK
+
+
+def discard(config: Config) -> int:
+    """Keep the readers whom the brake holds back."""
+    with Store.open(config.store) as store:
+        number = store.discard_suppressions()
+    click.echo(f"bounces: {count(number, 'reader')} kept on the list")
+    return os.EX_OK
 
 
 def show_files(files: Iterable[Path]) -> None:
-    """One line for each address that a mail names, or one for a mail that names none."""
+    """Print one line for each address that a mail names, or one for a mail that names none."""
     for file in files:
         returned = parse(file.read_bytes())
         for failure in returned.failures or (FailedRecipient(""),):
-            weight = weigh(returned.kind, failure.status)
+            weight = weigh(returned.kind, failure).weight
             cells = (file, returned.kind, failure.address, failure.final, failure.status, weight, failure.words)
             click.echo("\t".join(str(cell) for cell in cells))

@@ -1,4 +1,4 @@
-"""The kinds of argument the commands share."""
+"""Types of arguments that the commands share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from newsletter.config import Config
     from newsletter.model import Span
 
-# Days beside its own that an issue of a period takes in.
+# Number of earlier days that the issue of a period covers besides its own.
 _PERIODS: Final = {"week": 6, "month": 29}
 
-# A day as it was asked for: fixed, or counted from today, which is known only once the config is read.
+# A day on the command line, as a function of today's date, which depends on the time zone in the configuration.
 Clock = Callable[[date], date]
 
 
 class Day(click.ParamType[Clock]):
-    """YYYY-MM-DD, `today` or `yesterday`."""
+    """A day: YYYY-MM-DD, `today` or `yesterday`."""
 
     name = "day"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Clock:
-        """Take a day as the user wrote it."""
+        """Parse a day as the user wrote it. Raises click.BadParameter."""
         if callable(value):
             return value
         if value in ("today", "yesterday"):
@@ -42,12 +42,12 @@ DAY = Day()
 
 
 class TimeOfDay(click.ParamType[time]):
-    """HH:MM, of a clock of 24 hours."""
+    """A time of day: HH:MM, 24 hours."""
 
     name = "HH:MM"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> time:
-        """Take a time as the user wrote it."""
+        """Parse a time as the user wrote it. Raises click.BadParameter."""
         if isinstance(value, time):
             return value
         hour, _, minute = str(value).partition(":")
@@ -61,14 +61,14 @@ TIME_OF_DAY = TimeOfDay()
 
 
 def resolve_day(asked: Clock | None, config: Config) -> date:
-    """The day that was asked for; the one whose issue is due when none was."""
+    """The day that `asked` means; if it is None, the day whose issue is due now."""
     today = config.today(datetime.now(UTC))
     return today if asked is None else asked(today)
 
 
 def span_of(period: str, day: date, since: date | None, *, catch_up: bool) -> Span:
-    """The days that an issue of `day` takes in, as the command line says."""
-    from newsletter.model import Span  # 15 ms, which `--help` need not wait for
+    """The days that the issue of `day` covers: a `period`, or those from `since` on, or with `catch_up` missed days."""
+    from newsletter.model import Span  # takes 15 ms to import, which `--help` does not need
 
     if period in _PERIODS:
         return Span(since=day - timedelta(days=_PERIODS[period]), again=True)

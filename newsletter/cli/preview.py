@@ -1,4 +1,4 @@
-"""The command that shows a day without sending it, as files or in the browser."""
+"""The command `preview`: show a day's mail without sending it, as files or in the browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from newsletter.runtime import Runtime
 
 
 def preview(config: Config, day: date, output: Path) -> int:
-    """Write the files of a day and say where they are; returns the exit code."""
+    """Write the mail of a day to files in `output` and print their paths; returns the exit code.
+
+    It is 1 if the lint finds an error, and the verdict's if there is no mail.
+    """
     made = previews.make(config, day, Runtime())
     for problem in made.problems:
         click.echo(f"warning: {problem}", err=True)
@@ -31,19 +34,22 @@ def preview(config: Config, day: date, output: Path) -> int:
         click.echo(f"{finding.level}: {finding.message}", err=True)
     html, text = previews.write(made.rendered, output)
     size = len(made.rendered.html.encode()) / 1024
-    click.echo(f"{made.rendered.subject}\n  {html}  ({size:.1f} KiB of the 102 at which Gmail clips)\n  {text}")
+    click.echo(f"{made.rendered.subject}\n  {html}  ({size:.1f} KiB; Gmail clips at 102 KiB)\n  {text}")
     return int(any(finding.level is Level.ERROR for finding in made.findings))
 
 
 def serve_preview(path: Path, day: date, port: int, *, open_browser: bool) -> None:
-    """Serve the preview until Ctrl-C. Raises MissingExtra without Flask and watchfiles."""
+    """Serve the preview of the config at `path` until Ctrl-C.
+
+    Raises MissingExtra without Flask and watchfiles, and NewsletterError if `port` cannot be used.
+    """
     with needed("preview", "newsletter preview --serve"):
         from newsletter.preview import server
 
     try:
         running = server.start(path, port, Runtime())
     except OSError as error:
-        reason = os.strerror(error.errno or 0)  # without the address, which Python adds to it
+        reason = os.strerror(error.errno or 0)  # str(error) would repeat the address
         raise NewsletterError(f"port {port} of 127.0.0.1 cannot be used: {reason}; try --port 0") from error
     address = f"{running.url}?date={day}"
     click.echo(f"The preview is at {address}  (Ctrl-C ends it)")

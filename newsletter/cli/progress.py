@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: the progress bar, and the tables of `status`."""
+"""Progress of a run on standard error, and its signals."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from newsletter.runtime import Runtime
 
 
 class _Signals:
-    """What SIGTERM and Ctrl-C do: they end a run at once, but while copies are being sent they only ask it to end."""
+    """Handles SIGTERM and Ctrl-C. They end a run at once; while copies are being sent, they ask it to end soon."""
 
     def __init__(self) -> None:
         self._asked: list[int] = []
         self._sending = False
 
     def asked(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has been received."""
         return bool(self._asked)
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Copies are being sent: what is under way is finished, so that no copy becomes uncertain."""
+        """Mark the block that sends copies: a signal lets it finish them, so that no copy becomes uncertain."""
         self._sending = True
         try:
             yield
@@ -36,19 +36,19 @@ class _Signals:
             self._sending = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal. Raises Stopped, or KeyboardInterrupt for a second Ctrl-C."""
+        """Handle a signal. Raises Stopped if nothing is being sent, KeyboardInterrupt for a second Ctrl-C."""
         if number == signal.SIGINT and number in self._asked:
             raise KeyboardInterrupt
         self._asked.append(number)
         if not self._sending:
             raise Stopped(f"stopped by {signal.Signals(number).name} before anything was sent; the next run goes on")
         if number == signal.SIGINT:
-            click.echo("finishing what is under way; Ctrl-C again ends it at once", err=True)
+            click.echo("finishing the copies that are being sent; press Ctrl-C again to end at once", err=True)
 
 
 @contextmanager
 def watching() -> Iterator[Runtime]:
-    """The surroundings of a run: a progress bar when standard error is a terminal, none under cron."""
+    """A Runtime with signal handlers, and with a progress bar if standard error is a terminal (not under cron)."""
     signals = _Signals()
     before = [(number, signal.signal(number, signals.handle)) for number in (signal.SIGTERM, signal.SIGINT)]
     try:

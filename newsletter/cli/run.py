@@ -1,4 +1,4 @@
-"""The commands that make and send issues: run and send."""
+"""The commands that make and send issues: run, send and withdraw."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from newsletter.store import Store
 
 
 def run(config: Config, day: date, *, span: Span, dry_run: bool, remake: bool) -> int:
-    """Make and send the issue of `day`; prints the verdict as the last line and returns the exit code."""
+    """Make and send the issue of `day`; prints the verdict on the last line and returns the exit code."""
 
     def act(store: Store, runtime: Runtime) -> RunReport:
         return pipeline.run(config, day, store, runtime, dry_run=dry_run, span=span, remake=remake)
@@ -28,21 +28,31 @@ def run(config: Config, day: date, *, span: Span, dry_run: bool, remake: bool) -
 
 
 def not_begun(error: ConfigError) -> int:
-    """The verdict of a run that could not read its configuration; prints it and returns the exit code."""
+    """Print the verdict of a run whose configuration cannot be read; returns the exit code."""
     report = RunReport(Verdict.FAILED, str(error), exit_code=error.exit_code)
     print_verdict(report, quiet=False)
     return report.exit
 
 
-def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: bool, at_once: bool) -> int:
-    """Go on with what is owed. Silent when nothing is, or is due yet, unless a person watches.
+def send(
+    config: Config, day: date | None, *, retry_uncertain: bool, resume: bool, at_once: bool, trust_store: bool
+) -> int:
+    """Send copies that are owed; prints the verdict and returns the exit code.
 
-    cron calls it every 15 minutes: what it says goes into a mail, and what it notes displaces the day's verdict.
+    If nothing is owed or due, and standard output is not a terminal, it prints and records nothing: cron calls it every
+    15 minutes, would mail the output, and the records would hide the day's verdict in `status`.
     """
     return _reported(
         config,
         lambda store, runtime: pipeline.send(
-            config, day, store, runtime, retry_uncertain=retry_uncertain, resume=resume, at_once=at_once
+            config,
+            day,
+            store,
+            runtime,
+            retry_uncertain=retry_uncertain,
+            resume=resume,
+            at_once=at_once,
+            trust_store=trust_store,
         ),
         day,
         quiet=not sys.stdout.isatty(),
@@ -50,7 +60,7 @@ def send(config: Config, day: date | None, *, retry_uncertain: bool, resume: boo
 
 
 def withdraw(config: Config, day: date) -> int:
-    """Send nothing more of the issue of `day`; prints what became of its copies and returns the exit code."""
+    """Withdraw the issue of `day`, so that no more of it is sent; prints the result and returns the exit code."""
     with Store.open(config.store) as store:
         report = pipeline.withdraw(day, store)
     if report.exit:
@@ -67,10 +77,13 @@ def _reported(
     *,
     quiet: bool = False,
 ) -> int:
-    """Do it, keep its report in the store for `status`, and print the verdict. Errors are verdicts too."""
+    """Run `act`, record its report in the store, and print the verdict; returns the exit code.
+
+    An error becomes the verdict `failed`. With `quiet`, a run that did nothing is neither recorded nor printed.
+    """
     started = datetime.now(UTC)
     try:
-        with Store.open(config.store) as store:
+        with Store.open(config.store, witness=config.witness_file) as store:
             report = _attempt(lambda: _watched(act, store), config, day)
             if not (quiet and _nothing_done(report)):
                 store.record_run(report, started)
@@ -82,7 +95,7 @@ def _reported(
 
 
 def _alert(config: Config, store: Store, report: RunReport) -> None:
-    """Write to the operator when there has been no issue for too long. A mail that fails is said, and no verdict."""
+    """Mail the operator if there has been no issue for too long. A failure is printed; the verdict stays the same."""
     if config.alerts.address is None:
         return
     from newsletter import alert
@@ -108,7 +121,7 @@ def _attempt(act: Callable[[], RunReport], config: Config, day: date | None) -> 
 
 
 def _failed(error: NewsletterError, path: Path, day: date | None) -> RunReport:
-    """The verdict on an error; `path` is the config file."""
+    """The report of a run that ended with `error`; `path` is the config file."""
     if isinstance(error, ConfigError):
         error = error.in_file(path)
     return RunReport(Verdict.FAILED, str(error), day, exit_code=error.exit_code)
@@ -119,7 +132,10 @@ def _nothing_done(report: RunReport) -> bool:
 
 
 def print_verdict(report: RunReport, *, quiet: bool = False) -> None:
-    """The verdict on the last line of standard output; a failure also on standard error, which cron mails."""
+    """Print the verdict as the last line of standard output; a failure also on standard error, which cron mails.
+
+    With `quiet` a run that did nothing is not printed.
+    """
     if quiet and (_nothing_done(report) or report.verdict is Verdict.ALREADY_RUNNING):
         return
     if report.exit:

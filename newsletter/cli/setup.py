@@ -1,4 +1,4 @@
-"""The commands of the first hour: init, demo and schedule."""
+"""The commands for setting up: init, demo and schedule."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from newsletter.extras import needed
 
 
 def init(folder: Path) -> Iterator[str]:
-    """Write config.yaml and newsletter.secret (both 0600) into `folder`; yields what was done. Never overwrites."""
+    """Write config.yaml and newsletter.secret (mode 0600) into `folder`; yields a line for each step.
+
+    Raises NewsletterError if there is a config.yaml already. An existing secret is kept.
+    """
     config, secret = folder / "config.yaml", folder / "newsletter.secret"
     if config.exists():
         raise NewsletterError(f"{config} exists already; nothing was written")
     folder.mkdir(parents=True, exist_ok=True)
     if not secret.exists():
         _write(secret, secrets.token_urlsafe(32) + "\n")
-        yield f"wrote {secret}  (signs the unsubscribe links: keep it, back it up)"
+        yield f"wrote {secret}  (it signs the unsubscribe links: keep it secret and back it up)"
     _write(config, _with_secret_file(resources.find("config.yaml").read_text("utf-8")))
     yield f"wrote {config}"
-    yield "Next: set sender, postal_address, list_id, base_url and smtp in it; then see a day before you send one:"
+    yield "Next: set sender, postal_address, list_id, base_url and smtp in it; then look at a day before you send one:"
     yield f"  newsletter -c {config} preview"
 
 
 def _with_secret_file(reference: str) -> str:
-    """The reference config, its secret read from the file beside it: cron has no environment to take one from."""
+    """The reference config with `secret_file` instead of `secret`, because cron gives no environment variables."""
     lines = reference.splitlines(keepends=True)
     taken = [line.removeprefix("# ") if line.startswith("# secret_file:") else line for line in lines]
     return "".join("# " + line if line.startswith("secret:") else line for line in taken)
@@ -46,7 +49,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def demo(output: Path) -> int:
-    """Run the demo and show where to look; returns the exit code. Raises MissingExtra without aiosmtpd."""
+    """Run the demo and print the files it wrote; returns the exit code. Raises MissingExtra without aiosmtpd."""
     from newsletter.cli.progress import watching
 
     with needed("demo", "newsletter demo"):
@@ -54,7 +57,7 @@ def demo(output: Path) -> int:
 
     with watching() as runtime:
         done = demo.run(output, datetime.now(UTC).date(), runtime)
-    click.echo("What was sent, and what each reader of the sample list received:")
+    click.echo("The mail that was sent, and the copy that each subscriber of the sample list received:")
     for path in done.files:
         click.echo(f"  {path}")
     click.echo(f"verdict: {done.report.verdict} - {done.report.explanation}")
@@ -62,12 +65,15 @@ def demo(output: Path) -> int:
 
 
 def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) -> Iterator[str]:
-    """The lines to print: the schedule, or with `install` what was installed."""
+    """The lines to print: the crontab lines or systemd units, or with `install` what was installed.
+
+    `kind` is ``cron`` or ``systemd``; `at` is the local time in the configured time zone. Raises NewsletterError.
+    """
     from newsletter import schedule as schedules
 
     mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
-    roots = os.geteuid() == 0 or (kind == "systemd" and not install)  # what is printed is for /etc/systemd/system
-    user = schedules.owner(path) if roots else None
+    as_root = os.geteuid() == 0 or (kind == "systemd" and not install)  # printed units are for /etc/systemd/system
+    user = schedules.owner(path) if as_root else None
     job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, user=user)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
@@ -87,7 +93,7 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
 
 
 def _command() -> tuple[str, ...]:
-    """How to call this very program from a schedule, by absolute path."""
+    """The words that call this program by its absolute path."""
     script = shutil.which("newsletter") if Path(sys.argv[0]).name == "newsletter" else None
     own = Path(sys.argv[0]).resolve()
     if own.name == "newsletter" and own.is_file():

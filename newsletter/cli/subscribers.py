@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 import click
 
 from newsletter import addresses as address_rules
-from newsletter import subscriber_csv
+from newsletter import files, subscriber_csv
 from newsletter.config import Config
 from newsletter.errors import AddressError, NewsletterError
 from newsletter.model import EVERY_DAY, Subscriber, SubscriberStatus
@@ -243,15 +243,13 @@ def _summary(counts: Counter[Added], unconfirmed: int, rejected: int) -> str:
 
 
 def export(config: Config, path: Path) -> None:
-    """Write everyone as CSV, but those who are forgotten, to `path`; ``-`` is standard output."""
+    """Write all subscribers except the forgotten as CSV to `path`, for its owner only; ``-`` is standard output.
+
+    Raises OSError.
+    """
     with _store(config) as store:
         if path == Path("-"):
             subscriber_csv.write(sys.stdout, store.subscribers())
         else:
-            with open(path, "w", encoding="utf-8", opener=_private) as stream:
-                subscriber_csv.write(stream, store.subscribers())
-
-
-def _private(path: str, flags: int) -> int:
-    """Open it; what is made by this only its owner may read, as the store itself."""
-    return os.open(path, flags, 0o600)
+            with files.replacing(path, private=True) as stream, io.TextIOWrapper(stream, "utf-8") as text:
+                subscriber_csv.write(text, store.subscribers())

@@ -1,4 +1,4 @@
-"""The command that serves the web pages, and sends the confirmations that they make due."""
+"""The command `web`: serve the web pages, and send confirmation mails."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from newsletter.web.confirmations import ConfirmationSender
 
 _THREADS: Final = 8
 _LARGEST_REQUEST: Final = 65_536  # bytes
-_STOP_WITHIN: Final = 4.0  # seconds for a mail that is under way
+_STOP_WITHIN: Final = 4.0  # seconds to finish the mail that is being sent
 
 
 def serve(config: Config, host: str, port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve the web pages until Ctrl-C or SIGTERM.
 
-    Raises NewsletterError when the port is taken, ConfigError without `base_url`, UsageError when `host` is no address.
+    Raises NewsletterError if `port` cannot be used, ConfigError if there is no `base_url`, and UsageError if `host` is
+    not an address or name of this machine.
     """
     if config.publication.base_url is None:
-        raise ConfigError("base_url is missing: set it to the address at which readers reach these pages")
+        raise ConfigError("base_url is missing: set it to the URL at which subscribers reach these pages")
     with Store.open(config.store, hasher=config.address_hasher()) as store:
         sender = ConfirmationSender(config, store, warn=lambda message: click.echo(f"newsletter: {message}", err=True))
         server = _server(create_app(config, store, wake=sender.wake), config, host, port)
@@ -59,15 +60,15 @@ def _server(app: Any, config: Config, host: str, port: int) -> Any:
             clear_untrusted_proxy_headers=True,
             url_prefix=urlsplit(config.publication.base_url or "").path,
         )
-    except ValueError as error:  # all that waitress says of a name that cannot be looked up
-        raise click.UsageError(f"--host: {host} is no address or name of this machine") from error
+    except ValueError as error:  # waitress raises it for a name that cannot be resolved
+        raise click.UsageError(f"--host: {host} is not an address or name of this machine") from error
     except OSError as error:
         raise NewsletterError(f"port {port} of {host} cannot be used: {error.strerror}") from error
 
 
 @contextmanager
 def _delivering(sender: ConfirmationSender) -> Iterator[None]:
-    """Let the sender work as long as the block runs, and finish the mail that is under way."""
+    """Run the sender in a thread during the block; at its end wait for the mail that is being sent."""
     thread = threading.Thread(target=sender.run, name="sender", daemon=True)
     thread.start()
     try:

@@ -34,6 +34,7 @@ __all__ = [
     "FeedConfig",
     "FetchConfig",
     "ImapConfig",
+    "RetentionConfig",
     "Secret",
     "SendingConfig",
     "SmtpConfig",
@@ -149,6 +150,15 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """How many days things are kept in the store; 0 keeps them for ever. Issues and the list are always kept."""
+
+    deliveries: int = 90
+    reports: int = 90
+    runs: int = 90
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. Each stage of the pipeline is given its own part of it, never the whole."""
 
@@ -169,6 +179,8 @@ class Config:
     bounces: BouncesConfig = BouncesConfig()
     dkim: tuple[DkimConfig, ...] = ()
     web: WebConfig = WebConfig()
+    retention: RetentionConfig = RetentionConfig()
+    witness: Path | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -187,6 +199,16 @@ class Config:
         """
         old = [secret.reveal() for secret in self.old_secrets]
         return Links(self.secret.reveal(), publication or self.publication, old, key_id)
+
+    @property
+    def witness_file(self) -> Path | None:
+        """The store's witness (store/provenance.py): as configured, beside this file for PostgreSQL, else the store's.
+
+        None: it stands beside the SQLite file.
+        """
+        if self.witness is not None or self.store.startswith("sqlite"):
+            return self.witness
+        return self.path.absolute().with_name(f"{self.path.name}.witness")
 
     def address_hasher(self) -> Callable[[str], Sequence[str]] | None:
         """What the store recognises forgotten addresses by; None when there is no secret at hand."""
@@ -289,6 +311,9 @@ _WEB: Final[Table] = {
 }
 
 
+_RETENTION: Final[Table] = dict.fromkeys(("deliveries", "reports", "runs"), v.whole(0, 3660))
+
+
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
     return tuple(_feed(mapping(item, _FEED, required=("url",))) for item in items(place))
 
@@ -330,6 +355,10 @@ def _dkim(place: Place) -> tuple[DkimConfig, ...]:
 
 def _web(place: Place) -> WebConfig:
     return WebConfig(**mapping(place, _WEB))
+
+
+def _retention(place: Place) -> RetentionConfig:
+    return RetentionConfig(**mapping(place, _RETENTION))
 
 
 def _old_secrets(place: Place) -> tuple[Secret, ...]:
@@ -380,6 +409,7 @@ _ROOT: Final[Table] = {
     "filters": _filters,
     "templates": v.optional(v.file),
     "store": v.store_url,
+    "witness": v.optional(v.file),
     "secret": v.optional(v.signing(v.secret)),
     "secret_file": v.optional(v.signing(v.secret_file)),
     "old_secrets": _old_secrets,
@@ -389,6 +419,7 @@ _ROOT: Final[Table] = {
     "bounces": _bounces,
     "dkim": _dkim,
     "web": _web,
+    "retention": _retention,
 }
 
 # Every key of config.yaml, dotted; `tests/test_config.py` holds the shipped file equal to it.
@@ -406,6 +437,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "bounces.policy": _POLICY,
     "dkim": _DKIM,
     "web": _WEB,
+    "retention": _RETENTION,
 }
 
 
@@ -452,6 +484,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         bounces=bounces,
         dkim=values.get("dkim", ()),
         web=values.get("web", WebConfig()),
+        retention=values.get("retention", RetentionConfig()),
+        witness=values.get("witness"),
         warnings=tuple(_open_secrets(place)),
     )
 

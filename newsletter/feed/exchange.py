@@ -116,10 +116,9 @@ class Exchange:
         self._aborted = True
         open_socket = self._socket or (self._connection.sock if self._connection else None)
         if open_socket is not None:
+            # Not SSLSocket.shutdown, which also drops the TLS state that the other thread is using.
             with suppress(OSError):
-                socket.socket.shutdown(
-                    open_socket, socket.SHUT_RDWR
-                )  # not SSLSocket.shutdown, which does not wake a read
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
     def _follow(self) -> Response:
         target = _Target.of(self._url)

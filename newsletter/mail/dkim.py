@@ -28,7 +28,7 @@ _SIGNED: Final = (
     "list-unsubscribe-post", "feedback-id",
 )  # fmt: skip
 
-_NAMES_A_LINE: Final = 4  # of the h= tag, so that no line is longer than 78 characters
+_NAMES_A_LINE: Final = 4  # names of the h= tag on a line, so that no line has more than 78 characters
 
 _SMALLEST_RSA: Final = 1024  # bits (RFC 8301 section 3.2)
 
@@ -102,8 +102,8 @@ class Seal:
 def _listed(present: tuple[str, ...]) -> str:
     """The folded value of the ``h=`` tag for a copy with the fields `present`.
 
-    Each name stands once more than its field occurs, and absent fields stand once: so the signature breaks if somebody
-    adds a field, such as a second Subject or a Reply-To (RFC 6376 sections 5.4.2 and 8.15).
+    Each name is listed once more than its field occurs, so absent fields are listed once. The signature then breaks if
+    somebody adds a field, such as a second Subject or a Reply-To (RFC 6376 sections 5.4.2 and 8.15).
     """
     names = [*present, *_SIGNED]
     lines = [":".join(names[start : start + _NAMES_A_LINE]) for start in range(0, len(names), _NAMES_A_LINE)]

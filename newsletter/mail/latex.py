@@ -25,7 +25,7 @@ _FORMULA: Final = re.compile(
 )
 
 # Text between two dollar signs is a formula if it has an operator or macro, or is a single letter or numbers.
-_MATHS: Final = re.compile(r"[\\^_=<>]|^[\d\s.,+*/()|%-]*[A-Za-z]?[\d\s.,+*/()|%-]*$|^[A-Za-z]'?\([^()]{1,20}\)$")
+_MATHS: Final = re.compile(r"[\\^_=<>]|^[\d\s.,+*/()|%-]*+[A-Za-z]?[\d\s.,+*/()|%-]*+$|^[A-Za-z]'?\([^()]{1,20}\)$")
 
 _TOKEN: Final = re.compile(
     r"\\(?P<macro>[a-zA-Z]+)|\\(?P<escaped>.)|(?P<special>[{}^_])|(?P<plain>[^\\{}^_]+)", re.DOTALL

@@ -141,11 +141,18 @@ def _declarations(css: str) -> dict[str, str]:
     return {name.strip().lower(): value.replace("!important", "").strip().lower() for name, _, value in pairs}
 
 
+# Quantifiers are bounded or possessive, so that the time is linear in the length of the style sheet.
+_DARK: Final = re.compile(
+    r"@media[^{]{0,200}?prefers-color-scheme:\s{0,20}dark[^{]{0,200}+\{((?:[^{}]*+\{[^{}]*+\})*+)"
+)
+_RULE: Final = re.compile(r"(?<![^{}])([^{}]++)\{([^{}]*+)\}")
+
+
 def _dark_rules(css: str) -> dict[str, dict[str, str]]:
     """The declarations for each class under ``@media (prefers-color-scheme: dark)``."""
     rules: dict[str, dict[str, str]] = {}
-    for block in re.findall(r"@media[^{]*prefers-color-scheme:\s*dark[^{]*\{((?:[^{}]*\{[^{}]*\})*)", css):
-        for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", block):
+    for block in _DARK.findall(css):
+        for selectors, body in _RULE.findall(block):
             for name in re.findall(r"\.([\w-]+)\s*(?=,|$)", selectors.strip()):
                 rules.setdefault(name, {}).update(_declarations(body))
     return rules

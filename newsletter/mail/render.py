@@ -29,7 +29,7 @@ from newsletter.errors import TemplateError
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
 from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
-from newsletter.text import count
+from newsletter.text import count, without
 
 # Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
 # there is a margin.
@@ -49,7 +49,7 @@ _NOT_OF_AN_ISSUE: Final = ("README", "confirm.", ".")
 
 # Comments in the template mark the notes for the operator. The HTML is inlined once with the notes, and they are cut
 # out for everybody else. An operator's own template without these comments is rendered twice.
-_NOTES: Final = re.compile(r"<!--notes-->.*?<!--/notes-->", re.DOTALL)
+_NOTES: Final = ("<!--notes-->", "<!--/notes-->")
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 
@@ -127,7 +127,7 @@ class Renderer:
             return RenderedIssue(issue.day, shown["subject"], html, text)
         own = OperatorCopy(operator, html, text)
         shown["notes"] = []
-        others = _NOTES.sub("", html) if _NOTES.search(html) else inline(self._render("digest.html", shown))
+        others = without(html, *_NOTES) if _NOTES[0] in html else inline(self._render("digest.html", shown))
         return RenderedIssue(issue.day, shown["subject"], others, _tidy(self._render("digest.txt", shown)), own)
 
     def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
@@ -240,7 +240,7 @@ def wrap(text: str) -> str:
 
 def _tidy(text: str) -> str:
     """`text` without trailing spaces and with at most one empty line in a row, ending in one line feed."""
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)).strip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"(?<![ \t])[ \t]++$", "", text, flags=re.MULTILINE)).strip() + "\n"
 
 
 # --- what templates get ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from newsletter import prepare
+from newsletter import files, prepare
 from newsletter.config import Config
 from newsletter.issue.compose import compose
 from newsletter.mail.lint import Finding, lint
@@ -61,9 +61,12 @@ def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:
 
 
 def write(rendered: RenderedIssue, folder: Path) -> tuple[Path, Path]:
-    """Write digest.html and digest.txt into `folder`, made if missing; returns their paths. Raises OSError."""
+    """Write digest.html and digest.txt (both 0600) into `folder`, made if missing; returns their paths.
+
+    Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     html_path, text_path = folder / "digest.html", folder / "digest.txt"
-    html_path.write_text(rendered.html, "utf-8")
-    text_path.write_text(rendered.text, "utf-8")
+    files.replace(html_path, rendered.html.encode(), private=True)
+    files.replace(text_path, rendered.text.encode(), private=True)
     return html_path, text_path

@@ -32,6 +32,7 @@ from newsletter.mail.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, NoIssue, RenderedIssue
 from newsletter.preview import personalise
 from newsletter.runtime import Runtime
+from newsletter.text import unwrapped, without
 
 _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -137,9 +138,9 @@ def as_seen(mail: str, view: View) -> str:
     The media query for dark colours is replaced by its result, because a frame cannot have its own colour scheme.
     """
     if view.part == "outlook":
-        mail = re.sub(r"<!--\[if mso\]>(.*?)<!\[endif\]-->", r"\1", mail, flags=re.DOTALL)
-        # Outlook for Windows ignores the style sheet, and does not show <xml>.
-        return re.sub(r"<(style|xml)\b.*?</\1>", "", mail, flags=re.DOTALL | re.IGNORECASE)
+        # Outlook for Windows reads its own comments, ignores the style sheet, and does not show <xml>.
+        mail = unwrapped(mail, "<!--[if mso]>", "<![endif]-->")
+        return without(without(mail, "<style", "</style>"), "<xml", "</xml>")
     media = "all" if view.scheme == "dark" else "not all"
     return re.sub(r"\(prefers-color-scheme:\s*dark\)", media, mail)
 

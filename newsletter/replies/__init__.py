@@ -6,7 +6,7 @@ The order of the table is the order of its parts in `rules.py`:
 
 1. words that are easily mistaken: a reader who gets too much mail just now, a full mailbox, a full disk;
 2. words about the sender: login, sender address, quota, rate, reputation, authentication, relaying;
-3. words about the message, the network and the server;
+3. words of delivery reports, then words about the message, the network and the server;
 4. words about the recipient: no such address, closed, suspended;
 5. the enhanced status code (RFC 3463 and the IANA registry);
 6. the reply code alone, where an RFC gives it one meaning at that stage.

@@ -11,6 +11,7 @@ from typing import Final
 from newsletter.replies.codes import CODES, ENHANCED
 from newsletter.replies.limits import MISTAKEN, QUOTAS
 from newsletter.replies.others import OTHERS, RECIPIENT
+from newsletter.replies.reports import REPORTS
 from newsletter.replies.sender import SENDER
 
-RULES: Final = (*MISTAKEN, *QUOTAS, *SENDER, *OTHERS, *RECIPIENT, *ENHANCED, *CODES)
+RULES: Final = (*MISTAKEN, *QUOTAS, *SENDER, *REPORTS, *OTHERS, *RECIPIENT, *ENHANCED, *CODES)

@@ -1,13 +1,14 @@
 """The store: subscribers, sign-ups, issues, the ledger of deliveries, runs and the feed cache, in one database.
 
-SQLAlchemy and Alembic live here only. What goes in and comes out are the values of model.py; what goes wrong is a
-StoreError, and nothing is ever sent without a store.
+Only this room uses SQLAlchemy and Alembic. It takes and returns the values of model.py and raises StoreError; nothing
+is ever sent without a store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,17 +22,44 @@ from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
 from newsletter.store.reports import NewReport, Reports
+from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
 from newsletter.store.servers import Servers
 from newsletter.store.signups import ConfirmationState, Signups
 from newsletter.store.subscribers import Added, Subscribers
+from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
-__all__ = ["Added", "ConfirmationState", "NewReport", "PastCopy", "PastReport", "Refusal", "RunRecord", "Store"]
+__all__ = [
+    "Added",
+    "CarriedOut",
+    "ConfirmationState",
+    "HeldReason",
+    "NewReport",
+    "PastCopy",
+    "PastReport",
+    "Refusal",
+    "RunRecord",
+    "Store",
+]
 
-_BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for a tenth of this
+_BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for three
 
 
-class Store(Subscribers, Signups, Erasure, History, Issues, Corrections, Ledger, Reports, Runs, Servers, FeedCache):
+class Store(
+    Subscribers,
+    Signups,
+    Erasure,
+    History,
+    Issues,
+    Corrections,
+    Ledger,
+    Reports,
+    Suppressions,
+    Runs,
+    Servers,
+    FeedCache,
+    Retention,
+):
     """An open store; a context manager that closes it. Threads may share it."""
 
     @classmethod
@@ -42,27 +70,33 @@ class Store(Subscribers, Signups, Erasure, History, Issues, Corrections, Ledger,
         now: Callable[[], datetime] = utc_now,
         busy_timeout: float = _BUSY_TIMEOUT,
         hasher: AddressHasher | None = None,
+        witness: Path | None = None,
     ) -> Self:
         """Open the database at ``sqlite:////absolute/path`` or ``postgresql://...``; create and upgrade it as needed.
 
         A new SQLite file is for its owner only, since it holds the readers' addresses. `busy_timeout` is in seconds.
-        With `hasher` the store recognises addresses that it has forgotten; what would take one in raises StoreError
-        without, once there is any.
+        With `hasher` the store recognises addresses that it has forgotten; once there are any, calls that would take
+        one in raise StoreError without it. `witness` is the file that tells when the database is older than what was
+        sent; without it, one beside an SQLite file, and none for PostgreSQL.
         Raises StoreError, StoreBusy when another process keeps the database locked, and ConfigError for a wrong `url`.
         """
         database = Database(url, busy_timeout)
         try:
-            database.check()
             upgrade.to_head(database)
         except BaseException:
             database.close()
             raise
         store = cls(database, now)
         store._hasher = hasher
+        store.witness = witness or (database.file and database.file.with_name(f"{database.file.name}.witness"))
         return store
 
+    def check(self) -> None:
+        """Read a whole SQLite file in search of damage, which takes seconds for a large one. Raises StoreError."""
+        self._db.check()
+
     def close(self) -> None:
-        """Give the database back."""
+        """Close the database."""
         self._db.close()
 
     def __enter__(self) -> Self:

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from newsletter.model import TRANSITIONS, State
 from newsletter.store.database import Part
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, listed, renderings, reports, shown
+from newsletter.store.locks import status_change
+from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, listed, renderings, reports, shown
 
 # Copies in these states may be in somebody's inbox.
 _ARRIVED: Final = (State.ACCEPTED, State.SENDING, State.UNCERTAIN)
@@ -32,7 +33,7 @@ class Corrections(Part):
         """
         unsent = (deliveries.c.issue_id == issue_id, deliveries.c.state.in_(_WITHDRAWABLE))
         change = update(deliveries).where(OPEN_ROWS, *unsent)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:  # no copy begins meanwhile
             number = connection.execute(change.values(state=State.WITHDRAWN, claimed_by=None)).rowcount
             if may_have_arrived(connection, issue_id) == 0:
                 connection.execute(delete(shown).where(shown.c.issue_id == issue_id))
@@ -52,9 +53,11 @@ class Corrections(Part):
 
 def may_have_arrived(connection: Connection, issue_id: int) -> int:
     """How many copies of the issue may be in somebody's inbox."""
-    query = select(func.count()).where(deliveries.c.issue_id == issue_id, deliveries.c.state.in_(_ARRIVED))
-    found: int = connection.execute(query).scalar_one()
-    return found
+    rows = select(func.count()).where(deliveries.c.issue_id == issue_id, deliveries.c.state.in_(_ARRIVED))
+    pruned = select(func.coalesce(func.sum(delivery_counts.c.copies), 0)).where(
+        delivery_counts.c.issue_id == issue_id, delivery_counts.c.state.in_(_ARRIVED)
+    )
+    return sum(int(connection.execute(query).scalar_one()) for query in (rows, pruned))
 
 
 def discard(connection: Connection, issue_id: int) -> None:
@@ -62,6 +65,6 @@ def discard(connection: Connection, issue_id: int) -> None:
     day = select(issues.c.day).where(issues.c.id == issue_id).scalar_subquery()
     connection.execute(delete(listed).where(listed.c.day == day))
     connection.execute(update(reports).where(reports.c.issue_id == issue_id).values(issue_id=None))
-    for table in (deliveries, shown, renderings):
+    for table in (deliveries, delivery_counts, shown, renderings):
         connection.execute(delete(table).where(table.c.issue_id == issue_id))
     connection.execute(delete(issues).where(issues.c.id == issue_id))

@@ -1,6 +1,6 @@
-"""One database, SQLite or PostgreSQL: how it is opened, and the two kinds of transaction everything else is made of.
+"""One database, SQLite or PostgreSQL: how it is opened, and the two kinds of transaction everything else uses.
 
-Every failure leaves here as a StoreError, or as a ConfigError when the URL is wrong; no caller meets SQLAlchemy's.
+Every failure leaves this module as a StoreError, or as a ConfigError when the URL is wrong, never as SQLAlchemy's.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 _WRITES: Final = "newsletter_writes"  # execution option: this transaction will write
 _BEGIN_WRITING: Final = "BEGIN IMMEDIATE"  # SQLite's
 
-# FULL: a commit is on the disk when it returns, so that a row that was begun is still begun after a power cut. With
-# WAL, NORMAL would do for consistency, but may lose the last commits. fullfsync is how macOS is asked for the same.
+# FULL: a commit is on the disk when it returns, so a row that was begun is still begun after a power cut. With WAL,
+# NORMAL keeps the file consistent but may lose the last commits. fullfsync asks macOS for the same.
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
@@ -59,7 +59,7 @@ _PAGE: Final = 1000  # rows read at a time by `pages`
 
 
 class Database:
-    """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` tells it to the operator."""
+    """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` is what messages call it."""
 
     def __init__(self, url: str, busy_timeout: float) -> None:
         """`busy_timeout` in seconds: how long to wait for another process's lock.
@@ -97,7 +97,7 @@ class Database:
             yield connection
 
     def prepare(self, statement: UpdateBase) -> Prepared:
-        """`statement` for `quickly`: its SQL, and what turns each of its values into the driver's, made once."""
+        """`statement` compiled once for `quickly`: its SQL, and what converts each of its values for the driver."""
         dialect = self.engine.dialect
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
@@ -114,9 +114,9 @@ class Database:
 
     @contextmanager
     def quickly(self) -> Iterator[DBAPICursor]:
-        """Like `write`, for what happens thousands of times: a kept connection, and the driver's own cursor.
+        """Like `write`, for transactions made thousands of times: a kept connection, and the driver's own cursor.
 
-        SQLAlchemy's part of a small transaction takes longer than the database's. Raises StoreError.
+        In a small transaction SQLAlchemy takes longer than the database. Raises StoreError.
         """
         with self._translating(), self._keeping:
             self._kept = kept = self._kept or self._keep()
@@ -137,7 +137,7 @@ class Database:
         return kept
 
     def _let_go(self) -> None:
-        """Close the kept connection, which undoes what was not committed; to say so first would fail on a dead one."""
+        """Close the kept connection, which undoes what was not committed; a rollback would fail on a dead one."""
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.invalidate()
@@ -152,7 +152,7 @@ class Database:
     def pages(self, query: Select[Any]) -> Iterator[Any]:
         """The rows of `query` in the order of its first column, a unique number, with memory flat.
 
-        Each page is a transaction of its own: a reader who takes his time keeps nobody waiting.
+        Each page is a transaction of its own, so a slow consumer keeps nobody waiting.
         """
         key = query.selected_columns[0]
         last = 0
@@ -165,7 +165,7 @@ class Database:
             last = rows[-1][0]
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy's own does not have."""
+        """An INSERT with ON CONFLICT, which both databases spell alike and SQLAlchemy's generic one does not have."""
         if self.file is not None:
             return sqlite.insert(table)
         from sqlalchemy.dialects import postgresql  # it takes 20 ms
@@ -173,7 +173,10 @@ class Database:
         return postgresql.insert(table)
 
     def check(self) -> None:
-        """Have SQLite look for damage. Raises StoreError when it finds any; PostgreSQL looks after itself."""
+        """Read a whole SQLite file in search of damage: seconds of CPU for a large one. PostgreSQL needs none.
+
+        Raises StoreError when there is any.
+        """
         if self.file is None:
             return
         with self.read() as connection:
@@ -181,13 +184,16 @@ class Database:
         if found != "ok":
             raise failures.damaged(self.name)
 
-    def scrub(self) -> None:
-        """Leave nothing in SQLite's files of what was deleted or overwritten before. Raises StoreBusy.
+    def scrub(self, tables: Sequence[Table]) -> None:
+        """Leave nothing in the files of `tables` of what was deleted or overwritten before. Raises StoreBusy.
 
-        A file keeps such bytes in pages that are free, or were split, and in the write-ahead log. In PostgreSQL
-        autovacuum sees to it, in its own time.
+        SQLite keeps such bytes in pages that are free or were split, and in the write-ahead log: the whole file is
+        rewritten. PostgreSQL keeps them in dead rows until autovacuum and later rows overwrite them: each table is
+        rewritten, which holds back everybody else for that time. Its write-ahead log and its backups keep them.
         """
         if self.file is None:
+            with self.session() as connection:
+                connection.exec_driver_sql(f"VACUUM (FULL) {', '.join(table.name for table in tables)}")
             return
         with self.session() as connection:
             connection.exec_driver_sql("VACUUM")
@@ -241,7 +247,7 @@ class Part:
 
 
 def _wrong(message: str) -> ConfigError:
-    """The key `store` is wrong, or asks for what is not there: trying again will not help."""
+    """The key `store` is wrong, or names something that does not exist: trying again will not help."""
     return ConfigError(message, key="store")
 
 
@@ -258,7 +264,7 @@ def _parse(url: str) -> URL:
 
 
 def _file(url: URL) -> Path:
-    """SQLite's file, symbolic links followed, so that two names of one file have one lock."""
+    """SQLite's file, with symbolic links followed, so that two names of one file have one lock."""
     if not url.database or url.database == ":memory:":
         raise _wrong("a database in memory forgets who got their copy; expected sqlite:///FILE")
     return Path(url.database).resolve()
@@ -315,9 +321,9 @@ def _sqlite(path: Path, busy_timeout: float) -> Engine:
 
 
 def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Readers do not wait for the writer. The file remembers it; of two first runs that both say it, one gets BUSY.
+    """Turn on write-ahead logging, with which readers do not wait for the writer; the file remembers it.
 
-    SQLite does not wait there itself, since each of the two would wait for the other.
+    Of two first runs that do it at once one gets BUSY, since SQLite lets neither of them wait for the other.
     """
     deadline = time.monotonic() + busy_timeout
     while True:
@@ -337,15 +343,15 @@ def _wait(driver: Any, seconds: float) -> None:
 
 
 def _begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
-    """Take the writer's lock at once: one that had read first would fail, not wait, where another wrote meanwhile.
+    """Take the writer's lock at the start: a transaction that had read first would fail where another has written.
 
-    SQLite lets those who wait sleep up to 100 ms between attempts, and whoever comes by meanwhile goes first: while an
+    SQLite lets those who wait sleep up to 100 ms between attempts, and whoever comes meanwhile goes first: while an
     issue is being sent, a reader who unsubscribes would wait for a second. So writers queue at a lock of the system's,
-    and the first of them looks every millisecond, for no longer than `busy_timeout` seconds; SQLite itself must not
-    wait meanwhile. Raises sqlite3's errors.
+    and the first of them looks every millisecond; SQLite itself must not wait meanwhile. Both together take no longer
+    than `busy_timeout` seconds. Raises StoreBusy, and sqlite3's errors.
     """
-    with _queue(path):
-        deadline = time.monotonic() + busy_timeout
+    deadline = time.monotonic() + busy_timeout
+    with _queue(path, deadline):
         while not _taken(driver) and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY)
         if not driver.in_transaction:
@@ -353,17 +359,29 @@ def _begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
 
 
 @contextmanager
-def _queue(path: Path) -> Iterator[None]:
-    """Be the one who waits for SQLite's lock on `path`; the others wait here, in turn."""
+def _queue(path: Path, deadline: float) -> Iterator[None]:
+    """Be the only writer who polls SQLite's lock on `path`; the others wait here, until `deadline` (monotonic)."""
     try:
         descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"{path}.queue cannot be opened: {error.strerror}; run it as the user who owns it") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _is_first(descriptor):
+            if time.monotonic() >= deadline:
+                raise failures.busy(str(path))
+            time.sleep(_LOOK_EVERY)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_first(descriptor: int) -> bool:
+    """Whether the queue's lock was free, and is ours now. flock itself waits for ever or not at all."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _taken(driver: sqlite3.Connection) -> bool:

@@ -1,61 +1,77 @@
-"""Erasure on request (GDPR article 17): a reader's rows stay for the ledger's sake, and nothing in them tells whose."""
+"""Erasure on request (GDPR article 17): a reader's rows stay, because the ledger refers to them, but name nobody."""
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Table, delete, exists, func, or_, select, update
+from sqlalchemy import Column, Connection, Row, Table, delete, exists, func, or_, select, update
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
-from newsletter.store.database import Part
-from newsletter.store.schema import deliveries, issues, reports, runs, subscribers
+from newsletter.store.database import AddressHasher, Part
+from newsletter.store.locks import status_change
+from newsletter.store.schema import deliveries, issues, reports, runs, subscribers, suppressions
 from newsletter.store.subscribers import look_up
 
-# Columns with words of ours or of a server that may name an address, whoever's row it is. `deliveries` is not one: a
-# server names the recipient of the copy it refuses, and those rows are found by their reader.
+# Columns with words of ours or of a server that may name an address, in whoever's row. `deliveries` is not listed: a
+# server names the recipient of the copy that it refuses, and those rows are found by their reader.
 _WORDS: Final = ((reports, reports.c.words), (issues, issues.c.paused), (runs, runs.c.explanation))
+
+# The tables whose rows are overwritten.
+_REWRITTEN: Final = (subscribers, deliveries, reports, issues, runs)
+
+_ROW: Final = subscribers.c
 
 
 class Erasure(Part):
     """The part of the store that forgets readers."""
 
     def forget(self, address: str) -> bool:
-        """Erase the normalised `address` for good; False when it is not known. May be repeated.
+        """Erase the normalised `address` for good, with the addresses that its reader moved from and to.
 
-        What stays is a keyed hash, by which no import takes the address in again; of the reader's copies, that there
-        were any, and how they ended. Copies still owed to them are withdrawn by the next `claim`. Raises
-        StoreError without a hasher, and when others use the file (StoreBusy) or there is no room to rewrite it: then
-        the address is out of use, but not out of the file.
+        Returns False when it is not known; may be repeated. What stays is a keyed hash of each address, by which no
+        import takes it in again, and of the reader's copies that they existed and how they ended. Copies still owed do
+        not begin. Raises StoreError without a hasher, and when others use the database (StoreBusy) or there is no room
+        to rewrite it: then the address is out of use, but its bytes may still be on the disk.
         """
         if self._hasher is None:
             raise StoreError(f"{self._db.name}: forgetting needs the secret, to recognise the address ever after")
         key = identity(address)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             known = look_up(connection, [key], self._hasher).get(key)
             if known is None:
                 return False
-            _drop_requests(connection, known.id)
-            self._blank(connection, known.id, self._hasher(key)[0])
+            rows = _linked(connection, known.id)
+            hashed = self._hashes(rows, self._hasher) | {known.id: self._hasher(key)[0]}
+            for row, each in hashed.items():
+                _drop_requests(connection, row)
+                self._blank(connection, row, each)
+            spellings = {key, address, *(row.identity for row in rows), *(row.address for row in rows)} - {""}
             for table, column in _WORDS:
-                _redact(connection, table, column, (key, address))
+                _redact(connection, table, column, spellings)
         try:
-            self._db.scrub()
+            self._db.scrub(_REWRITTEN)
         except StoreError as error:
             raise type(error)(
-                f"{error}; the address is forgotten, but the file may still hold traces of it: repeat the command"
+                f"{error}; the address is forgotten, but the disk may still hold traces of it: repeat the command"
             ) from error
         return True
 
+    @staticmethod
+    def _hashes(rows: Iterable[Row[Any]], hasher: AddressHasher) -> dict[int, str]:
+        """What replaces the identity of each of `rows`, by id; one that was forgotten before has its hash already."""
+        return {row.id: hasher(row.identity)[0] for row in rows if row.status is not SubscriberStatus.FORGOTTEN}
+
     def _blank(self, connection: Connection, row: int, hashed: str) -> None:
         now = self._now()
-        blank = update(subscribers).where(subscribers.c.id == row)
+        blank = update(subscribers).where(_ROW.id == row)
         connection.execute(
             blank.values(
-                ref=secrets.token_hex(8),  # the links he has lead nowhere
+                ref=secrets.token_hex(8),  # the reader's old links lead nowhere
                 address="",
                 identity=hashed,
                 status=SubscriberStatus.FORGOTTEN,
@@ -68,26 +84,42 @@ class Erasure(Part):
                 asked_at=None,
                 mailed_at=None,
                 replaces=None,
+                moved_to=None,
             )
         )
         # The issues are named because the ledger's index begins with them.
-        his = (deliveries.c.issue_id.in_(select(issues.c.id)), deliveries.c.subscriber_id == row)
-        connection.execute(update(deliveries).where(*his).values(address="", reply_text=None))
+        theirs = (deliveries.c.issue_id.in_(select(issues.c.id)), deliveries.c.subscriber_id == row)
+        connection.execute(update(deliveries).where(*theirs).values(address="", reply_text=None))
         connection.execute(update(reports).where(reports.c.subscriber_id == row).values(words=""))
+        connection.execute(delete(suppressions).where(suppressions.c.subscriber_id == row))
+
+
+def _linked(connection: Connection, row: int) -> list[Row[Any]]:
+    """The row, and those of all addresses that its reader moved from and to, over any number of moves."""
+    query = select(_ROW.id, _ROW.identity, _ROW.address, _ROW.status, _ROW.moved_to)
+    found: dict[int, Row[Any]] = {}
+    asked: set[int] = set()
+    waiting = {row}
+    while waiting:
+        rows = connection.execute(query.where(or_(_ROW.id.in_(waiting), _ROW.moved_to.in_(waiting)))).all()
+        found |= {each.id: each for each in rows}
+        asked |= waiting
+        waiting = {each for known in rows for each in (known.id, known.moved_to) if each is not None} - asked
+    return list(found.values())
 
 
 def _drop_requests(connection: Connection, row: int) -> None:
-    """A new address of the reader's that waits for its confirmation goes too, unless it has been a reader itself."""
-    waiting = (subscribers.c.replaces == row, subscribers.c.status == SubscriberStatus.PENDING)
-    unused = [~exists().where(table.c.subscriber_id == subscribers.c.id) for table in (deliveries, reports)]
+    """Delete a new address of the reader's that waits for confirmation, unless it has been a reader itself."""
+    waiting = (_ROW.replaces == row, _ROW.status == SubscriberStatus.PENDING)
+    unused = [~exists().where(table.c.subscriber_id == _ROW.id) for table in (deliveries, reports)]
     connection.execute(delete(subscribers).where(*waiting, *unused))
-    connection.execute(update(subscribers).where(subscribers.c.replaces == row).values(asked_at=None, replaces=None))
+    connection.execute(update(subscribers).where(_ROW.replaces == row).values(asked_at=None, replaces=None))
 
 
-def _redact(connection: Connection, table: Table, column: Column[Any], spellings: tuple[str, ...]) -> None:
-    """Take the address out of what a column says, however its case."""
+def _redact(connection: Connection, table: Table, column: Column[Any], spellings: Collection[str]) -> None:
+    """Take the addresses out of what a column says, in upper or lower case."""
     (key,) = table.primary_key
     named = or_(*(func.lower(column).contains(each.lower(), autoescape=True) for each in spellings))
-    pattern = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE)
+    pattern = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
     for row in connection.execute(select(key, column).where(named)).all():
         connection.execute(update(table).where(key == row[0]).values({column: pattern.sub("(forgotten)", row[1])}))

@@ -1,4 +1,4 @@
-"""What went wrong with the database, in one line for the operator. The table is the rule."""
+"""Turns errors of SQLAlchemy and the drivers into one line for the operator, by a table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def damaged(where: str) -> StoreError:
 
 
 def busy(where: str) -> StoreBusy:
-    """The error for a lock that another process keeps."""
+    """The error for a lock that another process holds for too long."""
     return StoreBusy(f"{where}: {_BUSY}")
 
 
@@ -58,7 +58,7 @@ def translate(error: Exception, where: str) -> StoreError:
 
 
 def _is_away(cause: BaseException) -> bool:
-    """Whether PostgreSQL says that it is not there for us, or says nothing at all; psycopg need not be installed."""
+    """Whether PostgreSQL is unavailable or cannot be reached; psycopg need not be installed."""
     kind, state = type(cause), getattr(cause, "sqlstate", None)
     if state is None:
         return (kind.__module__.partition(".")[0], kind.__name__) == ("psycopg", "OperationalError")

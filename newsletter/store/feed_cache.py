@@ -1,4 +1,4 @@
-"""The last answers of feeds, with their validators: what feed.Cache asks for."""
+"""The last responses of feeds with their validators (RFC 9110 section 8.8): the implementation of feed.Cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from newsletter.model import CachedResponse
 from newsletter.store.database import Part
 from newsletter.store.schema import feed_cache
 
-# A URL with {date} in it is a new one every day, so old answers have to go.
+# A URL with {date} in it is a new one every day, so old responses have to be deleted.
 _KEPT: Final = 200
 _LIFETIME: Final = timedelta(days=40)
 
@@ -20,16 +20,16 @@ _ANSWER: Final = select(*(feed_cache.c[field.name] for field in fields(CachedRes
 
 
 class FeedCache(Part):
-    """The part of the store that keeps feeds' answers."""
+    """The part of the store that caches feeds' responses."""
 
     def cached(self, url: str) -> CachedResponse | None:
-        """The last answer of `url`."""
+        """The last response of `url`; None when there is none."""
         with self._db.read() as connection:
             row = connection.execute(_ANSWER.where(feed_cache.c.url == url)).one_or_none()
         return None if row is None else CachedResponse(*row)
 
     def cache(self, answer: CachedResponse) -> None:
-        """Keep `answer` in place of the last one of its URL; drops what is old."""
+        """Replace the last response of its URL by `answer`, and delete old ones."""
         values = asdict(answer)
         statement = self._db.insert(feed_cache).values(values)
         with self._db.write() as connection:

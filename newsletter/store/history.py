@@ -1,4 +1,4 @@
-"""What became of one reader's copies, and the mails that came back about them."""
+"""One reader's copies and how they ended, and the mails that came back about them."""
 
 from __future__ import annotations
 

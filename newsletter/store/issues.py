@@ -41,6 +41,7 @@ from newsletter.store.database import Part
 from newsletter.store.schema import (
     OPEN_ROWS,
     deliveries,
+    delivery_counts,
     issues,
     listed,
     renderings,
@@ -68,8 +69,11 @@ _ISSUE: Final = select(
     issues.c.paused,
 ).join_from(issues, renderings)
 
-# An issue of which somebody got a copy.
-WAS_ACCEPTED: Final = exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED)
+# Whether a copy of the issue was accepted; the deliveries of an old issue are only counted (retention.py).
+WAS_ACCEPTED: Final = or_(
+    exists().where(deliveries.c.issue_id == issues.c.id, deliveries.c.state == State.ACCEPTED),
+    exists().where(delivery_counts.c.issue_id == issues.c.id, delivery_counts.c.state == State.ACCEPTED),
+)
 
 
 class Issues(Part):

@@ -1,15 +1,16 @@
 """The ledger: one row per copy, and the moves of model.TRANSITIONS, each of which is on the disk when its call returns.
 
 A move is an UPDATE that names the state it starts from and the Store that claimed the row. A row that is elsewhere is
-not moved, and the caller is told, so that two processes can never both send one copy: not even when the first has lost
-the sender's lock without noticing, as on PostgreSQL when its idle connection is cut.
+not moved, and the caller gets an error. So two processes never send the same copy, even when the first has lost the
+sender's lock without noticing, as happens on PostgreSQL when its idle connection is cut.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -21,9 +22,12 @@ from sqlalchemy import (
     UpdateBase,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
+    not_,
+    null,
     or_,
     select,
     update,
@@ -41,9 +45,10 @@ from newsletter.model import (
     State,
     SubscriberStatus,
 )
-from newsletter.store.database import Database, Part
-from newsletter.store.locks import sending_lock
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, server_use, storable, subscribers
+from newsletter.store.database import Database
+from newsletter.store.locks import hold_statuses, sending_lock, status_change
+from newsletter.store.provenance import Provenance
+from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, server_use, storable, subscribers
 
 _ROW: Final = deliveries.c
 
@@ -52,8 +57,25 @@ _SOURCES: Final[Mapping[State, frozenset[State]]] = {
     to: frozenset(source for source, targets in TRANSITIONS.items() if to in targets) for to in State
 }
 
-# What `status` shows besides the counts: who did not get their copy, or may not have. A copy that expired is among them
-# when a server had its say on it: one that was never tried says nothing of its reader.
+# Whether the reader of a copy still wants it: they are active, have not paused beyond the issue's day, and the row has
+# an address. A row without one belongs to a reader who was forgotten; they may have subscribed again since.
+_WANTED: Final = and_(
+    _ROW.address != "",
+    exists()
+    .where(
+        subscribers.c.id == _ROW.subscriber_id,
+        subscribers.c.status == SubscriberStatus.ACTIVE,
+        or_(
+            subscribers.c.paused_until.is_(None),
+            subscribers.c.paused_until
+            <= select(issues.c.day).where(issues.c.id == _ROW.issue_id).correlate(deliveries).scalar_subquery(),
+        ),
+    )
+    .correlate(deliveries),
+)
+
+# The copies that `status` lists besides the counts: their readers did not get them, or may not have. An expired copy is
+# listed when a server had answered for it; one that was never tried says nothing about its reader.
 _NOT_ACCEPTED: Final = or_(
     _ROW.state.in_((State.REFUSED, State.DEFERRED, State.UNCERTAIN)),
     and_(_ROW.state == State.EXPIRED, _ROW.reply_text.is_not(None)),
@@ -69,7 +91,7 @@ _DUE: Final = (
         _ROW.address,
         _ROW.attempts,
         _ROW.doubts,
-        subscribers.c.status,
+        _WANTED.label("wanted"),
     )
     .join_from(deliveries, subscribers)
     .where(
@@ -105,21 +127,30 @@ _RECORD: Final = (
         doubts=_ROW.doubts + bindparam("doubted"),
         not_before=bindparam("not_before"),
         reply_code=bindparam("reply_code"),
-        reply_text=bindparam("reply_text"),
+        # A server may name the recipient in any reply, so a row whose reader was forgotten keeps no words.
+        reply_text=case((_ROW.address == "", null()), else_=bindparam("reply_text")),
         claimed_by=bindparam("next_holder"),
     )
 )
 
+_MINE: Final = and_(_ROW.id == bindparam("row"), _ROW.state == State.CLAIMED, _ROW.claimed_by == bindparam("holder"))
+# The address is compared because a reader who changes it takes along a copy that is claimed (signups.confirm).
 _BEGIN: Final = (
-    update(deliveries)
-    .where(_ROW.id == bindparam("row"), _ROW.state == State.CLAIMED, _ROW.claimed_by == bindparam("holder"))
-    .values(state=State.SENDING)
+    update(deliveries).where(_MINE, _WANTED, _ROW.address == bindparam("address")).values(state=State.SENDING)
+)
+_WITHDRAW: Final = update(deliveries).where(_MINE, not_(_WANTED)).values(state=State.WITHDRAWN, claimed_by=null())
+_PUT_BACK: Final = (
+    update(deliveries).where(_MINE, _ROW.address != bindparam("address")).values(state=State.PENDING, claimed_by=null())
+)
+# An issue may be withdrawn while its copies are claimed. This changes nothing; it tells whether a row is in that state.
+_WITHDRAWN: Final = (
+    update(deliveries).where(_ROW.id == bindparam("row"), _ROW.state == State.WITHDRAWN).values(claimed_by=null())
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A copy that was not accepted, or not yet: its `state`, and the server's last words about it."""
+    """A copy that was not accepted, or not yet: its `state` and the server's last reply."""
 
     address: str
     state: State
@@ -127,23 +158,34 @@ class Refusal:
     text: str
 
 
-class Ledger(Part):
+class Ledger(Provenance):
     """The part of the store that keeps the ledger. Raises StoreError for a move that is not in TRANSITIONS."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         super().__init__(database, now)
         self._holder = secrets.token_hex(8)
-        self._record, self._begin = database.prepare(_RECORD), database.prepare(_BEGIN)
+        self._record = database.prepare(_RECORD)
+        self._begin = database.prepare(_BEGIN)
+        self._not_begun = [database.prepare(each) for each in (_WITHDRAW, _PUT_BACK, _WITHDRAWN)]
         self._use = database.prepare(_more_use(database))
 
-    def sending_lock(self) -> AbstractContextManager[bool]:
-        """The sender's lock, held while the block runs; gives False when another process holds it."""
-        return sending_lock(self._db)
+    @contextmanager
+    def sending_lock(self) -> Iterator[bool]:
+        """The sender's lock, held while the block runs; gives False when another process holds it. Raises StoreError.
+
+        When the last holder was cut off, an SQLite file is checked for damage first.
+        """
+        with sending_lock(self._db) as alone:
+            try:
+                yield alone
+            finally:
+                with suppress(StoreError):  # the block's own error, if any, is the one to report
+                    self._conclude()
 
     # --- before sending ---
 
     def recover(self) -> int:
-        """Take over what a dead process left; needs `sending_lock`. Returns how many copies are uncertain now."""
+        """Release what a cut-off process left; needs `sending_lock`. Returns how many copies became uncertain."""
         with self._db.write() as connection:
             _move(connection, {State.CLAIMED}, State.PENDING, claimed_by=None)
             return _move(
@@ -167,9 +209,9 @@ class Ledger(Part):
         return expired
 
     def retry_uncertain(self, issue_id: int, *, resend_uncertain: int) -> None:
-        """Let every copy in doubt be sent once more, however often it was: the operator has decided so.
+        """Let every uncertain copy be sent once more, however often it was sent: the operator has decided so.
 
-        `resend_uncertain` is as for `claim`: one that comes into doubt again stays so until it is asked for again.
+        `resend_uncertain` is as for `claim`: a copy that becomes uncertain again stays so until this is called again.
         """
         held = (_ROW.issue_id == issue_id, _ROW.state == State.UNCERTAIN, _ROW.doubts > resend_uncertain)
         with self._db.write() as connection:
@@ -180,24 +222,34 @@ class Ledger(Part):
     ) -> list[Delivery]:
         """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
 
-        Those with a `not_before`, which were tried in vain, come after those without. A copy in doubt is due until it
-        has been in doubt more than `resend_uncertain` times (0 holds it), and comes last: whatever killed the last run
-        may kill this one, and its only repetition with it. A copy whose `not_before` lies ahead is not due, nor is any
-        of an expired issue. Readers who left become WITHDRAWN instead. With `subscriber_id`, only this reader's copy.
+        Copies with a `not_before`, which were tried before, come after those without. An uncertain copy is due until it
+        has been uncertain more than `resend_uncertain` times (0 holds it), and comes last: what killed the last run may
+        kill this one too, and would use up the copy's only repetition. A copy whose `not_before` lies ahead is not due,
+        nor is any of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it
+        to one reader. Raises StoreOutdated when the database is older than its witness.
         """
+        self._prepare_witness()
         asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
         with self._db.write() as connection:
-            for due in (_FRESH, _TRIED, _IN_DOUBT):
-                query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
-                while rows := connection.execute(query, asked).all():
-                    if claimed := self._claim(connection, rows):
-                        return claimed
+            claimed = self._claim_first(connection, asked, subscriber_id)
+            mark = self._next_sending(connection) if claimed else None
+        self._testify(mark)
+        return claimed
+
+    def _claim_first(
+        self, connection: Connection, asked: Mapping[str, Any], subscriber_id: int | None
+    ) -> list[Delivery]:
+        """The first copies that are due, of the first kind of which there are any."""
+        for due in (_FRESH, _TRIED, _IN_DOUBT):
+            query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
+            while rows := connection.execute(query, asked).all():
+                if claimed := self._claim(connection, rows):
+                    return claimed
         return []
 
     def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
-        # A copy without an address is that of a reader who was forgotten; he may have come back since.
-        staying = [Delivery(*row[:7]) for row in rows if row.status is SubscriberStatus.ACTIVE and row.address]
-        leaving = [row.id for row in rows if row.status is not SubscriberStatus.ACTIVE or not row.address]
+        staying = [Delivery(*row[:7]) for row in rows if row.wanted]
+        leaving = [row.id for row in rows if not row.wanted]
         if leaving:
             _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
         ids = [delivery.id for delivery in staying]
@@ -206,24 +258,44 @@ class Ledger(Part):
 
     # --- around the final dot ---
 
-    def turn(self, results: Sequence[Result], begin: Sequence[Delivery], used: Mapping[str, int] | None = None) -> None:
-        """Note what the servers said, and that the copies of `begin` are being sent, all in one transaction.
+    def turn(
+        self, results: Sequence[Result], begin: Sequence[Delivery], servers: Mapping[int, str] | None = None
+    ) -> list[Delivery]:
+        """Record what the servers said, and that the copies of `begin` are being sent, all in one transaction.
 
-        A result moves its row from `source` to where model.OUTCOME_STATE says; NOT_SENT charges no attempt. What begins
-        moves from CLAIMED to SENDING, on the disk when this returns: it stands there before the final dot (RFC 1047).
-        `used` is how many copies each server was given that has a limit.
+        A result moves its row from `source` to where model.OUTCOME_STATE says; NOT_SENT charges no attempt. A copy that
+        begins moves from CLAIMED to SENDING, on the disk when this returns and so before its final dot (RFC 1047).
+        Returns the copies that do not begin, of which nothing may go out: the issue was withdrawn or readers have left
+        since the claim, and these copies are WITHDRAWN, or readers have changed their address, and these are PENDING.
+        `servers` names, by delivery id, the server of each copy whose server has a limit.
         """
         if not results and not begin:
-            return
+            return []
         changes = [self._change(result) for result in results]
-        rows = [{"row": delivery.id, "holder": self._holder} for delivery in begin]
         with self._db.quickly() as cursor:
+            if begin:
+                hold_statuses(self._db, cursor)
             if changes and self._record.execute(cursor, changes) != len(changes):
                 raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
-            if rows and self._begin.execute(cursor, rows) != len(rows):
-                raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
-            if used:
-                self._count(cursor, used)
+            stopped = self._begin_all(cursor, begin)
+            if servers:
+                begun = {delivery.id for delivery in begin}.difference(delivery.id for delivery in stopped)
+                self._count(cursor, Counter(name for row, name in servers.items() if row in begun))
+        return stopped
+
+    def _begin_all(self, cursor: DBAPICursor, begin: Sequence[Delivery]) -> list[Delivery]:
+        """Move `begin` to SENDING; returns those that were withdrawn or whose readers left or moved since the claim."""
+        rows = [{"row": delivery.id, "holder": self._holder, "address": delivery.address} for delivery in begin]
+        if not rows or (begun := self._begin.execute(cursor, rows)) == len(rows):
+            return []
+        stopped = [
+            delivery
+            for delivery, row in zip(begin, rows, strict=True)
+            if any(statement.execute(cursor, [row]) for statement in self._not_begun)
+        ]
+        if begun + len(stopped) != len(rows):
+            raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
+        return stopped
 
     def _change(self, result: Result) -> dict[str, Any]:
         """The parameters of _RECORD for a copy that was answered."""
@@ -242,7 +314,7 @@ class Ledger(Part):
         }
 
     def note_use(self, used: Mapping[str, int]) -> None:
-        """Note how many messages that are no copies each server was given, for the limits that count these too."""
+        """Record how many messages other than copies each server was given, for the limits that count these too."""
         with self._db.quickly() as cursor:
             self._count(cursor, used)
 
@@ -253,7 +325,7 @@ class Ledger(Part):
     def used(self, seconds: float) -> dict[str, list[float]]:
         """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.
 
-        Ages are rounded down, so that a limit errs on the side of fewer; what is older is forgotten.
+        Ages are rounded down, so that a limit errs on the side of fewer messages. Older entries are deleted.
         """
         now = self._now().timestamp()
         with self._db.write() as connection:
@@ -264,9 +336,16 @@ class Ledger(Part):
         return found
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """CLAIMED -> PENDING: the run stops before their turn."""
-        with self._db.write() as connection:
-            self._move_mine(connection, deliveries, State.CLAIMED, State.PENDING, claimed_by=None)
+        """CLAIMED -> PENDING: the run stops before their turn. Copies that were withdrawn meanwhile stay so."""
+        if not deliveries:
+            return
+        withdrawn = select(_ROW.id).where(
+            _ROW.id.in_([delivery.id for delivery in deliveries]), _ROW.state == State.WITHDRAWN
+        )
+        with status_change(self._db) as connection:
+            found = set(connection.execute(withdrawn).scalars())
+            mine = [delivery for delivery in deliveries if delivery.id not in found]
+            self._move_mine(connection, mine, State.CLAIMED, State.PENDING, claimed_by=None)
 
     def _move_mine(
         self, connection: Connection, rows: Sequence[Delivery], source: State, to: State, **values: object
@@ -279,7 +358,7 @@ class Ledger(Part):
             raise self._forbidden([(row_id, to, source) for row_id in ids])
 
     def _forbidden(self, moves: Sequence[tuple[int, State, State]]) -> StoreError:
-        """The error that names the row which was not where the move starts; the transaction under way is not seen."""
+        """The error that names the row which is not in the state where its move starts, as last committed."""
         asked = select(_ROW.id, _ROW.state, _ROW.claimed_by).where(_ROW.id.in_([move[0] for move in moves]))
         with self._db.read() as connection:
             found = {row.id: row for row in connection.execute(asked)}
@@ -298,21 +377,24 @@ class Ledger(Part):
     # --- questions ---
 
     def counts(self, issue_id: int) -> dict[State, int]:
-        """How many copies of the issue stand where, also where none does."""
-        query = select(_ROW.state, func.count()).where(_ROW.issue_id == issue_id).group_by(_ROW.state)
+        """How many copies of the issue are in each state, zeros included; also of an issue that was pruned."""
+        rows = select(_ROW.state, func.count()).where(_ROW.issue_id == issue_id).group_by(_ROW.state)
+        pruned = select(delivery_counts.c.state, delivery_counts.c.copies).where(delivery_counts.c.issue_id == issue_id)
+        found: Counter[State] = Counter()
         with self._db.read() as connection:
-            found = {row[0]: row[1] for row in connection.execute(query)}
-        return {state: found.get(state, 0) for state in State}
+            for query in (rows, pruned):
+                found.update({row[0]: row[1] for row in connection.execute(query)})
+        return {state: found[state] for state in State}
 
     def state_of(self, issue_id: int, subscriber_id: int) -> State | None:
-        """Where one reader's copy stands; None when there is none."""
+        """The state of one reader's copy; None when there is none, or no longer (`retention.deliveries`)."""
         query = select(_ROW.state).where(_ROW.issue_id == issue_id, _ROW.subscriber_id == subscriber_id)
         with self._db.read() as connection:
             found: State | None = connection.execute(query).scalar()
         return found
 
     def next_due(self, issue_id: int) -> datetime | None:
-        """When the first of the deferred copies may be tried again (UTC)."""
+        """When the first of the deferred copies may be tried again (UTC); None when there is none."""
         query = select(func.min(_ROW.not_before)).where(
             OPEN_ROWS, _ROW.issue_id == issue_id, _ROW.state == State.DEFERRED
         )
@@ -320,9 +402,9 @@ class Ledger(Part):
             return connection.execute(query).scalar()
 
     def refusals(self, issue_id: int) -> Iterator[Refusal]:
-        """The copies that are refused, deferred, uncertain or expired after a try, with the server's words.
+        """The copies that are refused, deferred, uncertain, or expired after a try, with the server's last reply.
 
-        Memory stays flat.
+        Memory use does not grow with their number.
         """
         query = select(_ROW.id, _ROW.address, _ROW.state, _ROW.reply_code, _ROW.reply_text)
         rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _NOT_ACCEPTED))
@@ -341,7 +423,7 @@ def _more_use(database: Database) -> UpdateBase:
 def _move(
     connection: Connection, sources: Collection[State], to: State, *which: ColumnElement[bool], **values: object
 ) -> int:
-    """Move those of the rows that are in one of `sources`; returns how many. The only UPDATE besides _RECORD."""
+    """Move those of the rows that are in one of `sources`; returns how many."""
     for source in sources:
         _checked(source, to)
     change = update(deliveries).where(OPEN_ROWS, _ROW.state.in_(sources), *which)

@@ -1,15 +1,16 @@
-"""Locks: one process sends issues, whatever cron starts, and one sends confirmations. They die with their process."""
+"""Locks: one process sends issues, whatever cron starts, and one sends confirmations. They end with their process."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
 from newsletter.store.database import Database
@@ -18,41 +19,84 @@ from newsletter.store.database import Database
 SENDER_KEY: Final = (0x6E657773, 1)
 UPGRADE_KEY: Final = (0x6E657773, 2)
 CONFIRMATIONS_KEY: Final = (0x6E657773, 3)
+STATUS_KEY: Final = (0x6E657773, 4)
 
 
-def sending_lock(database: Database) -> AbstractContextManager[bool]:
+@contextmanager
+def sending_lock(database: Database) -> Iterator[bool]:
     """Hold the lock of who sends issues while the block runs; gives False, at once, when another holds it.
 
-    Raises StoreError.
+    The lock's file is empty unless a process holds it, or one was cut off; after that an SQLite file is checked for
+    damage. Raises StoreError.
     """
-    return _lock(database, "lock", SENDER_KEY)
-
-
-def confirmations_lock(database: Database) -> AbstractContextManager[bool]:
-    """The same for who sends confirmations."""
-    return _lock(database, "courier.lock", CONFIRMATIONS_KEY)
+    if database.file is None:
+        with _advisory_lock(database, SENDER_KEY) as alone:
+            yield alone
+        return
+    with _file_lock(database.file.with_name(f"{database.file.name}.lock")) as descriptor:
+        if descriptor is None:
+            yield False
+            return
+        if os.fstat(descriptor).st_size:
+            database.check()
+        with suppress(OSError):  # a full disk: nothing will be sent either
+            os.pwrite(descriptor, b"in use\n", 0)
+            os.fsync(descriptor)
+        try:
+            yield True
+        finally:
+            os.ftruncate(descriptor, 0)
 
 
 @contextmanager
-def _lock(database: Database, suffix: str, key: tuple[int, int]) -> Iterator[bool]:
-    if database.file is not None:
-        with _file_lock(database.file.with_name(f"{database.file.name}.{suffix}")) as held:
-            yield held
-    else:
-        with database.session() as connection:
-            yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+def confirmations_lock(database: Database) -> Iterator[bool]:
+    """The same for who sends confirmations, without the check."""
+    if database.file is None:
+        with _advisory_lock(database, CONFIRMATIONS_KEY) as alone:
+            yield alone
+        return
+    with _file_lock(database.file.with_name(f"{database.file.name}.courier.lock")) as descriptor:
+        yield descriptor is not None
 
 
 @contextmanager
-def _file_lock(path: Path) -> Iterator[bool]:
-    """An flock on a file beside the database; the file stays, for a lock on a removed file keeps nobody out."""
+def status_change(database: Database) -> Iterator[Connection]:
+    """A transaction that writes and may take readers off the list: once it has ended, no copy of theirs begins.
+
+    SQLite has one writer at a time. On PostgreSQL a statement that begins a copy may read the reader's status before
+    this transaction commits, and commit after it; so the two exclude each other. Raises StoreError.
+    """
+    with database.write() as connection:
+        if database.file is None:
+            connection.execute(select(func.pg_advisory_xact_lock(*STATUS_KEY)))
+        yield connection
+
+
+def hold_statuses(database: Database, cursor: DBAPICursor) -> None:
+    """Keep every reader's status as it is until the transaction of `cursor` ends. Raises the driver's errors."""
+    if database.file is None:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", STATUS_KEY)
+
+
+@contextmanager
+def _advisory_lock(database: Database, key: tuple[int, int]) -> Iterator[bool]:
+    with database.session() as connection:
+        yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[int | None]:
+    """An flock on a file beside the database: gives its descriptor, or None when another holds the lock.
+
+    The file stays, because a lock on a removed file keeps nobody out.
+    """
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         advice = "; run this as the user who owns the database" if isinstance(error, PermissionError) else ""
         raise StoreError(f"{path}: the lock cannot be made: {error.strerror}{advice}") from error
     try:
-        yield _try_flock(descriptor, path)
+        yield descriptor if _try_flock(descriptor, path) else None
     finally:
         os.close(descriptor)
 

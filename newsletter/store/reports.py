@@ -1,62 +1,80 @@
-"""What came back: every mail that was read from the bounce mailbox, once, and what it did to the reader it is about."""
+"""Every mail that was read from the bounce mailbox, each once, and what it did to the reader it is about."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, func, not_, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, select, update
 
 from newsletter.addresses import identity
-from newsletter.model import BouncePolicy, CopyReference, ReportKind, State, Strike, SubscriberStatus
+from newsletter.model import CopyReference, ReportKind, Strike, SubscriberStatus, Weight
 from newsletter.store.database import Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import deliveries, issues, reports, storable, subscribers
+from newsletter.store.suppressions import add_decision, cleared_at
 
-# Refusals at SMTP time that speak of the address (RFC 3463 section 3.2); 5.1.7 and 5.1.8 are the sender's.
-_REFUSED: Final = and_(
-    deliveries.c.state == State.REFUSED,
-    deliveries.c.reply_text.like("5.1.%"),
-    not_(or_(*(deliveries.c.reply_text.like(f"5.1.{detail} %") for detail in (5, 7, 8, 9)))),
-)
+_WORDS: Final = 300  # characters of a server's words that are kept
+
+# Weights whose suppressions the brake looks at. A complaint is the reader's own act, and takes effect at once.
+_BRAKED: Final = frozenset({Weight.HARD, Weight.SOFT})
 
 
 @dataclass(frozen=True, slots=True)
 class NewReport:
-    """A mail as it is to be kept: SHA-256 of its bytes in hex, what it is, and the copy it is tied to, if any."""
+    """A mail as it is to be kept.
+
+    `digest` is the SHA-256 of its bytes in hex; `tie` the copy it is about, if any; `status` an RFC 3463 code or empty;
+    `words` the server's, without addresses; `weight` what the mail counts as, and `rule` why (replies.Judgement.rule).
+    """
 
     digest: str
     kind: ReportKind
     tie: CopyReference | None = None
     status: str = ""
     words: str = ""
+    weight: Weight = Weight.NONE
+    rule: str = ""
 
 
 class Reports(Part):
-    """The part of the store that remembers what came back."""
+    """The part of the store that keeps what came back."""
 
     def record_report(
         self, report: NewReport, decide: Callable[[Sequence[Strike]], SubscriberStatus | None]
     ) -> SubscriberStatus | None:
-        """Keep the report and do to its reader what `decide` says of all reports about him, in one transaction.
+        """Keep the report, and let `decide` say what all reports about its reader lead to; in one transaction.
 
-        Returns the reader's new status; None when nothing changed, as for a report that is known. Only a reader who is
-        active changes. Reports from before he joined, came back or took this address say nothing about him.
+        Returns the reader's new status; None when nothing changes now, as for a report that is known. Suppressions for
+        bounces wait for `finish_suppressions`. Only an active reader changes. Reports from before the reader joined,
+        came back or took this address do not count.
         """
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             about = None if report.tie is None else _about(connection, report.tie)
             if not self._insert_report(connection, report, about) or about is None or not _counts(about):
                 return None
-            newest = Strike(report.kind, report.status, about.day or self._now().date())
+            newest = Strike(report.kind, report.weight, about.day or self._now().date())
             status = decide([*_strikes(connection, about, report.digest), newest])
-            if status is not None:
-                reason = storable(f"{report.kind}: {report.status} {report.words}".strip(" :"))
-                _set_status(connection, [about.id], status, reason, self._now)
+            if status is None:
+                return None
+            reason = storable(f"{report.kind}: {report.status} {report.words}".strip(" :"))
+            if status is SubscriberStatus.SUPPRESSED and report.weight in _BRAKED:
+                add_decision(connection, about.id, report.rule, reason, self._now())
+                return None
+            change = update(subscribers).where(
+                subscribers.c.id == about.id, subscribers.c.status == SubscriberStatus.ACTIVE
+            )
+            connection.execute(change.values(status=status, status_at=self._now(), reason=reason))
             return status
 
     def _insert_report(self, connection: Connection, report: NewReport, about: Row[*tuple[Any, ...]] | None) -> bool:
-        """False when the mail was read before."""
+        """Returns False when the mail was read before.
+
+        The server's words are kept only beside a reader: in a row without one, `forget` would not find them.
+        """
+        known = about is not None and about.status is not SubscriberStatus.FORGOTTEN
         values = {
             "digest": report.digest,
             "read_at": self._now(),
@@ -64,7 +82,8 @@ class Reports(Part):
             "subscriber_id": about and about.id,
             "issue_id": about and about.issue_id,
             "status": storable(report.status),
-            "words": storable(report.words),
+            "words": storable(report.words, _WORDS) if known else "",
+            "weight": report.weight,
         }
         statement = self._db.insert(reports).on_conflict_do_nothing(index_elements=[reports.c.digest])
         # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
@@ -76,7 +95,7 @@ class Reports(Part):
             return connection.execute(select(reports.c.digest).where(reports.c.digest == digest)).first() is not None
 
     def copy_for(self, day: date, address: str) -> str | None:
-        """The ref of the reader whose copy of the issue of `day` went to `address`; None when none did."""
+        """The ref of the reader whose copy of the issue of `day` went to `address`; None without such a copy."""
         query = (
             select(subscribers.c.ref)
             .join_from(deliveries, subscribers)
@@ -88,7 +107,7 @@ class Reports(Part):
         return found
 
     def count_reports(self) -> dict[str, int]:
-        """How many mails of each kind were read; those that no copy of ours is tied to count as ``unverified``."""
+        """How many mails of each kind were read; those that are tied to no copy of ours count as ``unverified``."""
         needs_tie = (ReportKind.PERMANENT, ReportKind.TEMPORARY, ReportKind.COMPLAINT, ReportKind.UNSUBSCRIBE)
         query = select(reports.c.kind, reports.c.subscriber_id.is_(None), func.count())
         with self._db.read() as connection:
@@ -97,42 +116,6 @@ class Reports(Part):
         for kind, untied, number in rows:
             counts["unverified" if untied and kind in needs_tie else kind] += number
         return counts
-
-    def suppress_refused(self, issue_id: int, policy: BouncePolicy) -> int:
-        """Suppress readers whose address a server refused (5.1.x) in this issue and in enough others.
-
-        A refusal while sending may be a relay's mistake, so one is never enough: it counts as `policy.soft` does.
-        Returns how many.
-        """
-        if not policy.soft:
-            return 0
-        with self._db.write() as connection:
-            day = connection.execute(select(issues.c.day).where(issues.c.id == issue_id)).scalar_one()
-            since = day - timedelta(days=policy.soft_days)
-            found = [row[0] for row in connection.execute(_often_refused(issue_id, since, policy.soft))]
-            reason = f"refused: 5.1.x in {policy.soft} issues"
-            _set_status(connection, found, SubscriberStatus.SUPPRESSED, reason, self._now)
-        return len(found)
-
-
-def _often_refused(issue_id: int, since: date, limit: int) -> Select[Any]:
-    """The readers who were refused in this issue and in `limit` issues, this one included, of days after `since`."""
-    here = select(deliveries.c.subscriber_id).where(deliveries.c.issue_id == issue_id, _REFUSED)
-    return (
-        select(deliveries.c.subscriber_id)
-        .join(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
-        .join(issues, issues.c.id == deliveries.c.issue_id)
-        .where(
-            deliveries.c.subscriber_id.in_(here),
-            issues.c.day > since,
-            _REFUSED,
-            subscribers.c.status == SubscriberStatus.ACTIVE,
-            subscribers.c.status_at <= issues.c.frozen_at,
-            subscribers.c.address == deliveries.c.address,
-        )
-        .group_by(deliveries.c.subscriber_id)
-        .having(func.count() >= limit)
-    )
 
 
 def _about(connection: Connection, tie: CopyReference) -> Row[*tuple[Any, ...]] | None:
@@ -158,7 +141,7 @@ def _about(connection: Connection, tie: CopyReference) -> Row[*tuple[Any, ...]] 
 
 
 def _counts(about: Row[*tuple[Any, ...]]) -> bool:
-    """Whether a report about this copy says something about the reader as he is now."""
+    """Whether a report about this copy says something about the reader as they are now."""
     if about.status is not SubscriberStatus.ACTIVE:
         return False
     if about.issue_id is None:
@@ -168,21 +151,16 @@ def _counts(about: Row[*tuple[Any, ...]]) -> bool:
 
 
 def _strikes(connection: Connection, about: Row[*tuple[Any, ...]], but: str) -> list[Strike]:
-    """The reports about the reader since he became active, without the one whose digest is `but`."""
+    """The reports about the reader since they became active, without the one whose digest is `but`.
+
+    Reports from before the operator discarded a suppression no longer count.
+    """
+    since = max(filter(None, (about.status_at, cleared_at(connection, about.id))))
     query = (
-        select(reports.c.kind, reports.c.status, issues.c.day, reports.c.read_at)
+        select(reports.c.kind, reports.c.weight, issues.c.day, reports.c.read_at)
         .outerjoin_from(reports, issues)
-        .where(reports.c.subscriber_id == about.id, reports.c.read_at >= about.status_at, reports.c.digest != but)
+        .where(reports.c.subscriber_id == about.id, reports.c.read_at >= since, reports.c.digest != but)
         .order_by(reports.c.read_at)
     )
     rows = connection.execute(query).all()
-    return [Strike(ReportKind(row.kind), row.status, row.day or row.read_at.date()) for row in rows]
-
-
-def _set_status(
-    connection: Connection, ids: Sequence[int], status: SubscriberStatus, reason: str, now: Callable[[], datetime]
-) -> None:
-    if not ids:
-        return
-    change = update(subscribers).where(subscribers.c.id.in_(ids), subscribers.c.status == SubscriberStatus.ACTIVE)
-    connection.execute(change.values(status=status, status_at=now(), reason=reason))
+    return [Strike(ReportKind(row.kind), row.weight, row.day or row.read_at.date()) for row in rows]

@@ -1,4 +1,4 @@
-"""What the last runs came to, so that `status` can say why there was no mail."""
+"""How the last runs ended, so that `status` can say why there was no mail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Runs(Part):
     """The part of the store that remembers runs."""
 
     def record_run(self, report: RunReport, started_at: datetime) -> None:
-        """Keep how a run that began at `started_at` (UTC) has just ended."""
+        """Record how a run that began at `started_at` (UTC) has just ended."""
         statement = insert(runs).values(
             started_at=started_at,
             ended_at=self._now(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -29,20 +30,20 @@ from sqlalchemy import (
     text,
 )
 
-from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, Verdict
+from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
-# The newest revision under migrations/versions, said here so that a store which is up to date opens without Alembic.
+# The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
 HEAD: Final = "0009"
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment: aware datetimes in, aware datetimes in UTC out. SQLite keeps no zone, so every value is UTC there."""
+    """A moment: takes aware datetimes and gives them back in UTC. SQLite keeps no zone, so every value is UTC there."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """What the driver gets. Raises ValueError for a naive datetime, whose moment nobody knows."""
+        """What the driver gets. Raises ValueError for a naive datetime, whose moment is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -56,8 +57,23 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Packed(TypeDecorator[str]):
+    """Long text, compressed with zlib: an issue's HTML takes a tenth of its size."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """What the driver gets."""
+        return None if value is None else zlib.compress(value.encode())
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+        """The text that the driver's bytes stand for."""
+        return None if value is None else zlib.decompress(value).decode()
+
+
 def _word(kind: type[StrEnum]) -> Enum:
-    """A column that holds one of `kind`, as its text: readable in the database, and a new word needs no migration."""
+    """A column that holds one of `kind` as its text, which is readable in the database; a new word is no migration."""
     return Enum(kind, native_enum=False, length=16, values_callable=lambda words: [word.value for word in words])
 
 
@@ -87,10 +103,11 @@ subscribers = Table(
     Column("reason", Text, nullable=False, server_default=""),  # why the status is what it is
     Column("asked_at", Utc),  # somebody asked for this address, which has not confirmed since
     Column("mailed_at", Utc),  # the last confirmation mail to it
-    Column("replaces", ForeignKey("subscribers.id")),  # the reader whose new address this is, once confirmed
+    Column("replaces", ForeignKey("subscribers.id")),  # the reader who asked for this new address and may move to it
+    Column("moved_to", ForeignKey("subscribers.id")),  # the row of the new address, once the reader has moved
 )
 
-# Requests are looked for every minute; there are few, and the list is long. PostgreSQL's condition stands in the
+# Requests are looked up every minute; there are few of them, and the list is long. PostgreSQL's condition is in the
 # migration, as with the index of deliveries below.
 ASKED: Final = text("asked_at IS NOT NULL")
 Index("ix_subscribers_asked_at", subscribers.c.asked_at, sqlite_where=ASKED)
@@ -105,23 +122,23 @@ issues = Table(
     Column("paused", Text),  # the reason
 )
 
-# One per issue today. Editions, when they come, are further renderings of the same issue.
+# One per issue today. An issue may have several, one for each edition.
 renderings = Table(
     "renderings",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("issue_id", ForeignKey(issues.c.id), nullable=False, index=True),
     Column("subject", Text, nullable=False),
-    Column("html", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("html", Packed, nullable=False),
+    Column("text", Packed, nullable=False),
     Column("publication", JSON, nullable=False),
     Column("operator", JSON(none_as_null=True)),  # model.OperatorCopy, when a feed failed
     Column("key_id", String(16)),  # Links.key_id: which secret signs the links
     Column("templates", String(64)),  # Renderer.fingerprint
 )
 
-# The ledger. The issue is repeated beside the rendering because every question is asked by issue, and because it is one
-# copy per reader and issue, whatever the edition.
+# The ledger. The issue is repeated beside the rendering because every query is by issue, and because a reader has one
+# copy of an issue, whatever the edition.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -140,12 +157,31 @@ deliveries = Table(
     UniqueConstraint("issue_id", "subscriber_id"),
 )
 
-# Rows that can still move. Written into the SQL as it stands in the index: SQLite uses a partial index only for a query
-# that repeats its condition (sqlite.org/partialindex.html section 3), and then a claim reads the rows it takes, however
-# many were sent before.
+# Rows that can still move. The SQL repeats the index's condition literally: SQLite uses a partial index only for such a
+# query (sqlite.org/partialindex.html section 3), and then a claim reads only the rows it takes, however many were sent
+# before.
 OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state in State if state in OPEN)})")
-# PostgreSQL's index has the same condition, in the migration; to say so here would load its whole dialect, in 20 ms.
+# PostgreSQL's index has the same condition, in the migration; here it would load its dialect, which takes 20 ms.
 Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS)
+
+# What is left of deliveries that were deleted after `retention.deliveries`: how many copies of an issue ended in each
+# state. An issue may have rows in both tables while it is being pruned.
+delivery_counts = Table(
+    "delivery_counts",
+    metadata,
+    Column("issue_id", ForeignKey(issues.c.id), primary_key=True),
+    Column("state", _word(State), primary_key=True),
+    Column("copies", Integer, nullable=False),
+)
+
+# One row: which store this is, and how far it has come. See provenance.py.
+store_identity = Table(
+    "store_identity",
+    metadata,
+    Column("id", String(32), primary_key=True),  # random
+    Column("sendings", BigInteger, nullable=False),  # batches of copies that were claimed, and runs that ended
+    Column("sent_at", Utc),  # when the last of them was
+)
 
 # Which papers an issue has shown, so that none is shown twice, and the votes each had then.
 shown = Table(
@@ -157,7 +193,7 @@ shown = Table(
     Column("upvotes", Integer),
 )
 
-# The votes of all papers of a day when its issue was made: what a late riser has gained is counted from there.
+# The votes of all papers of a day when its issue was made: a late riser's gain is counted from them.
 listed = Table(
     "listed",
     metadata,
@@ -166,7 +202,7 @@ listed = Table(
     Column("upvotes", Integer),
 )
 
-# Every mail that was read from the bounce mailbox, once: `digest` is the SHA-256 of its bytes, in hex.
+# Every mail that was read from the bounce mailbox, once: `digest` is the SHA-256 of its bytes, in hexadecimal.
 reports = Table(
     "reports",
     metadata,
@@ -177,6 +213,21 @@ reports = Table(
     Column("issue_id", ForeignKey(issues.c.id)),
     Column("status", Text, nullable=False, server_default=""),  # RFC 3463, such as 5.1.1
     Column("words", Text, nullable=False, server_default=""),  # the server's
+    Column("weight", _word(Weight), nullable=False, server_default=Weight.NONE),  # what it counts as
+)
+
+# Decisions to suppress a reader for bounces or refusals: those that wait for the end of the run, those that the brake
+# holds for the operator, and those of the last days that were carried out, because the brake counts them.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("subscriber_id", ForeignKey(subscribers.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    Column("state", _word(SuppressionState), nullable=False),
+    Column("decided_at", Utc, nullable=False),
+    Column("closed_at", Utc),  # when it was carried out or dropped
+    Column("rule", Text, nullable=False),  # replies.Judgement.rule: what the server's words mean
+    Column("reason", Text, nullable=False),  # as subscribers.reason will say it
 )
 
 # How many messages a server with a limit got in each second, for the limits that outlive a run. A row with no messages
@@ -215,9 +266,9 @@ feed_cache = Table(
 
 
 def storable(words: str, limit: int = 500) -> str:
-    """`words` of a stranger, cut to `limit` characters and fit to be kept.
+    """`words` of a stranger, cut to `limit` characters and made storable.
 
-    PostgreSQL has no NUL in text, and neither database takes half a surrogate pair; a server that answers with one must
-    not be able to stop its answer from being recorded.
+    PostgreSQL allows no NUL in text, and neither database takes half a surrogate pair; a server that answers with one
+    must not prevent its answer from being recorded.
     """
     return words[:limit].replace("\0", " ").encode("utf-8", "replace").decode("utf-8")

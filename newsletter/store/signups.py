@@ -1,7 +1,7 @@
-"""Sign-ups: who asked on the web, whose confirmation is due, and what confirming does.
+"""Sign-ups: requests made on the web, the confirmations that are due, and what confirming does.
 
-A sign-up is a subscriber's row with `asked_at`: a new one is PENDING, one who had left keeps its status until the
-address confirms. So a crash loses no request, and whoever only asks changes nothing for the reader.
+A sign-up is a subscriber's row with `asked_at`: a new row is PENDING, and the row of a reader who had left keeps its
+status until the address confirms. So a crash loses no request, and a request alone changes nothing for the reader.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from sqlalchemy import Connection, Executable, Row, and_, case, delete, or_, sel
 from newsletter.addresses import identity
 from newsletter.model import SignUp, State, SubscriberStatus
 from newsletter.store.database import Part
-from newsletter.store.locks import confirmations_lock
+from newsletter.store.locks import confirmations_lock, status_change
 from newsletter.store.schema import ASKED, OPEN_ROWS, deliveries, reports, subscribers
 from newsletter.store.subscribers import recognising, stored_key
 
-# How long a request may wait for its confirmation, and its link is good.
+# How long a request waits for its confirmation, and how long its link is valid.
 OPEN_FOR: Final = timedelta(days=7)
 
-# An address gets no second confirmation mail within this, whoever asks for it and however often.
+# An address gets no second confirmation mail within this time, however many people ask for it and however often.
 QUIET_FOR: Final = timedelta(hours=24)
 
 _ROW: Final = subscribers.c
 
-# Copies that were handed to a server, or are about to be: their reader has had this issue.
-_OUT: Final = (State.CLAIMED, State.SENDING, State.ACCEPTED, State.UNCERTAIN)
+# Copies that were handed to a server, or are on their way to it: their reader has had this issue.
+_OUT: Final = (State.SENDING, State.ACCEPTED, State.UNCERTAIN)
 
 _WAITING: Final = (State.PENDING, State.DEFERRED)
 
 
 class ConfirmationState(StrEnum):
-    """What a link to confirm is good for."""
+    """What a confirmation link can still do."""
 
-    OPEN = "open"  # the request waits for it
-    CONFIRMED = "confirmed"  # its address is subscribed already
-    VOID = "void"  # too old, or used, or the reader has left since
+    OPEN = "open"  # confirm the request, which waits for it
+    CONFIRMED = "confirmed"  # nothing: its address is subscribed already
+    VOID = "void"  # nothing: it is too old or used, or the reader has left since
 
 
 class Signups(Part):
@@ -49,15 +49,15 @@ class Signups(Part):
     # --- asking ---
 
     def ask(self, address: str) -> None:
-        """Note that somebody wants mails to come to `address`; a confirmation becomes due, unless it had one today.
+        """Record that somebody asked for mails to `address`; a confirmation becomes due, unless it had one today.
 
-        Nothing tells whether the address was known: not what returns, and not the time it takes, since every case is
-        the same one statement and commit. A reader who is subscribed is not bothered.
+        The caller cannot tell whether the address was known, neither from the result nor from the time it takes: every
+        case is the same single statement and commit. A reader who is subscribed gets no mail.
         """
         self._ask(address, None)
 
     def ask_move(self, ref: str, address: str) -> None:
-        """Note that the reader `ref`, who is subscribed, wants the mails at `address` from now on."""
+        """Record that the reader `ref`, who is subscribed, wants their mails at `address` from now on."""
         self._ask(address, ref)
 
     def _ask(self, address: str, mover: str | None) -> None:
@@ -66,7 +66,7 @@ class Signups(Part):
             connection.execute(self._asking(address, key, mover))
 
     def _asking(self, address: str, key: str, mover: str | None) -> Executable:
-        """The statement that notes the request; one who was forgotten has an address as long as it waits."""
+        """The statement that records the request; a forgotten reader's row has an address while the request waits."""
         now = _milliseconds(self._now())
         replaces = None if mover is None else select(_ROW.id).where(_ROW.ref == mover).scalar_subquery()
         statement = self._db.insert(subscribers).values(
@@ -118,11 +118,11 @@ class Signups(Part):
             return [SignUp(*row[:4], moves=row.replaces is not None) for row in connection.execute(query)]
 
     def note_mailed(self, sign_up: SignUp) -> None:
-        """Its confirmation is being sent: committed before the final dot, so that a crash never makes it two."""
+        """Record that its confirmation is being sent; committed before the final dot, so a crash never sends two."""
         self._mailed(sign_up, max(_milliseconds(self._now()), sign_up.asked_at))
 
     def take_back(self, sign_up: SignUp) -> None:
-        """Undo `note_mailed`: no server has taken it, so it is due again."""
+        """Undo `note_mailed`: no server has accepted it, so it is due again."""
         self._mailed(sign_up, None)
 
     def _mailed(self, sign_up: SignUp, at: datetime | None) -> None:
@@ -132,17 +132,17 @@ class Signups(Part):
     # --- confirming ---
 
     def standing(self, ref: str, asked_at: datetime) -> ConfirmationState:
-        """What the link for the request of `asked_at` (UTC) for the reader `ref` is good for. Changes nothing."""
+        """What the link for the request of `asked_at` (UTC) by the reader `ref` can still do. Changes nothing."""
         with self._db.read() as connection:
             return self._standing(connection, _asked(connection, ref), asked_at)
 
     def confirm(self, ref: str, asked_at: datetime, consent: str) -> ConfirmationState:
-        """Subscribe the address if the request stands; the new standing. `consent` notes how the reader agreed.
+        """Subscribe the address if the request is open; returns its new state. `consent` says how the reader agreed.
 
-        A reader who moves takes weekdays, pause and copies that wait along; all of it is one transaction, and however
-        many confirm at once, one does it.
+        A reader who moves takes along weekdays, pause and the copies that have not begun. All of it is one transaction;
+        of several confirmations at once, one has an effect.
         """
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             row = _asked(connection, ref, lock=True)
             standing = self._standing(connection, row, asked_at)
             if row is None or standing is not ConfirmationState.OPEN:
@@ -152,9 +152,10 @@ class Signups(Part):
             if row.replaces is not None:
                 kept = _move_out(connection, row, now)
                 _move_copies(connection, row)
+                _follow(connection, row)
             change = update(subscribers).where(_ROW.id == row.id)
-            kept["identity"] = identity(row.address)  # one who was forgotten is not any more
-            values = {"asked_at": None, "replaces": None, "consent": consent, "reason": "", **kept}
+            kept["identity"] = identity(row.address)  # the row of a forgotten reader has the address again
+            values = {"asked_at": None, "replaces": None, "moved_to": None, "consent": consent, "reason": "", **kept}
             connection.execute(change.values(status=SubscriberStatus.ACTIVE, status_at=now, **values))
             return ConfirmationState.CONFIRMED
 
@@ -166,7 +167,7 @@ class Signups(Part):
         return ConfirmationState.CONFIRMED if row.status is SubscriberStatus.ACTIVE else ConfirmationState.VOID
 
     def drop_unconfirmed(self) -> int:
-        """Delete the addresses that never confirmed in time, and old requests of others; how many were deleted."""
+        """Delete addresses that did not confirm in time, and old requests of others; returns how many were deleted."""
         late = and_(ASKED, _ROW.asked_at <= self._now() - OPEN_FOR)
         strangers = and_(late, _ROW.status == SubscriberStatus.PENDING)
         with self._db.write() as connection:
@@ -189,7 +190,7 @@ def _asked(connection: Connection, ref: str, *, lock: bool = False) -> Row[Any] 
 
 
 def _mover_stays(connection: Connection, row: Row[Any], asked_at: datetime) -> bool:
-    """Whether the reader who asked to move is still there; true where nobody moves."""
+    """Whether the reader who asked to move is still subscribed; True when the request is no move."""
     if row.replaces is None:
         return True
     old = connection.execute(select(_ROW.status, _ROW.status_at).where(_ROW.id == row.replaces)).one()
@@ -199,7 +200,7 @@ def _mover_stays(connection: Connection, row: Row[Any], asked_at: datetime) -> b
 
 
 def _move_out(connection: Connection, row: Row[Any], now: datetime) -> dict[str, Any]:
-    """Take the old address off the list; returns what the new one inherits, unless it was subscribed by itself."""
+    """Take the old address off the list; returns what the new one inherits unless it was subscribed by itself."""
     old = connection.execute(select(_ROW.days, _ROW.paused_until).where(_ROW.id == row.replaces)).one()
     leave = update(subscribers).where(_ROW.id == row.replaces, _ROW.status == SubscriberStatus.ACTIVE)
     left = {"status": SubscriberStatus.UNSUBSCRIBED, "status_at": now, "reason": "changed address"}
@@ -209,13 +210,19 @@ def _move_out(connection: Connection, row: Row[Any], now: datetime) -> dict[str,
     return {"days": old.days, "paused_until": old.paused_until}
 
 
+def _follow(connection: Connection, row: Row[Any]) -> None:
+    """Remember which address the reader left for which, so that `forget` finds both."""
+    connection.execute(update(subscribers).where(_ROW.id == row.replaces).values(moved_to=row.id))
+
+
 def _move_copies(connection: Connection, row: Row[Any]) -> None:
-    """Let copies that wait for the old address go to the new one, and none to a reader who has had that issue."""
+    """Redirect copies that have not begun to the new address, but none to a reader who has had that issue."""
     of_old, of_new = deliveries.c.subscriber_id == row.replaces, deliveries.c.subscriber_id == row.id
     had = select(deliveries.c.issue_id).where(of_old, deliveries.c.state.in_(_OUT))
     waiting = deliveries.c.state.in_(_WAITING)
     second = update(deliveries).where(OPEN_ROWS, of_new, waiting, deliveries.c.issue_id.in_(had))
     connection.execute(second.values(state=State.WITHDRAWN))
     known = select(deliveries.c.issue_id).where(of_new)
-    mine = update(deliveries).where(OPEN_ROWS, of_old, waiting, deliveries.c.issue_id.not_in(known))
+    waits = or_(waiting, deliveries.c.state == State.CLAIMED)  # one that is claimed has not begun
+    mine = update(deliveries).where(OPEN_ROWS, of_old, waits, deliveries.c.issue_id.not_in(known))
     connection.execute(mine.values(subscriber_id=row.id, address=row.address, not_before=None))

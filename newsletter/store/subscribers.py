@@ -1,4 +1,4 @@
-"""The list: who is on it, who left it, who must not be mailed."""
+"""The list: who is subscribed, who has left, and who must not be mailed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import NewSubscriber, Subscriber, SubscriberStatus
 from newsletter.store.database import AddressHasher, Database, Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import storable, subscribers
 
 _CHUNK: Final = 500  # addresses looked up together
@@ -38,8 +39,8 @@ _SUBSCRIBER: Final[Select[Any]] = select(
     _ROW.reason,
 )
 
-# What a reader gets who comes on the list, again or after all; a request that waited is answered with it. One who was
-# forgotten has an address again.
+# What is set for a reader who joins, or joins again; it also answers a request that waited. A reader who was forgotten
+# has an address again.
 _BACK: Final = (
     update(subscribers)
     .where(_ROW.id == bindparam("row"))
@@ -52,6 +53,7 @@ _BACK: Final = (
         reason="",
         asked_at=None,
         replaces=None,
+        moved_to=None,
     )
 )
 _OFF: Final = (
@@ -67,13 +69,13 @@ class Added(StrEnum):
     NEW = "new"
     ALREADY = "already"
     BACK = "back"  # had left, or was suppressed or forgotten, is subscribed again
-    LEFT = "left"  # has left, or is suppressed or forgotten, and stays so
+    LEFT = "left"  # has left, or is suppressed or forgotten, and stays off the list
     OFF = "off"  # was on the list, and has left as the import says
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the list knows of an address already."""
+    """What the list has about an address already."""
 
     id: int
     status: SubscriberStatus
@@ -89,20 +91,21 @@ class Subscribers(Part):
         return became
 
     def add_all(self, addresses: Iterable[str], *, revive: bool) -> Counter[Added]:
-        """`merge` for bare addresses."""
+        """`merge` for addresses without further data."""
         return self.merge(map(NewSubscriber, addresses), revive=revive)
 
     def merge(self, readers: Iterable[NewSubscriber], *, revive: bool = False) -> Counter[Added]:
-        """Take all into the list in one transaction, and count what became of them.
+        """Add all to the list in one transaction, and count what became of them.
 
-        Without `revive`, who has left stays out: a list that is imported again must not undo an unsubscription. Who has
-        left where the list comes from is noted as having left; if he is on the list here, the later word counts.
+        Without `revive`, who has left stays out: a list that is imported again must not undo an unsubscription. Readers
+        who have left where the list comes from are recorded as having left; for those on the list here, the later of
+        both counts.
         """
         waiting = list(readers)  # before the lock is taken: they may come from a pipe
         became: Counter[Added] = Counter()
         if not waiting:
             return became
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             hasher = recognising(connection, self._db, self._hasher)
             for start in range(0, len(waiting), _CHUNK):
                 became.update(self._merge_chunk(connection, waiting[start : start + _CHUNK], hasher, revive=revive))
@@ -174,7 +177,7 @@ class Subscribers(Part):
         """
         key = identity(address)
         reader = NewSubscriber(address, SubscriberStatus.SUPPRESSED, reason=reason)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             known = look_up(connection, [key], recognising(connection, self._db, self._hasher)).get(key)
             if known is None:
                 self._insert(connection, {key: reader})
@@ -195,23 +198,23 @@ class Subscribers(Part):
 
     def _unsubscribe(self, who: ColumnElement[bool]) -> bool:
         change = update(subscribers).where(who, _ROW.status == SubscriberStatus.ACTIVE)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             done = connection.execute(change.values(status=SubscriberStatus.UNSUBSCRIBED, status_at=self._now()))
             return done.rowcount > 0
 
     def prefer(self, ref: str, *, days: int, paused_until: date | None) -> None:
         """Let the reader `ref` have issues on the weekdays `days` (bit 0 is Monday), and none before `paused_until`."""
         change = update(subscribers).where(_ROW.ref == ref)
-        with self._db.write() as connection:
+        with status_change(self._db) as connection:
             connection.execute(change.values(days=days, paused_until=paused_until))
 
     def find(self, address: str) -> Subscriber | None:
-        """The subscriber at `address`, on the list or not; one who was forgotten too, when the store has its hasher."""
+        """The subscriber of `address`, active or not; also a forgotten one, when the store has a hasher."""
         key = identity(address)
         return self._subscriber_where(_ROW.identity.in_([key, *(self._hasher(key) if self._hasher else ())]))
 
     def by_ref(self, ref: str) -> Subscriber | None:
-        """The subscriber whose `ref` stands in a link."""
+        """The subscriber of the `ref` that a link carries."""
         return self._subscriber_where(_ROW.ref == ref)
 
     def _subscriber_where(self, who: ColumnElement[bool]) -> Subscriber | None:
@@ -220,12 +223,12 @@ class Subscribers(Part):
         return None if row is None else Subscriber(*row)
 
     def subscribers(self, status: SubscriberStatus | None = None) -> Iterator[Subscriber]:
-        """Everyone but those who are forgotten, or those of one status, oldest first, with memory flat."""
+        """All who are not forgotten, or those of one status, oldest first; memory use does not grow with the list."""
         which = _ROW.status != SubscriberStatus.FORGOTTEN if status is None else _ROW.status == status
         return (Subscriber(*row) for row in self._db.pages(_SUBSCRIBER.where(which)))
 
     def count_subscribers(self) -> dict[SubscriberStatus, int]:
-        """How many there are of each status, also of one that nobody has."""
+        """How many there are of each status, zeros included."""
         query = select(_ROW.status, func.count()).group_by(_ROW.status)
         with self._db.read() as connection:
             found = {row[0]: row[1] for row in connection.execute(query)}
@@ -233,7 +236,7 @@ class Subscribers(Part):
 
 
 def recognising(connection: Connection, database: Database, hasher: AddressHasher | None) -> AddressHasher:
-    """What recognises the addresses that are forgotten: `hasher`, or nothing when there is none and none is needed.
+    """The hasher that recognises forgotten addresses; one that recognises none while none is forgotten.
 
     Raises StoreError when it is needed.
     """
@@ -254,7 +257,7 @@ def look_up(connection: Connection, keys: Sequence[str], hasher: AddressHasher) 
 
 
 def stored_key(connection: Connection, key: str, hasher: AddressHasher) -> str:
-    """What stands in `identity` for the address of this `key`: the key, or the hash that is left of it."""
+    """The stored `identity` of the address of this `key`: the key itself, or its hash when it was forgotten."""
     asked = select(_ROW.identity).where(_ROW.identity.in_([key, *hasher(key)]))
     return connection.execute(asked).scalar() or key
 

@@ -1,7 +1,7 @@
 """What each column of a list is taken for, decided before a row is read: by its heading, then by its cells.
 
-A column that looks like a state must be understood as a whole. Otherwise nothing is read: who left elsewhere is not
-mailed here because nobody knew the word for it.
+A column that looks like a state must be understood as a whole. If one of its words is not, nothing is read: the word
+may mean that a reader left.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
     if not lines:
         return Plan()
     lines = lines[_preamble(lines) :]
-    has_header = _has_header(lines[0])
+    has_header = not any(map(mailbox, lines[0].cells))
     width = max(len(line.cells) for line in lines[: 1 if has_header else None])
     first = lines[0].cells if has_header else ("",) * width
     headings = tuple(heading or f"column {number}" for number, heading in enumerate(first, 1))
@@ -127,18 +127,14 @@ def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
 def _preamble(lines: Sequence[Line]) -> int:
     """How many rows come before the header: a title, as Google Groups writes one."""
     for number, line in enumerate(lines[:LONGEST_PREAMBLE]):
-        if any(map(is_address_heading, line.cells)):
-            return number
         if any(map(mailbox, line.cells)):
             return 0
+        if any(map(is_address_heading, line.cells)):
+            return number
     return 0
 
 
 # --- the address -----------------------------------------------------------------------------------------------------
-
-
-def _has_header(first: Line) -> bool:
-    return any(map(is_address_heading, first.cells)) or not any(map(mailbox, first.cells))
 
 
 def _email(first: Line, headings: Sequence[str], body: Sequence[Line], *, has_header: bool) -> int:
@@ -156,7 +152,9 @@ def _email(first: Line, headings: Sequence[str], body: Sequence[Line], *, has_he
         return best[0]
     if best:
         names = " and ".join(repr(headings[at]) for at in best[:_SHOWN])
-        raise AddressError(f"line {first.number}: {names} hold addresses; say which with --column email=HEADING")
+        raise AddressError(
+            f"line {first.number}: {names} hold addresses; say which with --column email=HEADING (or its number)"
+        )
     raise AddressError(
         f"line {first.number}: no column is named email (found: {', '.join(first.cells)}), and none holds addresses;"
         " say which does with --column email=HEADING"
@@ -178,6 +176,9 @@ def _chosen(headings: Sequence[str], choices: Iterable[tuple[Role, str]]) -> dic
         if not places:
             raise AddressError(f"--column {role}={name}: no such heading (found: {', '.join(headings)})")
         chosen[role] = (*chosen.get(role, ()), *places)
+    if len(numbers := chosen.get(Role.EMAIL, ())) > 1:
+        said = " and ".join(str(at + 1) for at in numbers)
+        raise AddressError(f"--column email names columns {said}; name one, by its number if the headings are the same")
     return chosen
 
 

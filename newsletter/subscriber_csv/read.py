@@ -66,11 +66,12 @@ class Listing:
 
 
 def read(content: bytes, consent: str = "", *, source: str = "", choices: Choices | None = None) -> Listing:
-    """Every row that holds anything; `consent` is noted of readers whose row has no note of it.
+    """Read a list; every row that holds anything becomes a Row.
 
-    `content` is the file, in any of the usual encodings; `source` is its name, of which only the part behind the last
-    slash counts. Raises AddressError when the file is no list, when it is not certain which column
-    holds the addresses, and when a column looks like a state and is not understood.
+    `content` is the file, in any of the usual encodings. `consent` becomes the note of readers whose row has none, and
+    follows what other columns tell. `source` is the file's name, of which only the part behind the last slash counts.
+    Raises AddressError when the file is no list, when it is not certain which column holds the addresses, and when a
+    column looks like a state and is not understood.
     """
     choices = choices or Choices()
     found = plan(lines(content), choices, Path(source).name)
@@ -202,8 +203,10 @@ def _moment(heading: str, value: str) -> datetime:
     return moment
 
 
-_TAIL: Final = re.compile(r"\s*(UTC|GMT|Z)$")
-_GO: Final = re.compile(r"(.* [+-]\d{4}) [A-Z]{3,4}( m=\S+)?$")  # how Go prints a time, listmonk for example
+_TAIL: Final = re.compile(r"(?<!\s)\s*+(UTC|GMT|Z)$")
+_GO: Final = re.compile(
+    r"([^+]{1,60}? [+-]\d{4}) [A-Z]{3,4}( m=\S{1,60})?$"
+)  # how Go prints a time, listmonk for example
 
 
 def _lenient(value: str) -> datetime | None:
@@ -211,7 +214,7 @@ def _lenient(value: str) -> datetime | None:
     text = _GO.sub(r"\1", value.strip())
     text = _TAIL.sub("+00:00", text) if _TAIL.search(text) and not re.search(r"[+-]\d\d:?\d\d\s*UTC$", text) else text
     try:
-        moment = datetime.fromisoformat(re.sub(r"\s+([+-]\d\d:?\d\d)$", r"\1", text))
+        moment = datetime.fromisoformat(re.sub(r"(?<!\s)\s++([+-]\d\d:?\d\d)$", r"\1", text))
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

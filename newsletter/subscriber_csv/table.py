@@ -33,7 +33,9 @@ _LOOKED_AT: Final = 20  # rows that tell the separator
 LONGEST_PREAMBLE: Final = 5  # rows in which a header is looked for
 
 _QUOTED: Final = r'"(?:[^"\\]|\\.|"")*"'
-_MAILBOX: Final = re.compile(rf"(?:{_QUOTED}|[^\"<>@]*?)\s*<\s*(?:mailto:)?([^<>\s]+@[^<>\s]+)\s*>", re.IGNORECASE)
+_MAILBOX: Final = re.compile(
+    rf"(?:{_QUOTED}\s*+|[^\"<>@]*+)<\s*+(?:mailto:)?([^<>\s@]++@[^<>\s@]++)\s*+>", re.IGNORECASE
+)
 _ADDRESS: Final = re.compile(r"(?:mailto:)?([^\s<>@,;|\"]+@[^\s<>@,;|\"]+)", re.IGNORECASE)
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 

@@ -64,6 +64,11 @@ class Window:
         self._due = max(self._due + self._gap, now - self._gap) if self._due > -math.inf else now + self._gap
         self._due = min(self._due, now + self._gap)
 
+    def give_back(self) -> None:
+        """Undo the last `take`: that message does not go."""
+        self._times.pop()
+        self._due -= self._gap
+
     def remember(self, times: Iterable[float]) -> None:
         """Messages that went earlier, as another process noted them."""
         for time in sorted(times)[-self.limit :]:

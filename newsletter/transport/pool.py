@@ -198,6 +198,14 @@ class Pool:
                     given.append(copy)
         return given, events
 
+    def take_back(self, copy: Copy) -> None:
+        """Undo `offer` for a copy that must not go after all; only before the next `turn`."""
+        line = self._carrying.pop(copy)
+        line.session.take_back()
+        for window in line.relay.windows:
+            window.give_back()
+        self._noted(line, [])
+
     def turn(self, *, has_more: bool) -> list[Event]:
         """Write what is to be written, wait for events, and return them. `has_more`: there are more copies to offer.
 

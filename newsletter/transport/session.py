@@ -149,6 +149,13 @@ class Session:
             self._step(Stage.MAIL, copy)
         return []
 
+    def take_back(self) -> None:
+        """Undo `offer` before anything of the copy was written."""
+        self.offered = None
+        self._queued -= len(self.outbox.pop())
+        for _ in _ENVELOPE if self._pipelining else _ENVELOPE[:1]:
+            self._expected.pop()
+
     def joined(self) -> bytes | memoryview:
         """The outbox as one piece, for a socket that takes only one at a time."""
         if len(self.outbox) > 1:

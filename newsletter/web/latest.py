@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from newsletter.mail.render import long_date
 from newsletter.model import SLOT_HOST, FrozenIssue
-
-_STYLE: Final = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
-_PAPERS: Final = re.compile(r"<!--paper-->(.*)<!--end-->", re.DOTALL)
+from newsletter.text import enclosed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +26,15 @@ def excerpt(issue: FrozenIssue, url: str) -> Excerpt | None:
     The HTML needs no escaping: text from feeds was escaped when the mail was rendered.
     """
     html = issue.rendered.html
-    papers = _PAPERS.search(html)
-    if papers is None or SLOT_HOST in papers[1]:
+    _, begins, rest = html.partition("<!--paper-->")
+    papers, ends, _ = rest.rpartition("<!--end-->")
+    if not begins or not ends or SLOT_HOST in papers:
         return None
-    rows = papers[1].replace("<a ", '<a rel="noopener" ')
-    return Excerpt(long_date(issue.rendered.day), url, rows, "\n".join(_STYLE.findall(html)))
+    rows = papers.replace("<a ", '<a rel="noopener" ')
+    return Excerpt(long_date(issue.rendered.day), url, rows, "\n".join(_styles(html)))
+
+
+def _styles(html: str) -> Iterator[str]:
+    """The CSS of each <style> element."""
+    for start, end in enclosed(html, "<style", "</style>"):
+        yield html[start:end].partition(">")[2].removesuffix("</style>")

@@ -1,0 +1,50 @@
+"""Files that are replaced in one step: a reader of the path gets the old content or the new, never a part."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
+    """A stream; what is written to it becomes the file at `path` when the block ends without an error.
+
+    With `private` only the owner may read the file (0600), whatever mode a file there had; otherwise the umask decides.
+    A symbolic link at `path` is replaced, and what it leads to is left alone. A pipe or a device, such as /dev/stdout,
+    is written to. Raises OSError that names `path`.
+    """
+    if _is_special(path):
+        with path.open("wb") as stream:
+            yield stream
+        return
+    temporary = path.with_name(f".newsletter.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether `path` is a pipe or a device, or names an open one; /dev/stdout leads to a file when it is redirected."""
+    named = path.absolute().parent in (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+    return path.exists() and (named or not (path.is_file() or path.is_dir()))
+
+
+def replace(path: Path, content: bytes, *, private: bool) -> None:
+    """Make `content` the file at `path`, as `replacing` does. Raises OSError."""
+    with replacing(path, private=private) as stream:
+        stream.write(content)
