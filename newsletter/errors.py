@@ -14,7 +14,7 @@ NewsletterError
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
 ├── TransportUnavailable    75  the mail server took nothing
-│   ├── SenderRefused       75  the server speaks of the sender: a quota, a rate, reputation
+│   ├── SenderRefused       75  the mail server refuses this sender for now: a quota, a rate, reputation
 │   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
 ├── MailboxUnavailable      75  the bounce mailbox cannot be read now
 │   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder

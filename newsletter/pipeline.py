@@ -478,7 +478,8 @@ def _why(failure: NewsletterError, sending: _Sending) -> str:
     if sending.refused_until is None:
         return str(failure)
     words = "" if sending.answered else sending.last_words_on_the_sender()
-    until = f"it is tried again after {sending.refused_until:%Y-%m-%d %H:%M} UTC"
+    minute = sending.refused_until + timedelta(seconds=59)
+    until = f"it is tried again after {minute:%Y-%m-%d %H:%M} UTC"
     return "; ".join((f"{failure}: {words}" if words else str(failure), until))
 
 

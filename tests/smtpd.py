@@ -28,6 +28,15 @@ SILENT = "silent"  # send nothing and keep the connection open
 DRIP = "drip"  # send lines of a reply slowly, and never the last one
 
 
+@dataclass(frozen=True)
+class Limit:
+    """After `most` messages the server says `words` at `stage` (MAIL, RCPT, DATA, dot), to everybody."""
+
+    most: int
+    stage: str
+    words: str
+
+
 @dataclass
 class Script:
     """The server's behaviour. `replies` maps a stage to its scripted replies, which are used once each, in turn.
@@ -44,6 +53,7 @@ class Script:
     slow: dict[str, float] = field(default_factory=dict)  # delay of a stage in seconds
     quick: int = 0  # number of replies before the delays begin
     recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
+    limit: Limit | None = None
     reset_after: str = ""  # stage after whose reply the connection is reset
 
 
@@ -58,6 +68,9 @@ class Smtpd:
     connections: int = 0
 
     def reply(self, stage: str, usual: str) -> str:
+        limit = self.script.limit
+        if limit is not None and stage == limit.stage and len(self.messages) >= limit.most:
+            return limit.words
         waiting = self.script.replies.get(stage)
         return waiting.pop(0) if waiting else usual
 

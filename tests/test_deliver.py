@@ -454,6 +454,72 @@ def test_when_no_copy_can_be_made_at_all_the_issue_is_paused(tmp_path: Path) -> 
     scene.store.close()
 
 
+STRANGE = Outcome(OutcomeKind.REFUSED, 550, "the moon is blue")
+
+
+def test_few_alike_at_the_end_pause_the_issue_and_nobody_is_blamed(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 30)
+    with pytest.raises(IssuePaused, match="the last 3 readers were refused alike: 550 the moon is blue"):
+        scene.send(FakeCarrier(**refused(range(27, 30), STRANGE)), breaker=Breaker(5, 0.5))
+    assert scene.counts == {"accepted": 27, "pending": 3}
+    scene.store.close()
+
+
+def test_as_many_in_a_row_pause_it_before_the_end(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 30)
+    carrier = FakeCarrier(**refused(range(10, 30), STRANGE))
+    with pytest.raises(IssuePaused, match="5 readers in a row"):
+        scene.send(carrier, breaker=Breaker(5, 0.5))
+    assert len(carrier.handed) == 15
+    assert scene.counts == {"accepted": 10, "pending": 20}
+    scene.store.close()
+
+
+def test_names_and_numbers_do_not_make_refusals_different(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 30)
+    carrier = FakeCarrier()
+    for n in range(27, 30):
+        outcome = Outcome(OutcomeKind.REFUSED, 550, f"<r{n}@example.org> the moon is blue {n}")
+        carrier.scripts[f"r{n}@example.org"] = [outcome]
+    with pytest.raises(IssuePaused):
+        scene.send(carrier, breaker=Breaker(5, 0.5))
+    scene.store.close()
+
+
+@pytest.mark.parametrize("numbers", [range(27, 30), range(0, 30, 6), (3, 4, 5, 28, 29)])
+def test_addresses_that_do_not_exist_are_normal_wherever_they_stand(tmp_path: Path, numbers: Iterable[int]) -> None:
+    scene = pausing(tmp_path, 30)
+    scene.send(FakeCarrier(**refused(numbers)), breaker=Breaker(5, 0.5))
+    assert scene.counts["refused"] == len(list(numbers))
+    scene.store.close()
+
+
+def test_more_than_half_of_a_short_list_is_seen_at_its_end(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 30)
+    with pytest.raises(IssuePaused, match="20 of the last 30 readers were refused alike: 550 no such user"):
+        scene.send(FakeCarrier(**refused(range(10, 30))), breaker=Breaker(5, 0.5))
+    assert scene.counts == {"accepted": 10, "pending": 20}
+    scene.store.close()
+
+
+def test_one_or_two_strange_refusals_are_no_pattern(tmp_path: Path) -> None:
+    scene = pausing(tmp_path, 30)
+    scene.send(FakeCarrier(**refused((5, 28, 29), STRANGE)), breaker=Breaker(5, 0.5))
+    assert scene.counts == {"accepted": 27, "refused": 3}
+    scene.store.close()
+
+
+def test_a_copy_that_the_server_refuses_because_of_the_sender_is_not_charged(scene: Scene) -> None:
+    limit = Outcome(OutcomeKind.SENDER, 550, "5.4.5 quota")
+    carrier = FakeCarrier(ada=[limit])
+    scene.send(carrier)
+    assert carrier.order == ["ada", "emmy", "kurt"]
+    assert (
+        len(carrier.handed["ada@example.org"]) == 2
+    )  # again in this run, after the others: another server may take it
+    assert scene.counts == {"accepted": 3}
+
+
 def test_refusals_that_overtake_the_first_acceptances_are_no_pattern() -> None:
     breaker = Breaker(3, 0.5)
     copies = [Delivery(n, 1, n, "0" * 16, f"r{n}@example.org", 0) for n in range(8)]

@@ -493,3 +493,19 @@ def test_a_paused_issue_says_why_and_owes_again_what_it_blamed_on_readers(scene:
     assert scene.counts(issue) == {State.PENDING: 1, State.ACCEPTED: 1}
     scene.store.resume(issue.id)
     assert scene.store.unfinished()[0].paused is None
+
+
+def test_a_server_that_refused_this_sender_is_remembered_for_a_day(scene: Scene) -> None:
+    store, clock = scene.store, scene.clock
+    assert store.rests() == {}
+    first, second = clock.now() + timedelta(minutes=5), clock.now() + timedelta(minutes=20)
+    store.rest("mx.example:587", first)
+    store.rest("mx.example:587", second)
+    store.rest("other.example:25", first)
+    store.note_use({"mx.example:587": 3})
+    assert store.rests() == {"mx.example:587": (second, 2), "other.example:25": (first, 1)}
+    assert len(store.used(86_400)["mx.example:587"]) == 3
+    clock.move(hours=24, minutes=10)
+    assert store.rests() == {"mx.example:587": (second, 1)}
+    store.wake_servers()
+    assert store.rests() == {}

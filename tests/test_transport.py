@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from newsletter.config import Secret, SmtpConfig
-from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
-from newsletter.transport import Answer, Copy, Pool, connect
+from newsletter.transport import Answer, Copy, Down, Pool, Rest, connect
 from newsletter.transport.limits import Window
 from newsletter.transport.pool import RECONNECT
 from newsletter.transport.session import Session
@@ -38,8 +38,10 @@ class Driver:
         after_dot: float = 1.0,
         used: dict[str, list[float]] | None = None,
         reconnect: Sequence[float] = RECONNECT,
+        breaks: Sequence[float] = (),
+        resting: dict[str, Rest] | None = None,
     ) -> None:
-        self.pool = Pool(servers, after_dot=after_dot, used=used, reconnect=reconnect)
+        self.pool = Pool(servers, after_dot=after_dot, used=used, reconnect=reconnect, breaks=breaks, resting=resting)
 
     def send(self, one: Envelope) -> Outcome:
         (outcome,) = self.send_all([one])
@@ -122,6 +124,11 @@ def test_a_message_of_more_pieces_than_the_system_gathers_arrives_whole(authorit
         ("RCPT", "553 bad address", OutcomeKind.REFUSED),
         ("RCPT", "450 4.2.1 greylisted", OutcomeKind.DEFERRED),
         ("RCPT", "452 4.5.3 too many", OutcomeKind.DEFERRED),
+        ("RCPT", "554 something that nobody has heard of", OutcomeKind.REFUSED),
+        ("dot", "552 Requested mail action aborted: exceeded storage allocation", OutcomeKind.DEFERRED),
+        ("RCPT", "550 5.2.1 this user is receiving mail at a rate that prevents more", OutcomeKind.DEFERRED),
+        ("RCPT", "550 No such user here", OutcomeKind.REFUSED),
+        ("dot", "554 5.3.2 system not accepting network messages", OutcomeKind.BLOCKED),
         ("RCPT", "550 5.7.1 you look like spam", OutcomeKind.BLOCKED),
         ("MAIL", "451 4.3.0 try later", OutcomeKind.DEFERRED),
         ("DATA", "451 not now", OutcomeKind.DEFERRED),
@@ -395,6 +402,73 @@ def test_a_server_that_drops_every_connection_is_given_up() -> None:
         with pytest.raises(TransportUnavailable, match="drops every connection"):
             sending.send_all([envelope()] * 99)
     assert server.connections == 5
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "dot"])
+def test_a_server_that_speaks_of_the_sender_gets_no_further_copy(stage: str) -> None:
+    with smtpd(Script(replies={stage: ["250 ok", "550 5.4.5 Daily sending quota exceeded"]})) as server:
+        if stage == "DATA":
+            server.script.replies[stage][0] = "354 go on"
+        sending = transport(server)
+        kinds = [outcome.kind for outcome in sending.send_all([envelope()] * 2)]
+        assert kinds == [OutcomeKind.ACCEPTED, OutcomeKind.SENDER]
+        with pytest.raises(SenderRefused, match=r"550 5\.4\.5 Daily sending quota exceeded"):
+            sending.send(envelope())
+        assert 299 < sending.pool.rests[f"127.0.0.1:{server.port}"] <= 300
+        assert sending.pool.next_try == pytest.approx(300, abs=1)
+
+
+def test_a_server_that_is_told_to_be_slower_goes_on_after_a_break() -> None:
+    with smtpd(Script(replies={"dot": ["454 Throttling failure: Maximum sending rate exceeded"]})) as server:
+        sending = driver(config(server), breaks=(0.05,))
+        assert sending.send(envelope()).kind is OutcomeKind.SENDER
+        assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
+        assert not sending.pool.rests
+
+
+def test_a_server_that_rested_before_is_left_alone_and_longer_the_next_time() -> None:
+    with smtpd(Script(replies={"MAIL": ["550 5.4.5 Daily sending quota exceeded"]})) as server:
+        name = f"127.0.0.1:{server.port}"
+        with pytest.raises(SenderRefused, match="left alone"):
+            driver(config(server), resting={name: Rest(60, 1)}).send(envelope())
+        assert not server.commands
+        again = driver(config(server), resting={name: Rest(-1, 2)})
+        assert again.send(envelope()).kind is OutcomeKind.SENDER
+        assert again.pool.rests[name] == pytest.approx(1_800, abs=5)
+
+
+def test_a_login_that_meets_a_limit_is_no_wrong_configuration() -> None:
+    script = Script(
+        replies={"AUTH": ["550 Too many messages. Try again in 92 seconds."] * 2}, extensions=("AUTH PLAIN",)
+    )
+    with smtpd(script) as server:
+        sending = transport(server, username="mia", password=password())
+        with pytest.raises(SenderRefused, match="Too many messages"):
+            sending.send(envelope())
+        assert sending.pool.next_try == pytest.approx(92, abs=2)
+
+
+@pytest.mark.parametrize("early", ["250 kept", "554 no", "451 later"])
+def test_what_comes_before_its_question_is_no_answer(early: str) -> None:
+    with smtpd(Script(replies={"DATA": [f"354 go on\r\n{early}"]})) as server:
+        sending = transport(server)
+        outcome = sending.send(envelope())
+        assert outcome.kind is OutcomeKind.NOT_SENT
+        assert early in outcome.text
+        assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
+        assert server.connections == 2
+
+
+def test_an_answer_before_the_envelope_is_out_ends_the_session_too() -> None:
+    session = Session("mx", {})
+    copy = Copy(DELIVERY, envelope())
+    session.offer(copy)
+    write_out(session)
+    answer, down = session.receive(b"250 ok\r\n250 ok\r\n")
+    assert isinstance(answer, Answer)
+    assert answer.outcome.kind is OutcomeKind.NOT_SENT
+    assert isinstance(down, Down)
+    assert session.closed
 
 
 def test_a_server_that_blocks_us_by_policy_is_left_alone() -> None:

@@ -11,9 +11,23 @@ _RFC: Final = "RFC 3463 section 3, RFC 5248 and the IANA registry of enhanced st
 
 ENHANCED: Final = (
     Rule("5.1.90", Concern.SENDER, False, "Exchange Online NDRs: daily limit for recipients", enhanced=("1.90",)),
-    Rule("no such address", Concern.RECIPIENT, True, _RFC, enhanced=("1.1", "1.2", "1.3", "1.6", "1.10", "2.1")),
+    Rule(
+        "no such address, by code",
+        Concern.RECIPIENT,
+        True,
+        _RFC,
+        enhanced=("1.1", "1.2", "1.3", "1.6", "1.10", "2.1"),
+        stages=OF_A_RECIPIENT,
+    ),
     Rule("address, otherwise", Concern.UNKNOWN, False, _RFC, enhanced=("1.",)),
-    Rule("mailbox", Concern.RECIPIENT, False, _RFC, enhanced=("2.2", "2.4")),
+    Rule(
+        "mailbox full, by code",
+        Concern.RECIPIENT,
+        False,
+        _RFC,
+        enhanced=("2.2", "2.4"),
+        stages=OF_A_RECIPIENT,
+    ),
     Rule("mailbox, otherwise", Concern.UNKNOWN, False, _RFC, enhanced=("2.",)),
     Rule("message too big for the server", Concern.MESSAGE, True, _RFC, enhanced=("3.4",)),
     Rule("mail system", Concern.SERVER, False, _RFC, enhanced=("3.1", "3.2", "3.5")),
@@ -22,7 +36,6 @@ ENHANCED: Final = (
     Rule("5.4.5", Concern.SENDER, False, "Gmail 550 5.4.5; RFC 3463 section 3.5: congestion", enhanced=("4.5",)),
     Rule("network", Concern.MOMENT, False, _RFC, enhanced=("4.",)),
     Rule("too many recipients", Concern.SENDER, False, _RFC, enhanced=("5.3",)),
-    Rule("content", Concern.MESSAGE, False, _RFC, enhanced=("6.",)),
     Rule(
         "login", Concern.SENDER, True, "RFC 4954 section 6, RFC 5248", enhanced=("7.8", "7.9", "7.11", "7.13", "7.57")
     ),

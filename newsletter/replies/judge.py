@@ -55,7 +55,7 @@ def judge(stage: Stage, code: int | None, text: str) -> Judgement:
     if rule is None:
         return Judgement(Concern.UNKNOWN, for_good=False, rule="no row of the table")
     certain = rule.words is not None and not rule.loose
-    return Judgement(rule.concern, rule.for_good and not temporary, rule.name, certain)
+    return Judgement(rule.concern, rule.for_good and not temporary, rule.name, certain, rule.limit)
 
 
 @lru_cache(maxsize=1_024)  # a server says the same to many

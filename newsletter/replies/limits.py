@@ -70,7 +70,10 @@ QUOTAS: Final = (
             rf"{_NO_BOX}\byou(?:'ve| have)? (?:already )?(?:reached|exceeded|used up|hit|surpassed)\b",
             rf"{_NO_BOX}\byour (?:\w+ ){{0,3}}(?:quota|limit|credits?)\b",
             r"you(?:'ve| have) sent (?:too|more)|tenant[^.;]{0,40}(?:exceed\w*|limit)|exceeded threshold",
-            r"too many (?:\w+ ){0,3}(?:messages?|e?-?mails?|recipients)\b(?! (?:on|in) (?:the|this) (?:server|mail))",
+            r"too many (?:\w+ ){0,3}(?:messages?|e?-?mails?|recipients)\b(?! (?:on|in) (?:the|this) (?:server|"
+            r"mail))",
+            rf"\b(?:per|an?|/) ?(?:\d+ )?{PERIOD}s?\b[^.;]{{0,30}}\b(?:limit|quota|exceed|reach|allowed|"
+            rf"permitted|maximum)",
             rf"{PERIOD}(?:ly)? (?:limit|quota)|(?:per|/) ?(?:session|connection)[- ]limit|"
             r"\b(?:messages?|mails) (?:count |number )?(?:quota|limit)|recipient limit exceeded",
             r"\bMI:(?:SFQ|DMC|STC|QTA)|\bRP:(?:DRC|QTA)|\bHL:(?:IFC|ICC|IFQ)",
@@ -78,12 +81,15 @@ QUOTAS: Final = (
             r"maximum credits|out of credits|payment required|messaging limits?",
             r"(?:versand|sende)-?(?:limit|kontingent)|zu viele (?:e-?mails|nachrichten|empf[äa]nger)",
             r"trop de (?:messages?|mails?|courriels?|destinataires)|demasiados (?:mensajes|correos|destinatarios)",
-            r"troppi (?:messaggi|destinatari)|te veel (?:berichten|e-mails)|l[ií]mite? d['ei] ?(?:env[iío]+|invio)",
+            r"troppi (?:messaggi|destinatari)|te veel (?:berichten|e-mails)|verzendlimiet|limit wysy|"
+            r"l[ií]mite? d['ei] ?(?:env[iío]+|invio)",
             r"发信[^,。;]{0,8}(?:频率|数|量|限|超)|发送[^,。;]{0,8}(?:频率|数|量|限|超)",
             r"发件人?[^,。;]{0,8}(?:频率|限制|超)",
-            r"送信(?:数|制限|上限|量|可能)|лимит (?:отправ|исход|писем|сообщ)|превышен[^.;]{0,20}(?:количеств|лимит|числ)",
+            r"送信(?:数|制限|上限|量|可能)",
+            r"лимит (?:отправ|исход|писем|сообщ)|превышен[^.;]{0,20}(?:количеств|лимит|числ)",
         ),
         stages=SESSION,
+        limit=True,
     ),
     Rule(
         "the sender's rate",
@@ -92,7 +98,8 @@ QUOTAS: Final = (
         "QQ help 172-175; Yahoo TSS04; Amazon SES Throttling; Exchange 4.7.650; Orange 104; Postfix anvil; "
         "policyd; postfwd",
         any_of(
-            r"rate[- ]?(?:limit|exceed|control)|ratelimit|sending rate|(?:connection|message|mail) rate|\brate of \d",
+            r"rate[- ]?(?:limit|exceed|control)|ratelimit|sending rate|(?:connection|message|mail) rate|"
+            r"\brate of \d",
             r"throttl|frequency (?:limit|is)|slow(?:ing)? down|too (?:fast|frequent(?:ly)?)|\bflood",
             r"unusual (?:rate|sending|amount|traffic|volume|activity)|unexpected volume|high volume|"
             r"volume of (?:e?mail)",
@@ -103,6 +110,16 @@ QUOTAS: Final = (
             r"trop de connexions|zu viele verbindungen|频率|頻率|流量制限|ratenbegrenzung",
         ),
         stages=SESSION,
+        limit=True,
+    ),
+    Rule(
+        "a quota, before any recipient",
+        Concern.SENDER,
+        False,
+        "RFC 5321 section 3.3: at MAIL the server knows no recipient",
+        any_of(r"quota|over ?limit"),
+        stages=frozenset({Stage.CONNECT, Stage.LOGIN, Stage.MAIL}),
+        limit=True,
     ),
     Rule(
         "the mailbox is full",
@@ -120,7 +137,9 @@ QUOTAS: Final = (
             r"space (?:has been )?used up",
             r"tried to reach is over|over ?quota(?:perm|temp)|over (?:the |its |their |disk |mail )*quota",
             r"(?:user|recipient|account|customer)[^.;]{0,40}\b(?:over|exceed\w*|reached) (?:\w+ ){0,2}quota",
-            r"(?:disk|storage|mail) ?quota (?:usage )?exceed|quota exceeded \(mailbox|quota violation|overquota",
+            r"quota (?:usage |limit )?(?:is |has been |was )?(?:exceed|reached|full)|exceed\w* (?:\w+ ){0,2}quota|"
+            r"(?:user|recipient|account|customer) (?:\w+ )?is full|quota exceeded \(mailbox|quota violation|"
+            r"overquota",
             r"recipient storage full|exhausted[^.;]{0,20}storage|speichervolumen|too many messages (?:on|"
             r"in) (?:the|this) (?:server|mail)",
             r"(?:speicherplatz|kontingent) (?:des empf[äa]ngers )?(?:ist )?(?:voll|ersch[öo]pft|[üu]berschritten)",
@@ -151,5 +170,16 @@ QUOTAS: Final = (
             r"zu gro(?:ss|ß)|trop (?:gros|volumineux|grand)|demasiado grande|邮件过大|信件过大|大きすぎ",
         ),
         stages=frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT, Stage.REPORT}),
+    ),
+    Rule(
+        "a limit of nobody named",
+        Concern.SENDER,
+        False,
+        "RFC 3463 section 3.8: a limit that is neither the mailbox's nor the message's is policy",
+        any_of(
+            r"\blimits? (?:is |has been |was )?(?:exceeded|reached)|exceed\w* [^.;]{0,20}\blimits?\b|too much mail\b"
+        ),
+        stages=SESSION,
+        limit=True,
     ),
 )

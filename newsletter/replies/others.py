@@ -59,7 +59,8 @@ OTHERS: Final = (
             r"(?:envelope|message|delivery|queue|retry)[^.;]{0,25}expired|too old|retry time|delivery time",
             r"(?:mail|routing|forwarding)?[- ]?loop\b|too many hops|maximum hop|delayed|still (?:trying|being)|"
             r"not yet been",
-            r"unable to deliver this message after|too long in (?:the )?queue|unrouteable|no hosts? found|期限切れ|超时",
+            r"unable to deliver this message after|too long in (?:the )?queue|unrouteable|no hosts? found",
+            r"期限切れ|超时",
         ),
     ),
     Rule(
@@ -97,7 +98,7 @@ RECIPIENT: Final = (
         "Exchange; GMX; Yahoo; Orange 416; QQ 169; Coremail; Sisimai's and flufl's collections",
         any_of(
             rf"{OWNER}\b[^.;]{{0,60}}\b{UNKNOWN}\b|\b(?:unknown|no such|non-?existent) (?:local )?[- \w]{{0,12}}"
-            rf"(?:{OWNER}|part|id\b|mail)",
+            rf"(?:{OWNER}|part|id\b|mail)(?! error)",  # Cisco puts "Unknown address error" before any reply
             rf"{OWNER}\b[^.;]{{0,80}}\b(?:does(?: not|n't)|do not|did not|don't) (?:currently )?exists?\b",
             rf"\b(?:invalid|bad|illegal|wrong|"
             rf"undeliverable) (?:or unknown )?(?:destination )?(?:virtual )?{OWNER}(?! syntax)",

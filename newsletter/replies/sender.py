@@ -68,7 +68,10 @@ SENDER: Final = (
             r"(?:sender|from|domain)[^.;]{0,40} (?:is |was )?not (?:a )?(?:verified|authori[sz]ed|registered|"
             r"activated)",
             r"(?:must|should) (?:match|be the same as) (?:the |your )?(?:authenticated|login|smtp)",
-            r"from unregistered domains|absenderadresse (?:ist )?(?:nicht|ung[üu]ltig)|sender is unvalidated",
+            r"from unregistered domains|absender-?adresse (?:ist )?(?:nicht|ung[üu]ltig)|does not belong to|"
+            r"unauthori[sz]ed sender|"
+            r"not authori[sz]ed to send (?:from|as)|from address[^.;]{0,30}not (?:allowed|permitted)|"
+            r"sender is unvalidated",
             r"emetteur invalide|(?:domain of )?sender (?:address |domain )?(?:\S+ )?(?:does not exist|not found|"
             r"must exist|has no (?:a|mx|dns))|sender address rejected: (?:domain|user unknown|undeliverable|"
             r"unverified)",
@@ -139,6 +142,13 @@ SENDER: Final = (
             r"disabled|locked|restricted)[^.;]{0,20}(?:send|outgoing|spam)|absender",
         ),
         stages=SESSION,
+    ),
+    Rule(
+        "content",
+        Concern.MESSAGE,
+        False,
+        "RFC 3463 section 3.7",
+        enhanced=("6.",),
     ),
     Rule(
         "it looks like spam",

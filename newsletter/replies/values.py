@@ -37,13 +37,15 @@ class Judgement:
 
     `for_good`: the same reply will come again until a person changes something. The reader has no such address, or the
     operator has a wrong login. `rule` is the name of the row that decided. `certain`: the server's own words leave no
-    doubt of whom they speak; a code alone, or a word such as "spam", is used too loosely for that.
+    doubt of whom they speak; a code alone, or a word such as "spam", is used too loosely for that. `limit`: it is a
+    quota or a rate of the sender, which time lifts.
     """
 
     concern: Concern
     for_good: bool
     rule: str
     certain: bool = False
+    limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Rule:
 
     `codes` are reply codes or their first digits. `enhanced` are subject and detail of an enhanced status code, such as
     ``1.1``, or the subject alone, such as ``1.``. `source` says where the words or the meaning of the code come from.
-    With `loose`, the words do not make the judgement certain.
+    With `loose`, the words do not make the judgement certain. `limit` is as in Judgement.
     """
 
     name: str
@@ -64,3 +66,4 @@ class Rule:
     enhanced: tuple[str, ...] = ()
     stages: frozenset[Stage] = frozenset(Stage)
     loose: bool = False
+    limit: bool = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from newsletter.config import SmtpConfig
 from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
-from newsletter.replies import Concern, Stage, judge
+from newsletter.replies import Stage, judge
 from newsletter.text import one_line
 
 
@@ -125,7 +125,7 @@ def _login_error(code: int, said: str) -> type[TransportUnavailable]:
     judgement = judge(Stage.LOGIN, code, said)
     if judgement.for_good:
         return TransportMisconfigured
-    return SenderRefused if judgement.concern is Concern.SENDER and judgement.certain else TransportUnavailable
+    return SenderRefused if judgement.limit else TransportUnavailable
 
 
 def _hostname() -> str:

@@ -87,6 +87,7 @@ class _Relay:
     error: TransportUnavailable | None = None  # why it is put aside, if it is
     breaks: int = 0  # that it got in a row
     break_until: float = 0.0
+    resting: bool = False  # put aside because of a limit of this sender
     rests: int = 0  # within a day
 
     def __post_init__(self) -> None:
@@ -170,7 +171,7 @@ class Pool:
                 relay.rests = rest.times
                 if rest.seconds > 0:
                     relay.error = SenderRefused(f"{relay.name} has refused this sender and is left alone for now")
-                    relay.not_before = self._monotonic() + rest.seconds
+                    relay.not_before, relay.resting = self._monotonic() + rest.seconds, True
 
     # --- for the sender ----------------------------------------------------------------------------------------------
 
@@ -250,15 +251,15 @@ class Pool:
 
     @property
     def rests(self) -> dict[str, float]:
-        """Seconds for which each server rests that refused this sender in this run."""
+        """Seconds for which each server rests that told this sender of a limit in this run."""
         now = self._monotonic()
         return {name: until - now for name, until in self._rests.items()}
 
     @property
     def next_try(self) -> float | None:
-        """Seconds until the first of the servers that refuse this sender may be tried again; None when none does."""
+        """Seconds until the first of the servers that rest may be tried again; None when none rests."""
         now = self._monotonic()
-        waits = [relay.not_before - now for relay in self._relays if isinstance(relay.error, SenderRefused)]
+        waits = [relay.not_before - now for relay in self._relays if relay.error is not None and relay.resting]
         return min(waits, default=None)
 
     def full_until(self) -> float | None:
@@ -299,7 +300,7 @@ class Pool:
         now = self._monotonic()
         for relay in self._relays:
             if relay.error is not None and now >= relay.not_before and self._others_serve(relay):
-                relay.error, relay.failures, relay.losses, relay.blocked = None, 0, 0, 0
+                relay.error, relay.failures, relay.losses, relay.blocked, relay.resting = None, 0, 0, 0, False
             while relay.error is None and now >= relay.not_before and self._short(relay):
                 if not relay.served and relay.opening:  # the first connection shows whether the server serves at all
                     break
@@ -378,16 +379,19 @@ class Pool:
         self._troubles[relay.name] = error
 
     def _refused_sender(self, relay: _Relay, answer: Answer) -> None:
-        """The server speaks of this sender: it gets a break if that may be over in a moment, else it rests."""
+        """The server speaks of this sender. If it is a limit, it gets a break or rests; else it is put aside."""
         now, outcome = self._monotonic(), answer.outcome
         if relay.error is not None or now < relay.break_until:
             return  # it has told several connections at once
-        said = f"{outcome.code} {outcome.text}"
-        if (outcome.code or 0) < 500 and stated_wait(outcome.text) is None and relay.breaks < len(self._breaks):
+        words = f"{relay.name} refuses this sender for now: {outcome.code} {outcome.text}"
+        limit = answer.copy.judgement is not None and answer.copy.judgement.limit
+        if not limit:
+            self._put_aside(relay, SenderRefused(words))
+        elif (outcome.code or 0) < 500 and stated_wait(outcome.text) is None and relay.breaks < len(self._breaks):
             relay.break_until = now + self._breaks[relay.breaks]
             relay.breaks += 1
         else:
-            self._rest(relay, f"{relay.name} refuses this sender for now: {said}")
+            self._rest(relay, words)
 
     def _rest(self, relay: _Relay, words: str) -> None:
         """Leave the server alone: as long as it asks, else until its day allows a message, else ever longer."""
@@ -395,7 +399,7 @@ class Pool:
         full = relay.day.allowed_at(now) - now if relay.day is not None else 0.0
         asked = stated_wait(words)
         seconds = asked.total_seconds() if asked is not None else full or RESTS[min(relay.rests, len(RESTS) - 1)]
-        relay.rests += 1
+        relay.rests, relay.resting = relay.rests + 1, True
         self._rests[relay.name] = now + seconds
         self._put_aside(relay, SenderRefused(words), seconds)
 
