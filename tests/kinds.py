@@ -30,7 +30,7 @@ from tests import needs
 OUTSIDE = {
     *("subprocess", "multiprocessing", "pty", "socket", "socketserver", "http.server", "http.client", "imaplib"),
     *("aiosmtpd", "psycopg", "schemathesis", "selenium", "newsletter.demo", "newsletter.preview.server"),
-    *("newsletter.bounces.mailbox", "newsletter.transport.connect", "newsletter.transport.pool"),
+    *("newsletter.children", "newsletter.bounces.mailbox", "newsletter.transport.connect", "newsletter.transport.pool"),
 }
 
 # Fixtures that stand for a server, and the group of tests that share it. A test may use the browser and the mail host.
