@@ -31,6 +31,7 @@ from newsletter.model import (
 from newsletter.store import Added, ConfirmationState, PastCopy, PastReport, Store
 from newsletter.store.schema import metadata, reports, subscribers
 from newsletter.store.subscribers import stored_key
+from newsletter.store.suppressions import add_decision
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, FakeClock
 
@@ -297,11 +298,23 @@ def test_no_byte_of_the_address_stays_in_postgresql_s_tables(postgres_url: str, 
         return [table for table, file in files if file.exists() and name in file.read_bytes().lower()]
 
     with Store.open(postgres_url, now=clock.now, hasher=LINKS.forgotten_hashes) as store:
-        scene(store, clock)
-        assert {"subscribers", "deliveries", "issues"} <= {*traces(b"lovelace")}
+        reader, _ = scene(store, clock)
+        with store._db.write() as connection:
+            add_decision(connection, reader.id, "no such user", f"permanent: 5.1.1 <{ADA}>", clock.now())
+        assert {"subscribers", "deliveries", "issues", "suppressions"} <= {*traces(b"lovelace")}
         assert store.forget(ADA)
         assert traces(b"lovelace") == []
         assert traces(b"emmy@")
+
+
+def test_words_about_others_that_name_the_address_are_redacted(store: Store, clock: FakeClock) -> None:
+    store.add(ADA)
+    store.suppress("emmy@example.org", f"asked by {ADA}")
+    with store._db.write() as connection:
+        add_decision(connection, found(store, "emmy@example.org").id, "gone", f"mail to {ADA} failed", clock.now())
+    store.forget(ADA)
+    assert "lovelace" not in everything(store)
+    assert found(store, "emmy@example.org").reason == "asked by (forgotten)"
 
 
 def chain(store: Store, clock: FakeClock, *addresses: str) -> None:

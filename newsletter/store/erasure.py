@@ -19,10 +19,16 @@ from newsletter.store.subscribers import look_up
 
 # Columns with words of ours or of a server that may name an address, in whoever's row. `deliveries` is not listed: a
 # server names the recipient of the copy that it refuses, and those rows are found by their reader.
-_WORDS: Final = ((reports, reports.c.words), (issues, issues.c.paused), (runs, runs.c.explanation))
+_WORDS: Final = (
+    (reports, reports.c.words),
+    (issues, issues.c.paused),
+    (runs, runs.c.explanation),
+    (subscribers, subscribers.c.reason),
+    (suppressions, suppressions.c.reason),
+)
 
 # The tables whose rows are overwritten.
-_REWRITTEN: Final = (subscribers, deliveries, reports, issues, runs)
+_REWRITTEN: Final = (subscribers, deliveries, reports, suppressions, issues, runs)
 
 _ROW: Final = subscribers.c
 
