@@ -19,8 +19,8 @@ _ADDRESS: Final = re.compile(r"[^\s<>()\[\]:;,\"']{1,64}@[^\s<>()\[\]:;,\"']{1,2
 _URL: Final = re.compile(r"https?://([^\s/]{1,200})[^\s]*", re.IGNORECASE)
 _DOT: Final = re.compile(r"(?<=\w)\.(?=\w)")  # within a name, where it ends no sentence
 _IP: Final = re.compile(r"\[?\b\d{1,3}(?:\.\d{1,3}){3}\b\]?")
-_CODES: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -])?[#(]*[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)[):]*")
-_SERIAL: Final = re.compile(r"\S*\d\S*")
+_CODES: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -])?[#(]{0,3}[245]\.\d{1,3}\.\d{1,3}(?![\d.]{0,20}\d)[):]{0,3}")
+_SERIAL: Final = re.compile(r"(?<!\S)\S*?\d\S*")
 
 _UNITS: Final = {
     "s": 1,
@@ -33,7 +33,7 @@ _UNITS: Final = {
     "jour": 86_400,
 }
 _WAIT: Final = re.compile(
-    r"(?:again|retry|resume|wait|later|resend|attempt|erneut|wieder|r[ée]essaye\w*)\b[^.;]{0,30}?"
+    r"(?:again|retry|resume|wait|later|resend|attempt|erneut|wieder|r[ée]essaye\w{0,3})\b[^.;]{0,30}?"
     r"\b(\d{1,5}|an?|one|eine[rm]?|une?) ?(s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|d(?:ays?)?|"
     r"stunden?|tage?n?|heures?|jours?)\b",
     re.IGNORECASE,

@@ -23,8 +23,8 @@ LIMIT: Final = (
 )
 PERIOD: Final = r"(?:second|minute|hour|day|week|month|24 ?h|stunde|tag|heure|jour|hora|d[ií]a|ora|giorno)"
 SENDING: Final = (
-    r"(?:send(?:ing|ers?)?|sent|relay(?:ing)?|submission\w*|submit\w*|outgoing|outbound|outmail|smtp|throughput|"
-    r"traffic|bandwidth|mail ?flow|versand\w*|sende\w*|"
+    r"(?:send(?:ing|ers?)?|sent|relay(?:ing)?|submission\w{0,12}|submit\w{0,12}|outgoing|outbound|outmail|smtp|throughput|"
+    r"traffic|bandwidth|mail ?flow|versand\w{0,12}|sende\w{0,12}|"
     r"d'envoi|env[ií]os?|invio|envio)"
 )
 BOX: Final = (
