@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 import re
 import time
 from collections.abc import Callable
@@ -79,7 +78,7 @@ class AbuseGuard:
     def retry_after(self) -> int | None:
         """Seconds after which the limit that this request has reached counts anew, or None if it reached none."""
         reached = self._limiter.current_limit
-        return None if reached is None else max(1, math.ceil(reached.reset_at - time.time()))
+        return None if reached is None else max(1, int(reached.reset_at - time.time()))
 
     def check_form(self) -> None:
         """Raise CSRFError if this request's form does not have the token that our page gave."""
