@@ -137,10 +137,11 @@ def test_the_limits_of_a_mailbox_are_a_pure_rule() -> None:
     assert may_mail([], [PastMail(now - 2 * day, answered=True)] * 4, now)
 
 
+@pytest.mark.parametrize("reason", ["complaint: abuse", "Status complained", "the reader marked it as spam"])
 @pytest.mark.parametrize("asked", ["grace.hopper@gmail.com", "gracehopper+x@googlemail.com"])
-def test_who_complained_is_not_written_to_for_long(site: Site, asked: str) -> None:
+def test_who_complained_is_not_written_to_for_long(site: Site, asked: str, reason: str) -> None:
     site.store.add("grace.hopper@gmail.com")
-    site.store.suppress("grace.hopper@gmail.com", "complaint: abuse")
+    site.store.suppress("grace.hopper@gmail.com", reason)
     for _ in range(52):
         site.clock.move(days=7)
         site.store.ask(asked)
@@ -150,9 +151,10 @@ def test_who_complained_is_not_written_to_for_long(site: Site, asked: str) -> No
     assert mails(site) == [asked]
 
 
-def test_who_was_suppressed_by_bounces_may_come_back(site: Site) -> None:
+@pytest.mark.parametrize("reason", ["permanent: 5.1.1 no such user, complaints to the postmaster", "refused: spam", ""])
+def test_who_was_suppressed_by_bounces_may_come_back(site: Site, reason: str) -> None:
     site.store.add(VICTIM)
-    site.store.suppress(VICTIM, "permanent: 5.1.1 no such user, complaints to the postmaster")
+    site.store.suppress(VICTIM, reason)
     site.store.ask(VICTIM)
     assert mails(site) == [VICTIM]
 

@@ -223,7 +223,7 @@ _RETENTION: Final[Table] = {
 }
 _WEB: Final[Table] = {
     "per_ip": Key(v.whole(1, 10**6), "20", "Sign-ups per hour from one network address (IPv6: one /64)."),
-    "overall": Key(v.whole(1, 10**6), "500", "Sign-ups per hour from all addresses."),
+    "overall": Key(v.whole(1, 10**6), "500", "Sign-ups per hour from all networks that make a mail due."),
     "trusted_proxy": Key(
         v.network_address,
         "127.0.0.1",

@@ -35,6 +35,10 @@ AFTER_COMPLAINT: Final = timedelta(days=365)
 
 KEPT_FOR: Final = timedelta(days=180)  # a request that made a mail due; any other a day
 
+# Words for a complaint, in the exports of other programs too, and how the reasons of other suppressions begin.
+_COMPLAINING: Final = ("complain", "spam")
+_OTHER_REPORTS: Final = {kind.value for kind in ReportKind if kind is not ReportKind.COMPLAINT} | {"refused"}
+
 _ROW: Final = mail_requests.c
 
 
@@ -60,6 +64,15 @@ def may_mail(to_address: Sequence[PastMail], to_mailbox: Sequence[PastMail], now
         sum(mail.at > now - within for mail in to_mailbox if within == DAY or not mail.answered) < limit
         for within, limit in PER_MAILBOX
     )
+
+
+def is_complaint(reason: str) -> bool:
+    """Whether the reason of a suppression is a complaint: a report's, an import's or the operator's words.
+
+    The reason of another report begins with its kind, and goes on with a server's words, which say nothing of that.
+    """
+    kind, words = reason.lower().partition(":")[0], reason.lower()
+    return kind not in _OTHER_REPORTS and any(word in words for word in _COMPLAINING)
 
 
 def admit(
@@ -135,12 +148,14 @@ def _mails_permit(
 
 def _complained(connection: Connection, folded: str, now: datetime) -> bool:
     """Whether an address of this mailbox is suppressed because its reader complained."""
-    theirs = select(subscribers.c.address).where(
+    reason = func.lower(subscribers.c.reason)
+    suppressed = select(subscribers.c.address, subscribers.c.reason).where(
         subscribers.c.status == SubscriberStatus.SUPPRESSED,
         subscribers.c.status_at > now - AFTER_COMPLAINT,
-        func.lower(subscribers.c.reason).startswith(ReportKind.COMPLAINT.value),
+        or_(*(reason.contains(word) for word in _COMPLAINING)),
     )
-    return any(mailbox(address) == folded for address in connection.execute(theirs).scalars() if address)
+    rows = connection.execute(suppressed).all()
+    return any(mailbox(row.address) == folded for row in rows if row.address and is_complaint(row.reason))
 
 
 def _domain_is_full(connection: Connection, domain: str, keys: Sequence[str], now: datetime) -> bool:
