@@ -96,12 +96,14 @@ def admit(
             ("domain", organisation(address)),
         )
     )
-    due = (
-        wanted
-        and _mails_permit(connection, kind, of_address, of_mailbox, now)
-        and not _complained(connection, mailbox(address), now)
-        and not _domain_is_full(connection, organisation(address), of_domain, now)
+    # All are asked each time, so that the time taken does not reveal which of them decided.
+    permits = (
+        wanted,
+        _mails_permit(connection, kind, of_address, of_mailbox, now),
+        not _complained(connection, mailbox(address), now),
+        not _domain_is_full(connection, organisation(address), of_domain, now),
     )
+    due = all(permits)
     record = insert(mail_requests).values(
         at=now, kind=kind, address_key=of_address[0], mailbox_key=of_mailbox[0], domain_key=of_domain[0], due=due
     )
