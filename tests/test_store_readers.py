@@ -225,11 +225,7 @@ def scene(store: Store, clock: FakeClock) -> tuple[Subscriber, FrozenIssue]:
                 row | {"digest": "b" * 64, "subscriber_id": None, "words": f"To: <{ADA.upper()}>, who is unknown"},
             ],
         )
-        new = {"created_at": clock.now(), "status_at": clock.now(), "status": PENDING, "replaces": reader.id}
-        connection.execute(
-            subscribers.insert(),
-            new | {"ref": "f" * 16, "address": "lovelace@example.net", "identity": "lovelace@example.net"},
-        )
+    store.ask_move(reader.ref, "lovelace@example.net")
     return reader, issue(store)
 
 
@@ -415,11 +411,10 @@ def test_a_new_address_that_was_a_reader_itself_stays(store: Store, clock: FakeC
     store.add("lovelace@example.net")
     send(store, DAY - timedelta(days=1), ACCEPTED)
     store.add(ADA)
-    with store._db.write() as connection:
-        own = update(subscribers).where(subscribers.c.address == "lovelace@example.net")
-        connection.execute(own.values(status=PENDING, replaces=found(store).id))
+    store.ask_move(found(store).ref, "lovelace@example.net")
     store.forget(ADA)
-    assert found(store, "lovelace@example.net").status is PENDING
+    assert found(store, "lovelace@example.net").status is ACTIVE
+    assert store.due_sign_ups(9) == []
 
 
 def test_the_key_of_a_forgotten_address_is_its_hash(store: Store) -> None:

@@ -285,7 +285,7 @@ def moving(store: Store, clock: FakeClock) -> SignUp:
     store.ask_move(ref(store), EVE)
     sign_up = asked(store, EVE)
     assert sign_up.moves
-    assert (status(store), status(store, EVE)) == (SubscriberStatus.ACTIVE, SubscriberStatus.PENDING)
+    assert (status(store), status(store, EVE)) == (SubscriberStatus.ACTIVE, None)
     return sign_up
 
 
@@ -321,7 +321,7 @@ def test_who_leaves_meanwhile_does_not_come_back_under_the_new_address(store: St
     sign_up = moving(store, clock)
     store.unsubscribe(ADA)
     assert confirm(store, sign_up) is ConfirmationState.VOID
-    assert status(store, EVE) is SubscriberStatus.PENDING
+    assert status(store, EVE) is None
 
 
 def test_who_moves_because_the_old_address_bounces_still_may(store: Store, clock: FakeClock) -> None:

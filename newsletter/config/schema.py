@@ -222,8 +222,12 @@ _RETENTION: Final[Table] = {
     "runs": Key(v.whole(0, 3660), "90", "Days for how runs ended."),
 }
 _WEB: Final[Table] = {
-    "per_ip": Key(v.whole(1, 10**6), "20", "Sign-ups per hour from one network address (IPv6: one /64)."),
-    "overall": Key(v.whole(1, 10**6), "500", "Sign-ups per hour from all addresses."),
+    "per_ip": Key(
+        v.whole(1, 10**6),
+        "20",
+        "Sign-ups per hour from one network address (IPv6: one /64). An IPv6 /56 has twice as many, a /48 four times.",
+    ),
+    "overall": Key(v.whole(1, 10**6), "500", "Sign-ups per hour from all networks that make a mail due."),
     "trusted_proxy": Key(
         v.network_address,
         "127.0.0.1",
