@@ -72,7 +72,7 @@ def allow_connections(wanted: int) -> int:
     return max(files - _OTHER_FILES, files // 2)
 
 
-class _PatientChannel(HTTPChannel):
+class _PatientChannel(HTTPChannel):  # type: ignore[misc]  # waitress publishes no types
     """A connection with a deadline for each request.
 
     Waitress closes a connection that is silent for `channel_timeout`. One that sends a byte now and then would stay
