@@ -31,6 +31,10 @@ DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
 _SPREAD: Final = 0.2
 _GOLDEN: Final = 0.618033988749895  # its multiples, modulo 1, are spread evenly between 0 and 1
 
+# How long what is under way may take after SIGTERM or Ctrl-C. A service manager kills a process that takes much longer,
+# and then more copies become uncertain than the few that wait for a reply here.
+DRAIN: Final = timedelta(seconds=4)
+
 # Copies are claimed in batches of this size, to read the ledger once for many. Those not reached are released.
 BATCH: Final = 200
 
@@ -74,6 +78,9 @@ class Carrier(Protocol):
 
     def turn(self, *, has_more: bool) -> list[Event]:
         """Send, and wait for events. Raises TransportUnavailable when no server is left."""
+
+    def give_up(self) -> list[Event]:
+        """Close every connection; what that means for the copies that are under way."""
 
     def full_until(self) -> float | None:
         """Seconds until a server may take a message again, when all have used up their day; else None."""
@@ -234,13 +241,17 @@ class _Loop:
     lost: Counter[int] = field(default_factory=Counter)  # delivery id -> connections lost with it
     exhausted: bool = False  # nothing is due in the ledger
     paused: str | None = None
+    stopping_since: datetime | None = None  # UTC
 
     def run(self) -> None:
         """Send until nothing is due or nothing can be done."""
         carrier = self.sender.carrier
         try:
             self._advance([])
-            while (has_more := self._has_more) or carrier.in_flight:
+            while (has_more := self._claim_more()) or carrier.in_flight:
+                if self._drained_long_enough():
+                    self._note(self._judged(carrier.give_up()), [])
+                    break
                 self._advance(carrier.turn(has_more=has_more))
             self.paused = self.paused or self.sender.breaker.ended()
         finally:
@@ -259,9 +270,16 @@ class _Loop:
         self.given, refused = self.sender.carrier.offer(self._next)
         self._note([*results, *self._judged(refused)], self.given)
 
-    @property
-    def _has_more(self) -> bool:
-        """Whether there are copies to offer, and a server that may take them."""
+    def _drained_long_enough(self) -> bool:
+        """Whether the run was asked to end so long ago that it must, whatever is under way."""
+        if not self.sender.stop():
+            return False
+        now = self.sender.now()
+        self.stopping_since = self.stopping_since or now
+        return now - self.stopping_since > DRAIN
+
+    def _claim_more(self) -> bool:
+        """Whether there are copies to offer, and a server that may take them; claims some when none is left."""
         carrier = self.sender.carrier
         return self._willing and carrier.full_until() is None and self._claimed() and not self._waiting
 

@@ -74,6 +74,10 @@ class FakeCarrier:
             raise self._answer
         return [Answer(copy, self._answer)]
 
+    def give_up(self) -> list[Event]:
+        copy, self._current = self._current, None
+        return [] if copy is None else [Answer(copy, UNCERTAIN)]
+
     @property
     def order(self) -> list[str]:
         """The local parts of the addresses that got a copy, in the order of their first copy."""

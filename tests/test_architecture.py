@@ -24,10 +24,11 @@ LAYERS = {
     4: "feed store subscriber_csv transport",
     5: "bounces mail",
     6: "alert archive deliver prepare",
-    7: "pipeline preview",
-    8: "check demo web",
-    9: "cli",
-    10: "__main__",
+    7: "preview sending",
+    8: "pipeline",
+    9: "check demo web",
+    10: "cli",
+    11: "__main__",
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names.split()}
 

@@ -474,10 +474,10 @@ def test_the_operator_s_copy_goes_first_and_the_others_after_it(site: Site, inbo
 def test_while_the_operator_s_copy_is_refused_nobody_else_gets_one(site: Site, inbox: Inbox) -> None:
     site("subscribers", "add", "ada@example.org", "you@example.org")
     site.configure(CANARY)
-    inbox.refuse["you@example.org"] = "554 5.6.0 this looks like spam"
+    inbox.refuse["you@example.org"] = "550 5.1.1 no such user"
     done = site("run", "--date", DAY)
     assert done.code == 75
-    assert done.last.startswith("verdict: paused - the canary you@example.org was refused: 554 5.6.0 this looks like")
+    assert done.last.startswith("verdict: paused - the canary you@example.org was refused: 550 5.1.1 no such user")
     assert "paused: the canary you@example.org was refused" in site("status").out
     again = site("send")  # as cron does, every quarter of an hour: said once is enough
     assert (again.code, again.out, again.err, inbox.recipients) == (75, "", "", [])
@@ -794,6 +794,21 @@ def test_sigterm_and_ctrl_c_finish_what_is_under_way_and_leave_the_rest_to_the_n
         assert counts == {State.ACCEPTED: len(server.messages), State.PENDING: 200 - len(server.messages)}
         assert site("send").last == "verdict: new-issue - 200 accepted"
         assert len(server.messages) == 200
+
+
+def test_a_signal_ends_a_run_whose_server_does_not_answer_the_message(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    with smtpd(Script(slow={"dot": 60})) as server:
+        site.configure(port=server.port)
+        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            while "DATA" not in server.commands:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 75  # the server would answer after a minute
+    with Store.open(f"sqlite:///{site.folder / 'newsletter.db'}") as store:
+        assert store.counts(1)[State.UNCERTAIN] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

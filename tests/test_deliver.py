@@ -246,6 +246,9 @@ class Wide:
     def take_back(self, copy: Copy) -> None:
         self.under_way.remove(copy)
 
+    def give_up(self) -> list[Event]:
+        return []
+
     def turn(self, *, has_more: bool) -> list[Event]:
         doubtful = any(copy.delivery.doubts for copy in self.under_way)
         self.most[doubtful] = max(self.most[doubtful], self.in_flight)

@@ -22,7 +22,7 @@ GENERATED = generate.generated()
 VERDICTS = (ROOT / "docs" / "verdicts.md").read_text("utf-8")
 
 # Where a person is "they". Folders are searched for text files.
-PROSE = ("README.md", "config.yaml", "docs", "templates")
+PROSE = ("README.md", "config.yaml", "docs", "templates", "newsletter")
 
 
 def name_of(path: Path) -> str:

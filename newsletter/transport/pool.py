@@ -268,6 +268,11 @@ class Pool:
         waits = [relay.day.allowed_at(now) - now if relay.day else 0.0 for relay in self._relays if not relay.error]
         return min(waits) if waits and min(waits) > 0 else None
 
+    def give_up(self) -> list[Event]:
+        """Drop every connection: copies whose message is out become uncertain, others were not sent."""
+        lines = [line for relay in self._relays for line in relay.lines]
+        return [event for line in lines for event in self._noted(line, line.session.lost("the run was ended"))]
+
     def close(self) -> None:
         """Say goodbye on connections where nothing is on its way, and hang up."""
         self._closed = True
