@@ -6,8 +6,12 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# One process of tests for each core; tests that share a server stay together (tests/kinds.py).
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+# The tests start the program hundreds of times, which would compile it anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench chaos clean lock packages
+.PHONY: help demo unit check test lint docs bench chaos clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,11 +19,19 @@ help: ## list the targets
 demo: $(VENV)/.run ## the whole job on a sample day, into demo/
 	@$(BIN)/newsletter demo --output demo
 
-test: lint packages ## lint, types, and the tests against real servers
-	@$(BIN)/python -m pytest
+unit: $(VENV)/.dev ## the tests that need no server and no other process: seconds
+	@$(PYTEST) --quiet -m unit
 
-lint: $(VENV)/.dev ## ruff and mypy
+check: unit lint ## unit, ruff and mypy: what a change must pass before it is committed
+
+test: lint packages ## ruff, mypy, and every test, with real servers: minutes
+	@$(PYTEST)
+
+lint: $(VENV)/.dev ## ruff and mypy alone
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
+
+docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml
+	@$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.dev ## the figures of the README
 	@$(BIN)/python -m bench

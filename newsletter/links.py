@@ -38,6 +38,7 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     CONFIRM = "confirm"
     PREFERENCES = "preferences"
+    UNDO = "undo"  # a move to another address; the ref is the move's
 
 
 class Links:
@@ -100,6 +101,10 @@ class Links:
         moment = (asked_at - _EPOCH) // timedelta(milliseconds=1)
         raw = bytes.fromhex(ref) + moment.to_bytes(_TIME_BYTES, "big")
         return f"{self._publication.base_url}/confirm/{self._token(Purpose.CONFIRM, raw)}"
+
+    def undo(self, ref: str) -> str:
+        """URL that undoes the move `ref` to another address. Needs `base_url`."""
+        return f"{self._publication.base_url}/undo/{self.token(Purpose.UNDO, ref)}"
 
     def verify_confirm(self, token: str) -> tuple[str, datetime] | None:
         """Ref and time (UTC) of the request that `token` confirms, or None if it is invalid."""

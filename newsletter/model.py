@@ -321,18 +321,36 @@ class NewSubscriber:
     status_at: datetime | None = None
 
 
+class RequestKind(StrEnum):
+    """What somebody asked for on the web that an address has to confirm."""
+
+    SIGN_UP = "sign-up"
+    MOVE = "move"  # a subscriber wants their mails at that address
+
+
 @dataclass(frozen=True, slots=True)
 class SignUp:
     """A request on the web for mails to `address`, which its owner has to confirm. `asked_at` is UTC.
 
-    With `moves`, a subscriber asked for their mails to go to this new address.
+    With `moves`, a subscriber asked for their mails to go to this new address. `ref` (16 hex digits) is that of the
+    request's links.
     """
 
-    id: int  # of the subscriber
+    id: int  # of the subscriber, or of the move
     ref: str
     address: str
     asked_at: datetime
     moves: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MoveNotice:
+    """A mail that is due to the old `address` of a reader whose mails now go to `new_address`."""
+
+    id: int  # of the move
+    ref: str  # of the move, for the link to undo it
+    address: str
+    new_address: str
 
 
 # --- deliveries and their state machine ------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ def main() -> int:
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
-    from tests.postgres import empty_database, running  # pytest's plugin, which pytest wants to import first
+    from tests.postgres import new_database, running  # pytest's plugin, which pytest wants to import first
 
     bad = 0
     with ExitStack() as stack:
@@ -248,7 +248,7 @@ def main() -> int:
                 with tempfile.TemporaryDirectory() as folder, ExitStack() as own:
                     store = "sqlite:///newsletter.db"
                     if postgres is not None:
-                        store = own.enter_context(empty_database(postgres))
+                        store = own.enter_context(new_database(postgres))
                     found = provoke(fault, Path(folder), store, asked.recipients, seed)
                 figures = [found.get(name, "?") for name in (*NEVER, "dup", "dup_forced", "exit", "rounds", "asked")]
                 broken = fault.broken(found)

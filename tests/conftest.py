@@ -15,6 +15,8 @@ from newsletter.model import Issue, Mailbox, Paper, Publication
 if TYPE_CHECKING:
     from tests.pages import Server, Site
 
+pytest_plugins = ["tests.kinds", "tests.postgres", "tests.mailhost", "tests.chromium"]
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 

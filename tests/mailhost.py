@@ -1,7 +1,7 @@
 """A mail host of the tests' own: Postfix on a loopback port hands over to Dovecot, and the mail is read back by IMAP.
 
 Everything lives in one temporary folder; nothing under /etc is touched, and nothing can leave the machine: any domain
-but the test's own is an error.
+but the test's own is an error. One host serves all tests.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
+import pytest
+
 from tests import needs
 from tests.smtpd import Authority
 
 DOMAIN = "dest.test"
 USERS = ("alice", "bob", "carol")
+BOUNCES, UNREAD = "bounces", "dora"  # mailboxes beside those of the users; of the last nobody reads anything
 PASSWORD = "secret"
 
 _QUEUES = (
@@ -37,17 +40,21 @@ _QUEUES = (
 
 @dataclass(frozen=True)
 class MailHost:
-    """The running mail host. It has mailboxes for `users` at DOMAIN."""
+    """The running mail host. It has the mailboxes USERS, BOUNCES and UNREAD at DOMAIN.
+
+    IMAP is served in clear and with STARTTLS on one port, and with implicit TLS on the other. The certificate is for
+    localhost, signed by the authority in the folder's authority.pem.
+    """
 
     folder: Path
     smtp_port: int
     imap_port: int
-    users: tuple[str, ...] = USERS
-    imaps_port: int | None = None  # with a certificate for localhost, by the authority in the folder's authority.pem
+    imaps_port: int
 
     @property
     def addresses(self) -> list[str]:
-        return [f"{user}@{DOMAIN}" for user in self.users]
+        """Those of the users."""
+        return [f"{user}@{DOMAIN}" for user in USERS]
 
     def inbox(self, address: str, expected: int) -> list[EmailMessage]:
         """The messages that `address` has received; waits until there are `expected` of them."""
@@ -69,18 +76,32 @@ class MailHost:
         return [part[1] for part in parts if isinstance(part, tuple)]
 
 
+@pytest.fixture(scope="session")
+def mail_host() -> Iterator[MailHost]:
+    """The host, running until the last test has ended."""
+    with running() as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def host(mail_host: MailHost) -> MailHost:
+    """The host with empty mailboxes."""
+    for mailbox in (mail_host.folder / "mail").iterdir():
+        shutil.rmtree(mailbox)
+    return mail_host
+
+
 @contextmanager
-def mail_host(users: tuple[str, ...] = USERS, *, tls: bool = False) -> Iterator[MailHost]:
-    """Run the mail host during the block. With `tls`, IMAP has STARTTLS, and a second port with implicit TLS."""
+def running() -> Iterator[MailHost]:
+    """Run the mail host during the block."""
     needs.root()
     postfix, dovecot = needs.program("postfix", "postfix"), needs.program("dovecot", "dovecot-imapd")
     needs.program("lmtp", "dovecot-lmtpd")
     folder = Path(tempfile.mkdtemp(prefix="mailhost-"))
     folder.chmod(0o755)
-    host = MailHost(folder, _free_port(), _free_port(), users, _free_port() if tls else None)
+    host = MailHost(folder, _free_port(), _free_port(), _free_port())
     try:
-        if tls:
-            Authority.make(folder).context(host="localhost")
+        Authority.make(folder).context(host="localhost")
         _dovecot(host, dovecot)
         _postfix(host, postfix)
         for port in (host.smtp_port, host.imap_port):
@@ -124,7 +145,8 @@ def _dovecot(host: MailHost, program: Path) -> None:
     mail = folder / "mail"
     mail.mkdir()
     os.chown(mail, owner.pw_uid, owner.pw_gid)
-    users = "".join(f"{address}:{{PLAIN}}{PASSWORD}::::::\n" for address in host.addresses)
+    names = (*USERS, BOUNCES, UNREAD)
+    users = "".join(f"{name}@{DOMAIN}:{{PLAIN}}{PASSWORD}::::::\n" for name in names)
     (folder / "users").write_text(users, "utf-8")
     (folder / "dovecot.conf").write_text(_dovecot_conf(host, _version(program)), "utf-8")
     _start(program, "-c", folder / "dovecot.conf")
@@ -177,6 +199,7 @@ state_dir = {folder}/run
 log_path = {folder}/dovecot.log
 protocols = imap lmtp
 listen = 127.0.0.1
+auth_failure_delay = 0
 {_dovecot_tls(host, version)}
 first_valid_uid = 1
 service imap-login {{
@@ -184,8 +207,8 @@ service imap-login {{
     port = {host.imap_port}
   }}
   inet_listener imaps {{
-    port = {host.imaps_port or 0}
-    ssl = {"yes" if host.imaps_port else "no"}
+    port = {host.imaps_port}
+    ssl = yes
   }}
 }}
 service lmtp {{
@@ -197,8 +220,6 @@ service lmtp {{
 
 
 def _dovecot_tls(host: MailHost, version: tuple[int, int]) -> str:
-    if host.imaps_port is None:
-        return "ssl = no"
     chain = host.folder / "localhost-False-False.pem"
     names = ("server_cert_file", "server_key_file") if version >= (2, 4) else ("cert", "key")
     value = chain if version >= (2, 4) else f"<{chain}"

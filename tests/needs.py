@@ -25,6 +25,18 @@ def program(name: str, package: str) -> Path:
     return Path(found)
 
 
+def memory(room: int) -> Path | None:
+    """A folder on a file system in memory with at least `room` bytes free, from which programs may be run, or None.
+
+    What lives as long as a test need not reach the disk, and what waits for the disk waits for every commit.
+    """
+    folder = Path("/dev/shm")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        return None
+    found = os.statvfs(folder)
+    return folder if found.f_bavail * found.f_frsize >= room and not found.f_flag & os.ST_NOEXEC else None
+
+
 def root() -> None:
     """Require root, which is needed to start a mail server or cron."""
     if os.geteuid() != 0:

@@ -21,6 +21,7 @@ from newsletter.web import create_app
 from newsletter.web.confirmations import ConfirmationSender
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import FakeClock
+from tests.migrated import store_file
 
 ADDRESS = "ada@example.org"
 BASE = "https://news.example.org"
@@ -48,7 +49,7 @@ class Site:
         self.path = write_config(folder, more, base=base, secret=secret)
         self.config = configs.load(self.path)
         self.clock = FakeClock()
-        self.store = Store.open(store or self.config.store, now=self.clock.now)
+        self.store = Store.open(store or store_file(folder / "newsletter.db"), now=self.clock.now)
         self.store.add(ADDRESS)
         self.links = Links(secret, self.config.publication)
         self.link = self.path_of(self.links.unsubscribe(self.reader().ref)[0])
@@ -98,6 +99,7 @@ class Server:
 
     def __init__(self, site: Site) -> None:
         site.store.close()
+        self.cookies = ""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -115,8 +117,15 @@ class Server:
         connection.request(method, path, body, form)
         answer = connection.getresponse()
         text = answer.read().decode()
+        self.cookies = (answer.getheader("Set-Cookie") or self.cookies).partition(";")[0]
         connection.close()
         return answer.status, text
+
+    def subscribe(self, email: str, **headers: str) -> int:
+        """Send the form of the home page; its status."""
+        (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', self.ask("GET", "/")[1])
+        form = f"csrf_token={token}&email={email}&website="
+        return self.ask("POST", "/subscribe", form, Cookie=self.cookies, **headers)[0]
 
     def stop(self) -> tuple[int, str, str]:
         """Send SIGTERM; returns the exit code and the rest of standard output and standard error."""

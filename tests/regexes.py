@@ -49,15 +49,16 @@ class Use:
 def uses() -> list[Use]:
     """Every regular expression of the program, with each way in which it is applied. Patterns of bytes as text."""
     found: set[Use] = set()
-    for module in modules():
-        source = Path(module.__file__).read_text("utf-8")
+    sources = {module: Path(module.__file__).read_text("utf-8") for module in modules()}
+    everything = "\n".join(sources.values())  # a table may be applied in another module
+    for module, own in sources.items():
         for name, value in vars(module).items():
-            applied = {
-                _APPLIED[each] for each in re.findall(rf"\b{name}\b(?:\[\w+\])?\.({'|'.join(_APPLIED)})\(", source)
-            }
-            for pattern in _compiled_in(value):
-                found.update(_use(pattern.pattern, pattern.flags, how) for how in applied or {"search"})
-        found.update(_written_inline(source))
+            if compiled := list(_compiled_in(value)):
+                calls = rf"\b{name}\b(?:\[\w+\])?\.({_CALLS})\("
+                here = re.findall(calls, own) or re.findall(calls, everything)
+                applied = {_APPLIED[each] for each in here} or {"search"}
+                found.update(_use(each.pattern, each.flags, how) for each in compiled for how in applied)
+        found.update(_written_inline(own))
     return sorted(found, key=lambda use: (use.pattern, use.flags, use.how))
 
 

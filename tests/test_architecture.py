@@ -1,10 +1,12 @@
-"""Modules import in one direction only, and each third-party package is imported in one place."""
+"""Modules import in one direction only and never in a circle, and each third-party package has one home."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -63,14 +65,66 @@ def module_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The dotted names a file imports, `from x import y` as x.y."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """The dotted names that a file imports anywhere in it, `from x import y` as x.y."""
+    return tuple(names_of(path, ast.walk(tree(path))))
+
+
+def names_of(path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def names_at_import(path: Path) -> Iterator[str]:
+    """The names whose import the import of a file waits for: not those within functions or for type checkers only."""
+    waiting: list[ast.AST] = [tree(path)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        only_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        waiting += node.orelse if isinstance(node, ast.If) and only_for_types else ast.iter_child_nodes(node)
+        yield from names_of(path, [node])
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {dotted(path): path for path in FILES}
+
+
+def modules_before(path: Path) -> set[str]:
+    """Our modules that a file imports, when a name is one or comes from one."""
+    names = set(names_at_import(path))
+    return {name if name in MODULES else name.rpartition(".")[0] for name in names} & MODULES.keys()
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules of which each is imported by the next, with the first again at the end; empty when there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {name: modules_before(path) - {name} for name, path in MODULES.items()}
+    assert graph["newsletter.store"] >= {"newsletter.store.ledger", "newsletter.store.database"}
+    assert circle(graph) == []
+    closed = graph | {"newsletter.store.database": graph["newsletter.store.database"] | {"newsletter.store.ledger"}}
+    assert circle(closed) != []
 
 
 def test_every_module_has_its_place() -> None:
@@ -99,4 +153,4 @@ def test_a_third_party_package_stays_at_home(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_file_opens_with_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert ast.get_docstring(tree(path))

@@ -32,9 +32,8 @@ from newsletter.store import Store
 from newsletter.web import create_app
 from tests.conftest import PUBLICATION, SHARED, issue, paper
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
+from tests.migrated import store_file
 from tests.test_cli import Site as OperatorSite
-
-pytest_plugins = ["tests.postgres", "tests.chromium"]
 
 DAY = date(2026, 11, 24)
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -130,7 +129,7 @@ class Site:
         )
         path.chmod(0o600)
         self.config = configs.load(path)
-        self.store = Store.open(self.config.store)
+        self.store = Store.open(store_file(folder / "newsletter.db"))
         self.client = create_app(self.config, self.store).test_client()
 
 

@@ -18,8 +18,6 @@ from tests.bouncing import ACTIVE, SUPPRESSED, Scene, configured, refuse, report
 from tests.conftest import ROOT
 from tests.fakes import FakeClock
 
-pytest_plugins = ["tests.postgres"]
-
 READERS = [f"reader{number:03}@example.net" for number in range(100)]
 
 

@@ -20,17 +20,11 @@ from newsletter.config import BouncesConfig, ImapConfig, Secret
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
 from newsletter.store import Store
 from tests.conftest import ROOT
-from tests.mailhost import DOMAIN, PASSWORD, MailHost, mail_host
+from tests.mailhost import BOUNCES, DOMAIN, PASSWORD, UNREAD, MailHost
 from tests.smtpd import Script, smtpd
 
-USER = f"bounces@{DOMAIN}"
+USER = f"{BOUNCES}@{DOMAIN}"
 MAIL = b"From: MAILER-DAEMON@mx.example.net\r\nSubject: failure notice\r\n\r\nIt failed.\r\n"
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[MailHost]:
-    with mail_host(("alice", "bob", "bounces"), tls=True) as running:
-        yield running
 
 
 @pytest.fixture
@@ -48,7 +42,6 @@ def inbox(host: MailHost) -> Iterator[imaplib.IMAP4]:
 
 
 def imap_config(server: MailHost, **changes: Any) -> ImapConfig:
-    assert server.imaps_port is not None
     usual = ImapConfig(
         "localhost",
         server.imaps_port,
@@ -141,7 +134,6 @@ def problem(server: ImapConfig) -> MailboxUnavailable:
 
 
 def test_a_wrong_password_certificate_name_or_folder_is_for_a_person(host: MailHost) -> None:
-    assert host.imaps_port is not None
     for server, words in (
         (imap_config(host, password=Secret(lambda: "wrong")), "refused the login of bounces@dest.test"),
         (imap_config(host, ca_file=None), "certificate is not to be trusted"),
@@ -264,13 +256,13 @@ def test_a_copy_that_postfix_returns_suppresses_just_its_reader(
     configure(tmp_path, host, verp)
     quiet = newsletter(tmp_path, "bounces")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    newsletter(tmp_path, "subscribers", "add", f"alice@{DOMAIN}", f"nobody@{DOMAIN}")
+    newsletter(tmp_path, "subscribers", "add", f"{UNREAD}@{DOMAIN}", f"nobody@{DOMAIN}")
     assert "2 accepted" in newsletter(tmp_path, "run").stdout  # Postfix takes them, and Dovecot knows no nobody
     assert len(host.raw_inbox(USER, 1)) == 1
     done = newsletter(tmp_path, "bounces")
     assert (done.returncode, done.stdout) == (0, "bounces: 1 read (1 permanent), 1 suppressed\n"), done.stderr
     assert newsletter(tmp_path, "bounces").stdout == ""
-    assert states(tmp_path) == {"alice": "active", "nobody": "suppressed"}
+    assert states(tmp_path) == {UNREAD: "active", "nobody": "suppressed"}
     assert "1 permanent" in newsletter(tmp_path, "status").stdout
     assert number(inbox, "Processed") == 1
 
@@ -280,7 +272,7 @@ def test_many_copies_that_postfix_returns_wait_for_the_operator(
 ) -> None:
     configure(tmp_path, host, "false")
     gone = [f"nobody{number}" for number in range(8)]
-    newsletter(tmp_path, "subscribers", "add", f"alice@{DOMAIN}", *(f"{name}@{DOMAIN}" for name in gone))
+    newsletter(tmp_path, "subscribers", "add", f"{UNREAD}@{DOMAIN}", *(f"{name}@{DOMAIN}" for name in gone))
     assert "9 accepted" in newsletter(tmp_path, "run").stdout
     assert len(host.raw_inbox(USER, 8)) == 8
     done = newsletter(tmp_path, "bounces")
@@ -288,4 +280,4 @@ def test_many_copies_that_postfix_returns_wait_for_the_operator(
     assert number(inbox, "Processed") == 8
     assert set(states(tmp_path).values()) == {"active"}
     assert newsletter(tmp_path, "bounces", "--confirm").stdout == "bounces: 8 suppressed\n"
-    assert states(tmp_path) == {"alice": "active"} | dict.fromkeys(gone, "suppressed")
+    assert states(tmp_path) == {UNREAD: "active"} | dict.fromkeys(gone, "suppressed")

@@ -20,8 +20,6 @@ from newsletter.store.schema import reports, subscribers
 from tests.bouncing import ACTIVE, ADA, EMMY, SUPPRESSED, Scene, configured, refuse, report, without
 from tests.fakes import Crash, FakeClock
 
-pytest_plugins = ["tests.postgres"]
-
 
 @pytest.fixture
 def clock() -> FakeClock:

@@ -12,8 +12,6 @@ import pytest
 
 from tests import chaos, needs
 
-pytest_plugins = ["tests.postgres"]
-
 RECIPIENTS = 200
 NAMES = (
     "drop-before-250:p=0.02,keep=1",

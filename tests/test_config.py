@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
+from docs import generate
 from newsletter import resources
-from newsletter.config import TABLES, Config, load
+from newsletter.config import TABLES, Config, Secret, load
+from newsletter.config.yaml_nodes import REQUIRED
 from newsletter.errors import ConfigError
 from newsletter.links import Links, Purpose
 from newsletter.model import Mailbox
@@ -42,26 +44,44 @@ def refused(tmp_path: Path, text: str, **environ: str) -> str:
 
 def test_the_shipped_reference_holds_every_key_and_no_other() -> None:
     text = resources.find("config.yaml").read_text("utf-8")
-    uncommented = re.sub(r"^(\s*)# (?=\w+_file:)", r"\1", text, flags=re.MULTILINE)
-    uncommented = re.sub(
-        r"^  # (?=imap:|  \w+: )", "  ", re.sub(r"^  imap: null.*\n", "", uncommented, flags=re.M), flags=re.M
-    )
-    uncommented = re.sub(
-        r"^# (?=dkim:|  - selector|    private_key)", "", uncommented.replace("\ndkim: null", "\n# "), flags=re.M
-    )
-    written = yaml.safe_load(uncommented)
-    found = {"": set(written)}
-    sections = "feeds fetch issue filters smtp sending alerts bounces dkim web retention"
-    for section in sections.split():
-        value = written[section]
-        found[section] = set(value[0] if isinstance(value, list) else value)
-    found |= {f"bounces.{name}": set(written["bounces"][name]) for name in ("imap", "policy")}
-    assert found == {section: set(table) for section, table in TABLES.items()}
+    assert {path for _, path in generate.paths(text) if path} == set(generate.described())
 
 
-def test_every_key_of_the_shipped_reference_has_a_comment() -> None:
-    lines = resources.find("config.yaml").read_text("utf-8").splitlines()
-    assert [line for line in lines if re.match(r"\s*(- )?\w+:", line) and "#" not in line] == []
+def test_the_schema_s_defaults_are_the_program_s(tmp_path: Path) -> None:
+    """All defaults that the schema states, written out, give the configuration that is read when none is."""
+    needed = {
+        "": yaml.safe_load(MINIMAL),
+        "feeds": {"url": "papers.json"},
+        "bounces.imap": {"host": "localhost", "username": "me", "password": "x"},
+        "dkim": {"selector": "s", "private_key_file": "dkim.pem"},
+    }
+    unstated = {"bounces.imap.password"}  # one of password and password_file is needed
+    stated = {
+        section: {
+            name: yaml.safe_load(key.default)
+            for name, key in table.items()
+            if key.default != REQUIRED and f"{section}.{name}" not in TABLES and f"{section}.{name}" not in unstated
+        }
+        for section, table in TABLES.items()
+    }
+
+    def written(defaults: dict[str, dict[str, object]]) -> str:
+        each = {section: needed.get(section, {}) | defaults.get(section, {}) for section in TABLES}
+        whole = {name: value for name, value in each[""].items() if name not in TABLES}
+        whole |= {name: each[name] for name in TABLES if name and "." not in name}
+        whole |= {name: [each[name]] for name in ("feeds", "smtp", "dkim")}
+        whole["bounces"] = each["bounces"] | {name: each[f"bounces.{name}"] for name in ("imap", "policy")}
+        return yaml.safe_dump(whole)
+
+    plain, full = (comparable(read(tmp_path, written(defaults))) for defaults in ({}, stated))
+    assert full == plain
+
+
+def comparable(config: Config) -> Config:
+    """The configuration without its secrets, which are equal to nothing."""
+    assert config.bounces.imap is None or config.bounces.imap.password is not None
+    imap = config.bounces.imap and replace(config.bounces.imap, password=None)
+    return replace(config, secret=Secret(str), bounces=replace(config.bounces, imap=imap))
 
 
 def test_the_shipped_reference_is_a_valid_configuration() -> None:

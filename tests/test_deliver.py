@@ -23,6 +23,7 @@ from newsletter.transport import Answer, Copy, Event, Pool
 from tests.conftest import PUBLICATION
 from tests.disk import small_disk
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, Crash, FakeCarrier, FakeClock
+from tests.migrated import store_file
 from tests.smtpd import Script, smtpd
 
 RENDERED = RenderedIssue(
@@ -40,7 +41,7 @@ class Scene:
     def __init__(self, folder: Path, readers: tuple[str, ...] = READERS, busy_timeout: float = 30.0) -> None:
         self.clock = FakeClock()
         self.folder = folder
-        url = f"sqlite:///{folder / 'test.db'}"
+        url = store_file(folder / "test.db")
         self.store = Store.open(url, now=self.clock.now, busy_timeout=busy_timeout)
         for reader in readers:
             self.store.add(f"{reader}@example.org")

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from newsletter.mail.dkim import load
 from tests.conftest import ROOT, SHARED
-from tests.mailhost import MailHost, mail_host
+from tests.mailhost import MailHost
 
 DAY = "2026-08-21"
 AUDIT = SHARED / "tools" / "chaos" / "audit_eml.py"
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[MailHost]:
-    with mail_host() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,6 @@ from newsletter.preview import server
 from newsletter.runtime import Runtime
 from tests.conftest import ROOT
 
-pytest_plugins = ["tests.chromium"]
-
 DAY = "2026-11-24"
 
 

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,23 +19,29 @@ from tests import needs
 from tests.conftest import ROOT
 from tests.pages import Server, Site
 from tests.smtpd import Authority
+from tests.test_web_load import MANY, SLOW
+
+# Makes the command of a proxy of the documented lines, a folder, host, port and certificate.
+_Command = Callable[[str, Path, str, int, Path], list[str | Path]]
 
 ELSEWHERE = "127.0.0.2"  # another reader: all of 127/8 is this machine
 
 
 def _documented(heading: str) -> str:
-    """The first code block of a section of docs/web.md."""
-    section = (ROOT / "docs/web.md").read_text("utf-8").partition(f"\n## {heading}\n")[2]
-    block = re.search(r"```\w*\n(.*?)```", section, re.DOTALL)
-    assert block is not None
-    return block.group(1)
+    """The code blocks of a section of docs/web.md."""
+    section = (ROOT / "docs/web.md").read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```\w*\n(.*?)```", section, re.DOTALL)
+    assert blocks
+    return "".join(blocks)
 
 
 def _caddy(lines: str, folder: Path, host: str, port: int, certificate: Path) -> list[str | Path]:
     own = f"\ttls {certificate} {certificate}\n"
     lines = re.sub(rf"^{re.escape(host)} {{\n", f"{host}:{port} {{\n{own}", lines, flags=re.MULTILINE)
+    options = "{\n\tadmin off\n\tauto_https disable_redirects\n"
+    lines = lines.replace("{\n", options, 1) if lines.startswith("{\n") else f"{options}}}\n{lines}"
     file = folder / "Caddyfile"
-    file.write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{lines}", "utf-8")
+    file.write_text(lines, "utf-8")
     return [needs.program("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", file]
 
 
@@ -43,7 +49,11 @@ def _nginx(lines: str, folder: Path, host: str, port: int, certificate: Path) ->
     lines = re.sub(r"listen 443 ", f"listen {port} ", lines)
     lines = re.sub(r"/etc/letsencrypt/\S+\.pem", str(certificate), lines)
     assert host in lines
-    own = f"error_log stderr;\npid {folder}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{lines}}}\n"
+    site, _, events = lines.partition("events {")
+    own = (
+        f"error_log stderr;\npid {folder}/nginx.pid;\nevents {{{events}http {{\naccess_log off;\n"
+        f"client_body_temp_path {folder};\nproxy_temp_path {folder};\n{site}}}\n"
+    )
     file = folder / "nginx.conf"
     file.write_text(own, "utf-8")
     return [needs.program("nginx", "nginx"), "-e", "stderr", "-p", folder, "-c", file, "-g", "daemon off;"]
@@ -69,6 +79,23 @@ def _running(command: list[str | Path], folder: Path, port: int) -> Iterator[Non
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def _proxy(
+    folder: Path, heading: str, base: str, command: _Command, behind: int
+) -> Iterator[tuple[str, int, Authority]]:
+    """Run the proxy of a section of docs/web.md in front of the port `behind`: host, port, who signed for it."""
+    authority = Authority.make(folder)
+    host = base.removeprefix("https://").partition("/")[0]
+    authority.context(host=host)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    certificate = folder / f"{host}-False-False.pem"
+    lines = _documented(heading).replace("127.0.0.1:8080", f"127.0.0.1:{behind}")
+    with _running(command(lines, folder, host, port, certificate), folder, port):
+        yield host, port, authority
 
 
 class _Browser:
@@ -115,24 +142,35 @@ def test_what_the_documentation_says_of_a_proxy_works(
     serve: Callable[[Site], Server],
     heading: str,
     base: str,
-    command: Callable[[str, Path, str, int, Path], list[str | Path]],
+    command: _Command,
 ) -> None:
     site = Site(tmp_path, "web:\n  per_ip: 2\n", base=base)
     token = site.links.token(Purpose.UNSUBSCRIBE, site.reader().ref)
-    authority = Authority.make(tmp_path)
-    host, _, path = base.removeprefix("https://").partition("/")
+    path = base.removeprefix("https://").partition("/")[2]
     root = f"/{path}/" if path else "/"
-    authority.context(host=host)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    certificate = tmp_path / f"{host}-False-False.pem"
-    lines = _documented(heading).replace("127.0.0.1:8080", f"127.0.0.1:{serve(site).port}")
-    with _running(command(lines, tmp_path, host, port, certificate), tmp_path, port):
+    with _proxy(tmp_path, heading, base, command, serve(site).port) as (host, port, authority):
         reader = _Browser(host, port, authority)
         claims = [f"203.0.113.{n}" for n in range(3)]  # a header that the client sends does not count
         codes = [reader.subscribe(root, f"a{n}@example.org", X_Forwarded_For=claims[n]) for n in range(3)]
         assert codes == [200, 200, 429]
         assert _Browser(host, port, authority, ELSEWHERE).subscribe(root, "b@example.org") == 200
         status, page = reader.ask("POST", f"{root}unsubscribe/{token}", "List-Unsubscribe=One-Click")
+        assert (status, "You are unsubscribed" in page) == (200, True)
+
+
+@pytest.mark.parametrize("kind", SLOW)
+@pytest.mark.parametrize(("heading", "command"), [("nginx", _nginx), ("Caddy", _caddy)], ids=["nginx", "Caddy"])
+def test_a_reader_can_leave_through_a_proxy_that_hundreds_of_slow_connections_use(
+    tmp_path: Path, serve: Callable[[Site], Server], heading: str, command: _Command, kind: str
+) -> None:
+    site = Site(tmp_path)
+    base = "https://news.example.org"
+    with _proxy(tmp_path, heading, base, command, serve(site).port) as (host, port, authority), ExitStack() as stack:
+        trust = ssl.create_default_context(cafile=authority.file)
+        for _ in range(MANY):
+            line = stack.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            encrypted = stack.enter_context(trust.wrap_socket(line, server_hostname=host))
+            encrypted.sendall(SLOW[kind][0])
+        reader = _Browser(host, port, authority, ELSEWHERE)
+        status, page = reader.ask("POST", site.link, "List-Unsubscribe=One-Click")
         assert (status, "You are unsubscribed" in page) == (200, True)

@@ -128,6 +128,7 @@ def test_system_units_run_as_the_owner_of_the_config(somebody_s: Path, capsys: p
     assert "User=" not in scheduled(somebody_s, capsys, "systemd")
 
 
+@pytest.mark.system
 def test_root_fills_the_crontab_of_the_owner_of_the_config(
     somebody_s: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,8 +38,6 @@ from tests.conftest import PUBLICATION, paper
 from tests.disk import small_disk
 from tests.fakes import FakeClock
 
-pytest_plugins = ["tests.postgres"]
-
 DAY = date(2026, 11, 24)
 RENDERED = RenderedIssue(day=DAY, subject="Papers – 24 November", html="<p>π</p>", text="π\n")
 LIFETIME = timedelta(hours=24)
@@ -141,6 +139,7 @@ def test_the_list_is_streamed_in_the_order_of_joining_while_others_join(store: S
     assert addresses == [*readers(2500), "late@example.org"]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_readers_are_imported_frozen_and_streamed(tmp_path: Path) -> None:
     with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store:
         assert store.add_all(readers(100_000), revive=False)[Added.NEW] == 100_000

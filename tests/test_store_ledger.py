@@ -18,9 +18,6 @@ from newsletter.store import Refusal, Store
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, FakeClock
 
-pytest_plugins = ["tests.postgres"]
-
-
 AFTER_SENDING = {
     State.ACCEPTED: ACCEPTED,
     State.REFUSED: REFUSED,
@@ -400,6 +397,18 @@ def test_the_sender_s_lock_is_free_again_after_use_and_for_one_at_a_time(databas
             assert (first_alone, second_alone) == (True, False)
         with second.sending_lock() as alone:
             assert alone
+
+
+def test_a_lock_is_free_as_soon_as_its_block_has_ended(postgres_url: str) -> None:
+    import psycopg
+
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database"
+    locks += " WHERE datname = current_database())"
+    with Store.open(postgres_url) as store, psycopg.connect(postgres_url, autocommit=True) as operator:
+        for _ in range(20):
+            with store.sending_lock() as alone:
+                assert alone
+            assert operator.execute(locks).fetchone() == (0,)
 
 
 def test_a_lock_whose_connection_was_cut_goes_to_the_next_and_ends_quietly(postgres_url: str) -> None:

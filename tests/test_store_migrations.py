@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,17 @@ from sqlalchemy import text
 
 import newsletter
 from newsletter.errors import StoreError
-from newsletter.store import Added, Store
+from newsletter.model import SubscriberStatus
+from newsletter.store import Added, ConfirmationState, Store
 from newsletter.store.database import Database
 from newsletter.store.schema import HEAD, metadata
 from newsletter.store.upgrade import alembic_config
 
-pytest_plugins = ["tests.postgres"]
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """In this file every database is migrated for real."""
+    return empty_database_url
 
 
 def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str) -> None:
@@ -80,6 +85,36 @@ def test_reports_of_before_count_by_their_codes(database_url: str) -> None:
         rows = connection.execute(text("SELECT status, weight FROM reports")).all()
     assert {row.status: row.weight for row in rows} == kept
     database.close()
+
+
+def test_a_reader_who_was_about_to_move_still_may(database_url: str) -> None:
+    """Before revision 0010 the new address was a row of the list that named the old one."""
+    Store.open(database_url).close()
+    database = Database(database_url, 1)
+    asked = datetime(2026, 11, 24, 7, tzinfo=UTC)
+    columns = "id, ref, address, identity, status, created_at, status_at, days, asked_at, mailed_at, replaces"
+    at = "'2026-11-24 07:00:00.000000'"
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(text(f"DROP TABLE {table.name}"))
+        connection.execute(text("DELETE FROM alembic_version"))
+        command.upgrade(alembic_config(connection), "0009")
+        for row in (
+            f"101, '{'1' * 16}', 'ada@example.org', 'ada@example.org', 'active', {at}, {at}, 4, NULL, NULL, NULL",
+            f"102, '{'2' * 16}', 'New@example.org', 'new@example.org', 'pending', {at}, {at}, 127, {at}, {at}, 101",
+            f"103, '{'3' * 16}', 'eve@example.org', 'eve@example.org', 'active', {at}, {at}, 127, {at}, {at}, 101",
+        ):
+            connection.execute(text(f"INSERT INTO subscribers ({columns}) VALUES ({row})"))
+    database.close()
+    with Store.open(database_url, now=lambda: asked + timedelta(hours=1)) as store:
+        assert store.find("new@example.org") is None
+        assert store.due_sign_ups(9) == []
+        assert store.standing("3" * 16, asked) is ConfirmationState.OPEN
+        assert store.confirm("2" * 16, asked, "pressed") is ConfirmationState.CONFIRMED
+        old, new = store.find("ada@example.org"), store.find("New@example.org")
+    assert old is not None
+    assert new is not None
+    assert (old.status, new.status, new.days) == (SubscriberStatus.UNSUBSCRIBED, SubscriberStatus.ACTIVE, 4)
 
 
 # As the first revision kept an issue and a reader of it.

@@ -31,10 +31,9 @@ from newsletter.model import (
 from newsletter.store import Added, ConfirmationState, PastCopy, PastReport, Store
 from newsletter.store.schema import metadata, reports, subscribers
 from newsletter.store.subscribers import stored_key
+from newsletter.store.suppressions import add_decision
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, FakeClock
-
-pytest_plugins = ["tests.postgres"]
 
 DAY = date(2026, 11, 24)
 ADA = "Ada.Lovelace@example.org"
@@ -226,11 +225,7 @@ def scene(store: Store, clock: FakeClock) -> tuple[Subscriber, FrozenIssue]:
                 row | {"digest": "b" * 64, "subscriber_id": None, "words": f"To: <{ADA.upper()}>, who is unknown"},
             ],
         )
-        new = {"created_at": clock.now(), "status_at": clock.now(), "status": PENDING, "replaces": reader.id}
-        connection.execute(
-            subscribers.insert(),
-            new | {"ref": "f" * 16, "address": "lovelace@example.net", "identity": "lovelace@example.net"},
-        )
+    store.ask_move(reader.ref, "lovelace@example.net")
     return reader, issue(store)
 
 
@@ -299,11 +294,23 @@ def test_no_byte_of_the_address_stays_in_postgresql_s_tables(postgres_url: str, 
         return [table for table, file in files if file.exists() and name in file.read_bytes().lower()]
 
     with Store.open(postgres_url, now=clock.now, hasher=LINKS.forgotten_hashes) as store:
-        scene(store, clock)
-        assert {"subscribers", "deliveries", "issues"} <= {*traces(b"lovelace")}
+        reader, _ = scene(store, clock)
+        with store._db.write() as connection:
+            add_decision(connection, reader.id, "no such user", f"permanent: 5.1.1 <{ADA}>", clock.now())
+        assert {"subscribers", "deliveries", "issues", "suppressions"} <= {*traces(b"lovelace")}
         assert store.forget(ADA)
         assert traces(b"lovelace") == []
         assert traces(b"emmy@")
+
+
+def test_words_about_others_that_name_the_address_are_redacted(store: Store, clock: FakeClock) -> None:
+    store.add(ADA)
+    store.suppress("emmy@example.org", f"asked by {ADA}")
+    with store._db.write() as connection:
+        add_decision(connection, found(store, "emmy@example.org").id, "gone", f"mail to {ADA} failed", clock.now())
+    store.forget(ADA)
+    assert "lovelace" not in everything(store)
+    assert found(store, "emmy@example.org").reason == "asked by (forgotten)"
 
 
 def chain(store: Store, clock: FakeClock, *addresses: str) -> None:
@@ -404,11 +411,10 @@ def test_a_new_address_that_was_a_reader_itself_stays(store: Store, clock: FakeC
     store.add("lovelace@example.net")
     send(store, DAY - timedelta(days=1), ACCEPTED)
     store.add(ADA)
-    with store._db.write() as connection:
-        own = update(subscribers).where(subscribers.c.address == "lovelace@example.net")
-        connection.execute(own.values(status=PENDING, replaces=found(store).id))
+    store.ask_move(found(store).ref, "lovelace@example.net")
     store.forget(ADA)
-    assert found(store, "lovelace@example.net").status is PENDING
+    assert found(store, "lovelace@example.net").status is ACTIVE
+    assert store.due_sign_ups(9) == []
 
 
 def test_the_key_of_a_forgotten_address_is_its_hash(store: Store) -> None:

@@ -116,11 +116,13 @@ def used_by(name: str) -> set[str]:
     [
         "confirm.html",
         "confirm.txt",
-        *(f"web/{page}" for page in ("home", "confirm", "preferences", "unsubscribe", "message")),
+        "moved.html",
+        "moved.txt",
+        *(f"web/{page}" for page in ("home", "confirm", "preferences", "undo", "unsubscribe", "message")),
     ],
 )
 def test_the_contract_lists_what_a_page_uses(name: str) -> None:
-    name = name if name.startswith("confirm") else f"{name}.html"
+    name = f"{name}.html" if name.startswith("web/") else name
     (row,) = [line for line in CONTRACT.splitlines() if line.startswith("| `") and f"`{name}`" in line.split("|")[1]]
     prose = CONTRACT.partition("## Confirmation and web pages")[2].partition("\n| ")[0]
     given = set(re.findall(r"`(\w+)`", prose + row.split("|")[2]))

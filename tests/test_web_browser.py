@@ -33,19 +33,14 @@ from newsletter.mail.render import Renderer
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store import Store
 from tests import needs
+from tests.chromium import open_browser
 from tests.conftest import ROOT
-from tests.mailhost import DOMAIN, MailHost, mail_host
+from tests.mailhost import DOMAIN, MailHost
 from tests.pages import write_config
 
 DAY = date(2026, 11, 24)
 PHONE = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[MailHost]:
-    with mail_host() as running:
-        yield running
 
 
 class Running:
@@ -102,27 +97,6 @@ def running(host: MailHost, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert made.stop() == (0, "")
 
 
-def open_browser(profile: Path, *, scripts: bool) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(needs.program("chromium", "chromium"))
-    for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
-        *("disable-component-update", "disable-sync", f"user-data-dir={profile}", "window-size=1200,1200"),
-    ):
-        options.add_argument(f"--{flag}")
-    if not scripts:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    driver = needs.program("chromedriver", "chromium-driver")
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    opened = open_browser(tmp_path_factory.mktemp("profile"), scripts=True)
-    yield opened
-    opened.quit()
-
-
 def heading(browser: webdriver.Chrome) -> str:
     return browser.find_element(By.TAG_NAME, "h1").text
 
@@ -141,11 +115,31 @@ def confirmation(host: MailHost, address: str, number: int) -> EmailMessage:
     return mails[-1]
 
 
-def link_in(mail: EmailMessage) -> str:
+def link_in(mail: EmailMessage, page: str = "confirm") -> str:
     body = mail.get_body(("plain",))
     assert body is not None
-    (link,) = re.findall(r"^(http://\S+/confirm/\S+)\s*$", body.get_content(), re.MULTILINE)
+    (link,) = re.findall(rf"^(http://\S+/{page}/\S+)\s*$", body.get_content(), re.MULTILINE)
     return str(link)
+
+
+def test_an_old_address_undoes_a_change_from_its_mailbox(
+    running: Running, host: MailHost, browser: webdriver.Chrome
+) -> None:
+    old, new = f"carol@{DOMAIN}", f"carol+new@{DOMAIN}"
+    before = len(host.inbox(old, 0))
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+    browser.get(running.link(old, "preferences"))
+    assert f"c…@{DOMAIN}" in browser.find_element(By.TAG_NAME, "strong").text
+    browser.find_element(By.ID, "email").send_keys(new)
+    press(browser, "Change address")
+    browser.get(link_in(confirmation(host, old, before + 1)))
+    press(browser, "Yes, subscribe me")
+    assert running.status(new) is SubscriberStatus.ACTIVE
+    browser.get(link_in(confirmation(host, old, before + 2), "undo"))
+    assert heading(browser) == "Undo the change of address?"
+    press(browser, "Yes, send the mails to me again")
+    assert heading(browser) == "The mails come to you again"
+    assert (running.status(old), running.status(new)) == (SubscriberStatus.ACTIVE, SubscriberStatus.UNSUBSCRIBED)
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
@@ -234,14 +228,14 @@ def judged(browser: webdriver.Chrome, scheme: str, *, mail: bool) -> list[str]:
     "page",
     [
         *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
-        *("unsubscribe", "left", "unknown", "mail"),
+        *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told"),
     ],
 )
 def test_every_page_is_accessible_and_fits_a_small_phone(
     browser: webdriver.Chrome, running: Running, tmp_path: Path, page: str, scheme: str
 ) -> None:
     Shown(browser, running, tmp_path, f"{page}.{scheme}@example.org").show(page)
-    assert judged(browser, scheme, mail=page == "mail") == []
+    assert judged(browser, scheme, mail=page in ("mail", "told")) == []
     background = browser.execute_script(
         "return getComputedStyle(document.querySelector('body, .page')).backgroundColor"
     )
@@ -320,9 +314,28 @@ class Shown:
     def unknown(self) -> None:
         self.browser.get(f"{self.running.base}/confirm/nonsense")
 
+    def undo(self) -> None:
+        store, new = self.running.store, f"new.{self.address}"
+        store.add(self.address)
+        reader = store.find(self.address)
+        assert reader is not None
+        store.ask_move(reader.ref, new)
+        (request,) = [each for each in store.due_sign_ups(99) if each.address == new]
+        store.note_mailed(request)
+        store.confirm(request.ref, request.asked_at, "pressed")
+        self.browser.get(self.running.config.links().undo(request.ref))
+
+    def undone(self) -> None:
+        self.undo()
+        press(self.browser, "Yes, send the mails to me again")
+
     def mail(self) -> None:
-        letter = Renderer(self.running.config.publication).letter(
-            "confirm", confirm_url="https://x.example", moves=False
-        )
+        self._letter("confirm", confirm_url="https://x.example", moves=False)
+
+    def told(self) -> None:
+        self._letter("moved", undo_url="https://x.example", new_address="a…@example.org", days=14)
+
+    def _letter(self, name: str, **values: Any) -> None:
+        letter = Renderer(self.running.config.publication).letter(name, **values)
         (self.folder / "mail.html").write_text(letter[2], "utf-8")
         self.browser.get(f"file://{self.folder / 'mail.html'}")

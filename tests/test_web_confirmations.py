@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from newsletter.errors import TransportUnavailable
 from newsletter.mail.dkim import load
-from newsletter.model import Outcome, SignUp, SubscriberStatus
+from newsletter.model import MoveNotice, Outcome, SignUp, SubscriberStatus
 from newsletter.web.confirmations import ConfirmationSender
 from tests.pages import BASE, Site
 from tests.smtpd import CLOSE, Script, Smtpd, smtpd
@@ -190,7 +190,7 @@ def test_it_is_noted_before_the_dot_so_that_a_crash_makes_no_second_mail(tmp_pat
             pass
 
         class Dying(ConfirmationSender):
-            def _record(self, sign_up: SignUp, outcome: Outcome, *, noted: bool) -> None:
+            def _record(self, mail: SignUp | MoveNotice, outcome: Outcome, *, noted: bool) -> None:
                 raise Killed
 
         with pytest.raises(Killed):

@@ -25,6 +25,9 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path, GENEROUS)
     made.store.ask("eve@example.org")
+    made.store.add("old@example.org")
+    made.store.ask_move(made.reader("old@example.org").ref, "new@example.org")
+    made.client.post(made.confirmation("new@example.org"))
     yield made
     made.store.close()
 
@@ -38,6 +41,8 @@ def described(site: Site, *, ours: bool) -> tuple[dict[str, Any], str]:
     (csrf,) = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
     cookie = page.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
     pending = site.store.due_sign_ups(1)[0]
+    (notice,) = site.store.due_notices(1)
+    undo = site.path_of(site.links.undo(notice.ref))
     confirm = site.path_of(site.links.confirm(pending.ref, pending.asked_at))
     choices = {
         "day": {"type": "array", "items": {"enum": ["0", "3", "6", "7", "x", ""]}, "maxItems": 9},
@@ -54,17 +59,19 @@ def described(site: Site, *, ours: bool) -> tuple[dict[str, Any], str]:
         ("/preferences/{token}", "get"): (site.preferences, {}),
         ("/preferences/{token}", "post"): (site.preferences, choices),
         ("/preferences/{token}/address", "post"): (site.preferences, email),
+        ("/undo/{token}", "get"): (undo, {}),
+        ("/undo/{token}", "post"): (undo, {}),
         ("/unsubscribe/{token}", "get"): (site.link, {}),
         ("/unsubscribe/{token}", "post"): (site.link, {"List-Unsubscribe": TEXT}),
     }
     paths: dict[str, Any] = {}
     for (path, method), (link, fields) in operations.items():
-        paths.setdefault(path, {})[method] = _operation(link, fields, ours=ours)
+        paths.setdefault(path, {})[method] = _operation(link, fields, ours=ours, limited=path.endswith("/address"))
     return {"openapi": "3.0.3", "info": {"title": "pages", "version": "1"}, "paths": paths}, cookie
 
 
-def _operation(link: str | None, fields: dict[str, Any], *, ours: bool) -> dict[str, Any]:
-    codes = (200, 400, 404, 410, 413, 422)
+def _operation(link: str | None, fields: dict[str, Any], *, ours: bool, limited: bool) -> dict[str, Any]:
+    codes = (200, 400, 404, 410, 413, 422, *((429,) if limited else ()))
     operation: dict[str, Any] = {
         "responses": {str(code): {"description": "a page", "content": {"text/html": {}}} for code in codes}
     }

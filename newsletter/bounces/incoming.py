@@ -72,8 +72,11 @@ def addresses_in(text: str) -> list[str]:
 # An address in any form that a server may write it in: with an encoded "@" (RFC 3986, RFC 2045, HTML), inside VERP and
 # SRS local parts, quoted, with an address literal, or with a full-width "@".
 _AT: Final = r"(?:@|\uff20|%40|=40|&#0*64;|&#x0*40;|&commat;)"
+# Begins where a word does, so that a long word is read once and not from each of its letters.
+_LOCAL: Final = r"""(?<![^\s<>;,:"()\[\]@])[^\s<>;,:"()\[\]@]+?"""
 _REDACTED: Final = re.compile(
-    rf"""(?:"[^"\n]*"|[^\s<>;,:"()\[\]@]+){_AT}(?:\[[^\]\s]*\]|[^\s<>;,:"'()\[\]]+)""", re.IGNORECASE
+    rf"""(?:"[^"\n]{{0,100}}"|{_LOCAL}){_AT}(?:\[[^\]\s]{{0,100}}\]|[^\s<>;,:"'()\[\]]+)""",
+    re.IGNORECASE,
 )
 
 

@@ -38,8 +38,8 @@ DRAGONFLY: Final = any_of(r"\(DragonFly Mail Agent", r"^This is the DragonFly Ma
 
 # Numbers that helpdesks put into subjects: [Ticket#2026112410000018], [#CASE-4711], [JIRA] (ABC-12), [##55##].
 TICKET: Final = any_of(
-    r"[\[(][^\])]*\d{3,}[^\])]*[\])]",
-    r"[\[(]\W*[A-Z]{2,10}-\d+\W*[\])]",
+    r"[\[(][^\])]{0,80}\d{3}[^\])]{0,80}[\])]",
+    r"[\[(]\W{0,10}[A-Z]{2,10}-\d{1,12}\W{0,10}[\])]",
     r"\b(?:ticket|case|incident|request|inquiry|anfrage|vorgang|helpdesk|help desk)\b",
     r"#\d{3,}",
 )
@@ -131,11 +131,11 @@ _FILLER: Final = (
 
 # The line after which a report returns the message; matched against the beginning of a line.
 ORIGINAL: Final = any_of(
-    rf"[ \t>]*[-_=*+#]{{2,}}[ -]*(?:{_FILLER}[ \t.:-]+){{1,8}}{_NOUN}\b",
-    rf"[ \t>]*[-_=*+#]{{2,}}[ -]*{_NOUN} {_FILLER}\b",
-    rf"[ \t]*(?:original|returned|unsent|bounced) (?:e-)?{_NOUN}\b.{{0,30}}[.:]?\s*$",
-    rf"[ \t]*(?:included|below|attached|following|here) (?:is|are) (?:a|the|your) .{{0,30}}{_NOUN}\b",
-    rf"[ \t]*(?:the|your) (?:original|returned) {_NOUN} (?:was|is|follows|headers?)\b(?! received)",
-    r"[ \t]*(?:message headers|original message) follow",
-    r"[ \t]*(?:received|return-path|mime-version|dkim-signature):",
+    rf"[ \t>]{{0,40}}[-_=*+#]{{2,80}}+[ -]{{0,80}}(?:{_FILLER}[ \t.:-]+){{1,8}}{_NOUN}\b",
+    rf"[ \t>]{{0,40}}[-_=*+#]{{2,80}}+[ -]{{0,80}}{_NOUN} {_FILLER}\b",
+    rf"[ \t]{{0,40}}(?:original|returned|unsent|bounced) (?:e-)?{_NOUN}\b.{{0,30}}[.:]?\s*$",
+    rf"[ \t]{{0,40}}(?:included|below|attached|following|here) (?:is|are) (?:a|the|your) .{{0,30}}{_NOUN}\b",
+    rf"[ \t]{{0,40}}(?:the|your) (?:original|returned) {_NOUN} (?:was|is|follows|headers?)\b(?! received)",
+    r"[ \t]{0,40}(?:message headers|original message) follow",
+    r"[ \t]{0,40}(?:received|return-path|mime-version|dkim-signature):",
 )

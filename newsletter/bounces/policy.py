@@ -17,7 +17,7 @@ CODE: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 _REPLY: Final = re.compile(r"(?<![\w.:/-])([45]\d\d)(?=[ -]|$)")
 
 # Two words in a row, in any script: words that a person could read.
-WORDED: Final = re.compile(r"[^\W\d_]{2,}[^\w\n]+[^\W\d_]{2,}|[^\x00-\x7f]{4,}")
+WORDED: Final = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}+[^\w\n]++[^\W\d_]{2}|[^\x00-\x7f]{4,}")
 
 # What a failed delivery counts as, by whom the server's words concern and whether they are final. Words about the
 # sender, a server or the message say nothing against a reader, and neither do words that nobody understands.

@@ -107,10 +107,11 @@ _REPLY: Final = re.compile(r"(?m)^.*(?<![\w.:/-])[45]\d\d[ -].*$")
 # Lines in which a report describes the message, fills in a form or divides itself: none of them is the server's words,
 # and a subject may be about full mailboxes. Sendmail ends every transcript with its 554, and tells of aliases.
 _DESCRIBING: Final = re.compile(
-    r"(?im)^[ \t>*]*(?:original (?:e-?mail )?subject|subject|sent(?: date)?|date|from|to|reply-to|mail from|"
+    r"(?im)^[ \t>*]{0,40}(?:original (?:e-?mail )?subject|subject|sent(?: date)?|date|from|to|reply-to|mail from|"
     r"message-id|message size|size[^:\n]{0,20}|number of lines|(?:final|original|x-actual)-recipient|action|status|"
-    r"[a-z-]+-mta|[a-z-]+-date|original-envelope-id|x-[a-z-]+|content-[a-z-]+)[ \t]*:.*$"
-    r"|^[ \t]*-{3,}[^\n]*-{3,}[ \t]*$|^554 5\.0\.0 service unavailable[ \t]*$|\(expanded from:[^)\n]*\)"
+    r"[a-z-]{1,60}-mta|[a-z-]{1,60}-date|original-envelope-id|x-[a-z-]{1,60}|content-[a-z-]{1,60})[ \t]{0,20}:.*$"
+    r"|^[ \t]{0,40}-{3}[^\n]{0,300}-{3}[ \t]{0,20}$|^554 5\.0\.0 service unavailable[ \t]{0,20}$"
+    r"|\(expanded from:[^)\n]{0,300}\)"
 )
 _LABEL: Final = re.compile(r"(?m)^[^:\n]{0,60}:[ \t]*$")  # what is left of "Undeliverable address: ..."
 

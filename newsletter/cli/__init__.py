@@ -1,7 +1,7 @@
-"""The `newsletter` command: arguments in, one call to the module that does the work, lines out.
+"""The `newsletter` command: its arguments, options and help texts. Each command calls one function that does the work.
 
-What a command needs is imported inside it: `newsletter --help` does not load the whole program, and a missing extra
-stops only the commands that need it.
+Imports stand inside the commands: `newsletter --help` does not load the whole program, and a missing extra stops only
+the commands that need it. docs/commands.md is generated from this file (`make docs`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class App:
-    """What every command may need: the config's path, read only when a command asks for it."""
+    """What commands share: the path of the configuration, which is read when a command asks for it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def config(self) -> Config:
-        """The configuration; its warnings go to standard error. Raises ConfigError."""
+        """Read the configuration and print its warnings to standard error. Raises ConfigError."""
         from newsletter.config import load
 
         config = load(self.path)
@@ -45,11 +45,11 @@ class Commands(click.Group):
     """The commands in the order a newcomer meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """As they were added, not by the alphabet."""
+        """The names in the order in which they were added."""
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it says of the configuration names the file. Raises NewsletterError."""
+        """Run the command. A ConfigError without a file gets the configuration's. Raises NewsletterError."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -61,48 +61,72 @@ class Commands(click.Group):
     "-c",
     "--config",
     "path",
-    type=click.Path(path_type=Path, readable=False),  # whoever reads it says so if it cannot be read
+    type=click.Path(path_type=Path, readable=False),  # load() reports a file that cannot be read
     default=Path("config.yaml"),
     envvar="NEWSLETTER_CONFIG",
     show_default=True,
     show_envvar=True,
-    help="The configuration file.",
+    help="Configuration file.",
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, path: Path) -> None:
-    """Send the day's research papers, ranked by upvotes, to everyone who subscribed."""
+    """Send the day's research papers, ranked by upvotes, to your subscribers by mail."""
     ctx.obj = App(path)
 
 
-@cli.command("init", short_help="Write a commented config.yaml.")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@cli.command("init", short_help="Write a config.yaml with comments.")
+@click.argument(
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder to write into.  [default: the current one]",
+)
 def init_command(folder: Path) -> None:
-    """Write a commented config.yaml, and a secret of its own, into FOLDER. Never overwrites."""
+    """Write config.yaml with comments, and newsletter.secret with a new secret, into FOLDER. Existing files stay."""
     from newsletter.cli.setup import init
 
     for line in init(folder):
         click.echo(line)
 
 
-@cli.command("demo", short_help="The whole job on a sample day.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
+@cli.command("demo", short_help="Send a sample day to a local mail server.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the mails.",
+)
 def demo_command(output: Path) -> None:
-    """Do the whole job on a sample day: rank, render, and send it over SMTP to a mail server of its own."""
+    """Rank and render a bundled sample day and send it by SMTP to three readers at a mail server of its own.
+
+    It needs no configuration and no network, and leaves digest.html, digest.txt and one .eml for each reader.
+    """
     from newsletter.cli.setup import demo
 
     sys.exit(demo(output))
 
 
-@cli.command("preview", short_help="See a day without sending it.")
+@cli.command("preview", short_help="Render a day without sending it.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("preview"), show_default=True)
-@click.option("--serve", is_flag=True, help="Show it in the browser instead, and anew when a template changes.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="With --serve.")
-@click.option("--open", "open_browser", is_flag=True, help="With --serve: open the browser.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("preview"),
+    show_default=True,
+    help="Folder for digest.html and digest.txt.",
+)
+@click.option(
+    "--serve",
+    is_flag=True,
+    help="Serve it for the browser instead, and reload when a template or the configuration changes.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port for --serve.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the browser; with --serve.")
 @click.pass_obj
 def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port: int, open_browser: bool) -> None:
-    """Fetch, rank and render a day; write digest.html and digest.txt. Sends and keeps nothing."""
+    """Fetch, rank and render a day, and write digest.html and digest.txt. Uses neither the store nor a mail server."""
     from newsletter.cli.preview import preview, serve_preview
 
     config = app.config()
@@ -114,13 +138,22 @@ def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port
 
 @cli.command("run", short_help="Make and send the issue of the day.")
 @click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
-@click.option("--since", type=DAY, help="Take in the days from this one on, as one issue.")
-@click.option("--period", type=click.Choice(["day", "week", "month"]), default="day", help="Rank over so many days.")
-@click.option("--dry-run", is_flag=True, help="Fetch, rank and render, say what would be sent, and stop.")
-@click.option("--remake", is_flag=True, help="Make an issue anew of which no copy was accepted.")
+@click.option("--since", type=DAY, help="First day, to rank several days as one issue.")
+@click.option(
+    "--period",
+    type=click.Choice(["day", "week", "month"]),
+    default="day",
+    help="Rank the last 1, 7 or 30 days as one issue.  [default: day]",
+)
+@click.option("--dry-run", is_flag=True, help="Fetch, rank and render; print what would be sent.")
+@click.option("--remake", is_flag=True, help="Make the issue again if no copy of it was accepted.")
 @click.pass_obj
 def run_command(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool, remake: bool) -> None:
-    """Make the issue of the day and send it. Safe to repeat: nobody gets it twice. This is what cron calls."""
+    """Make the issue of the day and send it to every active subscriber. This is the daily job for cron.
+
+    It is safe to repeat: a copy that was accepted is not sent again, and an issue that somebody has does not change.
+    The last line of the output is the verdict, such as `verdict: new-issue - 120 accepted`.
+    """
     from newsletter.cli.run import not_begun, run
 
     try:
@@ -136,17 +169,22 @@ def run_command(app: App, day: Clock | None, since: Clock | None, period: str, d
     sys.exit(run(config, due, span=span_of(period, due, first, catch_up=day is None), dry_run=dry_run, remake=remake))
 
 
-@cli.command("send", short_help="Go on with what is still owed.")
-@click.argument("issue", type=DAY, required=False)
-@click.option("--retry-uncertain", is_flag=True, help="Also send copies again of which nobody knows if they arrived.")
-@click.option("--resume", is_flag=True, help="Also of issues that were paused because readers were refused alike.")
-@click.option("--now", "at_once", is_flag=True, help="Try copies that were put off without waiting for their time.")
+@cli.command("send", short_help="Send copies that are still owed.")
+@click.argument(
+    "issue", type=DAY, required=False, help="Day of the issue: YYYY-MM-DD, today or yesterday.  [default: all]"
+)
+@click.option("--retry-uncertain", is_flag=True, help="Send uncertain copies once more.")
+@click.option("--resume", is_flag=True, help="Go on with issues that are paused.")
+@click.option("--now", "at_once", is_flag=True, help="Try deferred copies at once.")
 @click.option("--trust-store", is_flag=True, help="Send from this store although it is older than what was sent.")
 @click.pass_obj
 def send_command(
     app: App, issue: Clock | None, retry_uncertain: bool, resume: bool, at_once: bool, trust_store: bool
 ) -> None:
-    """Go on with what is still owed, of all issues or of ISSUE (a date). Makes no new issue."""
+    """Send the copies that are still owed, of every issue or of one. It makes no new issue.
+
+    cron calls it every 15 minutes. It prints nothing there if nothing is owed or no copy is due yet.
+    """
     from newsletter.cli.run import send
 
     config = app.config()
@@ -155,13 +193,13 @@ def send_command(
     sys.exit(send(config, day, **asked))
 
 
-@cli.command("withdraw", short_help="Send nothing more of an issue.")
-@click.argument("issue", type=DAY)
+@cli.command("withdraw", short_help="Stop an issue for good.")
+@click.argument("issue", type=DAY, help="Day of the issue: YYYY-MM-DD, today or yesterday.")
 @click.pass_obj
 def withdraw_command(app: App, issue: Clock) -> None:
-    """Send nothing more of ISSUE (a date), also when it is being sent at this moment.
+    """Withdraw all copies of an issue that were not accepted yet, also while another process is sending it.
 
-    Copies that a server has accepted cannot be taken back. When none was, later issues may show its papers.
+    Copies that a server has accepted cannot be taken back. If there are none, later issues may show the papers.
     """
     from newsletter.cli.run import withdraw
 
@@ -169,12 +207,14 @@ def withdraw_command(app: App, issue: Clock) -> None:
     sys.exit(withdraw(config, resolve_day(issue, config)))
 
 
-@cli.command("status", short_help="How runs ended, what became of copies.")
-@click.argument("issue", type=DAY, required=False)
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@cli.command("status", short_help="Show recent runs and delivery counts.")
+@click.argument(
+    "issue", type=DAY, required=False, help="Day of the issue: YYYY-MM-DD, today or yesterday.  [default: latest]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def status_command(app: App, issue: Clock | None, as_json: bool) -> None:
-    """Show how the last runs ended, what became of ISSUE (a date; the latest if none), and who was refused."""
+    """Show an issue's copies by state, failed ones with the server's words, the list, and the last ten runs."""
     from newsletter.cli.status import status
 
     config = app.config()
@@ -182,39 +222,41 @@ def status_command(app: App, issue: Clock | None, as_json: bool) -> None:
     status(config, day, as_json=as_json)
 
 
-@cli.group("subscribers", cls=Commands, short_help="Add, remove, show, list, import, export readers.")
+@cli.group("subscribers", cls=Commands, short_help="Manage the list.")
 def subscribers_group() -> None:
-    """Add, remove, suppress, forget, show, list, import and export the readers."""
+    """Add, remove, suppress, forget, show, list, import and export subscribers."""
 
 
 @subscribers_group.command("add")
-@click.argument("addresses", nargs=-1, required=True)
+@click.argument("addresses", nargs=-1, required=True, help="Mail addresses.")
 @click.pass_obj
 def subscribers_add(app: App, addresses: tuple[str, ...]) -> None:
-    """Subscribe ADDRESSES, also those who had left, were suppressed or forgotten: use it when they ask for it."""
+    """Subscribe addresses, also of people who had left, were suppressed or forgotten. Use it when they ask for it."""
     from newsletter.cli.subscribers import add
 
     sys.exit(add(app.config(), addresses))
 
 
 @subscribers_group.command("remove")
-@click.argument("addresses", nargs=-1, required=True)
+@click.argument("addresses", nargs=-1, required=True, help="Mail addresses.")
 @click.pass_obj
 def subscribers_remove(app: App, addresses: tuple[str, ...]) -> None:
-    """Unsubscribe ADDRESSES. They are remembered as having left, so that no import brings them back."""
+    """Unsubscribe addresses. They are remembered as unsubscribed, so that an import does not add them again."""
     from newsletter.cli.subscribers import remove
 
     sys.exit(remove(app.config(), addresses))
 
 
 @subscribers_group.command("suppress")
-@click.argument("addresses", nargs=-1, required=True)
-@click.option("--reason", default="suppressed by the operator", show_default=True, help="Kept, and shown by `show`.")
+@click.argument("addresses", nargs=-1, required=True, help="Mail addresses.")
+@click.option(
+    "--reason", default="suppressed by the operator", show_default=True, help="Reason to keep with the address."
+)
 @click.pass_obj
 def subscribers_suppress(app: App, addresses: tuple[str, ...], reason: str) -> None:
-    """Keep ADDRESSES off the list, whatever is imported, until they confirm anew or you add them.
+    """Keep addresses off the list, also ones that were never on it.
 
-    Also an address that was never on it.
+    An import does not add them. They stay off until their owner confirms a new sign-up or you add them.
     """
     from newsletter.cli.subscribers import suppress
 
@@ -222,13 +264,13 @@ def subscribers_suppress(app: App, addresses: tuple[str, ...], reason: str) -> N
 
 
 @subscribers_group.command("forget")
-@click.argument("addresses", nargs=-1, required=True)
+@click.argument("addresses", nargs=-1, required=True, help="Mail addresses.")
 @click.pass_obj
 def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
-    """Erase ADDRESSES, as a reader may ask (GDPR article 17). There is no way back.
+    """Erase addresses on request (GDPR article 17). This cannot be undone.
 
-    What stays is a keyed hash, by which no import takes the address in again. Backups, the bounce mailbox and the mail
-    server's logs are yours to look after.
+    A keyed hash of the address is kept, so that an import does not add it again. Backups, the bounce mailbox and the
+    logs of the mail server are not touched: erase the address there yourself.
     """
     from newsletter.cli.subscribers import forget
 
@@ -236,43 +278,56 @@ def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
 
 
 @subscribers_group.command("show")
-@click.argument("address")
+@click.argument("address", help="Mail address.")
 @click.pass_obj
 def subscribers_show(app: App, address: str) -> None:
-    """Print what is known of ADDRESS: its status and why, how it agreed, its last copies, and what came back."""
+    """Print what is known of an address: status and reason, consent, days, last copies, and mails that came back."""
     from newsletter.cli.subscribers import tell
 
     sys.exit(tell(app.config(), address))
 
 
 @subscribers_group.command("list")
-@click.option("--all", "everyone", is_flag=True, help="Also those who get nothing, each with its status.")
+@click.option("--all", "everyone", is_flag=True, help="Include those who get no issues; print the status of each.")
 @click.pass_obj
 def subscribers_list(app: App, everyone: bool) -> None:
-    """Print one address per line."""
+    """Print the addresses of active subscribers, one per line."""
     from newsletter.cli.subscribers import show
 
     show(app.config(), everyone=everyone)
 
 
 @subscribers_group.command("import")
-@click.argument("file", type=click.File("rb"))
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
-@click.option("--column", "columns", multiple=True, metavar="ROLE=HEADING", help="What a column is; repeatable.")
-@click.option("--status-of", "statuses", multiple=True, metavar="WORD=STATUS", help="What a word means; repeatable.")
-@click.option("--consent", help="How these readers agreed.  [default: imported on the day, from the file]")
+@click.argument("file", type=click.File("rb"), help="File to read, or - for standard input.")
+@click.option("--dry-run", is_flag=True, help="Print what would happen; write nothing.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="ROLE=HEADING",
+    help="Say what a column is; repeatable. ROLE is email, status, reason, consent, days, paused_until, created_at, "
+    "status_at or ignore.",
+)
+@click.option(
+    "--status-of",
+    "statuses",
+    multiple=True,
+    metavar="WORD=STATUS",
+    help="Say what a word means; repeatable. STATUS is active, pending, unsubscribed or suppressed.",
+)
+@click.option("--consent", help="How these people agreed, in words.  [default: the day and the file's name]")
 @click.pass_obj
 def subscribers_import(
     app: App, file: Any, dry_run: bool, columns: tuple[str, ...], statuses: tuple[str, ...], consent: str | None
 ) -> None:
-    """Take subscribers from FILE (- for standard input): one address per line, or the CSV export of any list service.
+    """Add subscribers from a file: one address per line, or the CSV export of any list service.
 
-    Readers who left or are blocked there are noted as such and get nothing; nobody comes back who left, is suppressed
-    or forgotten here. A row without a valid address is refused with its line number and the others are taken.
+    Readers who left or are blocked in the file are recorded as such and get nothing. Nobody who left, is suppressed or
+    forgotten here is added again. A row without a valid address is reported with its line number, and the others are
+    added; if none can be used, the exit code is 1.
 
-    A column that looks like a state and is not understood stops the import before anything is written. Say what it is:
-    --column status=HEADING (ROLE is email, status, reason, consent, days, paused_until, created_at, status_at or
-    ignore), and --status-of WORD=STATUS (active, pending, unsubscribed or suppressed).
+    A column that looks like a status and is not understood stops the import before anything is written; --column and
+    --status-of explain it.
     """
     from newsletter.cli.subscribers import ImportOptions, take
 
@@ -280,56 +335,61 @@ def subscribers_import(
 
 
 @subscribers_group.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-")
+@click.argument(
+    "file",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default="-",
+    help="File to write, or - for standard output.  [default: -]",
+)
 @click.pass_obj
 def subscribers_export(app: App, file: Path) -> None:
-    """Write everyone, with status, consent, choices and dates, to FILE as CSV (- for standard output).
+    """Write all subscribers as CSV, with status, reason, consent, days, pause and dates (UTC).
 
-    FILE is replaced in one step and only its owner may read it (0600).
+    The file is replaced in one step, and only its owner may read it (0600). Forgotten addresses are not in it.
     """
     from newsletter.cli.subscribers import export
 
     export(app.config(), file)
 
 
-@cli.group("archive", cls=Commands, short_help="What was sent, for the web.")
+@cli.group("archive", cls=Commands, short_help="Write the issues as web pages.")
 def archive_group() -> None:
-    """Show what was sent to everybody; `newsletter web` does so by itself."""
+    """Publish the issues that were sent. `newsletter web` serves them too."""
 
 
 @archive_group.command("export")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Folder to write into.")
 @click.pass_obj
 def archive_export(app: App, folder: Path) -> None:
-    """Write every issue that was sent, the index and the Atom feed into DIR, as files for any web host.
+    """Write the issues that were sent, an index and an Atom feed as files for any web host.
 
-    Safe to repeat: only what changed is written, and nothing is removed.
+    It is safe to repeat: only files that changed are written, and none is removed.
     """
     from newsletter.cli.archive import export
 
     export(app.config(), folder)
 
 
-@cli.command("check", short_help="Try everything a run needs, send nothing.")
+@cli.command("check", short_help="Test everything a run needs.")
 @click.pass_obj
 def check_command(app: App) -> None:
-    """Try the configuration, the store, the feeds, the templates, each mail server and the DKIM keys; send nothing.
+    """Test the configuration, the store, the feeds, the templates, the mail servers, the bounce mailbox and DKIM keys.
 
-    Prints the DNS records to publish. Ends with the exit code of the first thing that is wrong.
+    It sends nothing. It prints the DNS records of the DKIM keys. The exit code is that of the first test that failed.
     """
     from newsletter.cli.check import check
 
     sys.exit(check(app.config()))
 
 
-@cli.command("web", short_help="Serve the pages for readers.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@cli.command("web", short_help="Serve the web pages for readers.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.pass_obj
 def web_command(app: App, host: str, port: int) -> None:
-    """Serve the pages where readers subscribe, confirm, choose and leave, and send the mails that ask to confirm.
+    """Serve the pages where readers subscribe, confirm, choose and unsubscribe, and send the confirmation mails.
 
-    A web server with https (nginx, Caddy) passes on what comes to base_url; docs/web.md shows how.
+    A web server with https, such as nginx or Caddy, must pass requests for base_url on to it; see docs/web.md.
     """
     with needed("web", "newsletter web"):
         from newsletter.cli.web import serve
@@ -337,20 +397,25 @@ def web_command(app: App, host: str, port: int) -> None:
     serve(app.config(), host, port)
 
 
-@cli.command("bounces", short_help="Read what came back: bounces, complaints, unsubscribes.")
-@click.option("--show", is_flag=True, help="Say what FILES are, and do nothing.")
-@click.option("--confirm", is_flag=True, help="Suppress the readers that were held back because they were many.")
-@click.option("--discard", is_flag=True, help="Keep those readers on the list.")
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@cli.command("bounces", short_help="Process bounces, complaints and unsubscribe mails.")
+@click.option("--show", is_flag=True, help="Only print how FILES are understood; change nothing.")
+@click.option("--confirm", is_flag=True, help="Suppress the readers that were held back.")
+@click.option("--discard", is_flag=True, help="Keep the readers that were held back on the list.")
+@click.argument(
+    "files",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Mails to explain, with --show.",
+)
 @click.pass_obj
 def bounces_command(app: App, show: bool, confirm: bool, discard: bool, files: tuple[Path, ...]) -> None:
-    """Read the bounce mailbox; suppress readers whose address is dead or who complained; unsubscribe who left by mail.
+    """Read the bounce mailbox; suppress dead addresses and readers who complained; unsubscribe those who left by mail.
 
-    When unusually many readers would be suppressed at once, nothing is done about them and the command ends with 75.
-    --confirm then suppresses them; --discard keeps them.
+    When unusually many readers would be suppressed at once, they are held back and the exit code is 75. --confirm then
+    suppresses them; --discard keeps them.
 
-    With --show, only describe each of FILES (mails): file, kind, address, final address, status, what it counts as, and
-    the server's words, separated by tabs.
+    With --show, print one line for each address that a mail in FILES names, separated by tabs: file, kind, address,
+    final address, status code, weight, and the server's words.
     """
     from newsletter.cli import bounces
 
@@ -365,13 +430,22 @@ def bounces_command(app: App, show: bool, confirm: bool, discard: bool, files: t
     sys.exit(work(app.config()))
 
 
-@cli.command("schedule", short_help="Crontab lines or systemd units.")
-@click.argument("kind", type=click.Choice(["cron", "systemd"]))
-@click.option("--at", type=TIME_OF_DAY, default="07:00", show_default=True, help="When, in the config's time zone.")
-@click.option("--install", is_flag=True, help="Install it for this user instead of printing it.")
+@cli.command("schedule", short_help="Print or install cron or systemd jobs.")
+@click.argument("kind", type=click.Choice(["cron", "systemd"]), help="Crontab lines, or systemd services and timers.")
+@click.option(
+    "--at",
+    type=TIME_OF_DAY,
+    default="07:00",
+    show_default=True,
+    help="Time of the daily run, in the configured time zone.",
+)
+@click.option("--install", is_flag=True, help="Install the jobs instead of printing them.")
 @click.pass_obj
 def schedule_command(app: App, kind: str, at: time, install: bool) -> None:
-    """Print crontab lines, or systemd units, that run the newsletter daily."""
+    """Print crontab lines or systemd units for the daily run, for what is still owed, and for the bounce mailbox.
+
+    With --install they are put into the crontab, or into the folder of systemd's units, and started.
+    """
     from newsletter.cli.setup import schedule
 
     for line in schedule(app.path, app.config(), kind, at, install=install):
@@ -379,8 +453,8 @@ def schedule_command(app: App, kind: str, at: time, install: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and end the process with an exit code of the contract; a user's mistake is one line."""
-    gc.set_threshold(3_000)  # a start makes a hundred thousand objects, and hardly one for the collector
+    """Run the command line and end the process with one of the documented exit codes. An error is one line."""
+    gc.set_threshold(3_000)  # imports create about 100,000 objects, of which almost none is garbage
     try:
         cli.main(arguments, prog_name="newsletter")
     except NewsletterError as error:

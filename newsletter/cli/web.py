@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,6 +14,8 @@ from urllib.parse import urlsplit
 
 import click
 import waitress
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
 
 from newsletter.config import Config
 from newsletter.errors import ConfigError, NewsletterError
@@ -22,6 +26,14 @@ from newsletter.web.confirmations import ConfirmationSender
 _THREADS: Final = 8
 _LARGEST_REQUEST: Final = 65_536  # bytes
 _STOP_WITHIN: Final = 4.0  # seconds to finish the mail that is being sent
+
+# Open connections at most. A slow one costs memory and a file, not a thread, and only until REQUEST_WITHIN.
+_CONNECTIONS: Final = 4096
+_OTHER_FILES: Final = 128  # what the process opens besides: the database, mail servers, listening sockets
+
+# Seconds from the first moment of a connection, or from the end of its last answer, until a request must be complete.
+REQUEST_WITHIN: Final = 10.0
+_ANSWER_STALLED: Final = 30  # seconds in which a client takes none of its answer
 
 
 def serve(config: Config, host: str, port: int) -> None:
@@ -34,7 +46,8 @@ def serve(config: Config, host: str, port: int) -> None:
         raise ConfigError("base_url is missing: set it to the URL at which subscribers reach these pages")
     with Store.open(config.store, hasher=config.address_hasher()) as store:
         sender = ConfirmationSender(config, store, warn=lambda message: click.echo(f"newsletter: {message}", err=True))
-        server = _server(create_app(config, store, wake=sender.wake), config, host, port)
+        app = create_app(config, store, wake=sender.wake)
+        server = create_server(app, config, host, port, connections=allow_connections(_CONNECTIONS))
         with _delivering(sender):
             click.echo(
                 f"serving on http://{host}:{port}/; let your web server pass {config.publication.base_url} on to it "
@@ -45,16 +58,69 @@ def serve(config: Config, host: str, port: int) -> None:
             click.echo("stopped")
 
 
-def _server(app: Any, config: Config, host: str, port: int) -> Any:
+def allow_connections(wanted: int) -> int:
+    """Raise the process's limit of open files for `wanted` connections; returns how many there may be.
+
+    An operator's hard limit stands (systemd: LimitNOFILE).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(files - _OTHER_FILES, files // 2)
+
+
+class _PatientChannel(HTTPChannel):  # type: ignore[misc]  # waitress publishes no types
+    """A connection with a deadline for each request.
+
+    Waitress closes a connection that is silent for `channel_timeout`. One that sends a byte now and then would stay
+    for ever, and enough of them would keep all readers out.
+    """
+
+    request_within = REQUEST_WITHIN
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._waiting_since = time.monotonic()
+        super().__init__(*args, **kwargs)
+
+    def readable(self) -> bool:
+        """Whether to read from the connection; the server asks every second. Closes it when the time is over."""
+        busy = self.requests or self.total_outbufs_len
+        if not busy and time.monotonic() - self._waiting_since > self.request_within:
+            self.will_close = True
+        return bool(super().readable())
+
+    def service(self) -> None:
+        """Answer one request; the time for the next one begins."""
+        super().service()
+        self._waiting_since = time.monotonic()
+
+
+def create_server(
+    app: Any, config: Config, host: str, port: int, *, connections: int, request_within: float = REQUEST_WITHIN
+) -> Any:
+    """A server of waitress for the WSGI application `app`, bound to `host` and `port`.
+
+    It keeps up to `connections` open, and closes one whose request is not complete after `request_within` seconds.
+    Raises NewsletterError if the port is taken, UsageError if `host` is no address.
+    """
+    sockets: dict[int, Any] = {}
     try:
-        return waitress.create_server(
+        server = waitress.create_server(
             app,
+            map=sockets,
             host=host,
             port=port,
             ident=None,
             threads=_THREADS,
             max_request_body_size=_LARGEST_REQUEST,
             max_request_header_size=_LARGEST_REQUEST,
+            connection_limit=connections,
+            channel_timeout=_ANSWER_STALLED,
+            cleanup_interval=5,
+            asyncore_use_poll=True,  # select() knows no file above 1023
             trusted_proxy=config.web.trusted_proxy,
             trusted_proxy_headers={"x-forwarded-for"},
             clear_untrusted_proxy_headers=True,
@@ -64,6 +130,11 @@ def _server(app: Any, config: Config, host: str, port: int) -> Any:
         raise click.UsageError(f"--host: {host} is not an address or name of this machine") from error
     except OSError as error:
         raise NewsletterError(f"port {port} of {host} cannot be used: {error.strerror}") from error
+    channel = type("_Channel", (_PatientChannel,), {"request_within": request_within})
+    for each in sockets.values():
+        if isinstance(each, TcpWSGIServer):  # one for each address of `host`
+            each.channel_class = channel
+    return server
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a value of config.yaml may be: one reader per kind, each an error that says what was expected."""
+"""Readers for the values of config.yaml, one for each kind. All raise ConfigError, which says what was expected."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SHORTEST: Final = 16  # characters; `newsletter init` writes 43
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that is never shown: repr, str and tracebacks print ``***``. It is read only when needed.
+    """A value that is never shown: repr, str and tracebacks print ``***``. It is read when `reveal` is called.
 
-    So `preview` works without the environment of `run`, and a missing password matters only to whoever logs in.
+    So `preview` works without the environment of `run`, and a missing password is an error only for what logs in.
     """
 
     _read: Callable[[], str] = field(repr=False)
 
     def reveal(self) -> str:
-        """The value. Raises ConfigError, with file and line, when the environment or the file does not hold it."""
+        """The value. Raises ConfigError with file and line if the environment or the file does not have it."""
         return self._read()
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class Secret:
 
 
 def text(place: Place) -> str:
-    """A string that is not empty, with ${NAME} replaced."""
+    """One line of text that is not empty, with ${NAME} replaced."""
     value = expand(place, scalar(place, "text")).strip()
     if not value:
         raise place.error("must not be empty")
@@ -49,7 +49,7 @@ def text(place: Place) -> str:
 
 
 def words(place: Place) -> tuple[str, ...]:
-    """A list of keywords or names, which may be empty."""
+    """A list of keywords or names; it may be empty."""
     return () if place.is_null else tuple(text(item) for item in items(place))
 
 
@@ -102,7 +102,7 @@ def choice(*words: str) -> Callable[[Place], str]:
 
 
 def optional(read: Reader) -> Reader:
-    """null, or what `read` takes."""
+    """null, or what `read` accepts."""
     return lambda place: None if place.is_null else read(place)
 
 
@@ -112,7 +112,7 @@ def file(place: Place) -> Path:
 
 
 def folder(place: Place) -> str:
-    """The name of a mail folder; no path."""
+    """The name of a mail folder, not a path."""
     value = text(place)
     if "/" in value or value.startswith("."):
         raise place.error(f"expected a folder's name without / or a dot in front, not {value!r}")
@@ -120,7 +120,7 @@ def folder(place: Place) -> str:
 
 
 def mailbox(place: Place) -> Mailbox:
-    """One address, with or without a name in front: ``Daily Papers <digest@example.org>``."""
+    """An address, with or without a name in front: ``Daily Papers <digest@example.org>``."""
     name, address = addresses.split_name(text(place))
     try:
         return Mailbox(name, addresses.normalise(address))
@@ -129,7 +129,7 @@ def mailbox(place: Place) -> Mailbox:
 
 
 def bare_address(place: Place) -> str:
-    """One address; a name in front of it is dropped."""
+    """An address; a name in front of it is dropped."""
     return mailbox(place).address
 
 
@@ -217,7 +217,7 @@ def store_url(place: Place) -> str:
 
 
 def secret(place: Place) -> Secret:
-    """A value read only when it is needed; ${NAME} is looked up then."""
+    """A value that is read when it is revealed; ${NAME} is replaced then."""
     value = scalar(place, "text")
 
     def read() -> str:
@@ -246,7 +246,7 @@ def secret_file(place: Place) -> Secret:
 
 
 def signing(read: Callable[[Place], Secret]) -> Callable[[Place], Secret]:
-    """A secret to sign with: one that is short can be guessed from any link, offline, and every link be forged."""
+    """A secret of at least 16 characters. A shorter one can be guessed from any link, and then all links be forged."""
 
     def long_enough(place: Place) -> Secret:
         given = read(place)

@@ -1,6 +1,7 @@
-"""The nodes of a YAML file with where they stand, so that every mistake is named with file, line and key.
+"""YAML nodes with their position, so that an error can name file, line and key.
 
-PyYAML's nodes keep their lines; loaded values do not. Nothing is constructed: a tag that would run code is just wrong.
+PyYAML's nodes know their lines, the values it loads do not. No object is constructed from a tag: one that would run
+code is reported like any other wrong value.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _SPEC_TAGS: Final = {"tag:yaml.org,2002:" + name for name in ("str", "int", "flo
 
 @dataclass(frozen=True)
 class Place:
-    """A node with where it stands: everything an error message needs."""
+    """A node with its position: all that an error message needs.
+
+    `key` is dotted, such as ``smtp.0.port``; `line` counts from 1; `environ` holds the values for ${NAME}.
+    """
 
     node: yaml.Node | None
     key: str
@@ -31,30 +35,46 @@ class Place:
     environ: Mapping[str, str]
 
     def error(self, message: str) -> ConfigError:
-        """A mistake at this place."""
+        """An error at this place."""
         return ConfigError(message, path=self.file, line=self.line, key=self.key)
 
     @property
     def is_null(self) -> bool:
-        """Whether it says null, or nothing."""
+        """Whether the value is null or missing."""
         return self.node is None or self.node.tag == "tag:yaml.org,2002:null"
 
     def child(self, name: str | int, node: yaml.Node | None, line: int | None = None) -> Place:
-        """The place of an entry of this mapping or list; its own line when it has one."""
+        """The place of an entry of this mapping or list, at `line` if given, else at the node's own line."""
         where = line if line is not None else self.line if node is None else node.start_mark.line + 1
         return Place(node, f"{self.key}.{name}" if self.key else str(name), self.file, where, self.environ)
 
     def path(self, name: str) -> Path:
-        """A path as written is relative to the config file's folder."""
+        """`name` as an absolute path. It is relative to the folder of the configuration file; ~ is expanded."""
         return (self.file.parent / Path(name).expanduser()).resolve()
 
 
 Reader = Callable[[Place], Any]
-Table = Mapping[str, Reader]
+
+REQUIRED: Final = ""  # the default of a key that must be given
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a mapping: what reads its value, its default as YAML text or REQUIRED, and what it is for.
+
+    The first sentence of `doc` is the comment in config.yaml; docs/configuration.md has all of it.
+    """
+
+    read: Reader
+    default: str
+    doc: str
+
+
+Table = Mapping[str, Key]
 
 
 def scalar(place: Place, expected: str) -> str:
-    """The text of a plain value, as it is written; `expected` says in an error what it should be."""
+    """The text of a scalar as it is written. Raises ConfigError for a list or mapping: `expected` says what was due."""
     node = place.node
     if not isinstance(node, yaml.ScalarNode) or node.tag not in _SPEC_TAGS:
         raise place.error(f"expected {expected}")
@@ -62,7 +82,7 @@ def scalar(place: Place, expected: str) -> str:
 
 
 def expand(place: Place, value: str) -> str:
-    """`value` with each ${NAME} replaced from the environment."""
+    """`value` with each ${NAME} replaced from the environment. Raises ConfigError for a name that is not set."""
 
     def replace(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -74,7 +94,7 @@ def expand(place: Place, value: str) -> str:
 
 
 def root(path: Path, environ: Mapping[str, str]) -> Place:
-    """The whole file. Raises ConfigError when it cannot be read, or is no YAML."""
+    """The whole file. Raises ConfigError if it cannot be read or is not YAML."""
     try:
         node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError as error:
@@ -92,7 +112,7 @@ def root(path: Path, environ: Mapping[str, str]) -> Place:
 
 
 def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
-    """The entries of a mapping, each key known and given once."""
+    """The entries of a mapping. Raises ConfigError for a key that `table` does not have, or that is given twice."""
     node = place.node
     if not isinstance(node, yaml.MappingNode):
         raise place.error("expected `key: value` lines")
@@ -111,24 +131,24 @@ def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
         yield name, child
 
 
-def mapping(place: Place, table: Table, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The values of a mapping, read by its table. A null where null is no value leaves the default."""
-    values = {name: table[name](child) for name, child in pairs(place, table)}
-    for name in required:
-        if values.get(name) in (None, ()):
+def mapping(place: Place, table: Table) -> dict[str, Any]:
+    """The values of a mapping, by key, of the keys that are given. Raises ConfigError if a required one is not."""
+    values = {name: table[name].read(child) for name, child in pairs(place, table)}
+    for name, key in table.items():
+        if key.default == REQUIRED and values.get(name) in (None, ()):
             raise place.child(name, None).error("is missing")
     return values
 
 
 def items(place: Place) -> list[Place]:
-    """The entries of a list."""
+    """The entries of a list. Raises ConfigError for anything else."""
     if not isinstance(place.node, yaml.SequenceNode):
         raise place.error("expected a list: lines that begin with `- `")
     return [place.child(i, node) for i, node in enumerate(place.node.value)]
 
 
 def entries(place: Place) -> Iterator[tuple[str, Place]]:
-    """Every entry of every mapping below, of a file that was read already: known keys, and no cycle."""
+    """Every entry of every mapping at or below `place`. The file must have been checked for cycles of aliases."""
     if isinstance(place.node, yaml.MappingNode):
         for key_node, value_node in place.node.value:
             child = place.child(key_node.value, value_node, key_node.start_mark.line + 1)

@@ -20,7 +20,7 @@ _REDACTED: Final = re.compile(r"\bADDRESS\b")
 _URL: Final = re.compile(r"https?://([^\s/]{1,200})[^\s]*", re.IGNORECASE)
 _DOT: Final = re.compile(r"(?<=\w)\.(?=\w)")  # within a name, where it ends no sentence
 _IP: Final = re.compile(r"\[?\b\d{1,3}(?:\.\d{1,3}){3}\b\]?")
-_CODES: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -])?[#(]*[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)[):]*")
+_CODES: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -])?[#(]{0,3}[245]\.\d{1,3}\.\d{1,3}(?![\d.]{0,20}\d)[):]{0,3}")
 
 _UNITS: Final = {
     "s": 1,

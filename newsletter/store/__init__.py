@@ -21,15 +21,18 @@ from newsletter.store.feed_cache import FeedCache
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
+from newsletter.store.moves import UNDO_FOR, Moves
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
 from newsletter.store.servers import Servers
-from newsletter.store.signups import ConfirmationState, Signups
+from newsletter.store.signup_states import ConfirmationState
+from newsletter.store.signups import Signups
 from newsletter.store.subscribers import Added, Subscribers
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
 __all__ = [
+    "UNDO_FOR",
     "Added",
     "CarriedOut",
     "ConfirmationState",
@@ -48,6 +51,7 @@ _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the
 class Store(
     Subscribers,
     Signups,
+    Moves,
     Erasure,
     History,
     Issues,

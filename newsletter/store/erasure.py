@@ -7,22 +7,28 @@ import secrets
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Table, delete, exists, func, or_, select, update
+from sqlalchemy import Column, Connection, Row, Table, delete, func, or_, select, update
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
 from newsletter.store.database import AddressHasher, Part
 from newsletter.store.locks import status_change
-from newsletter.store.schema import deliveries, issues, reports, runs, subscribers, suppressions
+from newsletter.store.schema import deliveries, issues, moves, reports, runs, subscribers, suppressions
 from newsletter.store.subscribers import look_up
 
 # Columns with words of ours or of a server that may name an address, in whoever's row. `deliveries` is not listed: a
 # server names the recipient of the copy that it refuses, and those rows are found by their reader.
-_WORDS: Final = ((reports, reports.c.words), (issues, issues.c.paused), (runs, runs.c.explanation))
+_WORDS: Final = (
+    (reports, reports.c.words),
+    (issues, issues.c.paused),
+    (runs, runs.c.explanation),
+    (subscribers, subscribers.c.reason),
+    (suppressions, suppressions.c.reason),
+)
 
 # The tables whose rows are overwritten.
-_REWRITTEN: Final = (subscribers, deliveries, reports, issues, runs)
+_REWRITTEN: Final = (subscribers, moves, deliveries, reports, suppressions, issues, runs)
 
 _ROW: Final = subscribers.c
 
@@ -43,12 +49,13 @@ class Erasure(Part):
         key = identity(address)
         with status_change(self._db) as connection:
             known = look_up(connection, [key], self._hasher).get(key)
-            if known is None:
+            rows = [] if known is None else _linked(connection, known.id)
+            if not _drop_moves(connection, key, [row.id for row in rows]) and known is None:
                 return False
-            rows = _linked(connection, known.id)
-            hashed = self._hashes(rows, self._hasher) | {known.id: self._hasher(key)[0]}
+            hashed = self._hashes(rows, self._hasher)
+            if known is not None:
+                hashed[known.id] = self._hasher(key)[0]
             for row, each in hashed.items():
-                _drop_requests(connection, row)
                 self._blank(connection, row, each)
             spellings = {key, address, *(row.identity for row in rows), *(row.address for row in rows)} - {""}
             for table, column in _WORDS:
@@ -83,7 +90,6 @@ class Erasure(Part):
                 reason="",
                 asked_at=None,
                 mailed_at=None,
-                replaces=None,
                 moved_to=None,
             )
         )
@@ -108,12 +114,10 @@ def _linked(connection: Connection, row: int) -> list[Row[Any]]:
     return list(found.values())
 
 
-def _drop_requests(connection: Connection, row: int) -> None:
-    """Delete a new address of the reader's that waits for confirmation, unless it has been a reader itself."""
-    waiting = (_ROW.replaces == row, _ROW.status == SubscriberStatus.PENDING)
-    unused = [~exists().where(table.c.subscriber_id == _ROW.id) for table in (deliveries, reports)]
-    connection.execute(delete(subscribers).where(*waiting, *unused))
-    connection.execute(update(subscribers).where(_ROW.replaces == row).values(asked_at=None, replaces=None))
+def _drop_moves(connection: Connection, key: str, rows: Collection[int]) -> int:
+    """Delete requests to move by these rows and to the address of this identity; returns how many."""
+    theirs = or_(moves.c.identity == key, moves.c.mover_id.in_(rows), moves.c.moved_id.in_(rows))
+    return connection.execute(delete(moves).where(theirs)).rowcount
 
 
 def _redact(connection: Connection, table: Table, column: Column[Any], spellings: Collection[str]) -> None:

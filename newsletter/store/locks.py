@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import SQLAlchemyError
 
 from newsletter.errors import StoreError
 from newsletter.store.database import Database
@@ -81,7 +82,11 @@ def hold_statuses(database: Database, cursor: DBAPICursor) -> None:
 @contextmanager
 def _advisory_lock(database: Database, key: tuple[int, int]) -> Iterator[bool]:
     with database.session() as connection:
-        yield bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+        held = bool(connection.scalar(select(func.pg_try_advisory_lock(*key))))
+        yield held
+        if held:  # closing the connection frees the lock too, but only when the server notices
+            with suppress(SQLAlchemyError):  # a connection that was cut holds no lock
+                connection.execute(select(func.pg_advisory_unlock(*key)))
 
 
 @contextmanager

@@ -30,10 +30,10 @@ from sqlalchemy import (
     text,
 )
 
-from newsletter.model import EVERY_DAY, OPEN, State, SubscriberStatus, SuppressionState, Verdict, Weight
+from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -103,7 +103,7 @@ subscribers = Table(
     Column("reason", Text, nullable=False, server_default=""),  # why the status is what it is
     Column("asked_at", Utc),  # somebody asked for this address, which has not confirmed since
     Column("mailed_at", Utc),  # the last confirmation mail to it
-    Column("replaces", ForeignKey("subscribers.id")),  # the reader who asked for this new address and may move to it
+    Column("replaces", ForeignKey("subscribers.id")),  # not used since revision 0010; SQLite cannot drop it
     Column("moved_to", ForeignKey("subscribers.id")),  # the row of the new address, once the reader has moved
 )
 
@@ -111,6 +111,40 @@ subscribers = Table(
 # migration, as with the index of deliveries below.
 ASKED: Final = text("asked_at IS NOT NULL")
 Index("ix_subscribers_asked_at", subscribers.c.asked_at, sqlite_where=ASKED)
+
+# Readers' wishes to get the mails at another address, until they are confirmed, and then as long as the old address may
+# undo them. Nothing of a wish is in the row of either address before it is confirmed.
+moves = Table(
+    "moves",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ref", String(16), nullable=False, unique=True),  # in the links to confirm and to undo
+    Column("mover_id", ForeignKey(subscribers.c.id), nullable=False),
+    Column("address", Text, nullable=False),  # the new one
+    Column("identity", Text, nullable=False),  # addresses.identity(address)
+    Column("asked_at", Utc, nullable=False),
+    Column("mailed_at", Utc),  # when the new address was asked to confirm
+    Column("confirmed_at", Utc),
+    Column("moved_id", ForeignKey(subscribers.c.id)),  # the row of the new address, once confirmed
+    Column("fresh", Boolean, nullable=False, server_default=false()),  # the new address was not on the list before
+    Column("told_at", Utc),  # when the old address was told
+    Column("undone_at", Utc),
+)
+
+# Every request that may make a confirmation mail due, and whether it did; see signup_limits.py. The keys are keyed
+# hashes of the address, its folded mailbox and its domain.
+mail_requests = Table(
+    "mail_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Utc, nullable=False, index=True),
+    Column("kind", _word(RequestKind), nullable=False),
+    Column("address_key", String(65), nullable=False),
+    Column("mailbox_key", String(65), nullable=False, index=True),
+    Column("domain_key", String(65), nullable=False, index=True),
+    Column("due", Boolean, nullable=False),
+    Column("answered", Boolean, nullable=False, server_default=false()),  # the mailbox has confirmed since
+)
 
 issues = Table(
     "issues",

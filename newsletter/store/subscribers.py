@@ -52,7 +52,6 @@ _BACK: Final = (
         consent=bindparam("consent"),
         reason="",
         asked_at=None,
-        replaces=None,
         moved_to=None,
     )
 )
@@ -185,7 +184,7 @@ class Subscribers(Part):
             if known.status is not SubscriberStatus.FORGOTTEN:
                 self._alter(connection, {known.id: (key, reader)})
                 void = update(subscribers).where(_ROW.id == known.id)
-                connection.execute(void.values(asked_at=None, replaces=None))
+                connection.execute(void.values(asked_at=None))
             return known.status
 
     def unsubscribe(self, address: str) -> bool:

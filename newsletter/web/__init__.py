@@ -36,7 +36,9 @@ _HEADERS = {
 
 _LARGEST_POST = 10_000  # bytes; a one-click POST has 26, the longest form a few hundred
 
-_TEMPLATES = tuple(f"web/{name}.html" for name in ("_page", "confirm", "home", "message", "preferences", "unsubscribe"))
+_TEMPLATES = tuple(
+    f"web/{name}.html" for name in ("_page", "confirm", "home", "message", "preferences", "undo", "unsubscribe")
+)
 
 # The state of message.html for each HTTP status; other statuses get "wrong".
 _PAGES = {404: "unknown", 405: "unknown", 413: "too-large", 429: "too-many"}
@@ -69,7 +71,7 @@ def create_app(
     app.register_blueprint(home.pages(site, guard))
     app.register_blueprint(readers.pages(site, guard))
     app.register_blueprint(archive.pages(config, store, renderer))
-    _answer_errors(app, site)
+    _answer_errors(app, site, guard)
 
     @app.after_request
     def harden(response: flask.Response) -> flask.Response:
@@ -80,7 +82,7 @@ def create_app(
     return app
 
 
-def _answer_errors(app: flask.Flask, site: Site) -> None:
+def _answer_errors(app: flask.Flask, site: Site, guard: abuse.AbuseGuard) -> None:
     """Answer HTTP errors, broken templates and a store that cannot be used with a page of ours."""
 
     @app.errorhandler(HTTPException)
@@ -89,6 +91,9 @@ def _answer_errors(app: flask.Flask, site: Site) -> None:
         for name, value in error.get_headers():
             if name in ("Allow", "Retry-After"):
                 response.headers[name] = value
+        wait = guard.retry_after() if error.code == 429 else None
+        if wait is not None:
+            response.headers["Retry-After"] = str(wait)
         return response
 
     @app.errorhandler(TemplateError)

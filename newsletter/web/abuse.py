@@ -1,10 +1,16 @@
-"""Protection against abuse: limits on sign-ups per hour, and protection of the form against CSRF."""
+"""Protection against abuse: limits on sign-ups per hour, and protection of the form against CSRF.
+
+The limits here count network addresses, in memory. Those that count mailboxes and domains are in the store.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import time
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -14,9 +20,16 @@ from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
 
 from newsletter.config import WebConfig
 
-__all__ = ["AbuseGuard", "CSRFError", "cookie_key", "network"]
+__all__ = ["AbuseGuard", "CSRFError", "cookie_key", "networks"]
 
-_IPV6_SITE: Final = 64  # longest prefix, in bits, that a provider gives to one customer (RFC 6177 section 2)
+# Prefixes, in bits, that providers give to one customer (RFC 6177 section 2), and how many times `web.per_ip` each may
+# sign up: behind the shorter ones there are more people.
+_IPV6_SITES: Final = {64: 1, 56: 2, 48: 4}
+
+_MOVES_PER_READER: Final = 5  # an hour
+
+# What a proxy writes for a client: an address, in brackets or not, with a port or not.
+_WITH_PORT: Final = re.compile(r"\[(?P<v6>[^\]]*)\](?::\d*)?|(?P<v4>[\d.]+):\d+")
 
 
 class AbuseGuard:
@@ -30,18 +43,42 @@ class AbuseGuard:
         app.config["WTF_CSRF_SSL_STRICT"] = False
         app.config["WTF_CSRF_CHECK_DEFAULT"] = False
         self._csrf = CSRFProtect(app)
-        limiter = Limiter(key_func=_client, app=app, storage_uri="memory://", fail_on_first_breach=True)
-        # The limit per address comes first, so that requests over it do not count towards the limit for all.
-        self._limits = (
-            limiter.shared_limit(f"{config.per_ip} per hour", scope="per-ip"),
-            limiter.shared_limit(f"{config.overall} per hour", scope="overall", key_func=lambda: "all"),
-        )
+        self._limiter = limiter = Limiter(key_func=_client, app=app, storage_uri="memory://", fail_on_first_breach=True)
 
-    def limited(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        """`view` with the limits of the configuration; requests beyond them get 429."""
-        for limit in self._limits:
-            view = limit(view)
-        return view
+        def of_networks(what: str) -> list[Callable[..., Any]]:
+            return [
+                limiter.shared_limit(
+                    f"{config.per_ip * times} per hour", scope=f"{what}-{bits}", key_func=partial(_client, level)
+                )
+                for level, (bits, times) in enumerate(_IPV6_SITES.items())
+            ]
+
+        # The last one is asked first: a request over the limit of a small network does not count for the larger one.
+        self._sign_ups = of_networks("sign-up")[::-1]
+        per_reader = limiter.shared_limit(f"{_MOVES_PER_READER} per hour", scope="reader", key_func=_token)
+        self._moves: list[Callable[..., Any]] = [*of_networks("move")[::-1], per_reader]
+
+    def limit_sign_ups(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """`act`, which makes a mail due for somebody who signs up; beyond the limits it raises a 429.
+
+        It is called by a view once form and address are found good, so that nothing else counts.
+        """
+        return self._limited(act, self._sign_ups)
+
+    def limit_moves(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for a reader who changes the address. The view's URL has their token."""
+        return self._limited(act, self._moves)
+
+    @staticmethod
+    def _limited(act: Callable[..., Any], limits: list[Callable[..., Any]]) -> Callable[..., Any]:
+        for limit in limits:
+            act = limit(act)
+        return act
+
+    def retry_after(self) -> int | None:
+        """Seconds after which the limit that this request has reached counts anew, or None if it reached none."""
+        reached = self._limiter.current_limit
+        return None if reached is None else max(1, int(reached.reset_at - time.time()))
 
     def check_form(self) -> None:
         """Raise CSRFError if this request's form does not have the token that our page gave."""
@@ -57,21 +94,33 @@ def cookie_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"web cookie", hashlib.sha256)
 
 
-def network(address: str) -> str:
-    """The unit for which an IP address is counted: an IPv4 address, or the /64 network of an IPv6 address.
+def networks(client: str) -> tuple[str, ...]:
+    """The networks for which a client counts, the smallest first: of IPv6 the /64, /56 and /48, of IPv4 the address.
 
-    A value that is not an IP address is returned unchanged.
+    There are always three. A port, brackets and an IPv6 zone do not count, and an IPv4 address within IPv6 is one of
+    IPv4. A value that is not an IP address is returned as it is.
     """
+    found = _WITH_PORT.fullmatch(client.strip())
+    host = (found["v6"] or found["v4"] or "") if found else client.strip()
     try:
-        found = ip_address(address)
+        address = ip_address(host.partition("%")[0])
     except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ip_network((found, _IPV6_SITE), strict=False))
-    return str(found)
+        return (client,) * len(_IPV6_SITES)
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return tuple(str(ip_network((address, bits), strict=False)) for bits in _IPV6_SITES)
+        address = address.ipv4_mapped
+    return (str(address),) * len(_IPV6_SITES)
 
 
-def _client() -> str:
-    return network(flask.request.remote_addr or "unknown")  # Flask-Limiter sets no limit for an empty key
+def _client(level: int = 0) -> str:
+    """The network of this request's client; the header is there only if a trusted proxy wrote it (cli/web.py).
+
+    Waitress makes a REMOTE_ADDR of it, but cuts an IPv4 address within IPv6 at its last colon.
+    """
+    named = flask.request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return networks(named or flask.request.remote_addr or "")[level] or "unknown"  # an empty key would have no limit
+
+
+def _token() -> str:
+    return str((flask.request.view_args or {}).get("token"))

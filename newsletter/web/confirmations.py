@@ -1,4 +1,6 @@
-"""Send the confirmation mails that are due, in a thread of `newsletter web`. The store holds what is due.
+"""Send the mails that the web pages make due, in a thread of `newsletter web`. The store holds what is due.
+
+That is a mail that asks an address to confirm, and one that tells an old address that its reader has moved.
 
 A request is answered before its mail is made, so the time of the answer does not reveal whether the address was known.
 A crash loses no request, and a mail server that is down only delays the mail. A mail is recorded as sent before its
@@ -15,15 +17,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from newsletter.addresses import masked
 from newsletter.config import Config
 from newsletter.deliver import DELAYS
 from newsletter.errors import NewsletterError
 from newsletter.mail.letter import as_copy, new_letter, send_letters, set_body
 from newsletter.mail.render import Renderer
 from newsletter.mail.signers import signers
-from newsletter.model import SLOT_HOST, Outcome, OutcomeKind, SignUp
+from newsletter.model import SLOT_HOST, MoveNotice, Outcome, OutcomeKind, SignUp
 from newsletter.runtime import utc_now
-from newsletter.store import Store
+from newsletter.store import UNDO_FOR, Store
 from newsletter.transport import SECONDS_PER_DAY, Copy, Pool
 
 _BATCH: Final = 50
@@ -36,8 +39,11 @@ BACK_OFF: Final = (5.0, 15.0, 60.0, 300.0)
 # Outcomes after which a mail is tried again. The others are final: accepted, uncertain (RFC 1047) or refused.
 _RETRIED: Final = frozenset({OutcomeKind.DEFERRED, OutcomeKind.BLOCKED, OutcomeKind.NOT_SENT})
 
-# The mail is rendered once, with this placeholder for the link of each copy.
+# The mails are rendered once, with these placeholders for the link and the new address of each copy.
 _LINK: Final = f"https://{SLOT_HOST}/confirm"
+_NEW_ADDRESS: Final = f"new@{SLOT_HOST}"
+
+_Mail = SignUp | MoveNotice
 
 
 class ConfirmationSender:
@@ -60,11 +66,12 @@ class ConfirmationSender:
         self._back_off = back_off
         self._links, self._signers = config.links(), signers(config)
         renderer = Renderer(config.publication, templates=config.templates)
-        self._rendered = {moves: _render(renderer, moves=moves) for moves in (False, True)}
+        self._asking = {moves: renderer.letter("confirm", confirm_url=_LINK, moves=moves) for moves in (False, True)}
+        self._telling = renderer.letter("moved", undo_url=_LINK, new_address=_NEW_ADDRESS, days=UNDO_FOR.days)
         self._limited = any(server.rate or server.per_day for server in config.smtp)
         self._wake_up, self._stopped = threading.Event(), threading.Event()
-        self._retry_at: dict[int, datetime] = {}  # time of the next try, by the subscriber's id
-        self._deferrals: Counter[int] = Counter()  # failed tries, by the subscriber's id
+        self._retry_at: dict[_Mail, datetime] = {}  # time of the next try
+        self._deferrals: Counter[_Mail] = Counter()  # failed tries
         self._clean_at: datetime | None = None
 
     def wake(self) -> None:
@@ -112,14 +119,15 @@ class ConfirmationSender:
             self._store.drop_unconfirmed()
             self._clean_at = now + _CLEAN_EVERY
 
-    def _batch(self) -> list[SignUp]:
+    def _batch(self) -> list[_Mail]:
         now = self._now()
-        self._retry_at = {number: at for number, at in self._retry_at.items() if at > now}
-        due = self._store.due_sign_ups(_BATCH + len(self._retry_at))
-        return [] if self._stopped.is_set() else [each for each in due if each.id not in self._retry_at][:_BATCH]
+        self._retry_at = {mail: at for mail, at in self._retry_at.items() if at > now}
+        number = _BATCH + len(self._retry_at)
+        due: list[_Mail] = [*self._store.due_notices(number), *self._store.due_sign_ups(number)]
+        return [] if self._stopped.is_set() else [each for each in due if each not in self._retry_at][:_BATCH]
 
-    def _send(self, batch: list[SignUp]) -> int:
-        waiting = {self._copy(sign_up): sign_up for sign_up in batch}
+    def _send(self, batch: list[_Mail]) -> int:
+        waiting = {self._copy(mail): mail for mail in batch}
         pool = Pool(self._config.smtp, used=self._store.used(SECONDS_PER_DAY) if self._limited else {})
         sent = 0
 
@@ -134,33 +142,35 @@ class ConfirmationSender:
                 sent += outcome.kind is OutcomeKind.ACCEPTED
         finally:
             pool.close()
-        for sign_up in waiting.values():  # all servers have reached their limit per day
-            self._retry_at[sign_up.id] = self._now() + DELAYS[-1]
+        for mail in waiting.values():  # all servers have reached their limit per day
+            self._retry_at[mail] = self._now() + DELAYS[-1]
         return sent
 
-    def _record(self, sign_up: SignUp, outcome: Outcome, *, noted: bool) -> None:
+    def _record(self, mail: _Mail, outcome: Outcome, *, noted: bool) -> None:
         """Record a mail as sent after a final outcome, else make it due again after a delay.
 
         `noted` says that the mail is recorded as sent already; one that was refused before its final dot is not.
         """
         if outcome.kind not in _RETRIED:
             if not noted:
-                self._store.note_mailed(sign_up)
-            self._deferrals.pop(sign_up.id, None)
+                self._store.note_mailed(mail)
+            self._deferrals.pop(mail, None)
             return
         if noted:
-            self._store.take_back(sign_up)
-        self._retry_at[sign_up.id] = self._now() + DELAYS[min(self._deferrals[sign_up.id], len(DELAYS) - 1)]
-        self._deferrals[sign_up.id] += 1
+            self._store.take_back(mail)
+        self._retry_at[mail] = self._now() + DELAYS[min(self._deferrals[mail], len(DELAYS) - 1)]
+        self._deferrals[mail] += 1
 
-    def _copy(self, sign_up: SignUp) -> Copy:
+    def _copy(self, mail: _Mail) -> Copy:
         now, publication = self._now(), self._config.publication
-        subject, text, page = self._rendered[sign_up.moves]
-        link = self._links.confirm(sign_up.ref, sign_up.asked_at)
-        letter = new_letter(publication, sign_up.address, subject, now)
-        set_body(letter, text.replace(_LINK, link), page.replace(_LINK, html.escape(link)))
-        return as_copy(letter, publication, now, self._signers, sign_up.id)
-
-
-def _render(renderer: Renderer, *, moves: bool) -> tuple[str, str, str]:
-    return renderer.letter("confirm", confirm_url=_LINK, moves=moves)
+        if isinstance(mail, MoveNotice):
+            subject, text, page = self._telling
+            values = {_LINK: self._links.undo(mail.ref), _NEW_ADDRESS: masked(mail.new_address)}
+        else:
+            subject, text, page = self._asking[mail.moves]
+            values = {_LINK: self._links.confirm(mail.ref, mail.asked_at)}
+        letter = new_letter(publication, mail.address, subject, now)
+        for slot, value in values.items():
+            text, page = text.replace(slot, value), page.replace(slot, html.escape(value))
+        set_body(letter, text, page)
+        return as_copy(letter, publication, now, self._signers, mail.id)

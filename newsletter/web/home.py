@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+from typing import Final
+
 import flask
 
 from newsletter import addresses
@@ -9,6 +13,8 @@ from newsletter.errors import AddressError
 from newsletter.web.abuse import AbuseGuard, CSRFError
 from newsletter.web.latest import Excerpt, excerpt
 from newsletter.web.site import LONGEST_SHOWN, Site
+
+_HOUR: Final = timedelta(hours=1)
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
@@ -34,8 +40,12 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
     def show() -> flask.Response:
         return form()
 
+    @guard.limit_sign_ups
+    def note(address: str) -> None:
+        site.store.ask(address)
+        site.wake()
+
     @blueprint.post("/subscribe")
-    @guard.limited
     def subscribe() -> flask.Response:
         email = flask.request.form.get("email", "")
         try:
@@ -48,8 +58,12 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
             address = addresses.normalise(email)
         except AddressError as error:
             return form(422, email=email, problem=error.reason)
-        site.store.ask(address)
-        site.wake()
+        full = site.store.sign_ups_full_until(site.config.web.overall, _HOUR)
+        if full is not None:
+            response = site.message("too-many", 429)
+            response.headers["Retry-After"] = str(max(1, math.ceil((full - site.now()).total_seconds())))
+            return response
+        note(address)
         return site.message("asked")
 
     return blueprint

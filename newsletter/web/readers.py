@@ -1,4 +1,7 @@
-"""The pages behind the links in mails: unsubscribe, confirm, preferences. The link's token is the only credential."""
+"""The pages behind the links in mails: unsubscribe, confirm, preferences, undo a change of address.
+
+The link's token is the only credential.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any, Final
 import flask
 
 from newsletter import addresses
-from newsletter.addresses import identity
+from newsletter.addresses import identity, masked
 from newsletter.errors import AddressError
 from newsletter.links import Purpose
 from newsletter.mail.render import long_date
@@ -22,11 +25,12 @@ _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
-    """The routes below ``/unsubscribe/``, ``/confirm/`` and ``/preferences/``."""
+    """The routes below ``/unsubscribe/``, ``/confirm/``, ``/preferences/`` and ``/undo/``."""
     blueprint = flask.Blueprint("readers", __name__)
     _add_unsubscribe(blueprint, site)
     _add_confirm(blueprint, site)
     _add_preferences(blueprint, site, guard)
+    _add_undo(blueprint, site)
     return blueprint
 
 
@@ -51,8 +55,11 @@ def _add_confirm(blueprint: flask.Blueprint, site: Site) -> None:
     def answer(ref: str, confirmation: ConfirmationState) -> flask.Response:
         if confirmation is ConfirmationState.VOID:
             return site.unknown()
-        state = "ask" if confirmation is ConfirmationState.OPEN else "done"
-        return site.page("confirm.html", state=state, preferences_url=_preferences_url(site, ref))
+        if confirmation is ConfirmationState.OPEN:
+            return site.page("confirm.html", state="ask", preferences_url="")
+        return site.page(
+            "confirm.html", state="done", preferences_url=_preferences_url(site, site.store.subscriber_of(ref))
+        )
 
     @blueprint.get("/confirm/<token>")
     def offer(token: str) -> flask.Response:
@@ -65,7 +72,9 @@ def _add_confirm(blueprint: flask.Blueprint, site: Site) -> None:
         if asked is None:
             return site.unknown()
         consent = f"confirmed on the web {site.now():%Y-%m-%d %H:%M} UTC"
-        return answer(asked[0], site.store.confirm(*asked, consent))
+        confirmation = site.store.confirm(*asked, consent)
+        site.wake()  # a reader who has moved is told so at the old address
+        return answer(asked[0], confirmation)
 
 
 def _add_preferences(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
@@ -88,8 +97,12 @@ def _add_preferences(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) 
         changed = site.store.by_ref(reader.ref) or reader
         return _form(site, changed, token, said="saved")
 
+    @guard.limit_moves
+    def note(ref: str, address: str) -> None:
+        site.store.ask_move(ref, address)
+        site.wake()
+
     @blueprint.post("/preferences/<token>/address")
-    @guard.limited
     def move(token: str) -> flask.Response:
         reader = _reader(site, token)
         if isinstance(reader, flask.Response):
@@ -101,9 +114,27 @@ def _add_preferences(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) 
             return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.reason)
         if identity(address) == identity(reader.address):
             return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem="same")
-        site.store.ask_move(reader.ref, address)
-        site.wake()
+        note(reader.ref, address)
         return _form(site, reader, token, said="asked")
+
+
+def _add_undo(blueprint: flask.Blueprint, site: Site) -> None:
+    """Add the page that undoes a change of address. Its link is mailed to the old address."""
+
+    def answer(state: ConfirmationState) -> flask.Response:
+        if state is ConfirmationState.VOID:
+            return site.unknown()
+        return site.page("undo.html", state="ask" if state is ConfirmationState.OPEN else "done")
+
+    @blueprint.get("/undo/<token>")
+    def offer_undo(token: str) -> flask.Response:
+        ref = site.links.verify(Purpose.UNDO, token)
+        return site.unknown() if ref is None else answer(site.store.undo_state(ref))
+
+    @blueprint.post("/undo/<token>")
+    def undo(token: str) -> flask.Response:
+        ref = site.links.verify(Purpose.UNDO, token)
+        return site.unknown() if ref is None else answer(site.store.undo(ref))
 
 
 def _reader(site: Site, token: str) -> Subscriber | flask.Response:
@@ -122,7 +153,7 @@ def _form(site: Site, reader: Subscriber, token: str, status: int = 200, **said:
     return site.page(
         "preferences.html",
         status,
-        address=reader.address,
+        address=masked(reader.address),  # whoever a digest was forwarded to sees this page
         days=[{"name": name, "chosen": bool(reader.days >> n & 1)} for n, name in enumerate(_DAYS)],
         paused_until=paused.isoformat() if paused else "",
         paused_date=long_date(paused) if paused else "",

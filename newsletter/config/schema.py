@@ -1,0 +1,432 @@
+"""The schema of config.yaml: one table for each mapping, with reader, default and description of each key.
+
+The comments in config.yaml and docs/configuration.md are generated from these descriptions (`make docs`). Opens no
+socket and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from newsletter.config import fields as v
+from newsletter.config.fields import Secret
+from newsletter.config.sections import (
+    AlertConfig,
+    BouncesConfig,
+    DkimConfig,
+    FeedConfig,
+    FetchConfig,
+    ImapConfig,
+    RetentionConfig,
+    SendingConfig,
+    SmtpConfig,
+    WebConfig,
+)
+from newsletter.config.yaml_nodes import REQUIRED, Key, Place, Table, items, mapping
+from newsletter.issue.calendar import CALENDARS, calendar_of
+from newsletter.issue.filters import Filters
+from newsletter.issue.rules import IssueRules
+from newsletter.model import BouncePolicy
+
+_TLS: Final = "none, starttls or implicit; never falls back to less. Certificates are verified."
+_CA_FILE: Final = "Certificate authority to trust; null: those of the system."
+_PASSWORD_FILE: Final = "File that holds the password, instead of `password`."  # noqa: S105 - a description
+
+_FEED: Final[Table] = {
+    "url": Key(
+        v.feed_url,
+        REQUIRED,
+        "http(s) URL, or path of a file. `{date}` becomes the day, such as 2026-11-24; only a feed whose URL holds it "
+        "can be asked for earlier days.",
+    ),
+    "name": Key(v.optional(v.text), "null", "Name that readers see as the source; null: the feed's own title."),
+    "votes": Key(
+        v.optional(v.votes),
+        "null",
+        "Where the upvotes are, if they are not found. An element such as `rsshub:upvotes`, a path in JSON such as "
+        "`_ext.votes`, or a `/pattern with one (group)/` for the text of an entry.",
+    ),
+    "rhythm": Key(
+        v.number(0, 366),
+        "5",
+        "Working days after which a feed with nothing new is stale. A feed with `{date}` in its URL "
+        "is stale as soon as it lists only papers of earlier days.",
+    ),
+    "calendar": Key(
+        v.optional(v.choice(*CALENDARS)),
+        "null",
+        "How its days are counted: hugging-face or arxiv; null: by its URL. `hugging-face` counts days in UTC; with "
+        "`arxiv` the next day begins at 20:00 Eastern Time. Neither lists papers on weekends.",
+    ),
+}
+_FETCH: Final[Table] = {
+    "deadline": Key(v.number(0, 3600), "60", "Seconds for one feed, redirects and retries included."),
+    "max_megabytes": Key(v.number(0, 1000), "10", "Size of the largest response, after decompression."),
+    "attempts": Key(
+        v.whole(1, 10), "3", "Attempts for one feed, after 429, 5xx or a lost connection. `Retry-After` is respected."
+    ),
+}
+_ISSUE: Final[Table] = {
+    "max_papers": Key(v.whole(1, 1000), "20", "Papers in an issue, at most; with sections, in each section."),
+    "sections": Key(
+        v.choice("merged", "source"),
+        "merged",
+        "merged: one ranking; source: a section for each feed. Sections come in the order of `feeds`.",
+    ),
+    "min_upvotes": Key(v.whole(0, 10**9), "0", "Upvotes of a paper, at least. Not applied to feeds without votes."),
+    "lifetime": Key(v.number(0, 24 * 31), "24", "Hours after which no copy of an issue is sent any more."),
+    "look_back": Key(
+        v.whole(0, 31),
+        "7",
+        "Days in which late risers are looked for; 0: none. A late riser is a paper of an earlier day that was below "
+        "its day's cut and is above it now; it is shown once.",
+    ),
+    "max_rising": Key(v.whole(0, 100), "3", "Late risers in an issue, at most."),
+    "catch_up": Key(
+        v.whole(0, 31),
+        "5",
+        "Days without a run that the next issue takes in; 0: none. Days on which nothing is listed do not count.",
+    ),
+}
+_FILTERS: Final[Table] = {
+    "include": Key(v.words, "[]", 'Keep only papers that mention one of these: [diffusion, "world model"].'),
+    "exclude": Key(v.words, "[]", "Drop papers that mention one of these, before all other filters."),
+    "pin": Key(v.words, "[]", "Put papers that mention one of these at the top, and say why."),
+    "authors": Key(v.words, "[]", "The same for papers by one of these authors: [Ada Lovelace]."),
+    "organisations": Key(v.words, "[]", "The same for papers from one of these organisations."),
+    "categories": Key(v.words, "[]", "Keep only papers in one of these categories: [cs.LG, stat]."),
+}
+_SMTP: Final[Table] = {
+    "host": Key(v.text, "localhost", "Host name or address."),
+    "port": Key(v.whole(1, 65535), "25", "Often 587 with starttls, 465 with implicit."),
+    "tls": Key(v.choice("none", "starttls", "implicit"), "none", _TLS),
+    "ca_file": Key(v.optional(v.file), "null", _CA_FILE),
+    "username": Key(
+        v.optional(v.text), "null", "Name for the login; null: no login. A login needs TLS, except on localhost."
+    ),
+    "password": Key(v.optional(v.secret), "null", "Password for the login; read only if there is a username."),
+    "password_file": Key(v.optional(v.secret_file), "null", _PASSWORD_FILE),
+    "timeout": Key(
+        v.number(0, 3600),
+        "60",
+        "Seconds for each reply. The reply to the message itself gets 600 (RFC 5321 section 4.5.3.2.6).",
+    ),
+    "connections": Key(v.whole(1, 256), "4", "Connections to open at once, at most."),
+    "messages_per_connection": Key(
+        v.optional(v.whole(1, 10**6)), "null", "Messages after which a connection is renewed; null: never."
+    ),
+    "rate": Key(
+        v.optional(v.number(0, 10**6)),
+        "null",
+        "Messages per second, at most; null: no limit. The rate is reached, and exceeded in no window of a second.",
+    ),
+    "per_day": Key(
+        v.optional(v.whole(1, 10**6)), "null", "Messages in any 24 hours, counted over all runs; null: no limit."
+    ),
+}
+_SENDING: Final[Table] = {
+    "uncertain": Key(
+        v.choice("resend", "hold"),
+        "resend",
+        "What happens to an uncertain copy: resend (once) or hold. It is resent as the same message. A copy that is "
+        "held, or uncertain for the second time, waits for `newsletter send --retry-uncertain`.",
+    ),
+    "canary": Key(
+        v.optional(v.bare_address),
+        "null",
+        "Subscriber whose copy goes first and must be accepted; null: none. It can be your own address.",
+    ),
+    "pause_after": Key(
+        v.whole(1, 10**6),
+        "5",
+        "Pause the issue if the first N copies or N in a row are refused alike. In a row, dead addresses do not count.",
+    ),
+    "pause_share": Key(v.number(0, 1), "0.5", "Pause the issue if this share of the last 100 copies is refused alike."),
+}
+_ALERTS: Final[Table] = {
+    "address": Key(
+        v.optional(v.bare_address),
+        "null",
+        "Where the alert goes; null: no alert. If this address is subscribed, its copy names failed feeds.",
+    ),
+    "after": Key(
+        v.whole(1, 366),
+        "3",
+        "Days with a run and without an issue before the alert. It is repeated weekly while that lasts.",
+    ),
+}
+_IMAP: Final[Table] = {
+    "host": Key(v.text, REQUIRED, "Host name or address."),
+    "port": Key(v.whole(1, 65535), "993", "The default is 143 if tls is not implicit."),
+    "tls": Key(v.choice("none", "starttls", "implicit"), "implicit", _TLS),
+    "ca_file": Key(v.optional(v.file), "null", _CA_FILE),
+    "username": Key(v.text, REQUIRED, "Name for the login. A login needs TLS, except on localhost."),
+    "password": Key(v.optional(v.secret), "null", "Password for the login; read only when the mailbox is."),
+    "password_file": Key(v.optional(v.secret_file), "null", _PASSWORD_FILE),
+    "folder": Key(v.text, "INBOX", "Folder where the mails arrive."),
+    "timeout": Key(v.number(0, 3600), "60", "Seconds for each reply."),
+}
+_POLICY: Final[Table] = {
+    "hard": Key(v.whole(0, 1000), "1", "Issues with a permanent failure: the address does not exist."),
+    "soft": Key(
+        v.whole(0, 1000),
+        "3",
+        "Issues with a temporary failure, such as a full mailbox. Issues whose copy was refused with 5.1.x while "
+        "sending have the same limit.",
+    ),
+    "soft_days": Key(v.whole(1, 366), "14", "Days within which those issues count."),
+    "complaint": Key(v.whole(0, 1000), "1", "Issues that the reader reported as spam."),
+}
+
+
+def _imap(place: Place) -> ImapConfig | None:
+    if place.is_null:
+        return None
+    values = secret_or_file(place, mapping(place, _IMAP), "password")
+    if "port" not in values and values.get("tls", "implicit") != "implicit":
+        values["port"] = 143
+    server = ImapConfig(**values)
+    if server.password is None:
+        raise place.error("username needs password or password_file")
+    _no_clear_login(place, server.tls, server.host)
+    return server
+
+
+def _policy(place: Place) -> BouncePolicy:
+    return BouncePolicy(**mapping(place, _POLICY))
+
+
+_BOUNCES: Final[Table] = {
+    "maildir": Key(v.optional(v.file), "null", "Maildir on this machine; null: none."),
+    "imap": Key(_imap, "null", "Mailbox on an IMAP server; null: none. Needs the extra `imap`."),
+    "processed": Key(v.folder, "Processed", "Folder for mails that were read; made if it does not exist."),
+    "kept": Key(v.folder, "Kept", "Folder for mails that a person should look at."),
+    "verp": Key(
+        v.flag,
+        "false",
+        "true: each copy has its own MAIL FROM, name+TOKEN@domain. The mail server must then deliver "
+        "`name+anything@domain` to the same mailbox.",
+    ),
+    "policy": Key(_policy, "{}", "After how many issues a reader is suppressed; 0: never."),
+}
+_DKIM: Final[Table] = {
+    "selector": Key(v.text, REQUIRED, "Name of the key in DNS."),
+    "private_key_file": Key(v.file, REQUIRED, "RSA or Ed25519 key: openssl genrsa -out dkim.pem 2048."),
+}
+_RETENTION: Final[Table] = {
+    "deliveries": Key(
+        v.whole(0, 3660), "90", "Days for each reader's copy of an issue. Later only the number of copies is known."
+    ),
+    "reports": Key(v.whole(0, 3660), "90", "Days for the mails that came back."),
+    "runs": Key(v.whole(0, 3660), "90", "Days for how runs ended."),
+}
+_WEB: Final[Table] = {
+    "per_ip": Key(
+        v.whole(1, 10**6),
+        "20",
+        "Sign-ups per hour from one network address (IPv6: one /64). An IPv6 /56 has twice as many, a /48 four times.",
+    ),
+    "overall": Key(v.whole(1, 10**6), "500", "Sign-ups per hour from all networks that make a mail due."),
+    "trusted_proxy": Key(
+        v.network_address,
+        "127.0.0.1",
+        "Proxy whose X-Forwarded-For is believed; *: any. Use `*` only if nobody but the proxy can reach the port.",
+    ),
+}
+
+
+def _feeds(place: Place) -> tuple[FeedConfig, ...]:
+    return tuple(_feed(mapping(item, _FEED)) for item in items(place))
+
+
+def _feed(values: dict[str, Any]) -> FeedConfig:
+    named = values.pop("calendar", None)
+    return FeedConfig(**values, calendar=CALENDARS[named] if named else calendar_of(values["url"]))
+
+
+def _fetch(place: Place) -> FetchConfig:
+    values = mapping(place, _FETCH)
+    if "max_megabytes" in values:
+        values["max_bytes"] = int(values.pop("max_megabytes") * 1_000_000)
+    return FetchConfig(**values)
+
+
+def _issue(place: Place) -> IssueRules:
+    return IssueRules(**mapping(place, _ISSUE))
+
+
+def _filters(place: Place) -> Filters:
+    return Filters(**mapping(place, _FILTERS))
+
+
+def _sending(place: Place) -> SendingConfig:
+    return SendingConfig(**mapping(place, _SENDING))
+
+
+def _alerts(place: Place) -> AlertConfig:
+    return AlertConfig(**mapping(place, _ALERTS))
+
+
+def _dkim(place: Place) -> tuple[DkimConfig, ...]:
+    return () if place.is_null else tuple(DkimConfig(**mapping(item, _DKIM)) for item in items(place))
+
+
+def _web(place: Place) -> WebConfig:
+    return WebConfig(**mapping(place, _WEB))
+
+
+def _retention(place: Place) -> RetentionConfig:
+    return RetentionConfig(**mapping(place, _RETENTION))
+
+
+def _old_secrets(place: Place) -> tuple[Secret, ...]:
+    return tuple(v.secret(item) for item in items(place))
+
+
+def _smtp(place: Place) -> tuple[SmtpConfig, ...]:
+    return tuple(_server(item) for item in items(place))
+
+
+def _server(place: Place) -> SmtpConfig:
+    values = secret_or_file(place, mapping(place, _SMTP), "password")
+    server = SmtpConfig(**values)
+    if server.username is not None:
+        if server.password is None:
+            raise place.error("username needs password or password_file")
+        _no_clear_login(place, server.tls, server.host)
+    return server
+
+
+def _no_clear_login(place: Place, tls: str, host: str) -> None:
+    if tls == "none" and host not in ("localhost", "127.0.0.1", "::1"):
+        raise place.error(f"a login at {host} would send the password in clear: set tls to starttls or implicit")
+
+
+def _bounces(place: Place) -> BouncesConfig:
+    found = BouncesConfig(**mapping(place, _BOUNCES))
+    if found.maildir is not None and found.imap is not None:
+        raise place.error("maildir and imap are both given; keep one")
+    if found.processed == found.kept:
+        raise place.error("processed and kept must be two folders")
+    return found
+
+
+def secret_or_file(place: Place, values: dict[str, Any], name: str) -> dict[str, Any]:
+    """`values` with the key `name`_file, a Secret like `name`, moved to `name`. Raises ConfigError if both exist."""
+    from_file = values.pop(f"{name}_file", None)
+    if from_file is not None:
+        if values.get(name) is not None:
+            raise place.error(f"{name} and {name}_file are both given; keep one")
+        values[name] = from_file
+    return values
+
+
+ROOT: Final[Table] = {
+    "title": Key(v.text, "Daily Papers", "Title in the masthead, and name of the list."),
+    "sender": Key(v.mailbox, REQUIRED, "From: a name and an address of your own domain."),
+    "postal_address": Key(
+        v.text,
+        REQUIRED,
+        "Postal address in the footer, which bulk mail must show. In the USA the law is CAN-SPAM, 15 USC 7704(a)(5).",
+    ),
+    "bounce_address": Key(
+        v.optional(v.bare_address),
+        "null",
+        "MAIL FROM, and address for unsubscribe mails; null: the sender's. It must take mail, because bounces and "
+        "complaints arrive there.",
+    ),
+    "base_url": Key(
+        v.optional(v.base_url),
+        "null",
+        "Where readers reach `newsletter web`; null: unsubscribe by mail only. It may have a path, such as "
+        "`https://example.org/news`.",
+    ),
+    "list_id": Key(v.list_id, REQUIRED, "List-Id (RFC 2919): choose it once, because readers filter by it."),
+    "timezone": Key(
+        v.zone,
+        "UTC",
+        "Time zone that says which day is today, such as Europe/Berlin. A day that the source has not begun is not "
+        "asked for yet.",
+    ),
+    "language": Key(v.language, "en", "Language of the mail: a BCP 47 tag, such as en or zh-Hans."),
+    "direction": Key(v.choice("ltr", "rtl"), "ltr", "Direction of that language: ltr or rtl."),
+    "feeds": Key(
+        _feeds,
+        REQUIRED,
+        "Sources: Hugging Face, RSS, Atom, RDF or JSON Feed. The format is recognised by the content.",
+    ),
+    "fetch": Key(_fetch, "{}", "Limits for fetching one feed."),
+    "issue": Key(_issue, "{}", "What goes into an issue."),
+    "filters": Key(
+        _filters,
+        "{}",
+        "Filters for the whole list, by whole words. Title, abstract and keywords are searched; case, accents and "
+        "hyphens do not matter.",
+    ),
+    "templates": Key(
+        v.optional(v.file),
+        "null",
+        "Folder whose templates replace the built-in ones, file by file. See [templates](../templates/README.md).",
+    ),
+    "store": Key(
+        v.store_url,
+        "sqlite:///newsletter.db",
+        "Database of subscribers, issues and deliveries. A path that is not absolute starts at the folder of "
+        "config.yaml; `postgresql://USER@HOST/DATABASE` needs the extra `postgres`.",
+    ),
+    "witness": Key(
+        v.optional(v.file),
+        "null",
+        "File that tells when the store is older than what was sent. With `null` it is beside the store, or for "
+        "PostgreSQL beside config.yaml; docs/operating.md says what to do when it speaks up.",
+    ),
+    "secret": Key(
+        v.optional(v.signing(v.secret)),
+        "null",
+        "Signs the links in mails: random, at least 16 characters. Whatever sends mail or serves pages needs it.",
+    ),
+    "secret_file": Key(
+        v.optional(v.signing(v.secret_file)),
+        "null",
+        "File that holds the secret, instead of `secret`. `newsletter init` writes one.",
+    ),
+    "old_secrets": Key(
+        _old_secrets,
+        "[]",
+        "Earlier secrets: links made with them still work. Forgotten addresses are recognised by them too.",
+    ),
+    "smtp": Key(
+        _smtp,
+        "[{}]",
+        "Mail servers: one, or several that share the work. A server that fails is left alone for five minutes.",
+    ),
+    "sending": Key(_sending, "{}", "How carefully copies are sent."),
+    "alerts": Key(_alerts, "{}", "A mail to the operator when days pass without an issue."),
+    "bounces": Key(_bounces, "{}", "Mailbox of bounce_address, for `newsletter bounces`."),
+    "dkim": Key(
+        _dkim,
+        "null",
+        "Keys that sign each copy; null: your relay signs. `newsletter check` prints the DNS records to publish.",
+    ),
+    "web": Key(_web, "{}", "The pages that `newsletter web` serves."),
+    "retention": Key(_retention, "{}", "How many days the store keeps things; 0: for ever."),
+}
+
+# All tables, by the dotted name of their mapping.
+TABLES: Final[Mapping[str, Table]] = {
+    "": ROOT,
+    "feeds": _FEED,
+    "fetch": _FETCH,
+    "issue": _ISSUE,
+    "filters": _FILTERS,
+    "smtp": _SMTP,
+    "sending": _SENDING,
+    "alerts": _ALERTS,
+    "bounces": _BOUNCES,
+    "bounces.imap": _IMAP,
+    "bounces.policy": _POLICY,
+    "dkim": _DKIM,
+    "web": _WEB,
+    "retention": _RETENTION,
+}

@@ -1,0 +1,168 @@
+"""Which tests are unit tests, and which tests run in one process because they share a server.
+
+A unit test uses the process of pytest alone: it starts no other process, opens no socket, asks no database server, and
+takes less than a second; SQLite in a folder of its own is fine. `make unit` runs these. Nobody lists them: a test is
+taken for one unless its code, the code of its fixtures, or code under tests/ that these name, names something of
+OUTSIDE. Where that is wrong the test fails when it starts a process or opens a socket, and says what to do: it gets the
+mark `system`. A test that takes longer than a second of one core has the mark `slow`.
+
+pytest-xdist runs the tests in as many processes as there are cores. The tests that share a server stay together, so
+that each server is started once; the other tests of a file stay together too, except where each takes seconds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NoReturn
+
+import pytest
+
+from tests import needs
+
+# Modules, and names in our own ones, whose users start a process or talk to a server.
+OUTSIDE = {
+    *("subprocess", "multiprocessing", "pty", "socket", "socketserver", "http.server", "http.client", "imaplib"),
+    *("aiosmtpd", "psycopg", "schemathesis", "selenium", "newsletter.demo", "newsletter.preview.server"),
+    *("newsletter.children", "newsletter.bounces.mailbox", "newsletter.transport.connect", "newsletter.transport.pool"),
+}
+
+# Fixtures that stand for a server, and the group of tests that share it. A test may use the browser and the mail host.
+SERVERS = {"postgres": "postgresql", "browser": "browser", "host": "browser"}
+
+# Files whose tests take seconds each and share nothing: they are spread one by one.
+ONE_BY_ONE = {"test_chaos.py"}
+
+# Calls that no unit test makes.
+FORBIDDEN: tuple[tuple[Any, str], ...] = (
+    (subprocess.Popen, "__init__"),
+    (os, "fork"),
+    (socket.socket, "bind"),
+    (socket.socket, "connect"),
+)
+
+ADVICE = "a unit test starts a process or opens a socket: mark it `system`, or see OUTSIDE in tests/kinds.py"
+
+
+ROOM = 1024 * 1024 * 1024  # bytes; the folders of a test are removed when it has passed
+
+
+def pytest_configure() -> None:
+    """Have pytest make the folders of the tests in memory, where there is room and nobody asks for another place."""
+    folder = needs.memory(ROOM)
+    if folder is not None and "TMPDIR" not in os.environ:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the unit tests, name the group of every test, and put the largest groups first."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        group = server_of(item)
+        others = any(item.get_closest_marker(name) for name in ("system", "slow"))
+        if group is None and not others and not any(map(starts_something, functions_of(item))):
+            item.add_marker("unit")
+        if group or item.path.name not in ONE_BY_ONE:
+            item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
+    items.sort(key=lambda item: (server_of(item) or "~", item.path.name not in ONE_BY_ONE))
+
+
+def server_of(item: pytest.Item) -> str | None:
+    """The group of the server that a test uses, None when it uses none."""
+    assert isinstance(item, pytest.Function)
+    fixtures = set(item.fixturenames)
+    if hasattr(item, "callspec") and "postgresql" in item.callspec.params.values():
+        fixtures.add("postgres")
+    return next((group for fixture, group in SERVERS.items() if fixture in fixtures), None)
+
+
+def functions_of(item: pytest.Function) -> Iterator[Callable[..., Any]]:
+    """The functions that run for a test: its own, and those of its fixtures."""
+    yield item.function
+    for definitions in item._fixtureinfo.name2fixturedefs.values():
+        yield from (definition.func for definition in definitions)
+
+
+@cache
+def starts_something(function: Callable[..., Any]) -> bool:
+    """Whether a function of a test or fixture starts a process or talks to a server, as far as its code shows."""
+    return reaches_outside(function)
+
+
+def reaches_outside(thing: Any, seen: set[int] | None = None) -> bool:
+    """Whether a function, class or module, or whatever of tests/ it names, names something of OUTSIDE."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return False
+    seen.add(id(thing))
+    if is_outside(thing):
+        return True
+    if inspect.isclass(thing) and is_ours(thing):
+        members = [member for each in thing.__mro__ if is_ours(each) for member in vars(each).values()]
+        return any(reaches_outside(member, seen) for member in members)
+    if isinstance(thing, (property, classmethod, staticmethod)):
+        return any(reaches_outside(getattr(thing, name, None), seen) for name in ("fget", "__func__"))
+    thing = inspect.unwrap(thing) if callable(thing) else thing
+    if not isinstance(thing, FunctionType) or not is_ours(thing):
+        return False
+    names = set(names_in(thing.__code__))
+    named = [thing.__globals__[name] for name in names if name in thing.__globals__]
+    named += [sys.modules[name] for name in names if name.startswith("tests.")]  # a function may import what it uses
+    for module in [each for each in named if isinstance(each, ModuleType) and is_ours(each)]:
+        named += [vars(module)[name] for name in names if name in vars(module)]
+    return bool(names & OUTSIDE) or any(reaches_outside(each, seen) for each in named)
+
+
+def is_ours(thing: Any) -> bool:
+    """Whether a module, function or class is part of tests/."""
+    return module_name(thing).startswith("tests.")
+
+
+def module_name(thing: Any) -> str:
+    """The name of a module, or of the module that defines a function or class."""
+    return thing.__name__ if isinstance(thing, ModuleType) else str(getattr(thing, "__module__", ""))
+
+
+def is_outside(thing: Any) -> bool:
+    """Whether something is one of OUTSIDE, or is defined in a module of it."""
+    return isinstance(thing, ModuleType | FunctionType | type) and in_outside(module_name(thing))
+
+
+@cache
+def in_outside(module: str) -> bool:
+    """Whether a module is one of OUTSIDE, or within one."""
+    return any(f"{module}.".startswith(f"{name}.") for name in OUTSIDE)
+
+
+def names_in(code: CodeType) -> Iterator[str]:
+    """The global names, attributes and imports that a function and those within it use."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
+
+
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails a unit test that is none, also when the program takes what is refused for a fault of the network."""
+    if request.node.get_closest_marker("unit") is None:
+        yield
+        return
+    refused = []
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        refused.append(OSError(ADVICE))
+        raise refused[-1]
+
+    for owner, name in FORBIDDEN:
+        monkeypatch.setattr(owner, name, refuse)
+    yield
+    if refused:
+        pytest.fail(ADVICE)
