@@ -86,6 +86,39 @@ class Carrier(Protocol):
         """Seconds until a server may take a message again, when all have used up their day; else None."""
 
 
+class _End:
+    """How the copies that were offered last were answered, in the order in which they were offered. Pure."""
+
+    def __init__(self) -> None:
+        self._offered: deque[int] = deque(maxlen=_SHARE_OF)
+        self._said: dict[int, str | None] = {}  # alike words of a refusal; None: accepted
+
+    def offered(self, copy: int) -> None:
+        """Note that this copy sets out."""
+        if len(self._offered) == _SHARE_OF:
+            self._said.pop(self._offered[0], None)
+        self._offered.append(copy)
+
+    def answered(self, copy: int, words: str | None, outcome: Outcome) -> None:
+        """Note an answer. An address that does not exist is normal: it counts neither way."""
+        if words is not None:
+            judgement = judge(Stage.RCPT, outcome.code, outcome.text)
+            if judgement.concern is Concern.RECIPIENT and judgement.for_good:
+                return
+        self._said[copy] = words
+
+    def alike(self) -> int:
+        """How many of the last copies were refused in the same words, without one that was accepted among them."""
+        row: dict[int, str] = {}
+        for copy in reversed(self._offered):
+            words = self._said.get(copy, "")
+            if words is None or (row and words and words not in row.values()):
+                break
+            if words:
+                row[copy] = words
+        return len(row)
+
+
 @dataclass
 class Breaker:
     """Tells when refusals are about us rather than about the readers: many readers, all refused alike.
@@ -96,8 +129,9 @@ class Breaker:
       connections refusals arrive before acceptances, which come after the message;
     - more than `share` of the last hundred answers are, or of all answers of a shorter run when it ends, if these are
       at least twice `first`;
-    - `first` in a row are, or the last three of a run, and their words do not say that the address does not exist.
-      Without `few` this rule is left out: the operator has seen the words and has resumed the issue.
+    - the last three of a run or more are, and their words do not say that the address does not exist. As many in the
+      middle are no sign, because others were accepted after them. Without `few` this rule is left out: the operator has
+      seen the words and has resumed the issue.
 
     Pure. `blamed` are the copies to owe again: those that led to the pause, and those that were under way then.
     """
@@ -109,15 +143,14 @@ class Breaker:
     _said: dict[int, str | None] = field(default_factory=dict, init=False)  # how each was refused; None: accepted
     _started: bool = field(default=False, init=False)  # the first are known
     _last: deque[tuple[str, Delivery] | None] = field(default_factory=lambda: deque(maxlen=_SHARE_OF), init=False)
-    _row: list[str] = field(
-        default_factory=list, init=False
-    )  # of the last refusals in a row that the third rule counts
+    _end: _End = field(default_factory=lambda: _End(), init=False)
     _words: str = field(default="", init=False)  # of the last refusal, as the server said them
     _paused: bool = field(default=False, init=False)
     _after: list[Delivery] = field(default_factory=list, init=False)  # refused when the issue was paused already
 
     def offered(self, delivery: Delivery) -> None:
         """Note the order in which copies set out."""
+        self._end.offered(delivery.id)
         if not self._started:
             self._order.append(delivery.id)
 
@@ -148,34 +181,21 @@ class Breaker:
             return None
         words = alike(outcome.code, outcome.text) if outcome.kind is OutcomeKind.REFUSED else None
         self._last.append((words, delivery) if words is not None else None)
-        if words is None:
-            self._row.clear()
-        else:
+        self._end.answered(delivery.id, words, outcome)
+        if words is not None:
             self._words = f"{outcome.code} {outcome.text}" if outcome.code else outcome.text
-            self._count_in_a_row(words, outcome)
         if not self._started:
             self._said[delivery.id] = words
             if self._first_alike():
                 return f"the first {self.first} readers were all refused"
-        if len(self._row) >= self.first:
-            return f"{self.first} readers in a row were refused alike"
         return self._share_alike(words, len(self._last) == _SHARE_OF)
 
     def _why_at_the_end(self) -> str | None:
-        if len(self._row) >= _LAST_ALIKE:
-            return f"the last {len(self._row)} readers were refused alike"
+        if self.few and (number := self._end.alike()) >= _LAST_ALIKE:
+            return f"the last {number} readers were refused alike"
         refused = Counter(answer[0] for answer in self._last if answer is not None)
         words, most = next(iter(refused.most_common(1)), (None, 0))
         return self._share_alike(words, most >= 2 * self.first)
-
-    def _count_in_a_row(self, words: str, outcome: Outcome) -> None:
-        """Keep the refusals in a row; an address that does not exist is normal, and interrupts nothing."""
-        judgement = judge(Stage.RCPT, outcome.code, outcome.text)
-        if not self.few or (judgement.concern is Concern.RECIPIENT and judgement.for_good):
-            return
-        if self._row and self._row[-1] != words:
-            self._row.clear()
-        self._row.append(words)
 
     def _share_alike(self, words: str | None, enough: bool) -> str | None:
         """Whether too many of the last answers are refusals with these `words`, if there are `enough` of them."""

@@ -16,11 +16,11 @@ _LONGEST: Final = 600  # characters that are looked at
 _ENHANCED: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3}\.\d{1,3})(?![\d.]*\d)")
 _CODE: Final = re.compile(r"(?<![\d.])[45]\d\d(?=[ -])")
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\]:;,\"']{1,64}@[^\s<>()\[\]:;,\"']{1,255}")
+_REDACTED: Final = re.compile(r"\bADDRESS\b")
 _URL: Final = re.compile(r"https?://([^\s/]{1,200})[^\s]*", re.IGNORECASE)
 _DOT: Final = re.compile(r"(?<=\w)\.(?=\w)")  # within a name, where it ends no sentence
 _IP: Final = re.compile(r"\[?\b\d{1,3}(?:\.\d{1,3}){3}\b\]?")
 _CODES: Final = re.compile(r"(?<![\d.])(?:[45]\d\d[ -])?[#(]{0,3}[245]\.\d{1,3}\.\d{1,3}(?![\d.]{0,20}\d)[):]{0,3}")
-_SERIAL: Final = re.compile(r"(?<!\S)\S*?\d\S*")
 
 _UNITS: Final = {
     "s": 1,
@@ -33,7 +33,7 @@ _UNITS: Final = {
     "jour": 86_400,
 }
 _WAIT: Final = re.compile(
-    r"(?:again|retry|resume|wait|later|resend|attempt|erneut|wieder|r[ée]essaye\w{0,3})\b[^.;]{0,30}?"
+    r"(?:again|retry|resume|wait|later|resend|attempt|erneut|wieder|r[ée]essaye\w{0,12})\b[^.;]{0,30}?"
     r"\b(\d{1,5}|an?|one|eine[rm]?|une?) ?(s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|d(?:ays?)?|"
     r"stunden?|tage?n?|heures?|jours?)\b",
     re.IGNORECASE,
@@ -54,7 +54,7 @@ def judge(stage: Stage, code: int | None, text: str) -> Judgement:
     rule = _first(stage, reply, enhanced, _words(text))
     if rule is None:
         return Judgement(Concern.UNKNOWN, for_good=False, rule="no row of the table")
-    certain = rule.words is not None and not rule.loose
+    certain = bool(rule.words) and not rule.loose
     return Judgement(rule.concern, rule.for_good and not temporary, rule.name, certain, rule.limit)
 
 
@@ -70,8 +70,13 @@ def _enhanced(details: list[str]) -> str:
 
 
 def _words(text: str) -> str:
-    """What people wrote: without addresses, whose parts look like words, and without the paths of links."""
-    return _DOT.sub("_", _IP.sub("N", _URL.sub(r"\1", _ADDRESS.sub("ADDRESS", text))))
+    """The words in lower case, without addresses, whose parts look like words, and without the paths of links.
+
+    An address that was taken out before stands there as ADDRESS, which is no word of the server either.
+    """
+    if not text.isupper():
+        text = _REDACTED.sub("@", text)
+    return _DOT.sub("_", _IP.sub("#", _URL.sub(r"\1", _ADDRESS.sub("@", text.lower()))))
 
 
 def _fits(rule: Rule, stage: Stage, reply: str, enhanced: str, words: str) -> bool:
@@ -79,7 +84,7 @@ def _fits(rule: Rule, stage: Stage, reply: str, enhanced: str, words: str) -> bo
         stage in rule.stages
         and (not rule.codes or reply.startswith(rule.codes))
         and (not rule.enhanced or any(_names(key, enhanced) for key in rule.enhanced))
-        and (rule.words is None or rule.words.search(words) is not None)
+        and (not rule.words or any(pattern.search(words) for pattern in rule.words))
     )
 
 
@@ -99,5 +104,6 @@ def stated_wait(text: str) -> timedelta | None:
 def alike(code: int | None, text: str) -> str:
     """What two replies of one kind have in common: code, enhanced code, and the words without names and numbers."""
     status = next((f"{kind}.{detail}" for kind, detail in _ENHANCED.findall(text)), "")
-    words = _SERIAL.sub("N", _CODES.sub(" ", _words(text[:_LONGEST])))
-    return " ".join(f"{code or ''} {status} {words}".lower().split())
+    words = _CODES.sub(" ", _words(text[:_LONGEST])).split()
+    named = ["N" if any(letter.isdigit() for letter in word) else word for word in words]
+    return " ".join((str(code or ""), status, *named))

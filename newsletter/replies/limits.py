@@ -128,7 +128,7 @@ QUOTAS: Final = (
         "RFC 5321 section 4.2.3 (552); RFC 3463 x.2.2; Gmail OverQuota; GMX; Yahoo; Postfix; Dovecot; Orange 417; "
         "Coremail",
         any_of(
-            rf"{BOX}[^.;]{{0,60}}\b(?:full|over|exceed\w{0, 12}|quota|pleine?|voll|lleno|llena|piena|cheia|"
+            rf"{BOX}[^.;]{{0,60}}\b(?:full|over|exceed\w{{0,12}}|quota|pleine?|voll|lleno|llena|piena|cheia|"
             rf"[üu]berf[üu]llt)\b",
             rf"\b(?:full|over ?quota|quota exceeded|insufficient|out of|not enough)\b[^.;]{{0,30}}{BOX}",
             rf"{BOX}[^.;]{{0,40}}(?:size )?limit (?:is |has been )?(?:exceeded|exeeded|reached)",
@@ -137,7 +137,8 @@ QUOTAS: Final = (
             r"space (?:has been )?used up",
             r"tried to reach is over|over ?quota(?:perm|temp)|over (?:the |its |their |disk |mail )*quota",
             r"(?:user|recipient|account|customer)[^.;]{0,40}\b(?:over|exceed\w{0,12}|reached) (?:\w+ ){0,2}quota",
-            r"quota (?:usage |limit )?(?:is |has been |was )?(?:exceed|reached|full)|exceed\w{0,12} (?:\w+ ){0,2}quota|"
+            r"quota (?:usage |limit )?(?:is |has been |was )?(?:exceed|reached|full)|"
+            r"exceed\w{0,12} (?:\w+ ){0,2}quota|"
             r"(?:user|recipient|account|customer) (?:\w+ )?is full|quota exceeded \(mailbox|quota violation|"
             r"overquota",
             r"recipient storage full|exhausted[^.;]{0,20}storage|speichervolumen|too many messages (?:on|"
@@ -177,8 +178,8 @@ QUOTAS: Final = (
         False,
         "RFC 3463 section 3.8: a limit that is neither the mailbox's nor the message's is policy",
         any_of(
-            r"\blimits? (?:is |has been |was )?(?:exceeded|reached)",
-            r"exceed\w{0,4} [^.;]{0,20}\blimits?\b|too much mail\b",
+            r"\blimits? (?:is |has been |was )?(?:exceeded|reached)|exceed\w{0,12} [^.;]{0,20}\blimits?\b|"
+            r"too much mail\b"
         ),
         stages=SESSION,
         limit=True,

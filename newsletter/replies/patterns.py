@@ -8,9 +8,16 @@ from typing import Final
 from newsletter.replies.values import Stage
 
 
-def any_of(*phrases: str) -> re.Pattern[str]:
-    """A pattern for any of the phrases, whatever their case."""
-    return re.compile("|".join(phrases), re.IGNORECASE | re.DOTALL)
+def any_of(*phrases: str) -> tuple[re.Pattern[str], ...]:
+    """A pattern for each of the phrases, of which one has to be found in the words in lower case.
+
+    Many small patterns are as quick as a long one, and each takes linear time by itself. To fold the case of the words
+    once is twice as quick as to ignore it in each pattern.
+    """
+    return tuple(re.compile(_UPPER.sub(lambda found: found.group().lower(), phrase), re.DOTALL) for phrase in phrases)
+
+
+_UPPER: Final = re.compile(r"(?<!\\)[A-Z]")  # not that of an escape such as \S
 
 
 OF_A_RECIPIENT: Final = frozenset({Stage.RCPT, Stage.DATA, Stage.DOT, Stage.REPORT})

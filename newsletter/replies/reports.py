@@ -46,7 +46,7 @@ REPORTS: Final = (
         Concern.RECIPIENT,
         True,
         "the same words, which say little without a code of addresses (RFC 3463 section 3.2)",
-        any_of(r"ADDRESS\W{0,3} (?:is gone|has left|has moved)"),
+        any_of(r"@\W{0,3} (?:is gone|has left|has moved)"),
         enhanced=("1.",),
         stages=frozenset({Stage.REPORT}),
     ),

@@ -61,7 +61,7 @@ class Rule:
     concern: Concern
     for_good: bool
     source: str
-    words: re.Pattern[str] | None = None
+    words: tuple[re.Pattern[str], ...] = ()
     codes: tuple[str, ...] = ()
     enhanced: tuple[str, ...] = ()
     stages: frozenset[Stage] = frozenset(Stage)
