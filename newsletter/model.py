@@ -21,11 +21,14 @@ class Paper:
     """One paper as its feed described it: plain text without HTML, each run of white space made one space.
 
     `key` is the identity by which duplicates are joined: ``arxiv:2401.01234`` (without version), ``doi:10.1000/x``,
-    else ``title:...``. Every URL is absolute, with scheme http or https. An unknown figure is None; 0 is a known zero.
+    else ``guid:...`` or ``link:...`` as its feed identifies the entry, else ``title:...``. `aliases` are all guid: and
+    link: keys that the paper has. Every URL is absolute, with scheme http or https. An unknown figure is None; 0 is a
+    known zero.
     """
 
     key: str
     title: str
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)
     url: str | None = None
     abstract: str = ""
     authors: tuple[str, ...] = ()
@@ -48,16 +51,35 @@ class Paper:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Keys under which this paper is remembered: its own, and its title's, for feeds that give no ids."""
-        return (self.key,) if self.key.startswith(BY_TITLE) else (self.key, *_titled(self.title, "titled:"))
+        """Keys under which this paper is remembered: its own, its aliases, and its title's for other kinds."""
+        if self.key.startswith(BY_TITLE):
+            return (self.key, *self.aliases)
+        prefix = _LINKED if self.key.startswith(_BY_ENTRY) else _TITLED
+        return tuple(dict.fromkeys((self.key, *self.aliases, *_titled(self.title, prefix))))
 
     @property
     def lookup_keys(self) -> tuple[str, ...]:
-        """Keys to look up among other papers' `names`. Two papers that both have an id never match by title."""
-        return (self.key, *_titled(self.title, "titled:" if self.key.startswith(BY_TITLE) else BY_TITLE))
+        """Keys to look up among other papers' `names`.
+
+        Two papers that both have an arXiv id or DOI never match by title, nor do two that both have a link or guid.
+        Stores of version 0.2 know papers with a link, or with a DOI in it, only by their title. So that is looked up
+        too, unless it is one that many papers have.
+        """
+        if self.key.startswith(BY_TITLE):
+            by_title = (*_titled(self.title, _TITLED), *_titled(self.title, _LINKED))
+        elif self.key.startswith(_BY_ENTRY):
+            by_title = (*_titled(self.title, _TITLED), *_former(self.title))
+        else:
+            by_title = (*_titled(self.title, _LINKED), *_former(self.title))
+        return tuple(dict.fromkeys((self.key, *self.aliases, *by_title)))
 
 
 BY_TITLE: Final = "title:"
+BY_LINK: Final = "link:"
+BY_GUID: Final = "guid:"
+_BY_ENTRY: Final = (BY_LINK, BY_GUID)
+_TITLED: Final = "titled:"  # the title of a paper with an arXiv id or DOI
+_LINKED: Final = "linked:"  # the title of a paper with a link or guid only
 _DISTINCT: Final = 16  # least number of letters and digits for a title to identify a paper
 
 
@@ -69,6 +91,24 @@ def title_key(title: str) -> str:
     folded = unicodedata.normalize("NFKC", title).casefold()
     letters = "".join(filter(str.isalnum, folded))
     return BY_TITLE + (letters if len(letters) >= _DISTINCT else folded)
+
+
+# Titles that journals give to many papers (letters only, lower case, as in `title_key`). They identify no paper.
+_COMMON_TITLES: Final = frozenset(
+    """addendum announcement announcements bookreview bookreviews commentary comment contents contributors correction
+    corrections corrigendum corrigenda cover coverimage coverpicture discussion editorial editorialboard editorsnote
+    errata erratum expressionofconcern foreword frontmatter backmatter graphicalabstract highlights inmemoriam
+    inthisissue introduction issueinformation letter letters lettertotheeditor masthead news obituary perspective
+    preface publishersnote publishererratum publishercorrection reply response retraction retractionnote review
+    tableofcontents thisweek titlepage""".split()
+)
+
+
+def _former(title: str) -> tuple[str, ...]:
+    """The key that version 0.2 gave a paper without an arXiv id or DOI; empty for a title that many papers have."""
+    key = title_key(title)
+    letters = "".join(filter(str.isalpha, key.removeprefix(BY_TITLE)))
+    return () if letters in _COMMON_TITLES else (key,)
 
 
 def _titled(title: str, prefix: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from newsletter import feed as feeds
 from newsletter.children import Bounds, Nursery, Overrun
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
-from newsletter.feed.urls import shown, site
+from newsletter.feed.urls import shown, site, without_secrets
 from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
 from newsletter.issue.late_risers import Candidate, Rule, select
@@ -75,14 +75,15 @@ def gather(
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
         try:
-            answer = feeds.fetch(url, config.fetch, cache=cache, now=runtime.now, sleep=runtime.sleep)
+            answer = feeds.fetch(url, config.fetch, source=source, cache=cache, now=runtime.now, sleep=runtime.sleep)
             body = answer.body
-            parsed = children.call(_bounds(body), feeds.parse, body, source, content_type=answer.content_type)
+            parsing = replace(source, headers=())  # secrets stay here, and cannot be pickled
+            parsed = children.call(_bounds(body), feeds.parse, body, parsing, content_type=answer.content_type)
             answers.append((source, parsed))
         except FeedError as error:
             failures.append(str(error))
         except Overrun as overrun:
-            failures.append(f"{shown(url)}: {overrun}; it was left out")
+            failures.append(without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden))
     if not answers:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(answers), tuple(failures))
@@ -234,7 +235,7 @@ def _undated(config: Config, day: date, span: Span) -> tuple[str, ...]:
 
 def _called(source: FeedConfig) -> str:
     """How the operator is told of a feed: by its name in the config, else by its host, or the path of a file."""
-    return source.name or site(source.url) or source.url
+    return source.name or without_secrets(site(source.url) or source.url, source.hidden)
 
 
 def _quietly(task: _Task, day: date) -> Gathered:
@@ -332,9 +333,9 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
         if not feed.papers or any(paper.key not in shown for paper in feed.papers):
             continue
         if _by_day(source):
-            yield f"{feed.papers[0].source or source.url}: lists only papers of earlier days"
+            yield f"{feed.papers[0].source or _called(source)}: lists only papers of earlier days"
         elif is_stale(newest, now, timedelta(days=source.rhythm)):
-            yield f"{feed.papers[0].source or source.url}: nothing since {newest}, which is late for feeds.rhythm"
+            yield f"{feed.papers[0].source or _called(source)}: nothing since {newest}, which is late for feeds.rhythm"
 
 
 def _linted(rendered: RenderedIssue, runtime: Runtime) -> NoIssue | None:

@@ -44,6 +44,7 @@ HOMES = {
     "flask_limiter": {"web"},
     "flask_wtf": {"web"},
     "flufl": {"bounces"},
+    "idna": {"feed"},
     "imapclient": {"bounces"},
     "jinja2": {"mail"},
     "lxml": {"archive"},

@@ -66,7 +66,7 @@ BROKEN = {
     "a chunk without its size": sends(CHUNKED + b"2\r\n[]\r\nZZ\r\n"),
     "no last chunk": sends(CHUNKED + b"2\r\n[]\r\n"),
     "gzip without its end": says(200, gzip.compress(BODY * 9)[:-9], Content_Encoding="gzip"),
-    "gzip that is none": says(200, BODY, Content_Encoding="gzip"),
+    "gzip with an error in it": says(200, gzip.compress(BODY * 9)[:30] + b"\xff" * 30, Content_Encoding="gzip"),
     "no status line": sends(b"hello\r\n\r\n"),
     "nothing at all": sends(b""),
 }
@@ -332,9 +332,9 @@ def test_what_is_not_a_file_is_not_opened(tmp_path: Path) -> None:
 
 # --- the shared server of faults -------------------------------------------------------------------------------------
 
-WHOLE = {"ok", "json", "rss", "etag", "bom", "utf16", "nul", "redir?n=3", "to?u=/json", "empty?body=[]"}
+WHOLE = {"ok", "gzlie", "json", "rss", "etag", "bom", "utf16", "nul", "redir?n=3", "to?u=/json", "empty?body=[]"}
 FAULTS = """s500 s503?after=1 s429?after=99 s404 s410 s304-always late slowheaders?gap=0.1 drip?bps=9 trunc chunk-bad
-reset hang-body gzbomb?mb=64 gzgz?mb=8 gzlie huge nolen redir?n=9 loop to?u=javascript:1 to-file to-metadata to-gopher
+reset hang-body gzbomb?mb=64 gzgz?mb=8 huge nolen redir?n=9 loop to?u=javascript:1 to-file to-metadata to-gopher
 to-trap?form=plain to-trap?form=dec to-trap?form=hex to-trap?form=oct to-trap?form=short to-trap?form=v6 img?kind=big"""
 
 
@@ -361,5 +361,5 @@ def test_every_fault_ends_in_a_whole_answer_or_one_line(chaos: tuple[str, Path],
     if fault in WHOLE:
         assert get(url + fault)
     else:
-        assert error_of(url + fault, FetchConfig(deadline=1, attempts=2)).startswith(url + fault)
+        assert error_of(url + fault, FetchConfig(deadline=1, attempts=2)).startswith(url + fault.partition("?")[0])
     assert "SSRF-HIT" not in log.read_text()

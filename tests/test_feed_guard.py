@@ -87,7 +87,16 @@ def test_a_redirect_stays_on_the_web(location: str) -> None:
             "224.0.0.1",
         ),
         *("255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "2002:7f00:1::"),
-        *("64:ff9b::7f00:1", "2001:db8::1"),
+        *(
+            "64:ff9b::7f00:1",
+            "2001:db8::1",
+            "64:ff9b:1::9.9.9.9",
+            "100::1",
+            "2001:2::1",
+            "2001:10::1",
+            "2002:909:909::1",
+        ),
+        *("3fff::1", "5f00::1", "fc00::1", "fe80::1%1", "fec0::1", "::9.9.9.9", "4000::1", "192.0.0.8", "198.18.0.1"),
     ],
 )
 def test_these_addresses_are_not_public(address: str) -> None:
@@ -108,6 +117,14 @@ def test_the_configured_place_may_be_private_but_not_its_other_ports() -> None:
     assert guard.addresses("127.0.0.1", 8025) == ["127.0.0.1"]
     with pytest.raises(Refused):
         guard.addresses("127.0.0.1", 22)
+
+
+def test_the_configured_host_is_not_resolved_again_for_a_redirect_back_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([["9.9.9.9"], ["127.0.0.1"]])
+    monkeypatch.setattr("newsletter.feed.guard.resolve", lambda *_: next(answers))
+    guard = AddressGuard(("feeds.example.org", 443))
+    assert guard.addresses("feeds.example.org", 443) == ["9.9.9.9"]
+    assert guard.addresses("feeds.example.org", 443) == ["9.9.9.9"]
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -155,20 +172,20 @@ def test_a_certificate_of_a_trusted_authority_for_this_host_is_accepted(authorit
 
 
 @pytest.mark.parametrize(
-    "tls",
+    ("tls", "reason"),
     [
-        lambda authority: authority.context(host="elsewhere.example"),
-        lambda authority: authority.context(host="localhost", expired=True),
-        lambda authority: authority.context(host="localhost", self_signed=True),
+        (lambda authority: authority.context(host="elsewhere.example"), "the certificate is for another host name"),
+        (lambda authority: authority.context(host="localhost", expired=True), "the certificate has expired"),
+        (lambda authority: authority.context(host="localhost", self_signed=True), "the certificate is self-signed"),
     ],
     ids=["wrong host", "expired", "self-signed"],
 )
 def test_any_other_certificate_is_refused_at_once(
-    authority: Authority, tls: Callable[[Authority], ssl.SSLContext]
+    authority: Authority, tls: Callable[[Authority], ssl.SSLContext], reason: str
 ) -> None:
     clock = FakeClock()
     with site({"/": says(200, BODY)}, tls(authority)) as server:
-        assert "TLS: " in error_of(f"https://localhost:{server.server_port}/", clock=clock)
+        assert f"TLS: {reason}" in error_of(f"https://localhost:{server.server_port}/", clock=clock)
     assert (server.asked, clock.slept) == ([], [])
 
 

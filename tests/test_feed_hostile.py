@@ -115,7 +115,7 @@ def test_an_odd_id_makes_no_link(identifier: object) -> None:
         (b"<rss><channel><item><author>" + (b"a" * 2_000 + b" ") * 501 + b"</author>", "words that are too long"),
         (b"<rss><channel>" + b"<item/>" * 20_000 + b"</channel></rss>", "20,000 entries, more than 10,000"),
         (b"<rss><channel><item><title>a</title></item><item><title>cut", "it is cut off: </rss> is missing"),
-        (b"<rss><channel>& <title>x</title></channel></rss>", "broken XML without a readable entry"),
+        (b"<rss><channel><x></y> <title>x</title></channel></rss>", "broken XML without a readable entry"),
         (b"\xff\xfe[\x00\x00", "broken UTF-16-LE"),
         ("<rss>Größe, Übel, Ärger</rss>".encode("latin-1"), "unknown character encoding"),
     ],

@@ -7,6 +7,7 @@ the commands that need it. docs/commands.md is generated from this file (`make d
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -454,6 +455,9 @@ def schedule_command(app: App, kind: str, at: time, install: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with one of the documented exit codes. An error is one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character shows a question mark
+            stream.reconfigure(errors="replace")
     gc.set_threshold(3_000)  # imports create about 100,000 objects, of which almost none is garbage
     try:
         cli.main(arguments, prog_name="newsletter")

@@ -11,6 +11,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import yaml
+
 from newsletter import addresses
 from newsletter.config.yaml_nodes import Place, Reader, expand, items, scalar
 from newsletter.errors import AddressError
@@ -227,6 +229,53 @@ def secret(place: Place) -> Secret:
         return expanded
 
     return Secret(read)
+
+
+# Fields that the program sets itself, or that would change what a response is (RFC 9110, RFC 9112).
+_OUR_HEADERS: Final = frozenset(
+    {"accept-encoding", "connection", "content-length", "expect", "host", "range", "te", "trailer", "transfer-encoding"}
+)
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # RFC 9110 section 5.6.2
+
+
+def headers(place: Place) -> tuple[tuple[str, Secret], ...]:
+    """Header fields by name, each value a secret with ${NAME} looked up when it is needed."""
+    if place.is_null:
+        return ()
+    if not isinstance(place.node, yaml.MappingNode):
+        raise place.error("expected `Name: value` lines")
+    found: dict[str, tuple[str, Secret]] = {}
+    for key_node, value_node in place.node.value:
+        name = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else ""
+        child = place.child(name or "?", value_node, key_node.start_mark.line + 1)
+        if not _TOKEN.fullmatch(name):
+            raise child.error("not a header's name")
+        if name.lower() in _OUR_HEADERS:
+            raise child.error("this header is set by the program")
+        if name.lower() in found:
+            raise child.error("given twice")
+        found[name.lower()] = (name, _header_secret(child))
+    return tuple(found.values())
+
+
+def _header_secret(place: Place) -> Secret:
+    given = secret(place)
+
+    def reveal() -> str:
+        return _one_line(place, given.reveal())
+
+    return Secret(reveal)
+
+
+def header_value(place: Place) -> str:
+    """A header's value as it is sent: one line of Latin-1."""
+    return _one_line(place, text(place))
+
+
+def _one_line(place: Place, value: str) -> str:
+    if not value.isprintable() or not all(ord(character) < 256 for character in value):
+        raise place.error("a header's value must be one line of Latin-1 characters")  # it is not shown: it may be a key
+    return value
 
 
 def secret_file(place: Place) -> Secret:

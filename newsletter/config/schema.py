@@ -23,7 +23,7 @@ from newsletter.config.sections import (
     SmtpConfig,
     WebConfig,
 )
-from newsletter.config.yaml_nodes import REQUIRED, Key, Place, Table, items, mapping
+from newsletter.config.yaml_nodes import ENV, REQUIRED, Key, Place, Table, items, mapping, pairs
 from newsletter.issue.calendar import CALENDARS, calendar_of
 from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
@@ -53,6 +53,21 @@ _FEED: Final[Table] = {
         "Working days after which a feed with nothing new is stale. A feed with `{date}` in its URL "
         "is stale as soon as it lists only papers of earlier days.",
     ),
+    "replacements": Key(
+        v.flag,
+        "false",
+        "true: new versions of old papers are news too. arXiv announces them as replace and replace-cross.",
+    ),
+    "headers": Key(
+        v.headers,
+        "{}",
+        "Header fields for the feed's own host. `{Authorization: Bearer ${KEY}}` is an example. They are sent to no "
+        "other host that a redirect leads to, and their values are never shown.",
+    ),
+    "user_agent": Key(
+        v.optional(v.header_value), "null", "User-Agent to send, for hosts that refuse programs; null: our own."
+    ),
+    "ca_file": Key(v.optional(v.file), "null", _CA_FILE),
     "calendar": Key(
         v.optional(v.choice(*CALENDARS)),
         "null",
@@ -237,12 +252,19 @@ _WEB: Final[Table] = {
 
 
 def _feeds(place: Place) -> tuple[FeedConfig, ...]:
-    return tuple(_feed(mapping(item, _FEED)) for item in items(place))
+    return tuple(_feed(mapping(item, _FEED), _hidden(item)) for item in items(place))
 
 
-def _feed(values: dict[str, Any]) -> FeedConfig:
+def _hidden(place: Place) -> tuple[str, ...]:
+    """The values of the environment in a feed's URL. One of one or two characters is no secret, and in many words."""
+    raw = next(str(child.node.value) for name, child in pairs(place, _FEED) if name == "url" and child.node)
+    values = (place.environ.get(name, "") for name in ENV.findall(raw))
+    return tuple(value for value in values if len(value) > 2)
+
+
+def _feed(values: dict[str, Any], hidden: tuple[str, ...]) -> FeedConfig:
     named = values.pop("calendar", None)
-    return FeedConfig(**values, calendar=CALENDARS[named] if named else calendar_of(values["url"]))
+    return FeedConfig(**values, hidden=hidden, calendar=CALENDARS[named] if named else calendar_of(values["url"]))
 
 
 def _fetch(place: Place) -> FetchConfig:

@@ -24,13 +24,19 @@ from newsletter.model import BouncePolicy, Publication
 class FeedConfig:
     """One feed. `url` may contain ``{date}``, or is an absolute path; `rhythm` is in working days.
 
-    `calendar` is None if the feed counts its days as the operator does.
+    `headers` are names and values, which are secrets. `hidden` are the values of ${NAME} in `url`, which are never
+    shown. `calendar` is None if the feed counts its days as the operator does.
     """
 
     url: str
     name: str | None = None
     votes: str | None = None
     rhythm: float = 5.0
+    replacements: bool = False
+    headers: tuple[tuple[str, Secret], ...] = ()
+    user_agent: str | None = None
+    ca_file: Path | None = None
+    hidden: tuple[str, ...] = field(default=(), repr=False)
     calendar: Calendar | None = None
 
 

@@ -16,8 +16,9 @@ from newsletter.feed.text import join, lines, looks_like_html
 from newsletter.feed.urls import web_url
 from newsletter.feed.votes import figure, tally
 
-_LABELLED: Final = re.compile(r"([#\w][\w ]{0,20}?)\s?:\s?(.+)")
-_ARXIV_NOTICE: Final = re.compile(r"\s*arXiv:\S+\s+Announce Type:\s*\S+\s*")
+_LABELLED: Final = re.compile(r"([#\w][\w ]{0,20}?) ?: ?(.+)")  # of a line with single spaces
+# The notice that arXiv's feeds begin with. It is matched at the beginning only, and its quantifiers are possessive.
+_ARXIV_NOTICE: Final = re.compile(r"arXiv:\S{1,40}+\s{1,10}+Announce Type:\s{0,10}+(\S{1,40}+)\s*+")
 _READERS: Final = re.compile(r"comments?:?", re.IGNORECASE)
 
 # The kind of each label's value, see `_keep`. "dropped" are labels to remove from the text: a ratio is not a count, and
@@ -102,9 +103,17 @@ class Description:
         return True
 
 
+def announced(value: object) -> str | None:
+    """The announce type in the notice of an arXiv description, such as ``replace-cross``; None without a notice."""
+    notice = _ARXIV_NOTICE.match(value.lstrip()) if isinstance(value, str) else None
+    return notice[1].lower() if notice else None
+
+
 def _lines(value: str, *, markup: bool) -> list[str]:
     """The lines above a heading "Comments", without the notice that arXiv's feeds begin with."""
-    text = _ARXIV_NOTICE.sub("", value, count=1) if value.lstrip().startswith("arXiv:") else value
+    text = value.lstrip()
+    notice = _ARXIV_NOTICE.match(text)
+    text = text[notice.end() :] if notice else value
     found = lines(text, markup=markup or looks_like_html(text))
     end = next((index for index, line in enumerate(found) if _READERS.fullmatch(line)), len(found))
     return found[:end]

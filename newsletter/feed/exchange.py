@@ -10,28 +10,29 @@ from __future__ import annotations
 import socket
 import ssl
 import urllib.request
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from newsletter.feed.coding import CHUNK, BadCoding, coding_of, decoded
+from newsletter.feed.cookies import Cookies
 from newsletter.feed.guard import AddressGuard, Refused
 from newsletter.feed.text import plain
+from newsletter.feed.tls import tls_failure
 from newsletter.feed.urls import ascii_host, shown
 
 MAX_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 30.0  # for each read; the caller limits the whole
-_CHUNK: Final = 1 << 16  # bytes
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
-_GZIP: Final = frozenset({"gzip", "x-gzip"})  # RFC 9110 section 8.4.1.3
 
 
 class FetchFailure(Exception):
@@ -93,9 +94,21 @@ class _Target:
 class Exchange:
     """The exchange for one URL. `run` blocks; `abort`, called from another thread, ends it at once."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], max_bytes: int) -> None:
-        """`max_bytes` limits the size of the decompressed body."""
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        own: Mapping[str, str] | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        """`max_bytes` limits the size of the decompressed body.
+
+        `own` are header fields for the URL's own host only, and the certificates in `ca_file` (PEM) are for it only.
+        """
         self._url, self._headers, self._max_bytes = url, headers, max_bytes
+        self._own, self._ca_file = own or {}, ca_file
+        self._cookies = Cookies()
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._aborted = False
@@ -106,10 +119,11 @@ class Exchange:
             return self._follow()
         except Refused as refusal:
             raise FetchFailure(str(refusal)) from refusal
-        except (ssl.SSLCertVerificationError, urllib3.exceptions.SSLError) as error:
-            raise FetchFailure(f"TLS: {plain(_innermost(error), 200)}") from error
+        except BadCoding as error:
+            raise FetchFailure(str(error), again=error.cut) from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
-            raise FetchFailure(_explain(error), again=True) from error
+            reason, again = tls_failure(error) or (_explain(error), True)
+            raise FetchFailure(plain(reason, 200), again=again) from error
 
     def abort(self) -> None:
         """Shut down the connection whatever it is doing. `run` then raises FetchFailure."""
@@ -122,24 +136,34 @@ class Exchange:
 
     def _follow(self) -> Response:
         target = _Target.of(self._url)
-        guard, login = AddressGuard(target.place), target.login
+        guard, own = AddressGuard(target.place), dict(self._own)
+        if target.login and "authorization" not in {name.lower() for name in own}:
+            own.update(urllib3.make_headers(basic_auth=target.login))
         home = (target.scheme, target.place)
+        left = False  # whether a redirect has led elsewhere; who leads back must not have the secrets sent
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._get(target, guard, login if (target.scheme, target.place) == home else None)
+            left = left or (target.scheme, target.place) != home
+            answer = self._get(target, guard, None if left else own)
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not location:
                 return answer
             target = _next_hop(target, location)
         raise Refused(f"more than {MAX_REDIRECTS} redirects")
 
-    def _get(self, target: _Target, guard: AddressGuard, login: str | None) -> Response:
-        headers = {**self._headers, "Host": target.netloc}
-        if login:
-            headers.update(urllib3.make_headers(basic_auth=login))
+    def _get(self, target: _Target, guard: AddressGuard, own: Mapping[str, str] | None) -> Response:
+        """One response; `own` are the header fields for the feed's host, None when this is another."""
+        named = {name.lower() for name in own or {}}
+        usual = {name: value for name, value in self._headers.items() if name.lower() not in named}
+        headers = {**usual, **(own or {}), "Host": target.netloc}
+        secure = target.scheme == "https"
+        if cookies := self._cookies.header(target.place[0], target.path, secure=secure):
+            given = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+            headers[given] = "; ".join(filter(None, (headers.get(given), cookies)))
         proxy = _proxy_for(target)
         if proxy:
             guard.check_literal(*target.place)
-        connection = self._connect_to_proxy(proxy, target) if proxy else self._connect(target, guard)
+        ca_file = None if own is None else self._ca_file
+        connection = self._connect_to_proxy(proxy, target, ca_file) if proxy else self._connect(target, guard, ca_file)
         with closing(connection):
             if proxy and target.scheme == "http":
                 headers.update(_proxy_login(proxy))
@@ -147,16 +171,18 @@ class Exchange:
             connection.request("GET", path, headers=headers, preload_content=False, decode_content=False)
             response = connection.getresponse()
             with closing(response):
+                set_cookies = response.headers.getlist("Set-Cookie")
+                self._cookies.take(target.place[0], target.path, set_cookies, secure=secure)
                 body = b"".join(self._body(response)) if response.status == 200 else b""
                 return Response(response.status, response.reason or "", response.headers, body)
 
-    def _connect(self, target: _Target, guard: AddressGuard) -> HTTPConnection:
+    def _connect(self, target: _Target, guard: AddressGuard, ca_file: Path | None) -> HTTPConnection:
         """A connection to the first of the target's addresses that accepts one."""
         failure: Exception | None = None
         for address in guard.addresses(*target.place):
             if target.scheme == "https":
                 connection: HTTPConnection = HTTPSConnection(
-                    address, target.port, ssl_context=ssl.create_default_context(), server_hostname=target.place[0]
+                    address, target.port, ssl_context=_context(ca_file), server_hostname=target.place[0]
                 )
             else:
                 connection = HTTPConnection(address, target.port)
@@ -166,13 +192,13 @@ class Exchange:
                 failure = error
         raise failure or OSError("no address")
 
-    def _connect_to_proxy(self, proxy: str, target: _Target) -> HTTPConnection:
+    def _connect_to_proxy(self, proxy: str, target: _Target, ca_file: Path | None) -> HTTPConnection:
         """A connection to the proxy; for https, a tunnel through it (CONNECT, RFC 9110 section 9.3.6)."""
         parts = urlsplit(proxy)
         host, port = parts.hostname or "", parts.port or 80
         if target.scheme == "http":
             return self._open(HTTPConnection(host, port))
-        tunnel = HTTPSConnection(host, port, ssl_context=ssl.create_default_context())
+        tunnel = HTTPSConnection(host, port, ssl_context=_context(ca_file))
         tunnel.set_tunnel(target.host, target.port, headers=_proxy_login(proxy))
         return self._open(tunnel)
 
@@ -192,13 +218,11 @@ class Exchange:
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         """The decompressed body in chunks. Raises Refused if it is larger than `max_bytes`."""
-        self._bound(int(response.headers.get("Content-Length") or 0))
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding not in _GZIP | {"", "identity"}:
-            raise Refused(f"the response has Content-Encoding {plain(coding, 40)!r}, which was not requested")
-        raw = response.stream(_CHUNK, decode_content=False)
+        self._bound(_length(response.headers.get("Content-Length")))
+        coding = coding_of(response.headers.get("Content-Encoding"))
+        raw = response.stream(CHUNK, decode_content=False)
         size = 0
-        for chunk in _gunzip(raw) if coding in _GZIP else raw:
+        for chunk in decoded(raw, coding):
             size += len(chunk)
             self._bound(size)
             if self._aborted:
@@ -212,7 +236,7 @@ class Exchange:
 
 def _next_hop(current: _Target, location: str) -> _Target:
     """The target of a Location header. Raises Refused if it is not http(s), or http after https."""
-    url = urljoin(current.url, location.strip())
+    url = urljoin(current.url, _as_utf_8(location).strip())
     try:
         target = _Target.of(url)
     except Refused as refusal:
@@ -222,20 +246,28 @@ def _next_hop(current: _Target, location: str) -> _Target:
     return target
 
 
-def _gunzip(raw: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress in pieces of at most 64 KiB, so that the size of a bomb is noticed before it is in memory."""
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    for chunk in raw:
-        while chunk:
-            try:
-                yield decoder.decompress(chunk, _CHUNK)
-            except zlib.error as error:
-                raise FetchFailure("the response claims to be gzip but is not", again=True) from error
-            chunk = decoder.unconsumed_tail
-            if decoder.eof and decoder.unused_data:  # another member follows (RFC 1952 section 2.2)
-                chunk, decoder = decoder.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
-    if not decoder.eof:
-        raise FetchFailure("the response ends inside its gzip stream", again=True)
+def _as_utf_8(header: str) -> str:
+    """A header's value as UTF-8, if it is; http.client has decoded it as Latin-1."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
+
+
+def _length(header: str | None) -> int:
+    """The Content-Length in bytes, 0 if unknown. Equal ones may be given twice (RFC 9110 section 8.6)."""
+    values = {value.strip() for value in (header or "").split(",")}
+    (only, *others) = values
+    return int(only) if not others and only.isascii() and only.isdigit() and len(only) < 19 else 0
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    """The system's certificates, or those in `ca_file`. Raises Refused if it cannot be read."""
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except OSError as error:
+        said = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror or "cannot be read"
+        raise Refused(f"feeds.ca_file: {ca_file}: {said}") from error
 
 
 def _proxy_for(target: _Target) -> str | None:

@@ -18,11 +18,11 @@ from threading import Thread
 from typing import Final, Protocol
 
 from newsletter import __version__
-from newsletter.config import FetchConfig
+from newsletter.config import FeedConfig, FetchConfig
 from newsletter.errors import FeedError
 from newsletter.feed.exchange import Exchange, FetchFailure, Response
 from newsletter.feed.text import plain
-from newsletter.feed.urls import shown
+from newsletter.feed.urls import shown, without_secrets
 from newsletter.model import CachedResponse
 from newsletter.runtime import utc_now
 
@@ -31,8 +31,10 @@ RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BACKOFF: Final = (1.0, 2.0, 4.0, 8.0)  # seconds before the second attempt, the third, ...; the last value stays
 _HEADERS: Final = {
     "User-Agent": f"daily-papers-newsletter/{__version__}",
-    "Accept": "application/json, application/feed+json, application/atom+xml, application/rss+xml, */*;q=0.5",
+    "Accept": "application/rss+xml, application/atom+xml, application/feed+json, application/json, text/xml;q=0.9,"
+    " application/xml;q=0.9, */*;q=0.5",
     "Accept-Encoding": "gzip",
+    "Accept-Language": "*",  # some hosts refuse requests without it
 }
 
 
@@ -59,19 +61,36 @@ def fetch(
     url: str,
     limits: FetchConfig,
     *,
+    source: FeedConfig | None = None,
     cache: Cache | None = None,
     now: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched:
-    """The bytes of `url`, an http(s) URL or the absolute path of a file. Raises FeedError with one line and the URL.
+    """The bytes of `url`, an http(s) URL or the absolute path of a file. Raises FeedError with one line and the place.
 
     `limits` are the deadline in seconds for all attempts, the size in bytes after decompression, and the number of
-    attempts. A password in the URL is sent to that URL's host only, and hidden in errors.
+    attempts. `source` says what the feed's own host is sent and how it is trusted. A password in the URL and the
+    headers of `source` are sent to that host only, and neither they nor the query of the URL are in errors.
     """
+    source = source or FeedConfig(url)
+    try:
+        return _fetch(url, limits, source, cache, now, sleep)
+    except FeedError as error:
+        raise FeedError(without_secrets(str(error), source.hidden)) from error
+
+
+def _fetch(
+    url: str,
+    limits: FetchConfig,
+    source: FeedConfig,
+    cache: Cache | None,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+) -> Fetched:
     if not url.lower().startswith(("http://", "https://")):
         return Fetched(_read_file(Path(url), limits.max_bytes), None)
     known = cache.cached(url) if cache else None
-    answer = _ask(url, limits, known, now, sleep)
+    answer = _ask(url, limits, source, known, now, sleep)
     if answer.status == 304:
         if known is None:
             raise FeedError(f"{shown(url)}: answered 304 Not Modified to an unconditional request")
@@ -86,18 +105,22 @@ def fetch(
 def _ask(
     url: str,
     limits: FetchConfig,
+    source: FeedConfig,
     known: CachedResponse | None,
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> Response:
     """Repeat the request until there is a 200 or a 304. Raises FeedError if no further attempt makes sense."""
+    own = {name: secret.reveal() for name, secret in source.headers}
     headers = {**_HEADERS, **_conditions(known)}
+    if source.user_agent:
+        headers["User-Agent"] = source.user_agent
     end = time.monotonic() + limits.deadline
     attempt = 0
     while True:
         attempt += 1
         try:
-            answer = _within(end - time.monotonic(), Exchange(url, headers, limits.max_bytes))
+            answer = _within(end - time.monotonic(), Exchange(url, headers, limits.max_bytes, own, source.ca_file))
             _require(answer, now)
         except TimeoutError as error:
             raise FeedError(f"{shown(url)}: no complete response in {limits.deadline:g} s (fetch.deadline)") from error

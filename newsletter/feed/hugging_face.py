@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from newsletter.feed.dates import iso_date
+from newsletter.feed.dates import day_of
 from newsletter.feed.entry import Unusable, dig, mappings, read_each
 from newsletter.feed.identity import Identity, arxiv_id
 from newsletter.feed.text import ABSTRACT, AUTHORS, KEYWORDS, NAME, plain, plain_each
@@ -60,7 +60,7 @@ def _paper(item: object, votes: Votes, source: str) -> Paper:
         authors=authors,
         author_count=len(authors),
         organisation=_organisation(item, paper),
-        published=iso_date(paper.get("publishedAt")),
+        published=day_of(paper.get("publishedAt")),
         upvotes=votes.find(lambda place: dig(item, place), [abstract]),
         comments=tally(item.get("numComments")),
         arxiv_id=identity.arxiv_id,

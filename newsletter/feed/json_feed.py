@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from newsletter.feed.dates import iso_date
+from newsletter.feed.dates import day_of
 from newsletter.feed.description import Description
 from newsletter.feed.entry import Unusable, dig, mappings, read_each
-from newsletter.feed.identity import identify
+from newsletter.feed.identity import EntryKeys, identify
 from newsletter.feed.text import AUTHORS, KEYWORDS, NAME, TITLE, headline, plain, plain_each
 from newsletter.feed.urls import site, web_url
 from newsletter.feed.votes import Votes
@@ -30,27 +30,37 @@ def read(document: dict[str, object], votes: str | None, source: str | None, url
     rule = Votes.of(votes, ())
     items = document.get("items")
     name = source or title or site(url)
-    papers, skipped = read_each(items if isinstance(items, list) else [], lambda item: _paper(item, rule, name))
+    listed = items if isinstance(items, list) else []
+    keys = EntryKeys(url)
+    for item in mappings(listed, len(listed)):
+        keys.note(item.get("id"), _link(item), item.get("title"))
+    papers, skipped = read_each(listed, lambda item: _paper(item, rule, name, keys))
     return ParsedFeed(papers, skipped, title)
 
 
-def _paper(item: object, votes: Votes, source: str) -> Paper:
+def _link(item: dict[str, Any]) -> object:
+    return item.get("url") or item.get("external_url")
+
+
+def _paper(item: object, votes: Votes, source: str, keys: EntryKeys) -> Paper:
     if not isinstance(item, dict):
         raise Unusable("not an item")
     description = _description(item)
     title = _title(item) or headline(next(iter(description.lines), ""))
     if not title:
         raise Unusable("neither title nor text")
-    identity = identify(item.get(name) for name in ("id", "url", "external_url"))
+    places = [item.get(name) for name in ("id", "url", "external_url")]
+    identity = identify(places, places[1:], keys.aliases(item.get("id"), _link(item)))
     authors = _authors(item) or description.authors
     return Paper(
         key=identity.key(title),
         title=title,
+        aliases=identity.aliases,
         url=web_url(item.get("url")) or web_url(item.get("external_url")) or identity.url,
         abstract=description.abstract(title),
         authors=authors,
         author_count=len(authors),
-        published=iso_date(item.get("date_published")),
+        published=day_of(item.get("date_published")),
         upvotes=votes.find(lambda place: dig(item, place), description.lines, description.upvotes),
         comments=description.comments,
         arxiv_id=identity.arxiv_id,

@@ -8,18 +8,18 @@ refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import date
 from io import BytesIO
-from time import struct_time
 from typing import Any, Final
 
 import feedparser
 
-from newsletter.feed.authors import split_authors
-from newsletter.feed.description import Description
+from newsletter.feed.authors import authors_of
+from newsletter.feed.dates import day_of
+from newsletter.feed.description import Description, announced
 from newsletter.feed.entry import NotAFeed, Unusable, mappings, read_each
-from newsletter.feed.identity import identify
+from newsletter.feed.identity import EntryKeys, identify
+from newsletter.feed.mend import AT, mended
 from newsletter.feed.text import AUTHORS, KEYWORDS, NAME, TITLE, headline, lines, plain, plain_each, strip_tags
 from newsletter.feed.urls import public_part, site, web_url
 from newsletter.feed.votes import ELEMENTS, Votes, tally
@@ -34,8 +34,11 @@ _PROLOG: Final = re.compile(
 _SUBSET: Final = re.compile(r"<!DOCTYPE[^<>\[]*\[|<!ENTITY", re.IGNORECASE)
 _FEEDS: Final = frozenset({"rss", "feed", "rdf", "channel"})
 _PAGES: Final = frozenset({"html", "head", "body", "title", "meta", "script", "div", "p", "h1", "center", "br", "b"})
-_PAGE_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
-_ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
+_PAGE_TITLE: Final = re.compile(r"<title\b[^<>]{0,200}+>([^<]*+)", re.IGNORECASE)
+_REPLACEMENTS: Final = frozenset({"replace", "replace-cross"})
+_API_ERROR: Final = re.compile(r"https?://(?:[a-z]{1,20}\.)?arxiv\.org/api/errors")
+# feedparser's names of elements with a date. prism: https://www.w3.org/submissions/2020/SUBM-prism-20200910/.
+_DATES: Final = ("published", "updated", "prism_publicationdate", "prism_coverdate")
 _MARKUP: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 # The forgiving parser takes a step for each character reference. 10 MB of escaped HTML have at most a million.
@@ -49,21 +52,26 @@ _LONG_WORD: Final = re.compile(r"[A-Za-z0-9_.+-]{100,}+")
 _MOST_STEPS: Final = 2_000_000_000
 
 
-def read(text: str, votes: str | None, source: str | None, url: str) -> ParsedFeed:
+def read(text: str, votes: str | None, source: str | None, url: str, *, replacements: bool = False) -> ParsedFeed:
     """The entries in the feed's order. `votes` is an element's name, a pattern or None.
 
     `source` is the feed's display name; if it is None, the title or the host of `url`. Relative links are resolved
-    against `url`. Raises NotAFeed for a web page, other XML, declared entities, a truncated document, and one that
-    would take minutes to parse.
+    against `url`. `replacements`: arXiv's new versions of old papers are wanted too. Raises NotAFeed for a web page,
+    other XML, declared entities, a truncated document, and one that would take minutes to parse.
     """
     root = _root(text)
     _require_parsable(text)
     rule = Votes.of(votes, ELEMENTS)
-    document = _feedparser(_simplified(text, rule.places), public_part(url))
+    document = _feedparser(mended(text, rule.places), public_part(url))
     _check_end(text, root, document)
     title = _text(document.feed, "title", NAME) or None
     name = source or title or site(url)
-    papers, skipped = read_each(document.entries, lambda entry: _paper(entry, rule, name))
+    _require_arxiv_s_answer(document)
+    entries = document.entries if replacements else [each for each in document.entries if not _is_replacement(each)]
+    keys = EntryKeys(url)
+    for entry in entries:
+        keys.note(entry.get("id"), entry.get("link"), entry.get("title"))
+    papers, skipped = read_each(entries, lambda entry: _paper(entry, rule, name, keys))
     return ParsedFeed(papers, skipped, title)
 
 
@@ -84,16 +92,6 @@ def _root(text: str) -> str:
         named = plain(strip_tags(title[1]), 80) if title else ""
         raise NotAFeed(f"a web page instead of a feed{f': {named!r}' if named else ''}")
     raise NotAFeed(f"XML, but not a feed: its root is <{plain(match['root'], 40)}>")
-
-
-def _simplified(text: str, places: Iterable[str]) -> str:
-    """The document without illegal characters, and without attributes of the elements with votes.
-
-    feedparser drops the text of an unknown element that has attributes, such as ``<re:rank scheme="...">13``.
-    """
-    text = _ILLEGAL.sub("", text)
-    names = "|".join(map(re.escape, places))
-    return re.sub(rf"<({names})\s[^<>]*(?<!/)>", r"<\1>", text) if names else text
 
 
 def _feedparser(text: str, base: str) -> Any:
@@ -125,23 +123,41 @@ def _require_parsable(text: str) -> None:
         raise NotAFeed("words that are too long for a feed")
 
 
+def _require_arxiv_s_answer(document: Any) -> None:
+    """Raise NotAFeed if arXiv's API answers with an error, or with none of the results that it has.
+
+    Both come with status 200 (https://info.arxiv.org/help/api/user-manual.html, section 3.4, and experience).
+    """
+    entries = document.entries
+    for entry in entries[:1]:
+        if _API_ERROR.match(str(entry.get("id"))) and str(entry.get("title")).strip() == "Error":
+            raise NotAFeed(f"the server says: {plain(entry.get('summary'), 200) or 'Error'}")
+    total = tally(document.feed.get("opensearch_totalresults")) or 0
+    start = tally(document.feed.get("opensearch_startindex")) or 0
+    if not entries and total > start:
+        raise NotAFeed(f"the server says that there are {total:,} results, and gives none of them")
+
+
 # --- one entry -------------------------------------------------------------------------------------------------------
 
 
-def _paper(entry: Any, votes: Votes, source: str) -> Paper:
+def _paper(entry: Any, votes: Votes, source: str, keys: EntryKeys) -> Paper:
     description = Description.read(*_texts(entry))
     title = _text(entry, "title") or headline(next(iter(description.lines), ""))
     if not title:
         raise Unusable("neither title nor text")
     links = [link.get("href") for link in mappings(entry.get("links"), 10)]
     identity = identify(
-        (entry.get("id"), entry.get("link"), entry.get("dc_identifier"), entry.get("prism_doi"), *links)
+        (entry.get("id"), entry.get("link"), entry.get("dc_identifier"), entry.get("prism_doi"), *links),
+        (entry.get("link"), entry.get("id")),
+        keys.aliases(entry.get("id"), entry.get("link")),
     )
     authors = _authors(entry) or description.authors
     comments = tally(entry.get("slash_comments"))
     return Paper(
         key=identity.key(title),
         title=title,
+        aliases=identity.aliases,
         url=web_url(entry.get("link")) or web_url(entry.get("id")) or identity.url,
         abstract=description.abstract(title),
         authors=authors,
@@ -156,6 +172,12 @@ def _paper(entry: Any, votes: Votes, source: str) -> Paper:
         keywords=_keywords(entry),
         source=source,
     )
+
+
+def _is_replacement(entry: Any) -> bool:
+    """Whether arXiv announces a new version of an old paper (https://info.arxiv.org/help/rss.html)."""
+    kind = _element(entry, "arxiv:announce_type") or announced(entry.get("summary"))
+    return str(kind).strip().lower() in _REPLACEMENTS
 
 
 def _element(entry: Any, name: str) -> object:
@@ -187,8 +209,8 @@ def _is_markup(detail: object) -> bool:
 
 def _authors(entry: Any) -> tuple[str, ...]:
     """The authors' names, whether each has an element or all share one."""
-    found = (split_authors(author.get("name")) for author in mappings(entry.get("authors"), AUTHORS))
-    return tuple(name for names in found for name in names)[:AUTHORS]
+    found = [author.get("name") for author in mappings(entry.get("authors"), AUTHORS)]
+    return authors_of([name.replace(AT, "@") for name in found if isinstance(name, str)])[:AUTHORS]
 
 
 def _keywords(entry: Any) -> tuple[str, ...]:
@@ -196,9 +218,8 @@ def _keywords(entry: Any) -> tuple[str, ...]:
 
 
 def _published(entry: Any) -> date | None:
-    """The UTC date of publication, else of the last update; None if there is neither."""
-    for name in ("published_parsed", "updated_parsed"):
-        moment = entry.get(name) if name in entry else None  # get() alone warns of a deprecated fallback
-        if isinstance(moment, struct_time):
-            return date(moment.tm_year, moment.tm_mon, moment.tm_mday)
+    """The publisher's day of publication, else of the last update; None if there is neither."""
+    for name in _DATES:
+        if name in entry and (day := day_of(entry[name])):  # get() alone warns of a deprecated fallback
+            return day
     return None

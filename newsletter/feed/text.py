@@ -12,6 +12,8 @@ from typing import Final
 
 import nh3
 
+from newsletter.feed.invisible import visible
+
 # Greatest lengths in characters. The greatest seen in 25,000 papers: title 250, abstract 3,000, author 60.
 TITLE: Final = 1_000
 ABSTRACT: Final = 20_000
@@ -19,14 +21,6 @@ NAME: Final = 200
 AUTHORS: Final = 10_000  # number of authors; papers of large collaborations have 5,000
 KEYWORDS: Final = 50  # number of keywords
 _MARKUP: Final = 100_000  # characters of a description that are read
-
-# Characters to remove: C0 and C1 except white space; the bidirectional controls U+202A..U+202E and U+2066..U+2069,
-# which would reverse the text after them; zero-width space, word joiner and byte order mark; lone surrogates, which
-# cannot be encoded; interlinear marks and noncharacters.
-_UNWANTED: Final = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\ud800-\udfff]"
-)
 
 _BLOCK: Final = re.compile(
     r"</?(?:address|article|aside|blockquote|br|caption|center|dd|div|dl|dt|figcaption|figure|footer|form|h[1-6]"
@@ -39,7 +33,7 @@ _BOLD_LABEL: Final = re.compile(r"(?=<(?:b|strong)>[^<>:]{1,30}:)", re.IGNORECAS
 # the name is a single letter, nothing but attributes after it. A name with a colon (<jats:p>, <mml:mi>) is always a
 # tag.
 _ANGLE: Final = re.compile(r"<([^<>]*)(>?)")
-_TAG_NAME: Final = re.compile(r"/?([A-Za-z][\w:]*)(.*)", re.DOTALL)
+_TAG_NAME: Final = re.compile(r"/?([A-Za-z][\w:-]*)(.*)", re.DOTALL)
 _ELEMENTS: Final = frozenset(
     """a abbr acronym address applet area article aside audio b base bdi bdo big blockquote body br button canvas
     caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset
@@ -53,6 +47,12 @@ _MATHML: Final = frozenset(
     """math menclose mfenced mfrac mi mmultiscripts mn mo mover mpadded mphantom mroot mrow ms mspace msqrt mstyle msub
     msubsup msup mtable mtd mtext mtr munder munderover semantics""".split()
 )
+# What makes a tag of any name: an attribute with a quoted value, or a closing tag in the same text. So neither SVG nor
+# an unknown element is shown as text, and "<think>" on its own is.
+_ATTRIBUTE: Final = re.compile(r"[\w:.-]+ ?= ?[\"']")
+_CLOSING: Final = re.compile(r"</([A-Za-z][\w:-]{0,60}) ?>")
+# Elements whose content is no text: nh3 removes it with them.
+_CONTENT_IS_NO_TEXT: Final = {"script", "style", "svg", "template", "noembed", "noframes"}
 _HTML: Final = re.compile(r"</(?:a|b|blockquote|div|em|h[1-6]|i|li|ol|p|pre|span|strong|ul)>|<br\s*/?>", re.IGNORECASE)
 
 
@@ -77,27 +77,38 @@ def lines(value: str, *, markup: bool) -> list[str]:
 
 def strip_tags(value: str) -> str:
     """The text of an HTML fragment, without scripts and styles; entities are decoded once, blocks begin new lines."""
-    marked = _ANGLE.sub(_tag_or_text, _UNWANTED.sub("", value[:_MARKUP]))
-    return html.unescape(nh3.clean(_BOLD_LABEL.sub("\n", _BLOCK.sub("\n", marked)), tags=set()))
+    text = visible(value[:_MARKUP])
+    closed = frozenset(name.lower() for name in _CLOSING.findall(text))
+    marked = _ANGLE.sub(lambda match: _tag_or_text(match, closed), text)
+    divided = _BOLD_LABEL.sub("\n", _BLOCK.sub("\n", marked))
+    return html.unescape(nh3.clean(divided, tags=set(), clean_content_tags=_CONTENT_IS_NO_TEXT))
 
 
-def _tag_or_text(match: re.Match[str]) -> str:
-    """The text from "<" up to the next ">" or "<": unchanged if it is a tag or comment, else with "<" escaped."""
-    inside, closed = match[1], match[2]
+def _tag_or_text(match: re.Match[str], closed: frozenset[str]) -> str:
+    """The text from "<" up to the next ">" or "<": unchanged if it is a tag or comment, else with "<" escaped.
+
+    `closed` are the names that have a closing tag in the text, in lower case.
+    """
+    inside, end = match[1], match[2]
     if inside.startswith(("!", "?")):
         return match[0]
     found = _TAG_NAME.match(inside)
-    name, rest = (found[1].lower(), found[2].strip(" /")) if found and closed else ("", "")
+    name, rest = (found[1].lower(), found[2].strip(" /")) if found and end else ("", "")
     if name in _MATHML:
         return ""
     single = len(name) == 1 and rest and "=" not in rest
-    is_tag = ":" in name or (name in _ELEMENTS and not single)
+    is_tag = ":" in name or name in closed or (name in _ELEMENTS and not single) or _ATTRIBUTE.match(rest)
     return match[0] if is_tag else f"&lt;{match[0][1:]}"
 
 
 def looks_like_html(value: str) -> bool:
     """Whether a description that is declared as plain text has HTML tags, as many do."""
     return _HTML.search(value[:_MARKUP]) is not None
+
+
+def looks_like_tags(value: str) -> bool:
+    """Whether `value` may hold the tags of HTML; a cheap question before `strip_tags`."""
+    return "<" in value and ">" in value
 
 
 def join(parts: list[str], limit: int = ABSTRACT) -> str:
@@ -114,7 +125,7 @@ def headline(line: str, limit: int = 120) -> str:
 
 def _fold(value: str) -> str:
     """`value` without unwanted characters, each run of white space made one space."""
-    return " ".join(_UNWANTED.sub("", value).split())
+    return " ".join(visible(value).split())
 
 
 def _cut(value: str, limit: int) -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from newsletter.issue.filters import Filters, apply
 from newsletter.issue.rules import IssueRules
-from newsletter.model import BY_TITLE, Issue, Paper, ParsedFeed
+from newsletter.model import BY_GUID, BY_LINK, BY_TITLE, Issue, Paper, ParsedFeed
+
+# The kinds of keys, the most reliable first: an id of the paper, one of the entry, a title.
+_RELIABLE: Final = ("id", "entry", "title")
 
 
 def compose(
@@ -83,6 +86,10 @@ def _votes(paper: Paper) -> int:
     return paper.upvotes or 0
 
 
+def _kind(key: str) -> str:
+    return "title" if key.startswith(BY_TITLE) else "entry" if key.startswith((BY_LINK, BY_GUID)) else "id"
+
+
 def _join(first: Paper, second: Paper) -> Paper:
     """The first listing, completed from the second; of two counts the higher one, because counts only grow."""
     changes: dict[str, Any] = {
@@ -95,7 +102,8 @@ def _join(first: Paper, second: Paper) -> Paper:
         if known:
             changes[count] = max(known)
     listings = dict.fromkeys((*first.also, second.source, *second.also))
-    if first.key.startswith(BY_TITLE):  # an id is more reliable than a title
+    changes["aliases"] = tuple(dict.fromkeys((*first.aliases, *second.aliases)))
+    if _RELIABLE.index(_kind(second.key)) < _RELIABLE.index(_kind(first.key)):
         changes["key"] = second.key
     changes["also"] = tuple(name for name in listings if name not in ("", first.source))
     return replace(first, **changes)
