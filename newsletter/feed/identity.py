@@ -37,15 +37,16 @@ _BARE: Final = re.compile(_ARXIV_ID)
 # DOIs are case-insensitive (DOI Handbook, section 2.2: https://www.doi.org/doi-handbook).
 _DOI: Final = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s?)?(10\.\d{4,9}/[^\s?#<>\"]{1,200})$", re.IGNORECASE)
 # What publishers' hosts put behind a DOI in a path: the view of the paper. The version is bioRxiv's and medRxiv's.
-_VIEWS: Final = re.compile(
-    r"(?:[/.](?:abstract|abs|full|full-text|fulltext|full\.html|full\.pdf|html|pdf|epdf|pdfdirect|meta|summary|references"
-    r"|figures|tables|metrics|citation))+$"
+_VIEW: Final = re.compile(
+    r"[/.](?:abstract|abs|full|full-text|fulltext|full\.html|full\.pdf|html|pdf|epdf|pdfdirect|meta|summary|references"
+    r"|figures|tables|metrics|citation)$"
 )
 _PREPRINT_VERSION: Final = re.compile(r"(10\.(?:1101|64898)/[\d.]+)v\d+$")
 _PATH_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s?#<>\"]{1,200}", re.IGNORECASE)
 _TRACKING: Final = re.compile(
     r"(?:utm_\w{1,40}|af|rss|fbclid|gclid|ref|source|via|cmp|ftag|dgcid)(?:=|$)", re.IGNORECASE
 )
+_MOST_VIEWS: Final = 3  # of one path, such as /full/html
 _TITLES_OF_ONE: Final = 2  # titles that one paper may have in a feed: before and after it was edited
 
 
@@ -109,7 +110,9 @@ def _doi_in_path(link: object) -> str | None:
     match = _PATH_DOI.match(text, start + 1) if start >= 0 else None
     if match is None:
         return None
-    doi = _VIEWS.sub("", match[0].partition("&")[0].rstrip("/").lower()).rstrip("/.")
+    doi = match[0].partition("&")[0].lower()
+    for _ in range(_MOST_VIEWS):
+        doi = _VIEW.sub("", doi.rstrip("/."))
     doi = _PREPRINT_VERSION.sub(r"\1", doi)
     return doi if doi.partition("/")[2] else None
 
