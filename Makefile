@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo unit check test lint docs bench chaos clean lock packages
+.PHONY: help demo unit check test lint docs bench chaos fuzz clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ chaos: $(VENV)/.dev ## every fault of a misbehaving server, on 200 and 5,000 rea
 	@for store in sqlite postgresql; do for number in 200 5000; do \
 	  echo "$$store, $$number readers" && $(BIN)/python -m tests.chaos --store $$store --recipients $$number || exit 1; \
 	done; done
+
+fuzz: $(VENV)/.dev ## ten minutes of damaged feeds, mails, lists, configurations and links, always the same ones
+	@$(BIN)/python -m tests.fuzz
 
 lock: $(VENV)/.dev ## write requirements/ anew from pyproject.toml
 	@tests/setup/lock.sh $(BIN)

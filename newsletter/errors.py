@@ -26,13 +26,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_LONGEST: Final = 2_000  # characters of a message
 
 
 class NewsletterError(Exception):
-    """An error that a user can act on. `str(error)` is one line; `exit_code` is the exit code of the command."""
+    """An error that a user can act on. `exit_code` is the exit code of the command.
+
+    `str(error)` is one line of at most 2,000 characters. It may quote a file or a server, so "?" stands for each
+    character that a terminal would obey or not show, such as ESC and the marks of writing direction.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return "".join(each if each.isprintable() else "?" for each in super().__str__()[:_LONGEST])
 
 
 class ConfigError(NewsletterError):

@@ -1,0 +1,50 @@
+"""A few damaged inputs for every parser; `python -m tests.fuzz` tries as many as there is time for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from newsletter.errors import AddressError
+from tests import fuzz
+
+INPUTS = 40
+
+
+@pytest.mark.parametrize("name", fuzz.TARGETS)
+def test_no_damage_breaks_a_parser(name: str) -> None:
+    outcome = fuzz.run([name], seed=14, first=0, inputs=INPUTS, seconds=300)[name]
+    assert outcome.faults == []
+    assert outcome.verdicts.total() == INPUTS
+
+
+def _crashes(_: bytes) -> object:
+    raise ZeroDivisionError
+
+
+def _never_ends(_: bytes) -> object:
+    while True:
+        pass
+
+
+def _says_nothing(_: bytes) -> object:
+    raise AddressError("")
+
+
+@pytest.mark.parametrize("parse", [_crashes, _never_ends, _says_nothing])
+def test_a_parser_that_breaks_is_a_fault(parse: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fuzz.TARGETS, "broken", fuzz.Target(parse, [b"text"]))
+    outcome = fuzz.run(["broken"], seed=1, first=0, inputs=1, seconds=60)["broken"]
+    assert len(outcome.faults) == 1
+
+
+def test_an_input_is_known_by_its_number() -> None:
+    target = fuzz.TARGETS["mail"]
+    assert [fuzz.damaged(target, 3, n) for n in range(20)] == [fuzz.damaged(target, 3, n) for n in range(20)]
+    assert len({fuzz.damaged(target, 3, n) for n in range(20)}) > 15
+
+
+def test_a_message_cannot_command_a_terminal() -> None:
+    assert str(AddressError("found: \x1b[31m\nrtl \u202e, Kärlek 論文")) == "found: ?[31m?rtl ?, Kärlek 論文"
+    assert len(str(AddressError("x" * 5_000))) == 2_000
