@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from mailbox import Maildir
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +22,9 @@ from newsletter.text import one_line
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
 LARGEST: Final = 1_000_000
 
+# Mails that one IMAP command deletes: a command is one line, which servers limit (RFC 7162 section 4: 8,192 bytes).
+_AT_ONCE: Final = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -28,6 +32,11 @@ class Mail:
 
     key: Path | int
     raw: bytes
+
+    @property
+    def name(self) -> str:
+        """How the operator finds it: its file, or its UID in the IMAP folder."""
+        return self.key.name if isinstance(self.key, Path) else f"the mail with UID {self.key}"
 
 
 class Mailbox(Protocol):
@@ -38,6 +47,12 @@ class Mailbox(Protocol):
 
     def file(self, mail: Mail, folder: str) -> None:
         """Move a mail to a folder beside, which is made when it does not exist. One that is gone is no error."""
+
+    def prune(self, folder: str, before: datetime) -> int:
+        """Delete the mails of a folder beside that arrived before `before` (aware); returns how many.
+
+        Nothing is deleted from the folder that is read, and none when `folder` does not exist.
+        """
 
 
 @contextmanager
@@ -93,12 +108,32 @@ class _Maildir:
             except FileNotFoundError:
                 return
 
+    def prune(self, folder: str, before: datetime) -> int:
+        """By the time of the file, which is when the mail arrived: moving it has not changed that."""
+        number = 0
+        with self._translating():
+            for part in ("cur", "new"):
+                for path in _files(self._path / f".{folder}" / part):
+                    with suppress(FileNotFoundError):  # another process was quicker
+                        if path.lstat().st_mtime < before.timestamp():
+                            path.unlink()
+                            number += 1
+        return number
+
     @contextmanager
     def _translating(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise MailboxMisconfigured(f"bounces.maildir: {error.filename or self._path}: {error.strerror}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """The mails of a part of a Maildir; none when it does not exist."""
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    except FileNotFoundError:
+        return []
 
 
 # --- IMAP ------------------------------------------------------------------------------------------------------------
@@ -132,6 +167,24 @@ class _Imap:
             self.client.delete_messages([mail.key], silent=True)
             if self.client.has_capability("UIDPLUS"):
                 self.client.uid_expunge([mail.key])
+
+    def prune(self, folder: str, before: datetime) -> int:
+        """By INTERNALDATE, whose day alone IMAP compares; by UID, so not on a server without UIDPLUS (RFC 4315)."""
+        with _translating(self.config):
+            if not self.client.has_capability("UIDPLUS") or not self.client.folder_exists(folder):
+                return 0
+            if folder.upper() == self.config.folder.upper():
+                return 0
+            self.client.select_folder(folder)
+            try:
+                found = self.client.search(["BEFORE", before.date()])
+                for start in range(0, len(found), _AT_ONCE):
+                    uids = found[start : start + _AT_ONCE]
+                    self.client.delete_messages(uids, silent=True)
+                    self.client.uid_expunge(uids)
+            finally:
+                self.client.select_folder(self.config.folder)
+        return len(found)
 
 
 @contextmanager
