@@ -14,6 +14,7 @@ from mailbox import Maildir
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from newsletter.bounces.limited_imap import LimitedImap, LimitedImapTls
 from newsletter.config import BouncesConfig, ImapConfig
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
 from newsletter.extras import needed
@@ -21,6 +22,13 @@ from newsletter.text import one_line
 
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
 LARGEST: Final = 1_000_000
+
+# Seconds for everything with an IMAP server. The schedule reads the mailbox every hour; a run that takes longer has met
+# a server that drips, or a heap of mails, of which the next run finds fewer.
+SESSION: Final = 900.0
+
+# Bytes with which an IMAP server may answer one command: a mail, or the UIDs of 200,000, and the words around.
+_ANSWER: Final = 2 * LARGEST
 
 # Mails that one IMAP command deletes: a command is one line, which servers limit (RFC 7162 section 4: 8,192 bytes).
 _AT_ONCE: Final = 500
@@ -56,13 +64,15 @@ class Mailbox(Protocol):
 
 
 @contextmanager
-def open_mailbox(config: BouncesConfig) -> Iterator[Mailbox]:
+def open_mailbox(config: BouncesConfig, *, session: float = SESSION) -> Iterator[Mailbox]:
     """The configured mailbox. Raises MailboxUnavailable, and MailboxMisconfigured when a person must act.
+
+    `session` is how many seconds it may be open on an IMAP server.
 
     Raises MissingExtra when an IMAP mailbox is configured and IMAPClient is not installed. A Maildir needs no extra.
     """
     if config.imap is not None:
-        with _connected(config.imap) as client:
+        with _connected(config.imap, session) as client:
             yield _Imap(client, config.imap)
     elif config.maildir is not None:
         yield _Maildir(config.maildir)
@@ -188,7 +198,7 @@ class _Imap:
 
 
 @contextmanager
-def _connected(config: ImapConfig) -> Iterator[Any]:
+def _connected(config: ImapConfig, session: float) -> Iterator[Any]:
     """A client that is connected, secured, logged in and in the folder."""
     with needed("imap", "bounces.imap"):
         from imapclient import IMAPClient
@@ -196,7 +206,15 @@ def _connected(config: ImapConfig) -> Iterator[Any]:
     with _translating(config):
         implicit = config.tls == "implicit"
         context = None if config.tls == "none" else _context(config)
-        client = IMAPClient(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
+
+        def connect(_: Any) -> LimitedImap:
+            at, timeout = (config.host, config.port), config.timeout
+            if context is not None and implicit:
+                return LimitedImapTls(*at, context, timeout=timeout, session=session, answer=_ANSWER)
+            return LimitedImap(*at, timeout=timeout, session=session, answer=_ANSWER)
+
+        kind = type("LimitedClient", (IMAPClient,), {"_create_IMAP4": connect})
+        client = kind(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
     try:
         with _translating(config):
             _enter(client, config, context)
@@ -220,13 +238,18 @@ def _enter(client: Any, config: ImapConfig, context: ssl.SSLContext | None) -> N
 
 @contextmanager
 def _translating(config: ImapConfig) -> Iterator[None]:
-    """What went wrong, in one line; a login that is refused for now (RFC 5530 UNAVAILABLE) may work later."""
-    from imapclient.exceptions import CapabilityError, IMAPClientError, LoginError
+    """What went wrong, in one line.
+
+    A login that is refused for now (RFC 5530 UNAVAILABLE), or that the connection did not survive, may work later.
+    """
+    from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPClientError, LoginError
 
     where = _name(config)
     try:
         yield
     except LoginError as error:
+        if isinstance(error.__context__, IMAPClientAbortError):
+            raise MailboxUnavailable(f"{where}: {one_line(error)}") from error
         kind = MailboxUnavailable if "UNAVAILABLE" in str(error).upper() else MailboxMisconfigured
         raise kind(f"{where} refused the login of {config.username}: {one_line(error)}") from None
     except CapabilityError as error:
