@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -10,6 +11,8 @@ from email.policy import default
 from pathlib import Path
 
 from newsletter.bounces.process import Tally, collect
+from newsletter.children import Arguments, Bounds, Nursery, Overrun
+from newsletter.children import Result as Returned
 from newsletter.config import Config, load
 from newsletter.links import Links
 from newsletter.mail.message import compile_copies
@@ -24,6 +27,7 @@ from newsletter.model import (
     Subscriber,
     SubscriberStatus,
 )
+from newsletter.runtime import Runtime
 from newsletter.store import CarriedOut, Store
 from tests.fakes import FakeClock
 
@@ -42,6 +46,25 @@ def configured(folder: Path, more: str = "", secret: str = "a secret of this tes
     )
     path.chmod(0o600)
     return load(path)
+
+
+TOO_MUCH = b"(this mail is beyond a bound)"
+
+
+class InProcess(Nursery):
+    """Calls the function in this process; a mail with TOO_MUCH in it is beyond a bound."""
+
+    def call(
+        self,
+        bounds: Bounds,
+        function: Callable[Arguments, Returned],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Returned:
+        """See Nursery."""
+        if any(isinstance(each, bytes) and TOO_MUCH in each for each in args):
+            raise Overrun(f"it takes more than {bounds.cpu} seconds of CPU to read")
+        return function(*args, **kwargs)
 
 
 @dataclass
@@ -85,8 +108,9 @@ class Scene:
         path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
         return path
 
-    def collect(self) -> Tally:
-        return collect(self.config, self.store)
+    def collect(self, children: Nursery | None = None, warn: Callable[[str], None] = print) -> Tally:
+        """Read the Maildir; the mails are parsed here when there are no `children`."""
+        return collect(self.config, self.store, children or InProcess(), Runtime(now=self.clock.now, warn=warn))
 
     def filed(self, folder: str = "Processed") -> int:
         where = self.folder / "Maildir" / f".{folder}" / "cur"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import imaplib
 import os
+import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
 from newsletter.store import Store
 from tests.conftest import ROOT
 from tests.mailhost import BOUNCES, DOMAIN, PASSWORD, UNREAD, MailHost
-from tests.smtpd import Script, smtpd
+from tests.smtpd import Authority, Script, smtpd
 
 USER = f"{BOUNCES}@{DOMAIN}"
 MAIL = b"From: MAILER-DAEMON@mx.example.net\r\nSubject: failure notice\r\n\r\nIt failed.\r\n"
@@ -187,6 +191,133 @@ def test_no_password_is_sent_where_starttls_is_taken_away(greeting: bytes) -> No
     assert not any(b"LOGIN" in line.upper() for line in told)
 
 
+@pytest.mark.parametrize("tls", ["implicit", "none"])
+def test_of_a_folder_the_mails_from_before_a_day_are_deleted(host: MailHost, inbox: imaplib.IMAP4, tls: str) -> None:
+    inbox.create("Processed")
+    for folder in ("Processed", "INBOX"):
+        for day in ("01-Feb-2026", "02-Feb-2026", "03-Feb-2026", "04-Feb-2026"):
+            inbox.append(folder, "", f'"{day} 12:00:00 +0000"', MAIL)
+    inbox.select("Processed")
+    inbox.store("4", "+FLAGS", r"\Deleted")  # by somebody else, who may think again
+    server = imap_config(host) if tls == "implicit" else imap_config(host, tls=tls, port=host.imap_port)
+    with open_mailbox(BouncesConfig(imap=server)) as mailbox:
+        before = datetime(2026, 2, 3, 11, tzinfo=UTC)
+        assert mailbox.prune("Processed", before) == 2
+        assert mailbox.prune("Processed", before) == 0
+        assert mailbox.prune("Nowhere", before) == 0
+        assert mailbox.prune("inbox", before) == 0  # the folder that is read
+        assert len(list(mailbox.mails())) == 4
+    assert number(inbox, "Processed") == 2
+
+
+def test_many_mails_are_deleted_a_part_at_a_time(host: MailHost, inbox: imaplib.IMAP4) -> None:
+    inbox.create("Processed")
+    for _ in range(1100):
+        inbox.append("Processed", "", '"01-Feb-2026 12:00:00 +0000"', b"Subject: x\r\n\r\n")
+    with open_mailbox(BouncesConfig(imap=imap_config(host))) as mailbox:
+        assert mailbox.prune("Processed", datetime(2026, 3, 1, tzinfo=UTC)) == 1100
+    assert number(inbox, "Processed") == 0
+
+
+def test_without_uidplus_nothing_is_deleted() -> None:
+    old = OldServer({"MOVE"})
+    assert _Imap(old, ImapConfig("localhost")).prune("Processed", datetime(2026, 3, 1, tzinfo=UTC)) == 0
+    assert old.done == []
+
+
+# --- servers without end ---------------------------------------------------------------------------------------------
+
+
+class EndlessImap(socketserver.StreamRequestHandler):
+    """A server with one mail that answers the command `at` with `answer`, then one byte at a time for ever."""
+
+    at: bytes
+    answer: bytes
+    byte: bytes
+    pause = threading.Event()  # never set
+
+    def handle(self) -> None:
+        with suppress(OSError):  # the client has closed
+            if self.at == b"greeting":
+                self.go_on_for_ever()
+            self.wfile.write(b"* OK ready\r\n")
+            for line in self.rfile:
+                tag, _, command = line.strip().partition(b" ")
+                if self.at in command.upper():
+                    self.go_on_for_ever()
+                self.wfile.write(self.said(command.upper()) + tag + b" OK done\r\n")
+
+    def said(self, command: bytes) -> bytes:
+        answers = {
+            b"CAPABILITY": b"* CAPABILITY IMAP4rev1 UIDPLUS\r\n",
+            b"LIST": b'* LIST () "/" INBOX\r\n',
+            b"UID SEARCH": b"* SEARCH 1\r\n",
+        }
+        return next((answer for name, answer in answers.items() if command.startswith(name)), b"")
+
+    def go_on_for_ever(self) -> None:
+        self.wfile.write(self.answer)
+        while True:
+            self.wfile.write(self.byte)
+            self.pause.wait(0.01)
+
+
+def at_an_endless_server(context: ssl.SSLContext | None, seconds: float, **values: bytes) -> str:
+    """The error when its mailbox is read, which may take so many seconds; the test ends only if the client gives up by itself."""
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def get_request(self) -> tuple[socket.socket, Any]:
+            connection, address = super().get_request()
+            return (context.wrap_socket(connection, server_side=True) if context else connection), address
+
+    with Server(("127.0.0.1", 0), type("Handler", (EndlessImap,), values)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        folder = None if context is None else Path(values["authority"].decode())
+        config = ImapConfig(
+            *("localhost", server.server_address[1], "none" if context is None else "implicit", folder, USER),
+            Secret(lambda: PASSWORD),
+            timeout=5,
+        )
+        with (
+            pytest.raises(MailboxUnavailable) as caught,
+            open_mailbox(BouncesConfig(imap=config), session=seconds) as mailbox,
+        ):
+            list(mailbox.mails())
+        server.shutdown()
+    assert type(caught.value) is MailboxUnavailable
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("at", [b"greeting", b"CAPABILITY", b"LOGIN", b"SELECT", b"SEARCH", b"FETCH"])
+@pytest.mark.parametrize("answer", [b"* OK ", b"* 1 FETCH (UID 1 BODY[]<0> {900000}\r\n"], ids=["line", "literal"])
+def test_a_server_that_sends_a_byte_at_a_time_ends_at_the_deadline(
+    tmp_path: Path, at: bytes, answer: bytes, secured: bool
+) -> None:
+    authority = Authority.make(tmp_path) if secured else None
+    context = authority.context(host="localhost") if authority else None
+    path = str(tmp_path / "authority.pem").encode()
+    said = at_an_endless_server(context, 1, at=at, answer=answer, byte=b"x", authority=path)
+    assert "reading takes more than 1 seconds" in said
+
+
+@pytest.mark.parametrize("size", [b"20000000000", b"2100000", b"9" * 30])
+def test_a_literal_that_is_too_large_is_refused(size: bytes) -> None:
+    answer = b"* 1 FETCH (UID 1 BODY[]<0> {" + size + b"}\r\n"
+    said = at_an_endless_server(None, 600, at=b"FETCH", answer=answer, byte=b"x")
+    assert f"it announces {size.decode()} bytes" in said
+
+
+def test_literals_and_lines_without_end_are_refused() -> None:
+    literals = (b"* 1 FETCH (UID 1 BODY[]<0> {900000}\r\n" + b"x" * 900_000 + b")\r\n") * 3
+    assert "it announces 900000 bytes" in at_an_endless_server(None, 600, at=b"FETCH", answer=literals, byte=b"x")
+    lines = (b"* OK " + b"still here " * 5_000 + b"\r\n") * 40
+    assert "with more than 2000000 bytes" in at_an_endless_server(None, 600, at=b"SEARCH", answer=lines, byte=b"x")
+
+
 # --- Maildir ---------------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +351,28 @@ def test_what_is_no_maildir_is_for_a_person(tmp_path: Path) -> None:
         pass
     with pytest.raises(MailboxMisconfigured, match=r"bounces\.maildir or bounces\.imap"), open_mailbox(BouncesConfig()):
         pass
+
+
+def test_of_a_maildir_folder_the_files_from_before_a_time_are_deleted(tmp_path: Path) -> None:
+    for part in ("new", "cur", "tmp", ".Processed/cur", ".Processed/new", ".Processed/tmp"):
+        (tmp_path / part).mkdir(parents=True)
+    times = {"old:2,S": -60.0, "young:2,S": 60.0}
+    before = datetime(2026, 3, 1, tzinfo=UTC)
+    for part in ("cur", ".Processed/cur", ".Processed/new", ".Processed/tmp"):
+        for name, seconds in times.items():
+            path = tmp_path / part / name
+            path.write_bytes(MAIL)
+            os.utime(path, (before.timestamp() + seconds,) * 2)
+    with open_mailbox(BouncesConfig(maildir=tmp_path)) as mailbox:
+        assert mailbox.prune("Processed", before) == 2
+        assert mailbox.prune("Nowhere", before) == 0
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*:2,S"))
+    assert left == sorted(
+        f"{part}/{name}"
+        for part in ("cur", ".Processed/cur", ".Processed/new", ".Processed/tmp")
+        for name in times
+        if name.startswith("young") or part in ("cur", ".Processed/tmp")
+    )
 
 
 # --- the whole way ---------------------------------------------------------------------------------------------------

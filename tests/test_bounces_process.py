@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
 
@@ -15,9 +17,22 @@ from newsletter.bounces.mailbox import Mail
 from newsletter.bounces.process import read
 from newsletter.links import Links, Purpose
 from newsletter.model import CopyReference, ReportKind, SubscriberStatus
+from newsletter.runtime import Runtime
 from newsletter.store import NewReport, Store
 from newsletter.store.schema import reports, subscribers
-from tests.bouncing import ACTIVE, ADA, EMMY, SUPPRESSED, Scene, configured, refuse, report, without
+from tests.bouncing import (
+    ACTIVE,
+    ADA,
+    EMMY,
+    SUPPRESSED,
+    TOO_MUCH,
+    InProcess,
+    Scene,
+    configured,
+    refuse,
+    report,
+    without,
+)
 from tests.fakes import Crash, FakeClock
 
 
@@ -368,6 +383,9 @@ class DyingMailbox:
     def file(self, mail: Mail, folder: str) -> None:
         raise Crash
 
+    def prune(self, folder: str, before: datetime) -> int:
+        raise Crash
+
 
 def test_a_crash_between_store_and_mailbox_counts_nothing_twice(scene: Scene) -> None:
     """A kill after the commit and before the move: the mail is still there, and is known."""
@@ -375,7 +393,7 @@ def test_a_crash_between_store_and_mailbox_counts_nothing_twice(scene: Scene) ->
         path = scene.arrives(report(scene.copy(scene.issue(), ADA)[1], status="5.2.2"))
         scene.clock.move(days=1)
     with pytest.raises(Crash):
-        read(scene.config, scene.store, DyingMailbox([path.read_bytes()]))
+        read(scene.config, scene.store, DyingMailbox([path.read_bytes()]), InProcess(), Runtime())
     assert scene.collect().read == 1  # the other
     assert scene.collect().read == 0
     assert scene.filed() == 2
@@ -419,6 +437,47 @@ def test_a_broken_report_is_kept_counted_and_not_read_again(scene: Scene) -> Non
     assert scene.collect().read == 0
     assert scene.filed("Kept") == 1
     assert scene.store.count_reports()["broken"] == 1
+
+
+def test_a_mail_beyond_a_bound_is_kept_with_a_reason_and_the_next_one_is_read(scene: Scene) -> None:
+    copy = scene.copy(scene.issue(), ADA)[1]
+    scene.arrives(report(copy, EMMY) + TOO_MUCH)
+    scene.arrives(report(copy))
+    said: list[str] = []
+    assert str(scene.collect(warn=said.append)) == (
+        "2 read (1 permanent, 1 broken), 1 suppressed, 1 kept for you to look at"
+    )
+    assert said == [
+        "bounces: 001.host: it takes more than 3 seconds of CPU to read; it was moved to Kept and counts for nobody"
+    ]
+    assert (scene.status(), scene.status(EMMY)) == (SUPPRESSED, ACTIVE)
+    assert (scene.filed("Kept"), scene.filed()) == (1, 1)
+
+
+@pytest.mark.parametrize(("days", "left"), [("90", ["new:2,S"]), ("0", ["new:2,S", "old:2,S"])])
+def test_mails_that_were_processed_are_deleted_after_the_days_of_reports(
+    scene: Scene, days: str, left: list[str]
+) -> None:
+    scene.config = configured(scene.folder, f"retention:\n  reports: {days}\n")
+    for name, age, body in (("old", 91, b""), ("new", 89, b""), ("broken", 91, TOO_MUCH)):
+        path = scene.folder / "Maildir" / "new" / name
+        path.write_bytes(b"From: emmy@example.net\nSubject: " + name.encode() + b"\n\n" + body)
+        arrived = (scene.clock.now() - timedelta(days=age)).timestamp()
+        os.utime(path, (arrived, arrived))
+    scene.collect()
+    assert scene.filed("Kept") == 1
+    assert sorted(path.name for path in (scene.folder / "Maildir" / ".Processed" / "cur").iterdir()) == left
+
+
+def test_a_folder_that_cannot_be_cleared_costs_a_warning_alone(scene: Scene) -> None:
+    scene.arrives(report(scene.copy(scene.issue(), ADA)[1]))
+    scene.collect()
+    cur = scene.folder / "Maildir" / ".Processed" / "cur"
+    shutil.rmtree(cur)
+    cur.write_text("no folder")
+    said: list[str] = []
+    assert scene.collect(warn=said.append).read == 0
+    assert [line.partition(":")[0] for line in said] == ["old mails in Processed could not be deleted"]
 
 
 def test_a_mail_of_any_size_is_read_at_its_beginning(scene: Scene) -> None:

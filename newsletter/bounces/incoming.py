@@ -17,6 +17,7 @@ from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any, Final
 
+from newsletter.bounces.bounds import bounded, charset
 from newsletter.bounces.notification import Notification, notification_in, original_headers
 from newsletter.bounces.phrases import ANSWERED, DAEMON, DRAGONFLY, ORIGINAL, RETURNED, SYSTEM, TICKET
 
@@ -105,7 +106,7 @@ def inner(part: Message) -> Message:
     if isinstance(content, list) and content:
         first: Message = content[0]
         return first
-    return message_from_bytes(_decoded(part).lstrip(b"\n"))
+    return message_from_bytes(bounded(_decoded(part).lstrip(b"\r\n")))
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,12 @@ class Incoming:
 
     @classmethod
     def read(cls, raw: bytes) -> Incoming:
-        """Read a mail with any line ends (CRLF, LF, CR); the "From " line of an mbox is dropped."""
+        """Read a mail with any line ends (CRLF, LF, CR), within `bounds`; the "From " line of an mbox is dropped."""
         text = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n")
         if text.startswith(b"From "):
             text = text.partition(b"\n")[2]
         head, blank, body = text.partition(b"\n\n")
-        text = _NO_HEADER.sub(rb"\n \1", head) + blank + body
+        text = bounded(_NO_HEADER.sub(rb"\n \1", head) + blank + body)
         return cls(message_from_bytes(text), text.decode("utf-8", "replace"))
 
     def header(self, name: str) -> str:
@@ -283,7 +284,7 @@ def _leaves(message: Message) -> Iterator[tuple[Message, str]]:
         return
     data = _decoded(message)
     try:
-        text = data.decode(message.get_content_charset() or "utf-8", "replace")
+        text = data.decode(charset(message.get_content_charset()), "replace")
     except (LookupError, ValueError):
         text = data.decode("utf-8", "replace")
     yield message, text.replace("\r\n", "\n").replace("\r", "\n")
@@ -328,6 +329,10 @@ def _header_block(block: str) -> dict[str, str]:
     return found
 
 
+# A tag that another one begins before it ends. Older versions of html.parser take quadratic time over many of them.
+_UNENDED: Final = re.compile(r"<(?![^<>]*>)")
+
+
 class _Words(HTMLParser):
     """Collects the words of an HTML part, one line for each block."""
 
@@ -357,6 +362,6 @@ class _Words(HTMLParser):
 
 def _words_of(html: str) -> str:
     parser = _Words()
-    parser.feed(html[: _LINE * 50])
+    parser.feed(_UNENDED.sub("&lt;", html[: _LINE * 50]))
     parser.close()
     return "".join(parser.words)

@@ -9,10 +9,12 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from mailbox import Maildir
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from newsletter.bounces.limited_imap import LimitedImap, LimitedImapTls
 from newsletter.config import BouncesConfig, ImapConfig
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
 from newsletter.extras import needed
@@ -21,6 +23,16 @@ from newsletter.text import one_line
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
 LARGEST: Final = 1_000_000
 
+# Seconds for everything with an IMAP server. The schedule reads the mailbox every hour; a run that takes longer has met
+# a server that drips, or a heap of mails, of which the next run finds fewer.
+SESSION: Final = 900.0
+
+# Bytes with which an IMAP server may answer one command: a mail, or the UIDs of 200,000, and the words around.
+_ANSWER: Final = 2 * LARGEST
+
+# Mails that one IMAP command deletes: a command is one line, which servers limit (RFC 7162 section 4: 8,192 bytes).
+_AT_ONCE: Final = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -28,6 +40,11 @@ class Mail:
 
     key: Path | int
     raw: bytes
+
+    @property
+    def name(self) -> str:
+        """How the operator finds it: its file, or its UID in the IMAP folder."""
+        return self.key.name if isinstance(self.key, Path) else f"the mail with UID {self.key}"
 
 
 class Mailbox(Protocol):
@@ -39,15 +56,23 @@ class Mailbox(Protocol):
     def file(self, mail: Mail, folder: str) -> None:
         """Move a mail to a folder beside, which is made when it does not exist. One that is gone is no error."""
 
+    def prune(self, folder: str, before: datetime) -> int:
+        """Delete the mails of a folder beside that arrived before `before` (aware); returns how many.
+
+        Nothing is deleted from the folder that is read, and none when `folder` does not exist.
+        """
+
 
 @contextmanager
-def open_mailbox(config: BouncesConfig) -> Iterator[Mailbox]:
+def open_mailbox(config: BouncesConfig, *, session: float = SESSION) -> Iterator[Mailbox]:
     """The configured mailbox. Raises MailboxUnavailable, and MailboxMisconfigured when a person must act.
+
+    `session` is how many seconds it may be open on an IMAP server.
 
     Raises MissingExtra when an IMAP mailbox is configured and IMAPClient is not installed. A Maildir needs no extra.
     """
     if config.imap is not None:
-        with _connected(config.imap) as client:
+        with _connected(config.imap, session) as client:
             yield _Imap(client, config.imap)
     elif config.maildir is not None:
         yield _Maildir(config.maildir)
@@ -93,12 +118,32 @@ class _Maildir:
             except FileNotFoundError:
                 return
 
+    def prune(self, folder: str, before: datetime) -> int:
+        """By the time of the file, which is when the mail arrived: moving it has not changed that."""
+        number = 0
+        with self._translating():
+            for part in ("cur", "new"):
+                for path in _files(self._path / f".{folder}" / part):
+                    with suppress(FileNotFoundError):  # another process was quicker
+                        if path.lstat().st_mtime < before.timestamp():
+                            path.unlink()
+                            number += 1
+        return number
+
     @contextmanager
     def _translating(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise MailboxMisconfigured(f"bounces.maildir: {error.filename or self._path}: {error.strerror}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """The mails of a part of a Maildir; none when it does not exist."""
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    except FileNotFoundError:
+        return []
 
 
 # --- IMAP ------------------------------------------------------------------------------------------------------------
@@ -133,9 +178,27 @@ class _Imap:
             if self.client.has_capability("UIDPLUS"):
                 self.client.uid_expunge([mail.key])
 
+    def prune(self, folder: str, before: datetime) -> int:
+        """By INTERNALDATE, whose day alone IMAP compares; by UID, so not on a server without UIDPLUS (RFC 4315)."""
+        with _translating(self.config):
+            if not self.client.has_capability("UIDPLUS") or not self.client.folder_exists(folder):
+                return 0
+            if folder.upper() == self.config.folder.upper():
+                return 0
+            self.client.select_folder(folder)
+            try:
+                found = self.client.search(["BEFORE", before.date()])
+                for start in range(0, len(found), _AT_ONCE):
+                    uids = found[start : start + _AT_ONCE]
+                    self.client.delete_messages(uids, silent=True)
+                    self.client.uid_expunge(uids)
+            finally:
+                self.client.select_folder(self.config.folder)
+        return len(found)
+
 
 @contextmanager
-def _connected(config: ImapConfig) -> Iterator[Any]:
+def _connected(config: ImapConfig, session: float) -> Iterator[Any]:
     """A client that is connected, secured, logged in and in the folder."""
     with needed("imap", "bounces.imap"):
         from imapclient import IMAPClient
@@ -143,7 +206,15 @@ def _connected(config: ImapConfig) -> Iterator[Any]:
     with _translating(config):
         implicit = config.tls == "implicit"
         context = None if config.tls == "none" else _context(config)
-        client = IMAPClient(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
+
+        def connect(_: Any) -> LimitedImap:
+            at, timeout = (config.host, config.port), config.timeout
+            if context is not None and implicit:
+                return LimitedImapTls(*at, context, timeout=timeout, session=session, answer=_ANSWER)
+            return LimitedImap(*at, timeout=timeout, session=session, answer=_ANSWER)
+
+        kind = type("LimitedClient", (IMAPClient,), {"_create_IMAP4": connect})
+        client = kind(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
     try:
         with _translating(config):
             _enter(client, config, context)
@@ -167,13 +238,18 @@ def _enter(client: Any, config: ImapConfig, context: ssl.SSLContext | None) -> N
 
 @contextmanager
 def _translating(config: ImapConfig) -> Iterator[None]:
-    """What went wrong, in one line; a login that is refused for now (RFC 5530 UNAVAILABLE) may work later."""
-    from imapclient.exceptions import CapabilityError, IMAPClientError, LoginError
+    """What went wrong, in one line.
+
+    A login that is refused for now (RFC 5530 UNAVAILABLE), or that the connection did not survive, may work later.
+    """
+    from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPClientError, LoginError
 
     where = _name(config)
     try:
         yield
     except LoginError as error:
+        if isinstance(error.__context__, IMAPClientAbortError):
+            raise MailboxUnavailable(f"{where}: {one_line(error)}") from error
         kind = MailboxUnavailable if "UNAVAILABLE" in str(error).upper() else MailboxMisconfigured
         raise kind(f"{where} refused the login of {config.username}: {one_line(error)}") from None
     except CapabilityError as error:

@@ -1,6 +1,8 @@
 """The work of `newsletter bounces`: read each mail once, tie it to a copy, act on its reader, move the mail away.
 
-    mailbox.mails -> bounces.parse -> tie -> Store.record_report -> mailbox.file ... -> Store.finish_suppressions
+    mailbox.mails -> understand -> tie -> Store.record_report -> mailbox.file ... -> Store.finish_suppressions
+
+Each mail is parsed in a child process with bounds, so that a mail made to stop the program costs itself alone.
 
 A mail changes a reader only when something in it was signed by us for a copy of theirs: the address it came to (VERP),
 or a Message-ID or List-Unsubscribe token. Where that stands decides how much it proves (values.Proof). Suppressions for
@@ -11,17 +13,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from newsletter.bounces import BounceReport, Proof, Tie, decide, parse, redacted, weigh_report
 from newsletter.bounces.mailbox import Mail, Mailbox, open_mailbox
+from newsletter.children import Bounds, Nursery, Overrun
 from newsletter.config import Config
+from newsletter.errors import NewsletterError
 from newsletter.links import Links, Purpose
 from newsletter.model import CopyReference, ReportKind, SubscriberStatus
+from newsletter.runtime import Runtime
 from newsletter.store import NewReport, Store
+
+# What understanding one mail may cost. A report of 1 MB takes a second on a slow machine.
+BOUNDS: Final = Bounds(cpu=3, wall=4.0, memory=512)
 
 # Kinds that have an effect only when they are tied to a copy.
 _ABOUT_A_COPY: Final = frozenset(
@@ -57,16 +65,36 @@ class Tally:
         return ", ".join([said, *more])
 
 
-def collect(config: Config, store: Store) -> Tally:
-    """Read the whole mailbox. Raises MailboxUnavailable; what was done until then stays done."""
+def parser() -> Nursery:
+    """What parses mails, each in a process of its own; a context manager, to be entered before any connection."""
+    return Nursery("newsletter.bounces")
+
+
+def understand(raw: bytes, children: Nursery, too_much: Callable[[Overrun], None]) -> BounceReport:
+    """What a mail says, parsed by one of `children`. One beyond BOUNDS is BROKEN, and `too_much` gets the reason."""
+    try:
+        return children.call(BOUNDS, parse, raw)
+    except Overrun as overrun:
+        too_much(overrun)
+        return BounceReport(ReportKind.BROKEN)
+
+
+def collect(config: Config, store: Store, children: Nursery, runtime: Runtime) -> Tally:
+    """Read the whole mailbox, then delete what is older there than `retention.reports`.
+
+    Raises MailboxUnavailable; what was done until then stays done. `runtime.warn` gets a line for each mail that is
+    beyond BOUNDS; `children` are those of `parser`.
+    """
     config.secret.reveal()  # before anything is connected
     with open_mailbox(config.bounces) as mailbox:
-        return read(config, store, mailbox)
+        tally = read(config, store, mailbox, children, runtime)
+        _prune(config, mailbox, runtime)
+    return tally
 
 
-def read(config: Config, store: Store, mailbox: Mailbox) -> Tally:
-    """The same for an open mailbox."""
-    reading = _Reading(config, store, config.links(), mailbox, Tally())
+def read(config: Config, store: Store, mailbox: Mailbox, children: Nursery, runtime: Runtime) -> Tally:
+    """Read all mails of an open mailbox."""
+    reading = _Reading(config, store, config.links(), mailbox, children, runtime, Tally())
     try:
         for mail in mailbox.mails():
             reading.take(mail)
@@ -75,18 +103,31 @@ def read(config: Config, store: Store, mailbox: Mailbox) -> Tally:
     return reading.tally
 
 
+def _prune(config: Config, mailbox: Mailbox, runtime: Runtime) -> None:
+    """Delete old mails that were processed; those kept for the operator stay. An error is a warning."""
+    folder, days = config.bounces.processed, config.retention.reports
+    if not days:
+        return
+    try:
+        mailbox.prune(folder, runtime.now() - timedelta(days))
+    except NewsletterError as error:
+        runtime.warn(f"old mails in {folder} could not be deleted: {error}")
+
+
 @dataclass(frozen=True)
 class _Reading:
     config: Config
     store: Store
     links: Links
     mailbox: Mailbox
+    children: Nursery
+    runtime: Runtime
     tally: Tally
 
     def take(self, mail: Mail) -> None:
         """Deal with one mail: the store first, then the mailbox, so that after a crash the digest is known."""
         digest = hashlib.sha256(mail.raw).hexdigest()
-        returned = parse(mail.raw)
+        returned = understand(mail.raw, self.children, lambda overrun: self._kept(mail, overrun))
         about = tie(returned, self.links, self.store) if returned.kind in _ABOUT_A_COPY else None
         keep = returned.kind is ReportKind.BROKEN or (returned.kind is ReportKind.UNSUBSCRIBE and about is None)
         if not self.store.has_report(digest):
@@ -99,6 +140,10 @@ class _Reading:
         outcome = self.store.finish_suppressions()
         self.tally.changed[SubscriberStatus.SUPPRESSED] += outcome.done
         self.tally.held += outcome.held
+
+    def _kept(self, mail: Mail, overrun: Overrun) -> None:
+        folder = self.config.bounces.kept
+        self.runtime.warn(f"bounces: {mail.name}: {overrun}; it was moved to {folder} and counts for nobody")
 
     def _record(self, digest: str, returned: BounceReport, about: Tie | None) -> None:
         policy = self.config.bounces.policy

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import click
 
-from newsletter.bounces import FailedRecipient, parse, process, weigh
+from newsletter.bounces import FailedRecipient, process, weigh
+from newsletter.bounces.mailbox import LARGEST
+from newsletter.children import Nursery, Overrun
 from newsletter.config import Config
+from newsletter.runtime import Runtime
 from newsletter.store import Store
-from newsletter.text import count
+from newsletter.text import count, one_line
 
 
 def collect(config: Config) -> int:
@@ -20,8 +23,8 @@ def collect(config: Config) -> int:
 
     Returns the exit code: 75 while suppressions are held for the operator, else 0.
     """
-    with Store.open(config.store) as store:
-        tally = process.collect(config, store)
+    with process.parser() as children, Store.open(config.store) as store:
+        tally = process.collect(config, store, children, Runtime(warn=_warn))
         held = store.held_suppressions()
     if tally.read or sys.stdout.isatty():
         click.echo(f"bounces: {tally}")
@@ -55,9 +58,23 @@ def discard(config: Config) -> int:
 
 def show_files(files: Iterable[Path]) -> None:
     """Print one line for each address that a mail names, or one for a mail that names none."""
-    for file in files:
-        returned = parse(file.read_bytes())
-        for failure in returned.failures or (FailedRecipient(""),):
-            weight = weigh(returned.kind, failure).weight
-            cells = (file, returned.kind, failure.address, failure.final, failure.status, weight, failure.words)
-            click.echo("\t".join(str(cell) for cell in cells))
+    with process.parser() as children:
+        for file in files:
+            _show(file, children)
+
+
+def _show(file: Path, children: Nursery) -> None:
+    def too_much(overrun: Overrun) -> None:
+        _warn(f"{file}: {overrun}; it is shown as broken")
+
+    with file.open("rb") as stream:
+        raw = stream.read(LARGEST)
+    returned = process.understand(raw, children, too_much)
+    for failure in returned.failures or (FailedRecipient(""),):
+        weight = weigh(returned.kind, failure).weight
+        cells = (file, returned.kind, failure.address, failure.final, failure.status, weight, failure.words)
+        click.echo("\t".join(str(cell) for cell in cells))
+
+
+def _warn(message: str) -> None:
+    click.echo(f"newsletter: {one_line(message)}", err=True)
