@@ -263,7 +263,7 @@ class EndlessImap(socketserver.StreamRequestHandler):
 
 
 def at_an_endless_server(context: ssl.SSLContext | None, seconds: float, **values: bytes) -> str:
-    """The error when its mailbox is read, which may take `seconds`; without a deadline in the client this never ends."""
+    """The error when its mailbox is read, which may take `seconds`; without a deadline this never ends."""
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
