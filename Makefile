@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One process of tests for each core; tests that share a server stay together (tests/kinds.py).
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses auto
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -132,7 +132,7 @@ def postgres_template(postgres: str) -> str:
     return "migrated"
 
 
-@pytest.fixture
+@pytest.fixture(params=["postgresql"])
 def postgres_url(postgres: str, postgres_template: str) -> Iterator[str]:
     """The URL of a database that has its tables, and nothing in them."""
     with new_database(postgres, postgres_template) as url:
@@ -140,12 +140,13 @@ def postgres_url(postgres: str, postgres_template: str) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database that has its tables, and nothing in them: the test runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
-        return store_file(tmp_path / "test.db")
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+        yield store_file(tmp_path / "test.db")
+    else:
+        with new_database(request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")) as url:
+            yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
