@@ -1,10 +1,10 @@
 """Which tests are unit tests, and which tests run in one process because they share a server.
 
 A unit test uses the process of pytest alone: it starts no other process, opens no socket, asks no database server, and
-takes less than a second; SQLite in a folder of its own is fine. `make unit` runs these. Nobody lists them: a test is
-taken for one unless its code, the code of its fixtures, or code under tests/ that these name, names something of
+takes less than a second with all its parameters; SQLite in a folder of its own is fine. `make unit` runs these. A test
+is taken for one unless its code, the code of its fixtures, or code under tests/ that these name, names something of
 OUTSIDE. Where that is wrong the test fails when it starts a process or opens a socket, and says what to do: it gets the
-mark `system`. A test that takes longer than a second of one core has the mark `slow`.
+mark `system`. A test that takes longer has the mark `slow`.
 
 pytest-xdist runs the tests in as many processes as there are cores. The tests that share a server stay together, so
 that each server is started once; the other tests of a file stay together too, except those of ONE_BY_ONE.
@@ -46,6 +46,19 @@ SERVERS = {"postgresql": "postgresql", "chromium": "browser", "postfix": "browse
 # Files whose tests take long together and share little: they are spread one by one.
 ONE_BY_ONE = {"test_chaos.py", "test_regexes.py"}
 
+# Files whose tests are no unit tests: `make unit` does not even import them, which takes two seconds.
+SYSTEM_FILES = {
+    *(
+        "test_chaos.py",
+        "test_cli.py",
+        "test_feed_chaos.py",
+        "test_preview.py",
+        "test_regexes.py",
+        "test_web_browser.py",
+    ),
+    *("test_web_fuzz.py", "test_wheel.py"),
+}
+
 # Calls that no unit test makes.
 FORBIDDEN: tuple[tuple[Any, str], ...] = (
     (subprocess.Popen, "__init__"),
@@ -66,10 +79,15 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave SYSTEM_FILES alone where only unit tests are asked for."""
+    return True if config.option.markexpr == "unit" and collection_path.name in SYSTEM_FILES else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the unit tests."""
     assert isinstance(item, pytest.Function)
-    others = any(item.get_closest_marker(name) for name in ("system", "slow"))
+    others = item.path.name in SYSTEM_FILES or any(item.get_closest_marker(name) for name in ("system", "slow"))
     if not others and server_of(item.nodeid) is None and not any(map(starts_something, functions_of(item))):
         item.add_marker("unit")
 
