@@ -33,7 +33,7 @@ def open_browser(profile: Path, *, scripts: bool = True) -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["chromium"])
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """The browser of all tests, running until the last one has ended."""
     opened = open_browser(tmp_path_factory.mktemp("profile"))

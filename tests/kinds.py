@@ -1,30 +1,36 @@
 """Which tests are unit tests, and which tests run in one process because they share a server.
 
 A unit test uses the process of pytest alone: it starts no other process, opens no socket, asks no database server, and
-takes less than a second; SQLite in a folder of its own is fine. `make unit` runs these. Nobody lists them: a test is
-taken for one unless its code, the code of its fixtures, or code under tests/ that these name, names something of
+takes less than a second with all its parameters; SQLite in a folder of its own is fine. `make unit` runs these. A test
+is taken for one unless its code, the code of its fixtures, or code under tests/ that these name, names something of
 OUTSIDE. Where that is wrong the test fails when it starts a process or opens a socket, and says what to do: it gets the
-mark `system`. A test that takes longer than a second of one core has the mark `slow`.
+mark `system`. A test that takes longer has the mark `slow`.
 
 pytest-xdist runs the tests in as many processes as there are cores. The tests that share a server stay together, so
-that each server is started once; the other tests of a file stay together too, except where each takes seconds.
+that each server is started once; the other tests of a file stay together too, except those of ONE_BY_ONE.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import needs
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
 
 # Modules, and names in our own ones, whose users start a process or talk to a server.
 OUTSIDE = {
@@ -33,11 +39,25 @@ OUTSIDE = {
     *("newsletter.children", "newsletter.bounces.mailbox", "newsletter.transport.connect", "newsletter.transport.pool"),
 }
 
-# Fixtures that stand for a server, and the group of tests that share it. A test may use the browser and the mail host.
-SERVERS = {"postgres": "postgresql", "browser": "browser", "host": "browser"}
+# The fixtures of these servers have the name as their parameter, so that it is part of the name of each test that uses
+# one. Browser and mail host are one group, since some tests use both.
+SERVERS = {"postgresql": "postgresql", "chromium": "browser", "postfix": "browser"}
 
-# Files whose tests take seconds each and share nothing: they are spread one by one.
-ONE_BY_ONE = {"test_chaos.py"}
+# Files whose tests take long together and share little: they are spread one by one.
+ONE_BY_ONE = {"test_chaos.py", "test_regexes.py"}
+
+# Files whose tests are no unit tests: `make unit` does not even import them, which takes two seconds.
+SYSTEM_FILES = {
+    *(
+        "test_chaos.py",
+        "test_cli.py",
+        "test_feed_chaos.py",
+        "test_preview.py",
+        "test_regexes.py",
+        "test_web_browser.py",
+    ),
+    *("test_web_fuzz.py", "test_wheel.py"),
+}
 
 # Calls that no unit test makes.
 FORBIDDEN: tuple[tuple[Any, str], ...] = (
@@ -49,7 +69,6 @@ FORBIDDEN: tuple[tuple[Any, str], ...] = (
 
 ADVICE = "a unit test starts a process or opens a socket: mark it `system`, or see OUTSIDE in tests/kinds.py"
 
-
 ROOM = 1024 * 1024 * 1024  # bytes; the folders of a test are removed when it has passed
 
 
@@ -60,27 +79,41 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the unit tests, name the group of every test, and put the largest groups first."""
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        group = server_of(item)
-        others = any(item.get_closest_marker(name) for name in ("system", "slow"))
-        if group is None and not others and not any(map(starts_something, functions_of(item))):
-            item.add_marker("unit")
-        if group or item.path.name not in ONE_BY_ONE:
-            item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
-    items.sort(key=lambda item: (server_of(item) or "~", item.path.name not in ONE_BY_ONE))
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave SYSTEM_FILES alone where only unit tests are asked for."""
+    return True if config.option.markexpr == "unit" and collection_path.name in SYSTEM_FILES else None
 
 
-def server_of(item: pytest.Item) -> str | None:
-    """The group of the server that a test uses, None when it uses none."""
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the unit tests."""
     assert isinstance(item, pytest.Function)
-    fixtures = set(item.fixturenames)
-    if hasattr(item, "callspec") and "postgresql" in item.callspec.params.values():
-        fixtures.add("postgres")
-    return next((group for fixture, group in SERVERS.items() if fixture in fixtures), None)
+    others = item.path.name in SYSTEM_FILES or any(item.get_closest_marker(name) for name in ("system", "slow"))
+    if not others and server_of(item.nodeid) is None and not any(map(starts_something, functions_of(item))):
+        item.add_marker("unit")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Have pytest-xdist take its groups from `group_of`; it begins with the group that has the most tests."""
+    return Scheduling(config, log)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Runs the tests of a group in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """The name of the tests that run in one process with this test."""
+    path = nodeid.partition("::")[0]
+    return server_of(nodeid) or (nodeid if Path(path).name in ONE_BY_ONE else path)
+
+
+def server_of(nodeid: str) -> str | None:
+    """The group of the server that a test uses, None when it uses none."""
+    parameters = nodeid.partition("[")[2]
+    return next((group for server, group in SERVERS.items() if re.search(rf"\b{server}\b", parameters)), None)
 
 
 def functions_of(item: pytest.Function) -> Iterator[Callable[..., Any]]:

@@ -76,7 +76,7 @@ class MailHost:
         return [part[1] for part in parts if isinstance(part, tuple)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["postfix"])
 def mail_host() -> Iterator[MailHost]:
     """The host, running until the last test has ended."""
     with running() as host:

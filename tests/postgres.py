@@ -133,10 +133,16 @@ def postgres_template(postgres: str) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres: str, postgres_template: str) -> Iterator[str]:
+def postgres_database(postgres: str, postgres_template: str) -> Iterator[str]:
     """The URL of a database that has its tables, and nothing in them."""
     with new_database(postgres, postgres_template) as url:
         yield url
+
+
+@pytest.fixture(params=["postgresql"])
+def postgres_url(postgres_database: str) -> str:
+    """The same, for tests that run on PostgreSQL only; their names say so, see tests/kinds.py."""
+    return postgres_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -144,7 +150,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database that has its tables, and nothing in them: the test runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return store_file(tmp_path / "test.db")
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("postgres_database")
     return url
 
 

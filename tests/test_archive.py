@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ DAY = date(2026, 11, 24)
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
+@cache
 def rendered(day: date = DAY, publication: Publication = PUBLICATION) -> RenderedIssue:
     return Renderer(publication).issue(issue(day=day))
 

@@ -234,6 +234,7 @@ def test_nothing_that_a_stranger_sends_raises() -> None:
         parse(bytes(raw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "raw",
     [

@@ -195,6 +195,7 @@ def test_what_did_not_make_the_cut_is_said() -> None:
         assert "12 papers of the day did not make the cut." in part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2, 5, 12, 13, 20, 50, 100, 1000])
 @pytest.mark.parametrize("text", ["", "Short.", LONG, "長い要約。" * 400], ids=["none", "short", "long", "cjk"])
 def test_any_number_of_papers_of_any_length_fits(number: int, text: str) -> None:
@@ -270,6 +271,7 @@ def test_inlining_touches_neither_network_nor_disk() -> None:
     assert 'style="color:#123456"' in inline(html)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DAYS, reason="no real data: ../shared/data is not beside this checkout")
 @pytest.mark.parametrize("path", DAYS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("most", [20, 100])

@@ -48,6 +48,7 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.slow
 def test_all_spellings_of_a_mailbox_get_two_mails_a_day(site: Site) -> None:
     assert len(SPELLINGS) >= 14
     for address in SPELLINGS:
@@ -184,6 +185,7 @@ def test_a_domain_with_a_reader_has_no_limit_of_its_own(site: Site) -> None:
     assert len(mails(site)) == 20
 
 
+@pytest.mark.slow
 def test_500_tags_from_many_networks_of_one_customer_bring_few_mails(tmp_path: Path) -> None:
     site = Site(tmp_path)
     codes = []
@@ -208,6 +210,7 @@ def test_a_site_of_many_customers_has_a_limit_too(tmp_path: Path) -> None:
     site.store.close()
 
 
+@pytest.mark.slow
 def test_what_makes_no_mail_due_closes_nothing(tmp_path: Path) -> None:
     """500 empty forms, 500 wrong addresses and 500 for one mailbox, from everywhere: an honest reader is served."""
     site = Site(tmp_path)

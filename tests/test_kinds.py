@@ -1,0 +1,94 @@
+"""The tests are sorted as `make unit` and pytest-xdist need it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from newsletter.children import Nursery
+from tests import chaos
+from tests.conftest import ROOT, paper
+from tests.kinds import group_of, starts_something
+from tests.needs import memory
+
+
+def calls_a_program() -> None:
+    subprocess.run(["true"], check=True)
+
+
+def calls_it_within() -> None:
+    def inner() -> None:
+        calls_a_program()
+
+    inner()
+
+
+def calls_it_through_a_module() -> None:
+    chaos.provoke(chaos.FAULTS[0], memory(0) or ROOT, "", 0, 0)
+
+
+def calls_it_through_a_class() -> None:
+    Starter().start()
+
+
+def imports_it() -> None:
+    import psycopg
+
+    psycopg.connect("")
+
+
+def forks() -> None:
+    Nursery()
+
+
+class Starter:
+    """Starts a program in a method."""
+
+    def start(self) -> None:
+        calls_a_program()
+
+
+def calls_nothing() -> None:
+    assert paper(1) != paper(2)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [calls_a_program, calls_it_within, calls_it_through_a_module, calls_it_through_a_class, imports_it, forks],
+)
+def test_what_starts_a_process_however_far_away_is_no_unit_test(function: Callable[[], None]) -> None:
+    assert starts_something(function)
+
+
+def test_what_starts_nothing_is_a_unit_test() -> None:
+    assert not starts_something(calls_nothing)
+
+
+@pytest.mark.system
+def test_a_unit_test_cannot_start_a_process(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest('pytest_plugins = ["tests.kinds"]')
+    pytester.makepyfile(
+        """
+        from newsletter.schedule import subprocess as hidden
+
+        def test_it():
+            try:
+                hidden.run(["true"])
+            except OSError:
+                pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "xdist")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*a unit test starts a process or opens a socket*"])
+
+
+def test_tests_that_share_a_server_are_one_group_and_the_others_of_a_file_another(
+    postgres_url: str, request: pytest.FixtureRequest
+) -> None:
+    assert group_of(request.node.nodeid) == group_of("tests/test_store.py::test_x[postgresql-1]") == "postgresql"
+    assert group_of("tests/test_x.py::test_x[chromium-light]") == group_of("tests/test_y.py::test_y[none-postfix]")
+    assert group_of("tests/test_x.py::test_x[sqlite]") == group_of("tests/test_x.py::test_y") == "tests/test_x.py"
+    assert group_of("tests/test_chaos.py::test_x[1]") != group_of("tests/test_chaos.py::test_x[2]")
