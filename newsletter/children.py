@@ -26,6 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, ParamSpec, Self, TypeVar
 
+from newsletter.errors import ParsersGone
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -101,13 +103,16 @@ class Nursery:
     ) -> Result:
         """What `function` returns or raises, called in a child. All of it must be picklable.
 
-        Raises Overrun when the child meets one of its bounds, or dies.
+        Raises Overrun when the child meets one of its bounds, or dies, and ParsersGone when the nursery was killed.
         """
         with self._one_at_a_time:
-            _send(self._write, pickle.dumps((bounds, function, args, kwargs)))
-            answer = _exactly(self._read)
+            try:
+                _send(self._write, pickle.dumps((bounds, function, args, kwargs)))
+                answer = _exactly(self._read)
+            except BrokenPipeError:
+                answer = None
         if answer is None:
-            raise Overrun("the process that starts parsers has ended")
+            raise ParsersGone("the process that starts parsers was killed; run the command again")
         kind, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
         if kind == "result":
             result: Result = value

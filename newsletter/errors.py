@@ -18,6 +18,7 @@ NewsletterError
 │   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
 ├── MailboxUnavailable      75  the bounce mailbox cannot be read now
 │   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder
+├── ParsersGone             75  the process that starts parsers was killed
 ├── Stopped                 75  a signal ended the run before it sent anything
 └── IssuePaused             75  an issue waits for the operator
 """
@@ -140,6 +141,12 @@ class MailboxMisconfigured(MailboxUnavailable):
     """The login, certificate or folder of the bounce mailbox is wrong. The operator must act."""
 
     exit_code = os.EX_CONFIG
+
+
+class ParsersGone(NewsletterError):
+    """The process that starts parsers was killed, as by a system without memory. No document is to blame."""
+
+    exit_code = os.EX_TEMPFAIL
 
 
 class Stopped(NewsletterError):

@@ -326,10 +326,13 @@ def voteless(gathered: Gathered) -> Iterator[str]:
 def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[str]:
     """The feeds that hold nothing new and should: those asked for a day, and those older than their rhythm.
 
-    A feed that is asked for a day and gives another's papers is late, whatever their dates say.
+    A feed that is asked for a day and gives another's papers is late, whatever their dates say. A date to come, as of
+    an issue of a journal, says nothing of when the feed changed; in some time zones tomorrow has begun.
     """
+    tomorrow = now.date() + timedelta(days=1)
     for source, feed in gathered.answers:
-        newest = max((paper.published for paper in feed.papers if paper.published is not None), default=None)
+        dates = (paper.published for paper in feed.papers if paper.published is not None)
+        newest = max((each for each in dates if each <= tomorrow), default=None)
         if not feed.papers or any(paper.key not in shown for paper in feed.papers):
             continue
         if _by_day(source):

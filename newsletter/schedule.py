@@ -30,6 +30,7 @@ class Job:
     """What to run and when: the words of the command, the config (an absolute path), and the local time in `zone`.
 
     `bounces` adds the job that reads the bounce mailbox. `user` is the account to run as, None for the current one.
+    Raises NewsletterError if a word has a line break: crontabs and unit files are read by lines, and have no escape.
     """
 
     command: tuple[str, ...]
@@ -38,6 +39,11 @@ class Job:
     zone: ZoneInfo
     bounces: bool = False
     user: str | None = None
+
+    def __post_init__(self) -> None:
+        broken = next((word for word in self.words("run") if not {"\n", "\r", "\0"}.isdisjoint(word)), None)
+        if broken is not None:
+            raise NewsletterError(f"{broken!r} has a line break and cannot be scheduled; move it to another path")
 
     def words(self, subcommand: str) -> list[str]:
         """The words of the command line that runs `subcommand`."""

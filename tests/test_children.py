@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from newsletter.children import Bounds, Nursery, Overrun
-from newsletter.errors import FeedFormatError
+from newsletter.errors import FeedFormatError, ParsersGone
 
 SHORT = Bounds(cpu=1, wall=1.5, memory=128)
 
@@ -100,3 +100,10 @@ def test_nothing_is_left_running() -> None:
         pid = nursery.call(SHORT, os.getpid)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_no_document_is_to_blame_for_a_nursery_that_was_killed(nursery: Nursery) -> None:
+    os.kill(nursery.call(Bounds(), os.getppid), signal.SIGKILL)
+    for _ in range(2):
+        with pytest.raises(ParsersGone, match="run the command again"):
+            nursery.call(Bounds(), double, 21)

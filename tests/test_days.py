@@ -118,6 +118,17 @@ def test_a_feed_that_is_late_beside_others_is_noted_for_the_operator(desk: Desk)
     assert "A blog: nothing since 2026-11-02" in " ".join(desk.last.split())
 
 
+def test_a_paper_dated_in_the_future_does_not_hide_that_a_feed_is_late(desk: Desk) -> None:
+    desk.configure("alerts:\n  address: ada@example.org\n", "{date}.json", {"url": "blog.json", "name": "A blog"})
+    entries = (entry(8, publishedAt="2027-03-01"), entry(9, publishedAt="2026-11-02"))
+    desk.publish(MONDAY, *entries, name="blog.json")
+    desk.publish(MONDAY, entry(1))
+    desk.publish(MONDAY + timedelta(days=1), entry(2))
+    desk.run(MONDAY)
+    desk.run(MONDAY + timedelta(days=1))
+    assert "A blog: nothing since 2026-11-02" in " ".join(desk.last.split())
+
+
 def test_a_quiet_day_beside_a_feed_without_days_is_not_stale(desk: Desk) -> None:
     desk.configure("", "{date}.json", "blog.json")
     desk.publish(MONDAY, entry(9, publishedAt="2026-11-20"), name="blog.json")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from newsletter.cli import main
+from newsletter.errors import NewsletterError
 from newsletter.schedule import Job, crontab, replace_block, units
 from tests import needs
 
@@ -141,3 +142,9 @@ def test_root_fills_the_crontab_of_the_owner_of_the_config(
     assert said == "installed in the crontab of nobody; see `crontab -u nobody -l`\n"
     assert (tmp_path / "asked").read_text("utf-8").splitlines() == ["-u nobody -l", "-u nobody -"]
     assert len(commands((tmp_path / "table").read_text("utf-8"))) == 2
+
+
+@pytest.mark.parametrize("config", ["/srv/a\nb/config.yaml", "/srv/a\rb/config.yaml"])
+def test_a_path_with_a_line_break_is_refused(config: str) -> None:
+    with pytest.raises(NewsletterError, match=r"^'/srv/a\\[nr]b/config.yaml' has a line break"):
+        job(config=config)

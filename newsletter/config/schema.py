@@ -215,7 +215,12 @@ def _policy(place: Place) -> BouncePolicy:
 _BOUNCES: Final[Table] = {
     "maildir": Key(v.optional(v.file), "null", "Maildir on this machine; null: none."),
     "imap": Key(_imap, "null", "Mailbox on an IMAP server; null: none. Needs the extra `imap`."),
-    "processed": Key(v.folder, "Processed", "Folder for mails that were read; made if it does not exist."),
+    "processed": Key(
+        v.folder,
+        "Processed",
+        "Folder for mails that were read; made if it does not exist. "
+        "What is older than `retention.reports` is deleted there.",
+    ),
     "kept": Key(v.folder, "Kept", "Folder for mails that a person should look at."),
     "verp": Key(
         v.flag,
