@@ -42,7 +42,8 @@ class NewsletterError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        return "".join(each if each.isprintable() else "?" for each in super().__str__()[:_LONGEST])
+        text = super().__str__()[:_LONGEST]
+        return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 class ConfigError(NewsletterError):
