@@ -8,6 +8,8 @@ from newsletter.model import Verdict
 from tests.desk import MONDAY, Desk, desk, entry
 from tests.poison_feeds import POISONS
 
+__all__ = ["desk"]
+
 pytestmark = pytest.mark.slow
 
 
