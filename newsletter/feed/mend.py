@@ -13,7 +13,9 @@ _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 _CDATA: Final = "<![CDATA["
 _CDATA_END: Final = "]]>"
 # A reference is an ampersand, a number or a known name, and a semicolon (XML 1.0 section 4.1). Any other is bare.
-_AMPERSAND: Final = re.compile(r"&(?!#[0-9]{1,8};|#[xX][0-9A-Fa-f]{1,8};)([A-Za-z][A-Za-z0-9]{0,31};)?")
+_AMPERSAND: Final = re.compile(
+    r"&(?!#[0-9]{1,8};|#[xX][0-9A-Fa-f]{1,8};|(?:amp|lt|gt|quot|apos|nbsp);)([A-Za-z][A-Za-z0-9]{0,31};)?"
+)
 _AUTHOR: Final = re.compile(r"<((?:dc:)?(?:author|creator)|managingEditor)\b([^<>]*)>", re.IGNORECASE)
 _AT: Final = re.compile(r"@|&#0{0,3}64;|&#x0{0,3}40;|&commat;", re.IGNORECASE)
 
