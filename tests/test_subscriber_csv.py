@@ -545,3 +545,9 @@ def test_a_column_goes_before_the_name() -> None:
     content = b"email,status\na@example.org,active\n"
     (row,) = subscriber_csv.read(content, source="unsubscribed.csv")
     assert row.reader == NewSubscriber("a@example.org")
+
+
+def test_a_file_with_thousands_of_columns_is_no_list() -> None:
+    with pytest.raises(AddressError, match=r"^line 1: 1001 columns, and a list has at most 1000$"):
+        subscriber_csv.read(b"email" + b",name" * 1_000 + b"\nada@reader.example\n")
+    assert len(subscriber_csv.read(b"email" + b",name" * 999 + b"\nada@reader.example\n").rows) == 1

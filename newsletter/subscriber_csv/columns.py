@@ -28,6 +28,7 @@ from newsletter.subscriber_csv.table import LONGEST_PREAMBLE, Line, mailbox
 
 _FEW: Final = 8  # different words that a column of states may have without a heading that says so
 _SHOWN: Final = 4  # words of a column in a message
+_MOST_COLUMNS: Final = 1_000  # a service exports a few hundred at most; the time grows with their square
 _NO_HEADING: Final = re.compile(r"column \d+")  # how a column without a heading is called
 
 _OWN: Final = frozenset(Role) - {Role.IGNORE}  # the header of an export of this program
@@ -105,13 +106,15 @@ def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
     """Decide what each column is; `source` is the file's name, without its folder.
 
     Raises AddressError when no column, or more than one, is that of the addresses; when a column looks like a state and
-    is not understood; and when a choice names what the file does not have.
+    is not understood; when a choice names what the file does not have; and when there are more than 1,000 columns.
     """
     if not lines:
         return Plan()
     lines = lines[_preamble(lines) :]
     has_header = not any(map(mailbox, lines[0].cells))
     width = max(len(line.cells) for line in lines[: 1 if has_header else None])
+    if width > _MOST_COLUMNS:
+        raise AddressError(f"line {lines[0].number}: {width} columns, and a list has at most {_MOST_COLUMNS}")
     first = lines[0].cells if has_header else ("",) * width
     headings = tuple(heading or f"column {number}" for number, heading in enumerate(first, 1))
     body = tuple(line for line in lines[has_header:] if line.cells != first)  # files that were joined repeat the header
@@ -143,11 +146,13 @@ def _email(first: Line, headings: Sequence[str], body: Sequence[Line], *, has_he
     named = {at: rank for at, heading in enumerate(headings) if (rank := address_rank(heading)) is not None}
     if has_header and named:
         filled = {at: rank for at, rank in named.items() if held[at]} or (named if not any(held) else {})
-        best = [at for at, rank in filled.items() if rank == min(filled.values())]
+        first_rank = min(filled.values(), default=0)
+        best = [at for at, rank in filled.items() if rank == first_rank]
     else:
         best = []
     if not best:
-        best = [at for at, number in enumerate(held) if number and number * 2 >= max(held)]
+        most = max(held)
+        best = [at for at, number in enumerate(held) if number and number * 2 >= most]
     if len(best) == 1:
         return best[0]
     if best:
