@@ -10,6 +10,7 @@ for each document in about three milliseconds. What a child breaks, it breaks fo
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pickle
@@ -130,6 +131,7 @@ def _nursery(jobs: int, answers: int, preload: Sequence[str]) -> None:
     try:
         for name in preload:
             importlib.import_module(name)
+        gc.freeze()  # a collection in a child would write to, and so copy, every page that it shares with the nursery
         while (job := _exactly(jobs)) is not None:
             _send(answers, _in_a_child(job))
     except BaseException:  # the parent is gone: nobody is left to tell
