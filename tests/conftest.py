@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +30,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: ../shared/data is not beside this checkout")
     return folder
+
+
+def chaos_feed() -> SimpleNamespace:
+    """The names of the shared server of faults. Run from its source: an import would write bytecode beside it."""
+    path = SHARED / "tools" / "chaos" / "chaos_feed.py"
+    if not path.is_file():
+        pytest.skip("no chaos_feed.py: ../shared is not beside this checkout")
+    return SimpleNamespace(**runpy.run_path(str(path), run_name="chaos_feed"))
 
 
 PUBLICATION = Publication(

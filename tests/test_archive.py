@@ -30,7 +30,7 @@ from newsletter.mail.render import Renderer
 from newsletter.model import SLOT_HOST, FrozenIssue, Issue, Mailbox, Publication, RenderedIssue, Result, Slot, State
 from newsletter.store import Store
 from newsletter.web import create_app
-from tests.conftest import PUBLICATION, SHARED, issue, paper
+from tests.conftest import PUBLICATION, SHARED, chaos_feed, issue, paper
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
 from tests.migrated import store_file
 from tests.test_cli import Site as OperatorSite
@@ -425,15 +425,7 @@ def test_a_script_in_an_issue_does_not_run_even_on_a_host_without_headers(
 
 def poisoned() -> Issue:
     """Papers with every hostile string of the shared feed server."""
-    path = SHARED / "tools" / "chaos" / "chaos_feed.py"
-    if not path.is_file():
-        pytest.skip("no chaos_feed.py: ../shared is not beside this checkout")
-    spec = importlib.util.spec_from_file_location("chaos_feed", path)
-    assert spec is not None
-    assert spec.loader is not None
-    chaos = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(chaos)
-    feed = parse(json.dumps(chaos.poison()).encode(), FeedConfig("https://feeds.example.org/papers"))
+    feed = parse(json.dumps(chaos_feed().poison()).encode(), FeedConfig("https://feeds.example.org/papers"))
     return Issue(DAY, feed.papers, ranked_by_votes=True)
 
 

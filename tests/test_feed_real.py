@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import unicodedata
@@ -17,7 +16,7 @@ from newsletter.config import FeedConfig
 from newsletter.errors import FeedFormatError
 from newsletter.feed import parse
 from newsletter.model import Paper, ParsedFeed
-from tests.conftest import SHARED
+from tests.conftest import SHARED, chaos_feed
 
 DATA = SHARED / "data"
 HF = sorted((DATA / "hf").glob("*.json"))
@@ -200,13 +199,7 @@ def test_what_cannot_be_told_is_refused_and_not_mailed_as_mojibake() -> None:
 @pytest.fixture(scope="module")
 def chaos() -> Any:
     """The shared server of faults, for the hostile documents it makes."""
-    path = SHARED / "tools" / "chaos" / "chaos_feed.py"
-    spec = importlib.util.spec_from_file_location("chaos_feed", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return chaos_feed()
 
 
 def test_every_poisoned_paper_ends_as_harmless_text(chaos: Any) -> None:
