@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +28,9 @@ _SIGNED: Final = (
 )  # fmt: skip
 
 _NAMES_A_LINE: Final = 4  # names of the h= tag on a line, so that no line has more than 78 characters
+
+_PADDING: Final = padding.PKCS1v15()
+_SHA256: Final = hashes.SHA256()
 
 _SMALLEST_RSA: Final = 1024  # bits (RFC 8301 section 3.2)
 
@@ -53,7 +55,7 @@ class Signer:
     def signature(self, data: bytes) -> bytes:
         """The raw signature of `data`."""
         if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+            return self.key.sign(data, _PADDING, _SHA256)
         return self.key.sign(hashlib.sha256(data).digest())
 
     @property
@@ -88,17 +90,23 @@ class Seal:
         """
         present = {**self.shared, **dict(map(_relaxed, own))}
         names = tuple(name for name in _SIGNED if name in present)
-        signer = self.signer
-        unsigned = (
-            f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
-            f" s={signer.selector}; t={self.time}; h={_listed(names)};\r\n"
-            f" bh={base64.b64encode(body_hash).decode()};\r\n b="
-        ).encode()
-        signed = b"".join(present[name] + b"\r\n" for name in names) + _relaxed(unsigned)[1]
-        return unsigned + _folded(base64.b64encode(signer.signature(signed)))
+        head, relaxed_head = _head(self.signer, self.time, names)
+        hashed = base64.b64encode(body_hash)
+        signed = b"\r\n".join([*map(present.__getitem__, names), b"%b bh=%b; b=" % (relaxed_head, hashed)])
+        signature = base64.b64encode(self.signer.signature(signed))
+        return b"%b\r\n bh=%b;\r\n b=%b" % (head, hashed, _folded(signature))
 
 
 @lru_cache(maxsize=16)  # all copies of an issue have the same header fields
+def _head(signer: Signer, time: int, names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """The signature header before its body hash, for a copy with the fields `names`: folded, and in relaxed form."""
+    folded = (
+        f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
+        f" s={signer.selector}; t={time}; h={_listed(names)};"
+    ).encode()
+    return folded, _relaxed(folded)[1]
+
+
 def _listed(present: tuple[str, ...]) -> str:
     """The folded value of the ``h=`` tag for a copy with the fields `present`.
 
@@ -130,9 +138,8 @@ def load(path: Path, selector: str, domain: str) -> Signer:
 def _relaxed(header: bytes) -> tuple[str, bytes]:
     """A header field's name in lower case, and its relaxed form without CRLF (RFC 6376 section 3.4.2)."""
     name, _, value = header.partition(b":")
-    unfolded = re.sub(rb"[ \t]+", b" ", value.replace(b"\r\n", b"")).strip()
     lower = name.strip().lower()
-    return lower.decode(), lower + b":" + unfolded
+    return lower.decode(), lower + b":" + b" ".join(value.split())  # a header has no control characters but CRLF
 
 
 def _folded(signature: bytes) -> bytes:
