@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo unit check test lint docs bench chaos fuzz clean lock packages
+.PHONY: help demo unit check test lint docs messages bench chaos fuzz clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ lint: $(VENV)/.dev ## ruff and mypy alone
 
 docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml
 	@$(BIN)/python -m docs.generate
+
+messages: $(VENV)/.dev ## bring the catalogues in locale/ up to date with the words in templates and code
+	@$(BIN)/python -m tests.messages
 
 bench: $(VENV)/.dev ## the figures of the README
 	@$(BIN)/python -m bench

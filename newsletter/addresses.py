@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Final
 
 from newsletter.errors import AddressError
+
+# Characters (RFC 5321 section 4.5.3.1; RFC 3696 erratum 1690).
+_LONGEST_LOCAL_PART: Final = 64
+_LONGEST: Final = 254
 
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
@@ -46,9 +51,35 @@ def normalise(address: str) -> str:
     return f"{found.local_part}@{found.ascii_domain.lower()}"
 
 
+class Fault(StrEnum):
+    """What is wrong with an address, as templates/web/_faults.html tells the person who typed it."""
+
+    EMPTY = "empty"
+    NO_AT = "no-at"
+    TWO_ATS = "two-ats"
+    SPACE = "space"
+    NO_DOT = "no-dot"
+    TOO_LONG = "too-long"
+    OTHER = "other"
+
+
 def _wrong(address: str, reason: str) -> AddressError:
-    reason = reason.rstrip(".")
-    return AddressError(f"{address.strip()!r} is not an address: {reason}", f"{reason[:1].upper()}{reason[1:]}.")
+    return AddressError(f"{address.strip()!r} is not an address: {reason.rstrip('.')}", fault_of(address))
+
+
+def fault_of(address: str) -> Fault:
+    """The most obvious mistake in an address that `normalise` refuses."""
+    address = address.strip()
+    local, _, domain = address.rpartition("@")
+    found = {
+        Fault.EMPTY: not address,
+        Fault.NO_AT: "@" not in address,
+        Fault.SPACE: len(address.split()) > 1,
+        Fault.TWO_ATS: "@" in local and '"' not in local,
+        Fault.NO_DOT: domain != "" and "." not in domain,
+        Fault.TOO_LONG: len(local) > _LONGEST_LOCAL_PART or len(address) > _LONGEST,
+    }
+    return next((fault for fault, is_so in found.items() if is_so), Fault.OTHER)
 
 
 def identity(address: str) -> str:

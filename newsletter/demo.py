@@ -99,6 +99,7 @@ def _config(scratch: Path, port: int) -> Config:
         fetch=FetchConfig(),
         issue=IssueRules(),
         templates=None,
+        catalogues=scratch / "locale",
         store=f"sqlite:///{scratch / 'demo.db'}",
         secret=Secret(secrets.token_hex),
         smtp=(SmtpConfig(host="127.0.0.1", port=port),),

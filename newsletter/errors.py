@@ -90,10 +90,10 @@ class TemplateError(NewsletterError):
 class AddressError(NewsletterError):
     """Not an address to which mail can be sent."""
 
-    def __init__(self, message: str, reason: str = "") -> None:
-        """`message` names the address; `reason` is a sentence for the person who typed it."""
+    def __init__(self, message: str, fault: str = "other") -> None:
+        """`message` names the address; `fault` is the kind of mistake for the person who typed it (addresses.Fault)."""
         super().__init__(message)
-        self.reason = reason
+        self.fault = fault
 
 
 class StoreError(NewsletterError):

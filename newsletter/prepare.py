@@ -94,7 +94,7 @@ def render(config: Config, issue: Issue, operator: str | None = None) -> Rendere
 
     Raises TemplateError with file and line.
     """
-    return Renderer(config.publication, templates=config.templates).issue(issue, operator)
+    return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues).issue(issue, operator)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Prepared:
 
 def fingerprint(config: Config) -> str:
     """SHA-256 (hex) of the templates that an issue is rendered with."""
-    return Renderer(config.publication, templates=config.templates).fingerprint()
+    return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues).fingerprint()
 
 
 def prepare(

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a room imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "errors model resources",
-    1: "addresses children extras files links replies runtime text",
+    1: "addresses children extras files languages links replies runtime text",
     2: "issue schedule",
     3: "config",
     4: "feed store subscriber_csv transport",
@@ -36,6 +36,7 @@ LAYER = {name: number for number, names in LAYERS.items() for name in names.spli
 HOMES = {
     "aiosmtpd": {"demo"},
     "alembic": {"store"},
+    "babel": {"languages"},
     "click": {"cli"},
     "cryptography": {"mail"},
     "email_validator": {"addresses"},
@@ -48,6 +49,7 @@ HOMES = {
     "imapclient": {"bounces"},
     "jinja2": {"mail"},
     "lxml": {"archive"},
+    "markupsafe": {"mail"},
     "nh3": {"feed"},
     "premailer": {"mail"},
     "pylatexenc": {"mail"},

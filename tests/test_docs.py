@@ -156,4 +156,5 @@ def prose() -> Iterator[Path]:
 @pytest.mark.parametrize("path", sorted(prose()), ids=name_of)
 def test_a_person_is_they(path: Path) -> None:
     text = path.read_text("utf-8")
+    text = re.sub(r"[`\"]he[`\"]", "", text)  # the code of Hebrew
     assert re.findall(r"^.*\b(?:he|him|his|himself)\b.*$", text, re.MULTILINE | re.IGNORECASE) == []

@@ -16,6 +16,7 @@ from newsletter.config import FeedConfig
 from newsletter.errors import FeedFormatError
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
+from newsletter.languages import ENGLISH
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import BUDGET, Renderer, authors, inline
 from newsletter.model import SLOT_HOST, Issue, LateRiser, Paper, ParsedFeed, RenderedIssue, Slot
@@ -98,7 +99,7 @@ def test_a_paper_shows_what_its_page_shows() -> None:
                 "AI summary: Beams replace attention.",
                 "We study the number 1.",
             ),
-            *("attention · reading", "arXiv", "PDF", "Code ★ 1240", "Discussion (18)"),
+            *("attention · reading", "arXiv", "PDF", "Code ★ 1,240", "Discussion (18)"),
         ):
             assert part in text, part
     assert reader.headings == ["Reading by Lighthouse"]
@@ -180,7 +181,7 @@ def test_late_risers_have_a_section_and_say_since_which_day() -> None:
     [
         (date(2026, 11, 18), "18–24 Nov: "),
         (date(2026, 10, 26), "26 Oct–24 Nov: "),
-        (date(2025, 11, 24), "24 Nov–24 Nov: "),
+        (date(2025, 11, 24), "24 Nov 2025–24 Nov 2026: "),
     ],
 )
 def test_an_issue_of_several_days_says_which(since: date, begins: str) -> None:
@@ -257,7 +258,7 @@ def test_the_subject_opens_with_the_first_paper_and_stays_short() -> None:
     ],
 )
 def test_authors_are_named_or_counted(names: tuple[str, ...], count: int, said: str) -> None:
-    assert authors(paper(1, authors=names, author_count=count)) == said
+    assert authors(paper(1, authors=names, author_count=count), ENGLISH) == said
 
 
 def test_the_language_and_direction_are_the_publication_s() -> None:

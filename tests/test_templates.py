@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from jinja2 import meta
+from jinja2 import meta, nodes
 
 from newsletter.errors import TemplateError
+from newsletter.languages import ENGLISH
 from newsletter.mail.render import LAYOUTS, Renderer, context
 from newsletter.model import Issue, Slot
 from tests.conftest import PUBLICATION, ROOT, issue, paper
@@ -18,7 +19,7 @@ CONTRACT = (ROOT / "templates" / "README.md").read_text("utf-8")
 
 def rendered_names() -> tuple[set[str], set[str]]:
     """The names that the renderer passes to templates: at the top level, and for a paper."""
-    values = context(PUBLICATION, issue(), LAYOUTS[0])
+    values = context(PUBLICATION, issue(), LAYOUTS[0], ENGLISH)
     return set(values), set(values["papers"][0])
 
 
@@ -108,7 +109,9 @@ def used_by(name: str) -> set[str]:
     source = (ROOT / "templates" / name).read_text("utf-8")
     parsed = environment.parse(source)
     others = {other for other in meta.find_referenced_templates(parsed) if other is not None}
-    return meta.find_undeclared_variables(parsed).union(*(used_by(other) for other in others))
+    assigned = {name.name for name in parsed.find_all(nodes.Name) if name.ctx == "store"}
+    used = meta.find_undeclared_variables(parsed) - set(environment.globals) - assigned
+    return used.union(*(used_by(other) for other in others))
 
 
 @pytest.mark.parametrize(

@@ -216,16 +216,16 @@ def test_known_and_unknown_addresses_get_the_same_answer(site: Site) -> None:
 @pytest.mark.parametrize(
     ("email", "said"),
     [
-        ("", "must have an @-sign"),
-        ("eve", "must have an @-sign"),
-        ("eve@", "something after the @-sign"),
-        ("eve@localhost", "cannot be used with email."),
-        ("eve@intranet", "The part after @ has no dot."),
-        ("a@b@example.org", "@"),
-        ("eve@example.org\r\nBcc: all@example.org", "is"),
-        ("<script>alert(1)</script>@example.org", "is"),
-        ("x" * 65 + "@example.org", "too long"),
-        ("x" * 5000, "@-sign"),
+        ("", "The field is empty."),
+        ("eve", "An address has an @ in it."),
+        ("eve@", "Please check it for typing errors."),
+        ("eve@localhost", "The part after the @ has no dot."),
+        ("eve@intranet", "The part after the @ has no dot."),
+        ("a@b@example.org", "An address has only one @ in it."),
+        ("eve@example.org\r\nBcc: all@example.org", "An address has no spaces in it."),
+        ("<script>alert(1)</script>@example.org", "Please check it for typing errors."),
+        ("x" * 65 + "@example.org", "It is too long."),
+        ("x" * 5000, "An address has an @ in it."),
     ],
 )
 def test_a_bad_address_gets_the_form_again_with_what_is_wrong(site: Site, email: str, said: str) -> None:
@@ -391,7 +391,7 @@ def test_another_address_takes_over_once_it_has_confirmed(either: Site) -> None:
 def test_a_new_address_that_is_none_or_the_same_is_said(site: Site) -> None:
     move = f"{site.preferences}/address"
     done = site.client.post(move, data={"email": "eve"})
-    assert (done.status_code, "must have an @-sign" in done.text) == (422, True)
+    assert (done.status_code, "An address has an @ in it." in done.text) == (422, True)
     done = site.client.post(move, data={"email": ADDRESS.upper()})
     assert (done.status_code, "come to this address already" in done.text) == (422, True)
     assert site.store.due_sign_ups(9) == []

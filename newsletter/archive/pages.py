@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from newsletter import files
 from newsletter.archive import atom
+from newsletter.languages import ENGLISH, Language
 from newsletter.mail.render import Renderer
 from newsletter.model import ArchivedIssue, FrozenIssue, Publication, Slot
 from newsletter.store import Store
@@ -31,13 +32,14 @@ _SLOTS: Final = re.compile("|".join(re.escape(slot) for slot in Slot))
 _IN_THE_FEED: Final = 30  # issues
 
 
-def page(frozen: FrozenIssue) -> str:
+def page(frozen: FrozenIssue, language: Language = ENGLISH) -> str:
     """The issue as a web page: the mail's HTML without anything that belongs to one subscriber.
 
-    Unsubscribe and preferences links lead to the home page instead, or without `base_url` to the parent folder.
+    `language` is that of the issue. Unsubscribe and preferences links lead to the home page instead, or without
+    `base_url` to the parent folder.
     """
     home = f"{frozen.publication.base_url}/" if frozen.publication.base_url else "../"
-    fills = {Slot.UNSUBSCRIBE: home, Slot.PREFERENCES: home, Slot.ADDRESS: "a reader"}
+    fills = {Slot.UNSUBSCRIBE: home, Slot.PREFERENCES: home, Slot.ADDRESS: language.gettext("a reader")}
     public = _SLOTS.sub(lambda found: html.escape(fills[Slot(found[0])]), frozen.rendered.html)
     return _HEAD.sub(lambda found: found[0] + _META, public, count=1)
 
@@ -59,13 +61,16 @@ class Archive:
 
     def issue(self, frozen: FrozenIssue) -> Document:
         """The page of an issue."""
-        return Document(page(frozen).encode(), frozen.frozen_at)
+        return Document(self._page(frozen).encode(), frozen.frozen_at)
+
+    def _page(self, frozen: FrozenIssue) -> str:
+        return page(frozen, self._renderer.language_of(frozen.publication))
 
     def index(self) -> Document:
         """The page that lists all issues by year and month, newest first."""
         listed = self._store.archive()
         home = f"{self._publication.base_url}/" if self._publication.base_url else ""
-        made = self._renderer.page("web/archive.html", years=_years(listed), home_url=home)
+        made = self._renderer.page("web/archive.html", years=_years(listed, self._renderer.language), home_url=home)
         return Document(made.encode(), _newest(listed))
 
     def feed(self) -> Document:
@@ -73,7 +78,7 @@ class Archive:
         listed = self._store.archive(limit=_IN_THE_FEED)
         if self._cached_feed is None or self._cached_feed[0] != listed:
             frozen = (self._store.archived(each.day) for each in listed)
-            written = atom.feed(self._publication, [(issue, page(issue)) for issue in frozen if issue])
+            written = atom.feed(self._publication, [(issue, self._page(issue)) for issue in frozen if issue])
             self._cached_feed = (listed, Document(written, _newest(listed)))
         return self._cached_feed[1]
 
@@ -112,25 +117,25 @@ def _newest(listed: Sequence[ArchivedIssue]) -> datetime | None:
     return max((each.frozen_at for each in listed), default=None)
 
 
-def _years(listed: Sequence[ArchivedIssue]) -> list[dict[str, Any]]:
+def _years(listed: Sequence[ArchivedIssue], language: Language) -> list[dict[str, Any]]:
     """The issues by year and month, newest first, as plain values for the template of the index."""
     return [
         {
             "year": year,
             "months": [
-                {"name": name, "issues": [_line(each) for each in issues]}
-                for name, issues in groupby(of_year, key=lambda each: f"{each.day:%B}")
+                {"name": language.month_alone(month), "issues": [_line(each, language) for each in issues]}
+                for month, issues in groupby(of_year, key=lambda each: each.day.month)
             ],
         }
         for year, of_year in groupby(listed, key=lambda each: each.day.year)
     ]
 
 
-def _line(issue: ArchivedIssue) -> dict[str, str]:
+def _line(issue: ArchivedIssue, language: Language) -> dict[str, str]:
     """An issue for the index. The day at the beginning of the subject is dropped, since the date is shown beside it."""
-    subject = issue.subject.removeprefix(f"{issue.day.day} {issue.day:%b}: ")
+    subject = issue.subject.removeprefix(f"{language.day_and_month(issue.day)}: ")
     return {
         "day": issue.day.isoformat(),
-        "date": f"{issue.day:%A} {issue.day.day}",
+        "date": language.weekday_and_day(issue.day),
         "subject": subject.replace("(▲ ", "(▲\N{NO-BREAK SPACE}"),
     }

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from newsletter import languages
 from newsletter.config import fields as v
 from newsletter.config.fields import Secret
 from newsletter.config.schema import ROOT, TABLES, secret_or_file
@@ -64,6 +65,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     templates = values.get("templates")
     if templates is not None and not templates.is_dir():
         raise _find(place, "templates").error(f"no such folder: {templates}")
+    language, catalogues = values.get("language", "en"), (templates or path.absolute()).parent / "locale"
+    try:
+        languages.find(language, catalogues)
+    except languages.UnknownLanguage as error:
+        raise _find(place, "language").error(str(error)) from error
     sender = values["sender"]
     bounces = values.get("bounces", BouncesConfig())
     bounce_address = values.get("bounce_address") or sender.address
@@ -79,8 +85,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
             postal_address=values["postal_address"],
             list_id=values["list_id"],
             base_url=values.get("base_url"),
-            language=values.get("language", "en"),
-            direction=values.get("direction", "ltr"),
+            language=language,
+            direction=values.get("direction") or languages.direction(language),
             verp=bounces.verp,
         ),
         timezone=values.get("timezone", ZoneInfo("UTC")),
@@ -89,6 +95,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         issue=values.get("issue", IssueRules()),
         filters=values.get("filters", Filters()),
         templates=templates,
+        catalogues=catalogues,
         store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
         smtp=values.get("smtp", (SmtpConfig(),)),

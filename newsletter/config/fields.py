@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 
-from newsletter import addresses
+from newsletter import addresses, languages
 from newsletter.config.yaml_nodes import Place, Reader, expand, items, scalar
 from newsletter.errors import AddressError
 from newsletter.model import Mailbox
@@ -164,11 +164,11 @@ def list_id(place: Place) -> str:
 
 
 def language(place: Place) -> str:
-    """A BCP 47 language tag."""
+    """A BCP 47 language tag; an underscore counts as a hyphen. Whether there are words in it is checked later."""
     value = text(place)
-    if not re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", value):
+    if not re.fullmatch(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*", value):
         raise place.error(f"expected a language tag such as en or zh-Hans, not {value!r}")
-    return value
+    return languages.normalise(value)
 
 
 def zone(place: Place) -> ZoneInfo:

@@ -376,8 +376,15 @@ ROOT: Final[Table] = {
         "Time zone that says which day is today, such as Europe/Berlin. A day that the source has not begun is not "
         "asked for yet.",
     ),
-    "language": Key(v.language, "en", "Language of the mail: a BCP 47 tag, such as en or zh-Hans."),
-    "direction": Key(v.choice("ltr", "rtl"), "ltr", "Direction of that language: ltr or rtl."),
+    "language": Key(
+        v.language,
+        "en",
+        "Language of mails and pages: a BCP 47 tag, such as en, de-AT or zh. "
+        "[Templates](../templates/README.md#languages) says which there are, and how to add one.",
+    ),
+    "direction": Key(
+        v.optional(v.choice("ltr", "rtl")), "null", "Writing direction, ltr or rtl; null: that of the language."
+    ),
     "feeds": Key(
         _feeds,
         REQUIRED,

@@ -150,6 +150,7 @@ class Config:
     fetch: FetchConfig
     issue: IssueRules
     templates: Path | None
+    catalogues: Path  # folder of the operator's gettext catalogues; it may not exist
     store: str
     secret: Secret
     smtp: tuple[SmtpConfig, ...]

@@ -23,14 +23,16 @@ from typing import Any, Final
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import escape
 from premailer import Premailer
 
 from newsletter import resources
-from newsletter.errors import TemplateError
+from newsletter.errors import ConfigError, TemplateError
+from newsletter.languages import Language, UnknownLanguage
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
 from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
-from newsletter.text import count, without
+from newsletter.text import without
 
 # Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
 # there is a margin.
@@ -60,11 +62,6 @@ _GROWTH: Final = 1.45
 
 # More rows than this never fit into the budget, so they are not rendered.
 _MOST_ROWS: Final = 150
-
-_MONTHS: Final = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +113,23 @@ _COMPILED: Final = _Compiled()
 class Renderer:
     """Renders the issues, letters and web pages of one publication.
 
-    Files in the folder `templates` replace built-in templates of the same name. `budget` is the limit for the HTML of
-    an issue in bytes.
+    Files in the folder `templates` replace built-in templates of the same name, catalogues in the folder `catalogues`
+    come before the built-in ones. `budget` is the limit for the HTML of an issue in bytes. Raises ConfigError if the
+    language is unknown or a catalogue is wrong.
     """
 
-    def __init__(self, publication: Publication, *, templates: Path | None = None, budget: int = BUDGET) -> None:
+    def __init__(
+        self,
+        publication: Publication,
+        *,
+        templates: Path | None = None,
+        catalogues: Path | None = None,
+        budget: int = BUDGET,
+    ) -> None:
         self._publication = publication
         self._budget = budget
+        self._catalogues = catalogues
+        self.language = self._load(publication.language)
         builtin = jinja2.FileSystemLoader(resources.find("templates"))
         own = [jinja2.FileSystemLoader(templates)] if templates is not None else []
         self._folders = tuple(str(path) for path in (templates, resources.find("templates")) if path is not None)
@@ -131,8 +138,19 @@ class Renderer:
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=jinja2.StrictUndefined,
             bytecode_cache=_COMPILED,
+            extensions=["jinja2.ext.i18n"],
         )
-        self._environment.filters["wrap"] = wrap
+        _speak(self._environment, self.language)
+
+    def language_of(self, publication: Publication) -> Language:
+        """The language of `publication`, which is another than `language` if its issue was frozen before a change."""
+        return self.language if publication.language == self.language.tag else self._load(publication.language)
+
+    def _load(self, tag: str) -> Language:
+        try:
+            return Language.load(tag, self._catalogues)
+        except UnknownLanguage as error:
+            raise ConfigError(str(error), key="language") from error
 
     def issue(self, issue: Issue, operator: str | None = None) -> RenderedIssue:
         """Render `issue` for all recipients; the result still has its slots. Papers that do not fit are left out.
@@ -170,7 +188,7 @@ class Renderer:
         Inlining is the most expensive step, so a page that cannot fit after it is not inlined.
         """
         for layout in LAYOUTS:
-            shown = context(self._publication, issue, layout)
+            shown = context(self._publication, issue, layout, self.language)
             page = self._render("digest.html", shown)
             if len(page.encode()) * _LEAST_GROWTH <= self._budget:
                 html = inline(page)
@@ -178,7 +196,7 @@ class Renderer:
                     return html, shown
         kept = _fitting(page, self._budget / _GROWTH)
         while True:
-            shown = context(self._publication, issue, layout, kept=kept)
+            shown = context(self._publication, issue, layout, self.language, kept=kept)
             html = inline(self._render("digest.html", shown))
             if kept == 1 or len(html.encode()) <= self._budget:
                 return html, shown
@@ -244,6 +262,40 @@ def inline(html: str) -> str:
     return inlined
 
 
+def _speak(environment: jinja2.Environment, language: Language) -> None:
+    """Give templates the words and the writing of `language`.
+
+    A catalogue holds plain text: in a template of HTML it is escaped, as everything is, and Jinja2 then fills in the
+    placeholders. No part of it is ever compiled as a template.
+    """
+
+    def plain(context: jinja2.nodes.EvalContext, text: str) -> str:
+        return escape(text) if context.autoescape else text
+
+    @jinja2.pass_eval_context
+    def gettext(context: jinja2.nodes.EvalContext, message: str) -> str:
+        return plain(context, language.raw(message))
+
+    @jinja2.pass_eval_context
+    def ngettext(context: jinja2.nodes.EvalContext, one: str, many: str, number: int) -> str:
+        return plain(context, language.raw_plural(one, many, number))
+
+    @jinja2.pass_eval_context
+    def pgettext(context: jinja2.nodes.EvalContext, about: str, message: str) -> str:
+        return plain(context, language.raw_in_context(about, message))
+
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # an extension adds it
+        gettext, ngettext, newstyle=True, pgettext=pgettext
+    )
+    environment.filters |= {
+        "wrap": wrap,
+        "number": language.number,
+        "join_names": language.join,
+        "isolate": language.isolated,
+    }
+
+
 def _fitting(html: str, budget: float) -> int:
     """How many papers of an oversized mail would fit into `budget` bytes. Comments in the template mark the papers."""
     _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
@@ -278,19 +330,21 @@ def shared(publication: Publication) -> dict[str, Any]:
     }
 
 
-def context(publication: Publication, issue: Issue, layout: Layout, kept: int | None = None) -> dict[str, Any]:
+def context(
+    publication: Publication, issue: Issue, layout: Layout, language: Language, kept: int | None = None
+) -> dict[str, Any]:
     """All values for the digest's templates, as plain values. `kept` is the number of papers shown, None for all."""
-    cards = _cards(issue, layout, kept)
+    cards = _cards(issue, layout, kept, language)
     return shared(publication) | {
-        "subject": _subject(issue),
+        "subject": _subject(issue, language),
         "preheader": _preheader(issue),
-        "day": f"{long_date(issue.since)} to {long_date(issue.day)}" if issue.since else long_date(issue.day),
-        "count": count(len(issue.papers), "paper"),
+        "day": _long_days(issue, language),
+        "count": language.ngettext("%(num)s paper", "%(num)s papers", len(issue.papers)),
         "minutes": _minutes(cards),
         "ranked_by_votes": issue.ranked_by_votes,
         "papers": cards,
-        "rising": [_rising(rising, issue, layout) for rising in issue.rising],
-        "more": _more(len(issue.papers) - len(cards), issue),
+        "rising": [_rising(rising, issue, layout, language) for rising in issue.rising],
+        "more": _more(len(issue.papers) - len(cards), issue, language),
         "notes": list(issue.notes),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
@@ -299,7 +353,15 @@ def context(publication: Publication, issue: Issue, layout: Layout, kept: int | 
     }
 
 
-def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any]]:
+def _long_days(issue: Issue, language: Language) -> str:
+    """The day of the issue, or the first and the last of its days, in words."""
+    last = language.long_date(issue.day)
+    if issue.since is None:
+        return last
+    return language.gettext("%(first)s to %(last)s", first=language.long_date(issue.since), last=last)
+
+
+def _cards(issue: Issue, layout: Layout, kept: int | None, language: Language) -> list[dict[str, Any]]:
     """A card or row for each paper shown. With sections, the best of each; the first of a section has its name."""
     ranks = _ranks(issue)
     shown = _leading(ranks, min(_MOST_ROWS, kept or _MOST_ROWS))
@@ -309,10 +371,10 @@ def _cards(issue: Issue, layout: Layout, kept: int | None) -> list[dict[str, Any
     cards = []
     for at in shown:
         paper, rank = issue.papers[at], ranks[at]
-        card = _card(rank, paper, layout, full=rank <= full)
-        card["why"] = issue.pinned.get(paper.key, "")
-        card["moved"] = _gain(paper, issue) if rank <= full else ""
-        card["source"] = _feed_names(paper, sections) if several else ""
+        card = _card(rank, paper, layout, language, full=rank <= full)
+        card["why"] = _why(issue.pinned.get(paper.key, ""), language)
+        card["moved"] = _gain(paper, issue, language) if rank <= full else ""
+        card["source"] = _feed_names(paper, sections, language) if several else ""
         card["section"] = paper.source if sections > 1 and rank == 1 else ""
         card["level"] = 3 if sections > 1 else 2
         cards.append(card)
@@ -341,14 +403,25 @@ def _has_several_feeds(issue: Issue) -> bool:
     return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
 
 
-def _feed_names(paper: Paper, sections: int) -> str:
+def _feed_names(paper: Paper, sections: int, language: Language) -> str:
     """The names of the feeds that list a paper; with several sections, those other than its own section's."""
     if sections == 1:
-        return ", ".join((paper.source, *paper.also))
-    return f"also in {', '.join(paper.also)}" if paper.also else ""
+        return language.join((paper.source, *paper.also))
+    return language.gettext("also in %(feeds)s", feeds=language.join(paper.also)) if paper.also else ""
 
 
-def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, Any]:
+def _why(reason: str, language: Language) -> str:
+    """Why a paper is pinned (see issue.filters), such as ``author: Ada Lovelace``; empty if it is not."""
+    kind, _, term = reason.partition(": ")
+    said = {
+        "author": language.gettext("author: %(name)s", name=term),
+        "keyword": language.gettext("keyword: %(name)s", name=term),
+        "organisation": language.gettext("organisation: %(name)s", name=term),
+    }
+    return said.get(kind, reason)
+
+
+def _card(rank: int, paper: Paper, layout: Layout, language: Language, *, full: bool) -> dict[str, Any]:
     room = layout.abstract - (_BESIDE_SUMMARY if paper.summary else 0)
     abstract = shorten(paper.abstract, room if full else layout.line)
     if not full and paper.summary:  # for the one line of a row the summary is the better text
@@ -359,83 +432,105 @@ def _card(rank: int, paper: Paper, layout: Layout, *, full: bool) -> dict[str, A
         "title": shorten(paper.title, _TITLE),
         "url": paper.url,
         "upvotes": paper.upvotes,
-        "published": short_date(paper.published) if paper.published else "",
+        "published": language.short_date(paper.published) if paper.published else "",
         "organisation": paper.organisation or "",
-        "authors": authors(paper),
+        "authors": authors(paper, language),
         "abstract": abstract,
         "summary": shorten(paper.summary or "", layout.summary) if full else "",
         "keywords": list(paper.keywords[:_KEYWORDS]) if full else [],
-        "links": _links(f"#{rank}", paper),
+        "links": _links(f"#{rank}", paper, language),
     }
 
 
-def _rising(rising: LateRiser, issue: Issue, layout: Layout) -> dict[str, Any]:
+def _rising(rising: LateRiser, issue: Issue, layout: Layout, language: Language) -> dict[str, Any]:
     """A late riser's row, which says how many votes it gained and since when."""
     paper = rising.paper
-    since = _since(rising.day, issue)
-    source = _feed_names(paper, 1) if _has_several_feeds(issue) else ""
-    own = {"since": since, "gained": rising.gained, "source": source, "level": 3}
-    return _card(0, paper, layout, full=False) | own | {"links": _links("rising", paper)}
+    source = _feed_names(paper, 1, language) if _has_several_feeds(issue) else ""
+    own = {"since": _since(rising.day, issue, language), "gained": rising.gained, "source": source, "level": 3}
+    links = _links(language.gettext("rising"), paper, language)
+    return _card(0, paper, layout, language, full=False) | own | {"links": links}
 
 
-def _gain(paper: Paper, issue: Issue) -> str:
+def _gain(paper: Paper, issue: Issue, language: Language) -> str:
     """The votes that a paper has gained since an earlier issue, such as ``+41 since Tuesday``; empty if none."""
     gain = issue.gains.get(paper.key)
-    return f"+{gain.votes} since {_since(gain.day, issue)}" if gain and gain.votes > 0 else ""
+    if not gain or gain.votes <= 0:
+        return ""
+    day = _since(gain.day, issue, language)
+    return language.gettext("+%(votes)s since %(day)s", votes=language.number(gain.votes), day=day)
 
 
-def _since(day: date, issue: Issue) -> str:
-    """The weekday if `day` is within the past week, else the date."""
-    return f"{day:%A}" if issue.day - day < _WEEK else short_date(day)
+def _since(day: date, issue: Issue, language: Language) -> str:
+    """The weekday if `day` is within the past week, else the date, as it stands after the word "since"."""
+    if issue.day - day < _WEEK:
+        return language.pgettext("after since", "%(weekday)s", weekday=language.weekday(day.weekday()))
+    return language.pgettext("after since", "%(date)s", date=language.short_date(day))
 
 
-def authors(paper: Paper) -> str:
+def authors(paper: Paper, language: Language) -> str:
     """The first three authors and the number of others: ``A, B, C and 14 more``. Without names ``17 authors``."""
     if not paper.authors:
-        return count(paper.author_count, "author") if paper.author_count else ""
+        number = paper.author_count
+        return language.ngettext("%(num)s author", "%(num)s authors", number) if number else ""
     named = paper.authors[:_NAMED_AUTHORS]
     rest = max(paper.author_count, len(paper.authors)) - len(named)
     if rest == 1 and len(paper.authors) > len(named):  # the name is about as long as "and 1 more"
-        return ", ".join(paper.authors)
-    return ", ".join(named) + (f" and {rest} more" if rest else "")
+        return language.join(paper.authors)
+    names = language.join(named)
+    if not rest:
+        return names
+    return language.ngettext("%(names)s and %(num)s more", "%(names)s and %(num)s more", rest, names=names)
 
 
-def _links(place: str, paper: Paper) -> list[dict[str, str]]:
+def _links(place: str, paper: Paper, language: Language) -> list[dict[str, str]]:
     """The paper's links in a fixed order, each URL once, without that of its title."""
-    stars = f" ★ {paper.code_stars}" if paper.code_stars else ""
-    said = f" ({paper.comments})" if paper.comments else ""
+    stars = f" ★ {language.number(paper.code_stars)}" if paper.code_stars else ""
+    said = f" ({language.number(paper.comments)})" if paper.comments else ""
     places = (
         ("arXiv", paper.arxiv_url),
         ("PDF", paper.pdf_url),
-        (f"Code{stars}", paper.code_url),
-        ("Project", paper.project_url),
-        (f"Discussion{said}", paper.discussion_url),
+        (language.gettext("Code") + stars, paper.code_url),
+        (language.gettext("Project"), paper.project_url),
+        (language.gettext("Discussion") + said, paper.discussion_url),
     )
     links: dict[str, str] = {}
     for label, url in places:
         if url and url != paper.url and url not in links:
             links[url] = label
     # Screen readers list links by their accessible names, so each names its paper (WCAG 2.2, success criterion 2.4.4).
-    about = f"{place}: {shorten(paper.title, _LINK_TITLE)}"
-    return [{"label": label, "url": url, "name": f"{label} {about}"} for url, label in links.items()]
+    title = shorten(paper.title, _LINK_TITLE)
+    return [
+        {
+            "label": label,
+            "url": url,
+            "name": language.gettext("%(link)s %(place)s: %(paper)s", link=label, place=place, paper=title),
+        }
+        for url, label in links.items()
+    ]
 
 
-def _subject(issue: Issue) -> str:
-    first = issue.papers[0]
-    votes = f" (▲ {first.upvotes})" if first.upvotes else ""
-    rest = len(issue.papers) - 1
-    end = f"{votes} and {rest} more" if rest else votes
-    begin = f"{_days(issue)}: "
-    return begin + textwrap.shorten(first.title, _SUBJECT - len(begin) - len(end), placeholder="…") + end
+def _subject(issue: Issue, language: Language) -> str:
+    first, rest = issue.papers[0], len(issue.papers) - 1
+    votes = f" (▲ {language.number(first.upvotes)})" if first.upvotes else ""
+
+    def subject(title: str) -> str:
+        paper = language.isolated(title + votes)
+        if not rest:
+            return language.gettext("%(day)s: %(paper)s", day=_days(issue, language), paper=paper)
+        return language.ngettext(
+            "%(day)s: %(paper)s and %(num)s more",
+            "%(day)s: %(paper)s and %(num)s more",
+            rest,
+            day=_days(issue, language),
+            paper=paper,
+        )
+
+    return subject(textwrap.shorten(first.title, _SUBJECT - len(subject("")), placeholder="…"))
 
 
-def _days(issue: Issue) -> str:
+def _days(issue: Issue, language: Language) -> str:
     """The issue's day such as ``24 Nov``, or its days such as ``18–24 Nov``."""
-    last, first = short_date(issue.day).rsplit(" ", 1)[0], issue.since
-    if first is None:
-        return last
-    same = (first.year, first.month) == (issue.day.year, issue.day.month)
-    return f"{first.day if same else short_date(first).rsplit(' ', 1)[0]}–{last}"
+    return language.day_and_month(issue.day) if issue.since is None else language.days(issue.since, issue.day)
 
 
 def _preheader(issue: Issue) -> str:
@@ -449,26 +544,34 @@ def _minutes(cards: list[dict[str, Any]]) -> int:
     return max(1, round(words / _WORDS_PER_MINUTE))
 
 
-def _more(not_shown: int, issue: Issue) -> str:
-    """A sentence about the papers that the mail does not show; empty if there are none."""
-    parts = []
+def _more(not_shown: int, issue: Issue, language: Language) -> str:
+    """Sentences about the papers that the mail does not show; empty if there are none."""
+    said = []
     if not_shown:
-        parts.append(f"and {not_shown} more that did not fit into a mail")
-    if issue.left_out:
-        days = "these days" if issue.since else "the day"
-        parts.append(f"{count(issue.left_out, 'paper')} of {days} did not make the cut")
-    said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
-
-
-def long_date(day: date) -> str:
-    """The date as ``24 November 2026``, independent of the locale."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
-
-
-def short_date(day: date) -> str:
-    """The date as ``24 Nov 2026``."""
-    return f"{day.day} {_MONTHS[day.month - 1][:3]} {day.year}"
+        said.append(
+            language.ngettext(
+                "And %(num)s more that did not fit into a mail.",
+                "And %(num)s more that did not fit into a mail.",
+                not_shown,
+            )
+        )
+    if issue.left_out and issue.since:
+        said.append(
+            language.ngettext(
+                "%(num)s paper of these days did not make the cut.",
+                "%(num)s papers of these days did not make the cut.",
+                issue.left_out,
+            )
+        )
+    elif issue.left_out:
+        said.append(
+            language.ngettext(
+                "%(num)s paper of the day did not make the cut.",
+                "%(num)s papers of the day did not make the cut.",
+                issue.left_out,
+            )
+        )
+    return language.sentences(*said)
 
 
 # --- feed text -------------------------------------------------------------------------------------------------------

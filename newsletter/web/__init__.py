@@ -64,7 +64,7 @@ def create_app(
     )
     # Without these, Werkzeug would redirect to a URL with the Host of the request, which a client can choose.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    renderer = Renderer(config.publication, templates=config.templates)
+    renderer = Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
     renderer.check(*_TEMPLATES)
     site = Site(config, store, config.links(), renderer, wake, now)
     guard = abuse.AbuseGuard(app, config.web)
@@ -99,7 +99,8 @@ def _answer_errors(app: flask.Flask, site: Site, guard: abuse.AbuseGuard) -> Non
     @app.errorhandler(TemplateError)
     def broken(error: TemplateError) -> flask.Response:
         app.logger.error("%s", error)
-        return flask.Response("This page cannot be shown. Please try again later.\n", 500, mimetype="text/plain")
+        sorry = site.renderer.language.gettext("This page cannot be shown. Please try again later.")
+        return flask.Response(f"{sorry}\n", 500, mimetype="text/plain")
 
     @app.errorhandler(StoreError)
     def busy(error: StoreError) -> flask.Response:

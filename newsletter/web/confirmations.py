@@ -65,7 +65,7 @@ class ConfirmationSender:
         self._config, self._store, self._now, self._warn = config, store, now, warn
         self._back_off = back_off
         self._links, self._signers = config.links(), signers(config)
-        renderer = Renderer(config.publication, templates=config.templates)
+        renderer = Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
         self._asking = {moves: renderer.letter("confirm", confirm_url=_LINK, moves=moves) for moves in (False, True)}
         self._telling = renderer.letter("moved", undo_url=_LINK, new_address=_NEW_ADDRESS, days=UNDO_FOR.days)
         self._limited = any(server.rate or server.per_day for server in config.smtp)

@@ -57,7 +57,7 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
         try:
             address = addresses.normalise(email)
         except AddressError as error:
-            return form(422, email=email, problem=error.reason)
+            return form(422, email=email, problem=error.fault)
         full = site.store.sign_ups_full_until(site.config.web.overall, _HOUR)
         if full is not None:
             response = site.message("too-many", 429)
@@ -71,4 +71,4 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
 
 def _latest(site: Site, base: str) -> Excerpt | None:
     issue = site.store.latest_sent()
-    return None if issue is None else excerpt(issue, f"{base}archive/{issue.rendered.day}")
+    return None if issue is None else excerpt(issue, f"{base}archive/{issue.rendered.day}", site.renderer.language)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from newsletter.mail.render import long_date
+from newsletter.languages import Language
 from newsletter.model import SLOT_HOST, FrozenIssue
 from newsletter.text import enclosed
 
@@ -20,7 +20,7 @@ class Excerpt:
     style: str  # CSS of the mail
 
 
-def excerpt(issue: FrozenIssue, url: str) -> Excerpt | None:
+def excerpt(issue: FrozenIssue, url: str, language: Language) -> Excerpt | None:
     """The papers of `issue`; None if its template does not mark them, or puts a subscriber's slot among them.
 
     The HTML needs no escaping: text from feeds was escaped when the mail was rendered.
@@ -31,7 +31,7 @@ def excerpt(issue: FrozenIssue, url: str) -> Excerpt | None:
     if not begins or not ends or SLOT_HOST in papers:
         return None
     rows = papers.replace("<a ", '<a rel="noopener" ')
-    return Excerpt(long_date(issue.rendered.day), url, rows, "\n".join(_styles(html)))
+    return Excerpt(language.long_date(issue.rendered.day), url, rows, "\n".join(_styles(html)))
 
 
 def _styles(html: str) -> Iterator[str]:

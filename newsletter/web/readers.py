@@ -6,7 +6,7 @@ The link's token is the only credential.
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any
 
 import flask
 
@@ -14,14 +14,11 @@ from newsletter import addresses
 from newsletter.addresses import identity, masked
 from newsletter.errors import AddressError
 from newsletter.links import Purpose
-from newsletter.mail.render import long_date
 from newsletter.model import Subscriber, SubscriberStatus
 from newsletter.store import ConfirmationState
 from newsletter.web import choices
 from newsletter.web.abuse import AbuseGuard
 from newsletter.web.site import LONGEST_SHOWN, Site
-
-_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
@@ -111,7 +108,7 @@ def _add_preferences(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) 
         try:
             address = addresses.normalise(email)
         except AddressError as error:
-            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.reason)
+            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.fault)
         if identity(address) == identity(reader.address):
             return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem="same")
         note(reader.ref, address)
@@ -147,16 +144,16 @@ def _reader(site: Site, token: str) -> Subscriber | flask.Response:
 
 
 def _form(site: Site, reader: Subscriber, token: str, status: int = 200, **said: str) -> flask.Response:
-    today = _today(site)
+    today, language = _today(site), site.renderer.language
     paused = reader.paused_until if reader.paused_until and reader.paused_until > today else None
     values: dict[str, Any] = {"said": "", "problem": "", "address_problem": "", "email": ""} | said
     return site.page(
         "preferences.html",
         status,
         address=masked(reader.address),  # whoever a digest was forwarded to sees this page
-        days=[{"name": name, "chosen": bool(reader.days >> n & 1)} for n, name in enumerate(_DAYS)],
+        days=[{"name": language.weekday_alone(n), "chosen": bool(reader.days >> n & 1)} for n in range(7)],
         paused_until=paused.isoformat() if paused else "",
-        paused_date=long_date(paused) if paused else "",
+        paused_date=language.long_date(paused) if paused else "",
         first=(today + timedelta(days=1)).isoformat(),
         last=(today + choices.LONGEST_PAUSE).isoformat(),
         choose_url=flask.url_for("readers.choose", token=token),

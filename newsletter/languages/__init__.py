@@ -1,0 +1,14 @@
+"""The languages that readers see: which there are, their words, and how they write dates, numbers and lists.
+
+Words come from gettext catalogues. The source is English, in templates and in Python; the catalogue of another language
+is ``locale/TAG/LC_MESSAGES/messages.po``, read at the start and never compiled to a file. Dates, numbers and lists come
+from the CLDR, through Babel, which is imported only when it is needed.
+"""
+
+from __future__ import annotations
+
+from newsletter.languages.catalogue import read
+from newsletter.languages.language import ENGLISH, Language
+from newsletter.languages.tags import UnknownLanguage, direction, find, normalise
+
+__all__ = ["ENGLISH", "Language", "UnknownLanguage", "direction", "find", "normalise", "read"]
