@@ -52,6 +52,7 @@ class Links:
     ) -> None:
         """Make links with the secret whose `key_id` is given if it is `secret` or one of `old`, else with `secret`."""
         self._publication = publication
+        self._list_id = publication.list_id.encode()
         self._secrets = (secret.encode(), *(each.encode() for each in old))
         known = {self._id_of(each): each for each in reversed(self._secrets)}
         self._secret = known.get(key_id or "", self._secrets[0])
@@ -165,5 +166,5 @@ class Links:
         return [f"#{hmac.digest(secret, signed, hashlib.sha256).hex()}" for secret in self._secrets]
 
     def _mac(self, purpose: str, data: bytes, secret: bytes | None = None) -> bytes:
-        signed = b"\0".join((purpose.encode(), self._publication.list_id.encode(), data))
+        signed = b"%b\0%b\0%b" % (purpose.encode(), self._list_id, data)
         return hmac.digest(secret or self._secret, signed, hashlib.sha256)[:_MAC_BYTES]

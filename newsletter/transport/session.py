@@ -167,6 +167,9 @@ class Session:
     def wrote(self, number: int) -> None:
         """Remove the first `number` bytes of `outbox`, which are with the system now."""
         self._written += number
+        if self._written == self._queued:  # the usual case
+            self.outbox.clear()
+            return
         while number:
             first = self.outbox.popleft()
             if number < len(first):
