@@ -29,7 +29,7 @@ from newsletter.model import (
     Verdict,
 )
 from newsletter.runtime import Runtime
-from newsletter.sending import Sending, describe, owed, repetitions, send_owed
+from newsletter.sending import Sending, cut_off, describe, owed, repetitions, send_owed
 from newsletter.store import Store
 from newsletter.text import count
 
@@ -141,8 +141,8 @@ def _outdated(config: Config, kept: FrozenIssue | None, store: Store, runtime: R
 
 def _why_not_anew(kept: FrozenIssue, store: Store, *, alone: bool) -> str:
     """Why an issue must not be made anew; empty when it may be."""
-    if not alone:
-        return "another run is sending"
+    if not alone or store.shards_held(kept.id):
+        return "another process is sending"
     arrived = store.may_have_arrived(kept.id)
     return f"{count(arrived, 'copy has', 'copies have')} arrived or may have" if arrived else ""
 
@@ -233,9 +233,8 @@ def _alone(store: Store, runtime: Runtime, *, trust_store: bool = False) -> Iter
             if trust_store:
                 store.trust()
             store.check_provenance()
-            if uncertain := store.recover():
-                copies = count(uncertain, "copy", "copies")
-                runtime.warn(f"the last run was cut off; it is uncertain whether {copies} arrived")
+            if not store.has_shards and (uncertain := store.recover()):
+                runtime.warn(cut_off(uncertain))
             expired = store.expire()
             for day, late in expired.items():
                 copies = count(late, "copy", "copies")
