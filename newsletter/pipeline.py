@@ -56,6 +56,7 @@ def run(
     An issue that exists is made anew while no copy of it may have arrived: with `remake`, or when the publication or
     the templates have changed since it was frozen and copies are owed.
     """
+    store.check_list(config.publication.list_id)
     with _alone(store, runtime) as found:
         kept = store.issue(day)
         if kept is not None and dry_run and not remake:
@@ -173,6 +174,7 @@ def send(
     """
     if day is not None and store.issue(day) is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
+    store.check_list(config.publication.list_id, adopt=trust_store)
     with _alone(store, runtime, trust_store=trust_store) as found:
         if not found.alone:
             return _busy(day)

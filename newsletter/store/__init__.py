@@ -20,6 +20,7 @@ from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
+from newsletter.store.jobs import QUEUE, SHARD_TASK
 from newsletter.store.ledger import Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
 from newsletter.store.reports import NewReport, Reports
@@ -33,6 +34,8 @@ from newsletter.store.subscribers import Added, Subscribers
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
 __all__ = [
+    "QUEUE",
+    "SHARD_TASK",
     "UNDO_FOR",
     "Added",
     "CarriedOut",

@@ -31,19 +31,16 @@ SOURCES: Final[Mapping[State, frozenset[State]]] = {
 
 # Whether the reader of a copy still wants it: they are active, have not paused beyond the issue's day, and the row has
 # an address. A row without one belongs to a reader who was forgotten; they may have subscribed again since.
+_READER_WANTS: Final = and_(
+    subscribers.c.status == SubscriberStatus.ACTIVE,
+    or_(
+        subscribers.c.paused_until.is_(None),
+        subscribers.c.paused_until
+        <= select(issues.c.day).where(issues.c.id == _ROW.issue_id).correlate(deliveries).scalar_subquery(),
+    ),
+)
 WANTED: Final = and_(
-    _ROW.address != "",
-    exists()
-    .where(
-        subscribers.c.id == _ROW.subscriber_id,
-        subscribers.c.status == SubscriberStatus.ACTIVE,
-        or_(
-            subscribers.c.paused_until.is_(None),
-            subscribers.c.paused_until
-            <= select(issues.c.day).where(issues.c.id == _ROW.issue_id).correlate(deliveries).scalar_subquery(),
-        ),
-    )
-    .correlate(deliveries),
+    _ROW.address != "", exists().where(subscribers.c.id == _ROW.subscriber_id, _READER_WANTS).correlate(deliveries)
 )
 
 # The kinds of copies in the order in which they are claimed: those that were never tried, those that were tried in
@@ -68,7 +65,7 @@ _DUE: Final = (
         _ROW.address,
         _ROW.attempts,
         _ROW.doubts,
-        WANTED.label("wanted"),
+        and_(_ROW.address != "", _READER_WANTS).label("wanted"),
     )
     .join_from(deliveries, subscribers)
     .where(
@@ -87,8 +84,8 @@ _OF_SHARD: Final = _DUE.where(
     tuple_(*_KEY) < tuple_(bindparam("issue"), bindparam("shard") + 1, 0),
 ).order_by(*_KEY)
 
-_EACH_OF_ISSUE: Final = tuple(_OF_ISSUE.where(kind) for kind in _KINDS)
-_EACH_OF_SHARD: Final = tuple(_OF_SHARD.where(kind) for kind in _KINDS)
+EACH_OF_ISSUE: Final = tuple(_OF_ISSUE.where(kind) for kind in _KINDS)
+EACH_OF_SHARD: Final = tuple(_OF_SHARD.where(kind) for kind in _KINDS)
 
 
 @dataclass
@@ -151,12 +148,12 @@ class Claims(Provenance):
         held = self._held
         with self._db.mine() as connection:
             if held is None:
-                claimed = self._claim_first(connection, _EACH_OF_ISSUE, asked, subscriber_id)
+                claimed = self._claim_first(connection, EACH_OF_ISSUE, asked, subscriber_id)
             elif subscriber_id is None:
                 claimed = self._claim_on(connection, held, asked)
             else:
                 whole = asked | {"shard": held.shard, "after": 0}
-                claimed = self._claim_first(connection, _EACH_OF_SHARD, whole, subscriber_id)
+                claimed = self._claim_first(connection, EACH_OF_SHARD, whole, subscriber_id)
             # One row counts all sendings. Workers would wait for one another if each batch of a shard changed it.
             counts = bool(claimed) and (held is None or not held.counted)
             mark = self._next_sending(connection) if counts else None
@@ -188,9 +185,9 @@ class Claims(Provenance):
         """
         while True:
             whole = held.at_start
-            while held.kind < len(_EACH_OF_SHARD):
+            while held.kind < len(EACH_OF_SHARD):
                 rows = connection.execute(
-                    _EACH_OF_SHARD[held.kind], {**asked, "shard": held.shard, "after": held.after}
+                    EACH_OF_SHARD[held.kind], {**asked, "shard": held.shard, "after": held.after}
                 ).all()
                 if not rows:
                     held.kind, held.after = held.kind + 1, 0

@@ -38,7 +38,7 @@ from newsletter.model import (
     SubscriberStatus,
 )
 from newsletter.store.corrections import discard, may_have_arrived
-from newsletter.store.database import Part
+from newsletter.store.jobs import Jobs
 from newsletter.store.locks import status_change
 from newsletter.store.schema import (
     deliveries,
@@ -78,7 +78,7 @@ WAS_ACCEPTED: Final = or_(
 )
 
 
-class Issues(Part):
+class Issues(Jobs):
     """The part of the store that keeps issues."""
 
     def freeze(
@@ -137,7 +137,7 @@ class Issues(Part):
             copies = connection.execute(readers).scalar_one()
             number = number_of_shards(copies)
             size = max(1, math.ceil(copies / number))
-            shard = func.least((func.row_number().over(order_by=subscribers.c.id) - 1) / literal(size), number - 1)
+            shard = func.least((func.row_number().over(order_by=subscribers.c.id) - 1) // size, number - 1)
             connection.execute(update(issues).where(issues.c.id == issue_id).values(shards=number))
         copies_of_readers = (
             select(
@@ -154,6 +154,7 @@ class Issues(Part):
         names = ["issue_id", "rendering_id", "subscriber_id", "address", "state", "shard"]
         connection.execute(insert(deliveries).from_select(names, copies_of_readers))
         divide(connection, issue_id, number)
+        self._defer_new(connection)
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
@@ -234,6 +235,10 @@ class Issues(Part):
     def issue(self, day: date) -> FrozenIssue | None:
         """The issue of `day`."""
         return self._issue_where(_ISSUE.where(issues.c.day == day))
+
+    def issue_of(self, issue_id: int) -> FrozenIssue | None:
+        """The issue of that id."""
+        return self._issue_where(_ISSUE.where(issues.c.id == issue_id))
 
     def latest_issue(self, *, before: date | None = None) -> FrozenIssue | None:
         """The issue of the latest day, or of the latest before that one."""

@@ -21,6 +21,7 @@ SENDER_KEY: Final = (0x6E657773, 1)
 UPGRADE_KEY: Final = (0x6E657773, 2)
 CONFIRMATIONS_KEY: Final = (0x6E657773, 3)
 STATUS_KEY: Final = (0x6E657773, 4)
+SWEEP_KEY: Final = (0x6E657773, 5)
 
 # The lock of a shard is (this number + the shard, the id): "nx" in ASCII, and room for 65,536 shards.
 SHARD_CLASS: Final = 0x6E780000

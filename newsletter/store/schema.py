@@ -233,6 +233,9 @@ store_identity = Table(
     Column("list_id", Text),  # on PostgreSQL: the list that sends from this database
 )
 
+# The migrations of the engine's own tables that were applied, by their names; see jobs.py.
+engine_migrations = Table("engine_migrations", metadata, Column("name", Text, primary_key=True))
+
 # Which papers an issue has shown, so that none is shown twice, and the votes each had then.
 shown = Table(
     "shown",

@@ -32,8 +32,9 @@ _RETAKE_EVERY: Final = 0.05  # seconds
 
 
 _HELD: Final = text(
-    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = :issue AND objsubid = 2"
-    " AND classid BETWEEN :class AND :class + 65535"
+    "SELECT classid::bigint - :class FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND objid::bigint = :issue AND objsubid = 2"
+    " AND classid::bigint BETWEEN :class AND :class + 65535"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
@@ -117,12 +118,12 @@ class Shards(Ledger):
             found: int | None = connection.execute(query).scalar()
         return found
 
-    def shards_held(self, issue_id: int) -> int:
-        """How many of the issue's shards some process is sending at this moment."""
+    def shards_held(self, issue_id: int) -> set[int]:
+        """The numbers of the issue's shards that some process is sending at this moment."""
         if self._db.file is not None:
-            return 0
+            return set()
         with self._db.read() as connection:
-            return int(connection.execute(_HELD, {"class": SHARD_CLASS, "issue": issue_id}).scalar_one())
+            return set(connection.execute(_HELD, {"class": SHARD_CLASS, "issue": issue_id}).scalars())
 
     # --- when the connection was cut ---
 

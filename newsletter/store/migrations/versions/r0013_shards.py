@@ -33,6 +33,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name="fk_shards_issue_id"),
         sa.PrimaryKeyConstraint("issue_id", "shard", name="pk_shards"),
     )
+    op.create_table(
+        "engine_migrations",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_engine_migrations"),
+    )
     op.execute(_DIVIDE)
     if op.get_bind().dialect.name == "postgresql":
         op.drop_index("ix_deliveries_open", "deliveries")
