@@ -11,7 +11,7 @@ This file acts; the store remembers, the transport talks, and the tables below d
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -171,6 +171,17 @@ class Breaker:
         """Note that the run has no more copies. Returns the reason when the issue is to be paused, once."""
         return None if self._paused else self._decided(self._why_at_the_end())
 
+    def paused_elsewhere(self) -> None:
+        """Note that another process has paused the issue.
+
+        Refusals here have the same cause if there are several alike; a single one may be about its reader.
+        """
+        words = Counter(answer[0] for answer in self._last if answer is not None)
+        alone = [answer for answer in self._last if answer is not None and words[answer[0]] < _LAST_ALIKE]
+        for answer in alone:
+            self._last.remove(answer)
+        self._paused = True
+
     def _decided(self, why: str | None) -> str | None:
         self._paused = why is not None
         return f"{why}: {self._words}" if why is not None else None
@@ -239,13 +250,20 @@ class Sender:
     breaker: Breaker = field(default_factory=lambda: Breaker(10**9, 1.1))
     limited: frozenset[str] = frozenset()
 
-    def send(self, issue: FrozenIssue, copies: Copies, *, only: int | None = None) -> None:
+    def send(self, issue: FrozenIssue, copies: Copies, *, only: int | None = None, more: bool = False) -> None:
         """Send every copy of `issue` that is due, or only that of the subscriber `only`.
 
-        Raises TransportUnavailable when no server can be used, and IssuePaused when the breaker has paused the issue.
-        Copies that were claimed and have not begun are released, whatever ends the loop.
+        Where the store holds a shard, only its copies are sent; `more` says that further shards may follow, until
+        `end`. Copies that were claimed and have not begun are released, whatever ends the loop. Raises
+        TransportUnavailable when no server can be used, and IssuePaused when the issue was paused.
         """
-        _Loop(self, issue, copies, only).run()
+        _Loop(self, issue, copies, only, more).run()
+
+    def end(self, issue: FrozenIssue) -> None:
+        """Say that this process has no more copies of the issue. Raises IssuePaused when the last answers say so."""
+        if (why := self.breaker.ended()) is not None:
+            self.store.pause(issue.id, why, self.breaker.blamed)
+            raise IssuePaused(why)
 
 
 @dataclass
@@ -256,6 +274,7 @@ class _Loop:
     issue: FrozenIssue
     copies: Copies
     only: int | None
+    more: bool
     queue: deque[Delivery] = field(default_factory=deque)  # claimed
     given: list[Copy] = field(default_factory=list)  # to the carrier, in this turn
     lost: Counter[int] = field(default_factory=Counter)  # delivery id -> connections lost with it
@@ -273,7 +292,8 @@ class _Loop:
                     self._note(self._judged(carrier.give_up()), [])
                     break
                 self._advance(carrier.turn(has_more=has_more))
-            self.paused = self.paused or self.sender.breaker.ended()
+            if self.paused is None and not self.more:
+                self.paused = self.sender.breaker.ended()
         finally:
             waiting = [*self.queue, *(copy.delivery for copy in self.given if not copy.begun)]
             self.sender.store.release(waiting)
@@ -383,10 +403,18 @@ class _Loop:
             copy.begun = copy.delivery not in stopped
         if stopped:
             self._take_back([copy for copy in given if not copy.begun])
+            self._ask_whether_paused(stopped)
         for result in results:
             if result.outcome.kind in _AGAIN:
                 self.exhausted = False
             sender.progress(result.outcome)
+
+    def _ask_whether_paused(self, stopped: Collection[Delivery]) -> None:
+        """Stop when another process has paused the issue. Its copies that did not begin are still claimed here."""
+        if self.paused is None and (why := self.sender.store.paused(self.issue.id)) is not None:
+            self.paused = why
+            self.sender.breaker.paused_elsewhere()
+            self.queue.extend(stopped)
 
     def _take_back(self, copies: Sequence[Copy]) -> None:
         """Forget copies whose readers have left or moved, before anything of them goes out."""

@@ -11,6 +11,7 @@ NewsletterError
 ├── AddressError             1  not an address to which mail can be sent
 ├── StoreError               1  the database cannot be used (a wrong `store` is a ConfigError)
 │   ├── StoreOutdated        1  it is older than what was sent: the operator must decide
+│   ├── StoreNewer          78  a newer version of this program made its tables
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
 ├── TransportUnavailable    75  the mail server took nothing
@@ -102,6 +103,12 @@ class StoreError(NewsletterError):
 
 class StoreOutdated(StoreError):
     """The database is older than what was sent, as a restored backup is; nothing is sent until a person decides."""
+
+
+class StoreNewer(StoreError):
+    """A newer version of this program made the tables of the database."""
+
+    exit_code = os.EX_CONFIG
 
 
 class StoreBusy(StoreError):

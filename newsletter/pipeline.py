@@ -29,7 +29,7 @@ from newsletter.model import (
     Verdict,
 )
 from newsletter.runtime import Runtime
-from newsletter.sending import Sending, describe, owed, repetitions, send_owed
+from newsletter.sending import Sending, cut_off, describe, owed, repetitions, send_owed
 from newsletter.store import Store
 from newsletter.text import count
 
@@ -56,6 +56,7 @@ def run(
     An issue that exists is made anew while no copy of it may have arrived: with `remake`, or when the publication or
     the templates have changed since it was frozen and copies are owed.
     """
+    store.check_list(config.publication.list_id)
     with _alone(store, runtime) as found:
         kept = store.issue(day)
         if kept is not None and dry_run and not remake:
@@ -141,8 +142,8 @@ def _outdated(config: Config, kept: FrozenIssue | None, store: Store, runtime: R
 
 def _why_not_anew(kept: FrozenIssue, store: Store, *, alone: bool) -> str:
     """Why an issue must not be made anew; empty when it may be."""
-    if not alone:
-        return "another run is sending"
+    if not alone or store.shards_held(kept.id):
+        return "another process is sending"
     arrived = store.may_have_arrived(kept.id)
     return f"{count(arrived, 'copy has', 'copies have')} arrived or may have" if arrived else ""
 
@@ -173,6 +174,7 @@ def send(
     """
     if day is not None and store.issue(day) is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
+    store.check_list(config.publication.list_id, adopt=trust_store)
     with _alone(store, runtime, trust_store=trust_store) as found:
         if not found.alone:
             return _busy(day)
@@ -233,9 +235,8 @@ def _alone(store: Store, runtime: Runtime, *, trust_store: bool = False) -> Iter
             if trust_store:
                 store.trust()
             store.check_provenance()
-            if uncertain := store.recover():
-                copies = count(uncertain, "copy", "copies")
-                runtime.warn(f"the last run was cut off; it is uncertain whether {copies} arrived")
+            if not store.has_shards and (uncertain := store.recover()):
+                runtime.warn(cut_off(uncertain))
             expired = store.expire()
             for day, late in expired.items():
                 copies = count(late, "copy", "copies")

@@ -29,7 +29,9 @@ _END: Final = "# newsletter {config}: end"
 class Job:
     """What to run and when: the words of the command, the config (an absolute path), and the local time in `zone`.
 
-    `bounces` adds the job that reads the bounce mailbox. `user` is the account to run as, None for the current one.
+    `bounces` adds the job that reads the bounce mailbox, and `workers` systemd's unit of workers. `user` is the account
+    to run as, None for the current one.
+
     Raises NewsletterError if a word has a line break: crontabs and unit files are read by lines, and have no escape.
     """
 
@@ -38,6 +40,7 @@ class Job:
     at: time
     zone: ZoneInfo
     bounces: bool = False
+    workers: bool = False
     user: str | None = None
 
     def __post_init__(self) -> None:
@@ -115,7 +118,32 @@ def units(job: Job) -> dict[str, str]:
     if job.bounces:
         found["newsletter-bounces.service"] = _service(job, "bounces", "Daily papers: read the bounce mailbox")
         found["newsletter-bounces.timer"] = _timer(f"*:{_bounces_minute(job.at.minute):02}", "Daily papers: every hour")
+    if job.workers:
+        found["newsletter-worker@.service"] = _worker(job)
     return found
+
+
+def _worker(job: Job) -> str:
+    """A template: `systemctl enable --now newsletter-worker@1 newsletter-worker@2` starts two workers."""
+    user = f"User={job.user}\n" if job.user else ""
+    return f"""\
+[Unit]
+Description=Daily papers: worker %i
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=exec
+{user}WorkingDirectory={_for_unit(str(job.config.parent))}
+ExecStart={" ".join(_quoted(word) for word in job.words("worker"))}
+Restart=always
+RestartSec=5
+RestartPreventExitStatus=2 78
+TimeoutStopSec=30
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def _service(job: Job, subcommand: str, description: str) -> str:

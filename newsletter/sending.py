@@ -6,7 +6,8 @@ unfinished issues -> Sender.send over all servers -> the ledger's counts -> RunR
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -34,6 +35,8 @@ from newsletter.store import Store
 from newsletter.text import count
 from newsletter.transport import SECONDS_PER_DAY, Pool, Rest, server_name
 
+_LOOK_EVERY: Final = 1.0  # seconds between looks at shards that other processes are sending
+
 _LOOKED_AT: Final = 200  # copies that are owed, for the last words on the sender
 
 
@@ -51,8 +54,13 @@ class Sending:
     refused_until: datetime | None = None  # UTC: no server takes mail of this sender until then
     next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
 
-    def issues(self, issues: Sequence[FrozenIssue]) -> NewsletterError | None:
+    def issues(
+        self, issues: Sequence[FrozenIssue], *, first: int | None = None, wait: bool = True
+    ) -> NewsletterError | None:
         """Send what is owed of each; one that is paused holds up no other. Returns the reason when not all was done.
+
+        Of an issue with shards, the shard `first` comes first. With `wait`, shards that other processes are sending are
+        waited for, and taken over if those processes end too early.
 
         Raises ConfigError when a server's password cannot be read.
         """
@@ -66,7 +74,7 @@ class Sending:
         pool = Pool(self.config.smtp, used=used, resting=self._resting())
         failure: NewsletterError | None = None
         try:
-            failure = self._each(issues, pool, limited)
+            failure = self._each(issues, pool, limited, first, wait=wait)
         except TransportUnavailable as error:
             failure = error
             self._expect_service(error, pool)
@@ -79,17 +87,20 @@ class Sending:
                 self.runtime.warn(str(trouble))
         return failure
 
-    def _each(self, issues: Sequence[FrozenIssue], pool: Pool, limited: frozenset[str]) -> IssuePaused | None:
+    def _each(
+        self, issues: Sequence[FrozenIssue], pool: Pool, limited: frozenset[str], first: int | None, *, wait: bool
+    ) -> IssuePaused | None:
         """Send what is owed of each. Returns why the first of the paused ones is; raises TransportUnavailable."""
         paused: IssuePaused | None = None
         for issue in issues:
             try:
-                self._issue(issue, pool, limited)
+                self._issue(issue, pool, limited, first, wait=wait)
             except IssuePaused as error:
                 paused = paused or error
-            self._suppress_refused(issue)
-        if (wait := pool.full_until()) is not None:
-            self.full_until = self.runtime.now() + timedelta(seconds=wait)
+            if wait or not self.store.shards_due(issue.id):
+                self._suppress_refused(issue)
+        if (full := pool.full_until()) is not None:
+            self.full_until = self.runtime.now() + timedelta(seconds=full)
         return paused
 
     def _expect_service(self, error: TransportUnavailable, pool: Pool) -> None:
@@ -110,12 +121,13 @@ class Sending:
                     return f"{row.code} {row.text}"
         return ""
 
-    def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str]) -> None:
+    def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str], first: int | None, *, wait: bool) -> None:
         if issue.paused is not None:
             raise IssuePaused(f"paused: {issue.paused}; `newsletter send {issue.rendered.day} --resume` goes on")
-        counts = self.store.counts(issue.id)
-        if left := owed(counts) + counts[State.UNCERTAIN]:
-            self.runtime.announce(issue, left)
+        if wait:
+            counts = self.store.counts(issue.id)
+            if left := owed(counts) + counts[State.UNCERTAIN]:
+                self.runtime.announce(issue, left)
         careful = self.config.sending
         sender = Sender(
             self.store,
@@ -132,9 +144,37 @@ class Sending:
             self.config.links(issue.publication, issue.key_id),
             signers(self.config, issue.publication),
         )
-        if careful.canary is not None:
-            self._canary(careful.canary, sender, issue, copies)
-        sender.send(issue, copies)
+        while not self._sent(issue, sender, copies, first) and wait and self._can_go_on(pool):
+            self.runtime.sleep(_LOOK_EVERY)
+            if (why := self.store.paused(issue.id)) is not None:
+                raise IssuePaused(why)
+        sender.end(issue)
+
+    def _can_go_on(self, pool: Pool) -> bool:
+        return not self.runtime.stop() and pool.full_until() is None
+
+    def _sent(self, issue: FrozenIssue, sender: Sender, copies: Copies, first: int | None) -> bool:
+        """Send the shards that are free, one after the other; returns whether other processes held none."""
+        canary = self.config.sending.canary
+        if canary is not None and not self._canary(canary, sender, issue, copies):
+            return False
+        tried: dict[int, bool] = {}  # shard -> whether it was free
+        while left := [shard for shard in self.store.shards_due(issue.id, first=first) if shard not in tried]:
+            if self.runtime.stop() or sender.carrier.full_until() is not None:
+                return True
+            with self._shard(issue, left[0]) as free:
+                tried[left[0]] = free
+                if free:
+                    sender.send(issue, copies, more=True)
+        return all(tried.values())
+
+    @contextmanager
+    def _shard(self, issue: FrozenIssue, shard: int) -> Iterator[bool]:
+        """Hold a shard while the block runs; gives whether it was free. Warns of what its last holder left."""
+        with self.store.shard(issue.id, shard, resend_uncertain=repetitions(self.config)) as uncertain:
+            if uncertain:
+                self.runtime.warn(cut_off(uncertain))
+            yield uncertain is not None
 
     def _suppress_refused(self, issue: FrozenIssue) -> None:
         """Suppress readers whose address was often refused; say when they are so many that nothing was done."""
@@ -145,17 +185,24 @@ class Sending:
                 "them; `newsletter status` shows why, `newsletter bounces --confirm` suppresses them"
             )
 
-    def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> None:
-        """Send this reader's copy first. Raises IssuePaused unless it was accepted, now or in an earlier run."""
+    def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> bool:
+        """Send this reader's copy first; returns False when another process is sending it.
+
+        Raises IssuePaused unless it was accepted, now or in an earlier run.
+        """
         reader = self.store.find(address)
         if reader is None or reader.status is not SubscriberStatus.ACTIVE:
             raise IssuePaused(f"sending.canary {address} is not subscribed; `newsletter subscribers add {address}`")
         state = self.store.state_of(issue.id, reader.id)
         if state is None and reader.status_at < issue.frozen_at:
             raise IssuePaused(f"sending.canary {address} {_absence(reader, issue.rendered.day)}; nothing is sent")
-        if state not in OPEN:
-            return  # accepted; or refused, and the operator has resumed the issue; or subscribed after the freeze
-        sender.send(issue, copies, only=reader.id)
+        shard = self.store.shard_of(issue.id, reader.id)
+        if state not in OPEN or shard is None:
+            return True  # accepted; or refused, and the operator has resumed it; or subscribed after the freeze
+        with self._shard(issue, shard) as free:
+            if not free:
+                return False
+            sender.send(issue, copies, only=reader.id)
         state = self.store.state_of(issue.id, reader.id)
         if state is State.REFUSED:
             words = next((f"{row.code} {row.text}" for row in self.store.refusals(issue.id)), "")
@@ -164,6 +211,7 @@ class Sending:
             raise IssuePaused(reason)
         if state is not State.ACCEPTED:
             raise IssuePaused(f"the canary {address} is {state}; the others wait for it")
+        return True
 
     def _progress(self, outcome: Outcome) -> None:
         self.answered += 1
@@ -177,6 +225,11 @@ def _absence(reader: Subscriber, day: date) -> str:
     if reader.paused_until is not None and reader.paused_until > day:
         return f"has paused until {reader.paused_until}: end the pause, or name another canary"
     return "has no copy of this issue: name another canary"
+
+
+def cut_off(uncertain: int) -> str:
+    """What the operator is told when the last process that sent these copies was cut off."""
+    return f"the last run was cut off; it is uncertain whether {count(uncertain, 'copy', 'copies')} arrived"
 
 
 def repetitions(config: Config) -> int:

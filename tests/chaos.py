@@ -1,9 +1,11 @@
 """Run the installed command against a server that misbehaves, and compare our ledger with the server's log.
 
     python -m tests.chaos [--recipients N] [--seeds N] [--store sqlite|postgresql] [--only WORD]
+    python -m tests.chaos --store postgresql --workers N [--kills N] [--recipients N] [--seeds N]
 
 Prints a line per fault: how many recipients were lost, how many got two copies and whether that was avoidable, and
-whether ledger and log agree. The server and the program that compares the two are not part of this project.
+whether ledger and log agree. With --workers, that many workers send one issue beside two schedulers, and each is killed
+--kills times; see tests/crowd.py. The server and the program that compares the two are not part of this project.
 """
 
 from __future__ import annotations
@@ -236,7 +238,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--only", default="")
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=20)
     asked = parser.parse_args()
+    if asked.workers:
+        from tests import crowd
+
+        return crowd.judge(asked.workers, asked.kills, asked.recipients, asked.seeds)
     from tests.postgres import new_database, running  # pytest's plugin, which pytest wants to import first
 
     bad = 0

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from tests.needs import memory, unmet
 # The data need not survive a crash of the machine, and each database lives for less than a second.
 _SETTINGS = (
     *("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "jit=off"),
-    *("wal_level=minimal", "max_wal_senders=0", "max_wal_size=64MB", "max_connections=60", "listen_addresses="),
+    *("wal_level=minimal", "max_wal_senders=0", "max_wal_size=64MB", "max_connections=90", "listen_addresses="),
 )
 
 _ROOM = 512 * 1024 * 1024  # bytes; the server and its write-ahead log take about 120 MiB
@@ -49,9 +50,32 @@ def _as_server_user(user: str) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *become]
 
 
+@dataclass
+class Server:
+    """A running server: the URL of its databases, with %s for their name, and how to start it."""
+
+    url: str
+    command: list[str]
+    binaries: Path
+    folder: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder)
+        _wait(self.binaries, self.folder, self.process)
+
+    def restart(self) -> None:
+        """Stop it, which cuts every connection, and start it again."""
+        self.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+        self.process.wait(60)
+        self.start()
+
+
 @contextmanager
-def _server(binaries: Path, folder: Path) -> Iterator[str]:
-    """Run a server whose files and socket are in `folder`; yields the URL of its databases, with %s for their name."""
+def _server(binaries: Path, folder: Path) -> Iterator[Server]:
+    """Run a server whose files and socket are in `folder`."""
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     if os.geteuid() == 0:
         shutil.chown(folder, user, user)
@@ -61,14 +85,13 @@ def _server(binaries: Path, folder: Path) -> Iterator[str]:
     subprocess.run([*prefix, *made], check=True, capture_output=True, cwd=folder)
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     command = [str(binaries / "postgres"), "-D", data, "-k", str(folder), *settings]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*prefix, *command], stdout=log, stderr=log, cwd=folder)
+    server = Server(f"postgresql://postgres@/%s?host={folder}", [*prefix, *command], binaries, folder)
+    server.start()
     try:
-        _wait(binaries, folder, server)
-        yield f"postgresql://postgres@/%s?host={folder}"
+        yield server
     finally:
-        server.send_signal(signal.SIGQUIT)
-        server.wait(30)
+        server.process.send_signal(signal.SIGQUIT)
+        server.process.wait(30)
 
 
 def _wait(binaries: Path, folder: Path, server: subprocess.Popen[bytes]) -> None:
@@ -86,6 +109,13 @@ def _wait(binaries: Path, folder: Path, server: subprocess.Popen[bytes]) -> None
 @contextmanager
 def running() -> Iterator[str]:
     """A server for as long as the block runs; gives its URL, with %s for the database's name."""
+    with server() as started:
+        yield started.url
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """The same, for those who restart it."""
     binaries = _binaries()
     if binaries is None:
         unmet("PostgreSQL is not installed (Debian's postgresql)")
@@ -93,8 +123,8 @@ def running() -> Iterator[str]:
         unmet("psycopg is not installed (the extra [postgres])")
     folder = Path(tempfile.mkdtemp(prefix="newsletter-pg-", dir=memory(_ROOM)))
     try:
-        with _server(binaries, folder) as url:
-            yield url
+        with _server(binaries, folder) as started:
+            yield started
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -110,7 +140,8 @@ def new_database(server: str, template: str = "template1") -> Iterator[str]:
     name = f"test_{secrets.token_hex(4)}"
     with psycopg.connect(server % "postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        yield server % name
+    yield server % name
+    with psycopg.connect(server % "postgres", autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,11 +34,23 @@ def database_url(empty_database_url: str) -> str:
     return empty_database_url
 
 
+def meant_for(dialect: str) -> Callable[..., bool]:
+    """Alembic's filter: leaves out the indexes that only the other database has."""
+    others = {
+        index.name
+        for table in metadata.tables.values()
+        for index in table.indexes
+        if index._ddl_if is not None and index._ddl_if.dialect != dialect
+    }
+    return lambda _object, name, kind, reflected, _other: kind != "index" or reflected or name not in others
+
+
 def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str) -> None:
     Store.open(database_url).close()
     database = Database(database_url, 1)
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_object": meant_for(connection.dialect.name)})
+        assert compare_metadata(context, metadata) == []
         assert ScriptDirectory.from_config(alembic_config(connection)).get_current_head() == HEAD
     database.close()
 

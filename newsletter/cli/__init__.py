@@ -194,6 +194,25 @@ def send_command(
     sys.exit(send(config, day, **asked))
 
 
+@cli.command("worker", short_help="Send copies beside other workers.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Shards sent at a time, each over connections of its own.",
+)
+@click.pass_obj
+def worker_command(app: App, concurrency: int) -> None:
+    """Send what is owed of every issue, beside other workers on as many machines as wanted, until SIGTERM or Ctrl-C.
+
+    Needs a PostgreSQL store and the extra "scale". Issues are made by `run`. See docs/scale.md.
+    """
+    from newsletter.cli.run import work
+
+    work(app.config(), concurrency)
+
+
 @cli.command("withdraw", short_help="Stop an issue for good.")
 @click.argument("issue", type=DAY, help="Day of the issue: YYYY-MM-DD, today or yesterday.")
 @click.pass_obj

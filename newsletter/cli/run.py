@@ -59,6 +59,13 @@ def send(
     )
 
 
+def work(config: Config, concurrency: int) -> None:
+    """Take shards until a signal ends it, and write a line for the log to standard error for each job done."""
+    from newsletter.worker import Worker
+
+    Worker(config, concurrency, lambda line: click.echo(f"worker: {line}", err=True)).run()
+
+
 def withdraw(config: Config, day: date) -> int:
     """Withdraw the issue of `day`, so that no more of it is sent; prints the result and returns the exit code."""
     with Store.open(config.store) as store:

@@ -74,7 +74,8 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
     mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
     as_root = os.geteuid() == 0 or (kind == "systemd" and not install)  # printed units are for /etc/systemd/system
     user = schedules.owner(path) if as_root else None
-    job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, user=user)
+    workers = config.store.startswith("postgresql")
+    job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, workers=workers, user=user)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
         if install:

@@ -20,18 +20,22 @@ from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
-from newsletter.store.ledger import Ledger, Refusal
+from newsletter.store.jobs import QUEUE, SHARD_TASK
+from newsletter.store.ledger import Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
 from newsletter.store.servers import Servers
+from newsletter.store.shards import Shards
 from newsletter.store.signup_states import ConfirmationState
 from newsletter.store.signups import Signups
 from newsletter.store.subscribers import Added, Subscribers
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
 __all__ = [
+    "QUEUE",
+    "SHARD_TASK",
     "UNDO_FOR",
     "Added",
     "CarriedOut",
@@ -56,7 +60,7 @@ class Store(
     History,
     Issues,
     Corrections,
-    Ledger,
+    Shards,
     Reports,
     Suppressions,
     Runs,

@@ -9,7 +9,18 @@ from sqlalchemy import Connection, delete, func, select, update
 from newsletter.model import TRANSITIONS, State
 from newsletter.store.database import Part
 from newsletter.store.locks import status_change
-from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, listed, renderings, reports, shown
+from newsletter.store.schema import (
+    OPEN_ROWS,
+    deliveries,
+    delivery_counts,
+    issues,
+    listed,
+    renderings,
+    reports,
+    shards,
+    shown,
+)
+from newsletter.store.shard_table import close_finished, reopen
 
 # Copies in these states may be in somebody's inbox.
 _ARRIVED: Final = (State.ACCEPTED, State.SENDING, State.UNCERTAIN)
@@ -35,6 +46,7 @@ class Corrections(Part):
         change = update(deliveries).where(OPEN_ROWS, *unsent)
         with status_change(self._db) as connection:  # no copy begins meanwhile
             number = connection.execute(change.values(state=State.WITHDRAWN, claimed_by=None)).rowcount
+            close_finished(connection, issue_id)
             if may_have_arrived(connection, issue_id) == 0:
                 connection.execute(delete(shown).where(shown.c.issue_id == issue_id))
         return number
@@ -48,6 +60,7 @@ class Corrections(Part):
             deliveries.c.not_before > now,
         )
         with self._db.write() as connection:
+            reopen(connection, issue_id)
             connection.execute(update(deliveries).where(OPEN_ROWS, *waiting).values(not_before=now))
 
 
@@ -65,6 +78,6 @@ def discard(connection: Connection, issue_id: int) -> None:
     day = select(issues.c.day).where(issues.c.id == issue_id).scalar_subquery()
     connection.execute(delete(listed).where(listed.c.day == day))
     connection.execute(update(reports).where(reports.c.issue_id == issue_id).values(issue_id=None))
-    for table in (deliveries, delivery_counts, shown, renderings):
+    for table in (deliveries, delivery_counts, shown, renderings, shards):
         connection.execute(delete(table).where(table.c.issue_id == issue_id))
     connection.execute(delete(issues).where(issues.c.id == issue_id))

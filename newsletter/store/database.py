@@ -35,7 +35,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from newsletter.errors import ConfigError, StoreError
+from newsletter.errors import ConfigError, StoreAway, StoreError
 from newsletter.extras import needed
 from newsletter.store import failures
 
@@ -54,6 +54,10 @@ _PRAGMAS: Final = (
 )
 
 _LOOK_EVERY: Final = 0.001  # seconds between attempts at the writer's lock
+
+# Seconds until PostgreSQL looks whether a silent client is still there, between looks, and the number of looks. A
+# machine without power says no goodbye, and its locks are held until the server has noticed: in 2 hours by default.
+_KEEPALIVE: Final = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
 _PAGE: Final = 1000  # rows read at a time by `pages`
 
@@ -75,8 +79,10 @@ class Database:
         else:
             self.engine = _postgresql(parsed, busy_timeout)
         self._writer = self.engine.execution_options(**{_WRITES: True})
-        self._busy_timeout = busy_timeout
+        self.busy_timeout = busy_timeout
         self._kept: PoolProxiedConnection | None = None
+        self._session: Connection | None = None  # PostgreSQL: the kept connection, for statements of SQLAlchemy's
+        self._pinned = False
         self._keeping = threading.Lock()  # one thread at a time has the kept connection
 
     def close(self) -> None:
@@ -122,24 +128,81 @@ class Database:
             self._kept = kept = self._kept or self._keep()
             try:
                 if self.file is not None:  # psycopg begins by itself
-                    _begin_writing(kept.dbapi_connection, self.file, self._busy_timeout)
+                    _begin_writing(kept.dbapi_connection, self.file, self.busy_timeout)
                 yield kept.cursor()
                 kept.commit()
             except BaseException:
                 self._let_go()
                 raise
 
+    @contextmanager
+    def mine(self) -> Iterator[Connection]:
+        """Like `write`; with a lock pinned, over the connection that holds it. Raises StoreError."""
+        if not self._pinned:
+            with self.write() as connection:
+                yield connection
+            return
+        with self._translating(), self._keeping:
+            self._kept = self._kept or self._keep()
+            assert self._session is not None
+            try:
+                with self._session.begin():
+                    yield self._session
+            except BaseException:
+                self._let_go()
+                raise
+
+    def pin(self, lock: Select[Any]) -> bool:
+        """Take an advisory lock of PostgreSQL's on the kept connection; returns whether it was free.
+
+        From then on `quickly` and `mine` use this one connection and never another, so that who has lost the lock moves
+        nothing more: both raise StoreAway once it was cut. They go on when `pin` has succeeded anew. Raises StoreError.
+        """
+        before, self._pinned = self._pinned, False
+        try:
+            with self._translating(), self._keeping:
+                self._kept = self._kept or self._keep()
+                assert self._session is not None
+                with self._session.begin():
+                    free = bool(self._session.scalar(lock))
+        except BaseException:
+            self._pinned = before
+            self._let_go()
+            raise
+        self._pinned = before or free
+        if before and not free:
+            self._let_go()
+        return free
+
+    def unpin(self, unlock: Select[Any]) -> None:
+        """Give the lock of `pin` back; closing its connection frees it too, but only when the server notices."""
+        try:
+            if self._kept is not None:
+                with self.mine() as connection:
+                    connection.execute(unlock)
+        except StoreError:
+            self._let_go()
+        finally:
+            self._pinned = False
+
     def _keep(self) -> PoolProxiedConnection:
         """A connection for `quickly`, which only writes."""
+        if self._pinned:
+            raise StoreAway(f"{self.name}: the connection that held a lock was cut, so that another may hold it now")
+        if self.file is None:
+            self._session = self.engine.connect()
+            return self._session.connection
         kept = self.engine.raw_connection()
-        if self.file is not None:
-            _wait(kept.dbapi_connection, 0.0)
+        _wait(kept.dbapi_connection, 0.0)
         return kept
 
     def _let_go(self) -> None:
         """Close the kept connection, which undoes what was not committed; a rollback would fail on a dead one."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
+        kept, session, self._kept, self._session = self._kept, self._session, None, None
+        if session is not None:
+            session.invalidate()
+            session.close()
+        elif kept is not None:
             kept.invalidate()
 
     @contextmanager
@@ -402,6 +465,8 @@ def _postgresql(url: URL, busy_timeout: float) -> Engine:
 
     def prepare(connection: Any, record: object) -> None:
         connection.execute(f"SET lock_timeout = {round(busy_timeout * 1000)}")
+        for setting, value in _KEEPALIVE.items():
+            connection.execute(f"SET {setting} = {value}")
         connection.commit()
 
     event.listen(engine, "connect", prepare)

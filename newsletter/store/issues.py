@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -37,9 +38,9 @@ from newsletter.model import (
     SubscriberStatus,
 )
 from newsletter.store.corrections import discard, may_have_arrived
-from newsletter.store.database import Part
+from newsletter.store.jobs import Jobs
+from newsletter.store.locks import status_change
 from newsletter.store.schema import (
-    OPEN_ROWS,
     deliveries,
     delivery_counts,
     issues,
@@ -49,6 +50,7 @@ from newsletter.store.schema import (
     storable,
     subscribers,
 )
+from newsletter.store.shard_table import divide, has_open_rows, number_of_shards, reopen
 
 _CHUNK: Final = 500  # keys looked up together
 _LISTED_FOR: Final = timedelta(days=60)
@@ -76,7 +78,7 @@ WAS_ACCEPTED: Final = or_(
 )
 
 
-class Issues(Part):
+class Issues(Jobs):
     """The part of the store that keeps issues."""
 
     def freeze(
@@ -99,14 +101,15 @@ class Issues(Part):
         id is deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when
         it exists already, it is returned as it is, and nothing changes.
         """
-        with self._db.write() as connection:
+        # While an issue is deleted no copy of it may begin in another process.
+        with self._db.write() if replaces is None else status_change(self._db) as connection:
             if replaces is not None and may_have_arrived(connection, replaces) == 0:
                 discard(connection, replaces)
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
             if issue_id is not None:
                 identity = {"key_id": key_id, "templates": templates}
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication, identity)
-                _insert_deliveries(connection, issue_id, rendering_id, rendered.day)
+                self._insert_deliveries(connection, issue_id, rendering_id, rendered.day)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
@@ -121,6 +124,37 @@ class Issues(Part):
             return None
         found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
         return found
+
+    def _insert_deliveries(self, connection: Connection, issue_id: int, rendering_id: int, day: date) -> None:
+        """One row for each reader who wants it, made inside the database: 100,000 readers need no round trip each.
+
+        On PostgreSQL they are divided into shards, each of neighbours: a claim then reads few pages.
+        """
+        shard: ColumnElement[int] = literal(0)
+        number = 1
+        if self._db.file is None:
+            readers = select(func.count()).select_from(subscribers).where(*_wanting(day))
+            copies = connection.execute(readers).scalar_one()
+            number = number_of_shards(copies)
+            size = max(1, math.ceil(copies / number))
+            shard = func.least((func.row_number().over(order_by=subscribers.c.id) - 1) // size, number - 1)
+            connection.execute(update(issues).where(issues.c.id == issue_id).values(shards=number))
+        copies_of_readers = (
+            select(
+                literal(issue_id),
+                literal(rendering_id),
+                subscribers.c.id,
+                subscribers.c.address,
+                literal(State.PENDING, deliveries.c.state.type),
+                shard,
+            )
+            .where(*_wanting(day))
+            .order_by(subscribers.c.id)
+        )
+        names = ["issue_id", "rendering_id", "subscriber_id", "address", "state", "shard"]
+        connection.execute(insert(deliveries).from_select(names, copies_of_readers))
+        divide(connection, issue_id, number)
+        self._defer_new(connection)
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
@@ -202,6 +236,10 @@ class Issues(Part):
         """The issue of `day`."""
         return self._issue_where(_ISSUE.where(issues.c.day == day))
 
+    def issue_of(self, issue_id: int) -> FrozenIssue | None:
+        """The issue of that id."""
+        return self._issue_where(_ISSUE.where(issues.c.id == issue_id))
+
     def latest_issue(self, *, before: date | None = None) -> FrozenIssue | None:
         """The issue of the latest day, or of the latest before that one."""
         query = _ISSUE if before is None else _ISSUE.where(issues.c.day < before)
@@ -230,7 +268,7 @@ class Issues(Part):
 
     def unfinished(self) -> list[FrozenIssue]:
         """The issues with copies that are owed, under way or in doubt, oldest first."""
-        query = _ISSUE.where(issues.c.id.in_(select(deliveries.c.issue_id).where(OPEN_ROWS)))
+        query = _ISSUE.where(has_open_rows(self._db, issues.c.id))
         with self._db.read() as connection:
             return [_frozen(row) for row in connection.execute(query.order_by(issues.c.day))]
 
@@ -241,7 +279,14 @@ class Issues(Part):
         )
         with self._db.write() as connection:
             connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=storable(reason, 1000)))
+            reopen(connection, issue_id)
             connection.execute(again.values(state=State.PENDING, claimed_by=None))
+
+    def paused(self, issue_id: int) -> str | None:
+        """Why the issue is paused; None when it is not."""
+        with self._db.read() as connection:
+            found: str | None = connection.execute(select(issues.c.paused).where(issues.c.id == issue_id)).scalar()
+        return found
 
     def resume(self, issue_id: int) -> None:
         """Undo `pause`."""
@@ -277,23 +322,6 @@ def _insert_rendering(
     (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
     assert isinstance(rendering_id, int)
     return rendering_id
-
-
-def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int, day: date) -> None:
-    """One row for each reader who wants it, made inside the database: 100,000 readers need no round trip each."""
-    readers = (
-        select(
-            literal(issue_id),
-            literal(rendering_id),
-            subscribers.c.id,
-            subscribers.c.address,
-            literal(State.PENDING, deliveries.c.state.type),
-        )
-        .where(*_wanting(day))
-        .order_by(subscribers.c.id)
-    )
-    names = ["issue_id", "rendering_id", "subscriber_id", "address", "state"]
-    connection.execute(insert(deliveries).from_select(names, readers))
 
 
 def _publication(kept: dict[str, Any]) -> Publication:

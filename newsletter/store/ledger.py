@@ -7,24 +7,19 @@ sender's lock without noticing, as happens on PostgreSQL when its idle connectio
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
     UpdateBase,
     and_,
     bindparam,
     case,
     delete,
-    exists,
     func,
     not_,
     null,
@@ -37,81 +32,25 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from newsletter.errors import StoreError
 from newsletter.model import (
     OUTCOME_STATE,
-    TRANSITIONS,
     UNCHARGED,
     Delivery,
     OutcomeKind,
     Result,
     State,
-    SubscriberStatus,
 )
+from newsletter.store.claims import SOURCES, WANTED, Claims, checked, move
 from newsletter.store.database import Database
 from newsletter.store.locks import hold_statuses, sending_lock, status_change
-from newsletter.store.provenance import Provenance
-from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, server_use, storable, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, server_use, shards, storable
+from newsletter.store.shard_table import close_finished, may_have_open_rows, reopen
 
 _ROW: Final = deliveries.c
-
-# The states from which each state may be reached: TRANSITIONS read backwards.
-_SOURCES: Final[Mapping[State, frozenset[State]]] = {
-    to: frozenset(source for source, targets in TRANSITIONS.items() if to in targets) for to in State
-}
-
-# Whether the reader of a copy still wants it: they are active, have not paused beyond the issue's day, and the row has
-# an address. A row without one belongs to a reader who was forgotten; they may have subscribed again since.
-_WANTED: Final = and_(
-    _ROW.address != "",
-    exists()
-    .where(
-        subscribers.c.id == _ROW.subscriber_id,
-        subscribers.c.status == SubscriberStatus.ACTIVE,
-        or_(
-            subscribers.c.paused_until.is_(None),
-            subscribers.c.paused_until
-            <= select(issues.c.day).where(issues.c.id == _ROW.issue_id).correlate(deliveries).scalar_subquery(),
-        ),
-    )
-    .correlate(deliveries),
-)
 
 # The copies that `status` lists besides the counts: their readers did not get them, or may not have. An expired copy is
 # listed when a server had answered for it; one that was never tried says nothing about its reader.
 _NOT_ACCEPTED: Final = or_(
     _ROW.state.in_((State.REFUSED, State.DEFERRED, State.UNCERTAIN)),
     and_(_ROW.state == State.EXPIRED, _ROW.reply_text.is_not(None)),
-)
-
-# Copies that may be claimed as far as their issue and the time are concerned.
-_DUE: Final = (
-    select(
-        _ROW.id,
-        _ROW.rendering_id,
-        _ROW.subscriber_id,
-        subscribers.c.ref,
-        _ROW.address,
-        _ROW.attempts,
-        _ROW.doubts,
-        _WANTED.label("wanted"),
-    )
-    .join_from(deliveries, subscribers)
-    .where(
-        OPEN_ROWS,
-        _ROW.issue_id == bindparam("issue"),
-        exists().where(issues.c.id == bindparam("issue"), issues.c.expires_at > bindparam("now")),
-        or_(_ROW.not_before.is_(None), _ROW.not_before <= bindparam("now")),
-    )
-    .order_by(_ROW.id)
-    .limit(bindparam("most"))
-    .with_for_update(of=deliveries, skip_locked=True)  # PostgreSQL's; SQLite has one writer at a time
-)
-_OWED_ROW: Final = _ROW.state.in_(_SOURCES[State.CLAIMED] - {State.UNCERTAIN})
-_FRESH: Final = _DUE.where(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_(None))
-_TRIED: Final = _DUE.where(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_not(None))
-_IN_DOUBT: Final = _DUE.where(
-    or_(
-        and_(_OWED_ROW, _ROW.doubts > 0),  # claimed to be sent again, when its run ended
-        and_(_ROW.state == State.UNCERTAIN, _ROW.doubts <= bindparam("doubts")),
-    )
 )
 
 _RECORD: Final = (
@@ -136,9 +75,9 @@ _RECORD: Final = (
 _MINE: Final = and_(_ROW.id == bindparam("row"), _ROW.state == State.CLAIMED, _ROW.claimed_by == bindparam("holder"))
 # The address is compared because a reader who changes it takes along a copy that is claimed (signups.confirm).
 _BEGIN: Final = (
-    update(deliveries).where(_MINE, _WANTED, _ROW.address == bindparam("address")).values(state=State.SENDING)
+    update(deliveries).where(_MINE, WANTED, _ROW.address == bindparam("address")).values(state=State.SENDING)
 )
-_WITHDRAW: Final = update(deliveries).where(_MINE, not_(_WANTED)).values(state=State.WITHDRAWN, claimed_by=null())
+_WITHDRAW: Final = update(deliveries).where(_MINE, not_(WANTED)).values(state=State.WITHDRAWN, claimed_by=null())
 _PUT_BACK: Final = (
     update(deliveries).where(_MINE, _ROW.address != bindparam("address")).values(state=State.PENDING, claimed_by=null())
 )
@@ -158,12 +97,11 @@ class Refusal:
     text: str
 
 
-class Ledger(Provenance):
+class Ledger(Claims):
     """The part of the store that keeps the ledger. Raises StoreError for a move that is not in TRANSITIONS."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         super().__init__(database, now)
-        self._holder = secrets.token_hex(8)
         self._record = database.prepare(_RECORD)
         self._begin = database.prepare(_BEGIN)
         self._not_begun = [database.prepare(each) for each in (_WITHDRAW, _PUT_BACK, _WITHDRAWN)]
@@ -184,27 +122,15 @@ class Ledger(Provenance):
 
     # --- before sending ---
 
-    def recover(self) -> int:
-        """Release what a cut-off process left; needs `sending_lock`. Returns how many copies became uncertain."""
-        with self._db.write() as connection:
-            _move(connection, {State.CLAIMED}, State.PENDING, claimed_by=None)
-            return _move(
-                connection,
-                {State.SENDING},
-                State.UNCERTAIN,
-                claimed_by=None,
-                attempts=_ROW.attempts + 1,
-                doubts=_ROW.doubts + 1,
-            )
-
     def expire(self) -> dict[date, int]:
         """Give up what is owed or uncertain of issues past their time; returns how many copies, by the issue's day."""
         expired: dict[date, int] = {}
         with self._db.write() as connection:
             late = select(issues.c.id, issues.c.day).where(issues.c.expires_at <= self._now())
-            with_open = late.where(issues.c.id.in_(select(_ROW.issue_id).where(OPEN_ROWS))).order_by(issues.c.day)
-            for row in connection.execute(with_open).all():
-                number = _move(connection, _SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id == row.id)
+            some = late.where(may_have_open_rows(self._db, issues.c.id)).order_by(issues.c.day)
+            for row in connection.execute(some).all():
+                number = move(connection, SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id == row.id)
+                close_finished(connection, row.id)
                 expired |= {row.day: number} if number else {}
         return expired
 
@@ -215,46 +141,8 @@ class Ledger(Provenance):
         """
         held = (_ROW.issue_id == issue_id, _ROW.state == State.UNCERTAIN, _ROW.doubts > resend_uncertain)
         with self._db.write() as connection:
+            reopen(connection, issue_id)
             connection.execute(update(deliveries).where(*held).values(doubts=resend_uncertain))
-
-    def claim(
-        self, issue_id: int, limit: int, *, resend_uncertain: int, subscriber_id: int | None = None
-    ) -> list[Delivery]:
-        """Up to `limit` copies that are due, oldest subscriber first, now CLAIMED by this Store; empty when none is.
-
-        Copies with a `not_before`, which were tried before, come after those without. An uncertain copy is due until it
-        has been uncertain more than `resend_uncertain` times (0 holds it), and comes last: what killed the last run may
-        kill this one too, and would use up the copy's only repetition. A copy whose `not_before` lies ahead is not due,
-        nor is any of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it
-        to one reader. Raises StoreOutdated when the database is older than its witness.
-        """
-        self._prepare_witness()
-        asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}
-        with self._db.write() as connection:
-            claimed = self._claim_first(connection, asked, subscriber_id)
-            mark = self._next_sending(connection) if claimed else None
-        self._testify(mark)
-        return claimed
-
-    def _claim_first(
-        self, connection: Connection, asked: Mapping[str, Any], subscriber_id: int | None
-    ) -> list[Delivery]:
-        """The first copies that are due, of the first kind of which there are any."""
-        for due in (_FRESH, _TRIED, _IN_DOUBT):
-            query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
-            while rows := connection.execute(query, asked).all():
-                if claimed := self._claim(connection, rows):
-                    return claimed
-        return []
-
-    def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
-        staying = [Delivery(*row[:7]) for row in rows if row.wanted]
-        leaving = [row.id for row in rows if not row.wanted]
-        if leaving:
-            _move(connection, _SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
-        ids = [delivery.id for delivery in staying]
-        _move(connection, _SOURCES[State.CLAIMED], State.CLAIMED, _ROW.id.in_(ids), claimed_by=self._holder)
-        return staying
 
     # --- around the final dot ---
 
@@ -267,17 +155,18 @@ class Ledger(Provenance):
         begins moves from CLAIMED to SENDING, on the disk when this returns and so before its final dot (RFC 1047).
         Returns the copies that do not begin, of which nothing may go out: the issue was withdrawn or readers have left
         since the claim, and these copies are WITHDRAWN, or readers have changed their address, and these are PENDING.
+        Where a shard is held, none begins while the issue is paused, by whichever process; these stay CLAIMED.
         `servers` names, by delivery id, the server of each copy whose server has a limit.
         """
         if not results and not begin:
             return []
         changes = [self._change(result) for result in results]
         with self._db.quickly() as cursor:
-            if begin:
-                hold_statuses(self._db, cursor)
+            issue_id = None if self._held is None else self._held.issue_id
+            paused = bool(begin) and hold_statuses(self._db, cursor, issue_id)
             if changes and self._record.execute(cursor, changes) != len(changes):
                 raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
-            stopped = self._begin_all(cursor, begin)
+            stopped = list(begin) if paused else self._begin_all(cursor, begin)
             if servers:
                 begun = {delivery.id for delivery in begin}.difference(delivery.id for delivery in stopped)
                 self._count(cursor, Counter(name for row, name in servers.items() if row in begun))
@@ -304,7 +193,7 @@ class Ledger(Provenance):
             "row": result.delivery.id,
             "source": result.source,
             "holder": self._holder,
-            "to": _checked(result.source, OUTCOME_STATE[outcome.kind]),
+            "to": checked(result.source, OUTCOME_STATE[outcome.kind]),
             "next_holder": None,
             "charged": int(outcome.kind not in UNCHARGED),
             "doubted": int(outcome.kind is OutcomeKind.UNCERTAIN),
@@ -336,26 +225,19 @@ class Ledger(Provenance):
         return found
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """CLAIMED -> PENDING: the run stops before their turn. Copies that were withdrawn meanwhile stay so."""
+        """CLAIMED -> PENDING: the run stops before their turn. Copies that were withdrawn meanwhile stay so.
+
+        Raises StoreError when a copy is in another state or another's.
+        """
         if not deliveries:
             return
-        withdrawn = select(_ROW.id).where(
-            _ROW.id.in_([delivery.id for delivery in deliveries]), _ROW.state == State.WITHDRAWN
-        )
+        ids = [delivery.id for delivery in deliveries]
         with status_change(self._db) as connection:
-            found = set(connection.execute(withdrawn).scalars())
-            mine = [delivery for delivery in deliveries if delivery.id not in found]
-            self._move_mine(connection, mine, State.CLAIMED, State.PENDING, claimed_by=None)
-
-    def _move_mine(
-        self, connection: Connection, rows: Sequence[Delivery], source: State, to: State, **values: object
-    ) -> None:
-        if not rows:
-            return
-        ids = [row.id for row in rows]
-        mine = (_ROW.id.in_(ids), _ROW.claimed_by == self._holder)
-        if _move(connection, {source}, to, *mine, **values) != len(ids):
-            raise self._forbidden([(row_id, to, source) for row_id in ids])
+            rows = connection.execute(select(_ROW.id, _ROW.state).where(_ROW.id.in_(ids))).all()
+            waiting = [row.id for row in rows if row.state is not State.WITHDRAWN]
+            mine = (_ROW.id.in_(waiting), _ROW.claimed_by == self._holder)
+            if move(connection, {State.CLAIMED}, State.PENDING, *mine, claimed_by=None) != len(waiting):
+                raise self._forbidden([(row_id, State.PENDING, State.CLAIMED) for row_id in waiting])
 
     def _forbidden(self, moves: Sequence[tuple[int, State, State]]) -> StoreError:
         """The error that names the row which is not in the state where its move starts, as last committed."""
@@ -398,6 +280,9 @@ class Ledger(Provenance):
         query = select(func.min(_ROW.not_before)).where(
             OPEN_ROWS, _ROW.issue_id == issue_id, _ROW.state == State.DEFERRED
         )
+        if self._db.file is None:  # it has no index of the rows, and knows the shards that may have some
+            some = select(shards.c.shard).where(shards.c.issue_id == issue_id, shards.c.open)
+            query = query.where(_ROW.shard.in_(some))
         with self._db.read() as connection:
             return connection.execute(query).scalar()
 
@@ -418,20 +303,3 @@ def _more_use(database: Database) -> UpdateBase:
         index_elements=[server_use.c.server, server_use.c.second],
         set_={"messages": server_use.c.messages + statement.excluded.messages},
     )
-
-
-def _move(
-    connection: Connection, sources: Collection[State], to: State, *which: ColumnElement[bool], **values: object
-) -> int:
-    """Move those of the rows that are in one of `sources`; returns how many."""
-    for source in sources:
-        _checked(source, to)
-    change = update(deliveries).where(OPEN_ROWS, _ROW.state.in_(sources), *which)
-    return connection.execute(change.values(state=to, **values)).rowcount
-
-
-def _checked(source: State, to: State) -> State:
-    """`to`, when TRANSITIONS lets it follow `source`. Raises StoreError otherwise."""
-    if to not in TRANSITIONS[source]:
-        raise StoreError(f"a delivery that is {source} cannot become {to}")
-    return to

@@ -21,6 +21,15 @@ SENDER_KEY: Final = (0x6E657773, 1)
 UPGRADE_KEY: Final = (0x6E657773, 2)
 CONFIRMATIONS_KEY: Final = (0x6E657773, 3)
 STATUS_KEY: Final = (0x6E657773, 4)
+SWEEP_KEY: Final = (0x6E657773, 5)
+
+# The lock of a shard is (this number + the shard, the issue's id): "nx" in ASCII, and room for 65,536 shards.
+SHARD_CLASS: Final = 0x6E780000
+
+
+_HOLD_AND_ASK: Final = (
+    "SELECT pg_advisory_xact_lock_shared(%s, %s), EXISTS (SELECT 1 FROM issues WHERE id = %s AND paused IS NOT NULL)"
+)
 
 
 @contextmanager
@@ -67,16 +76,23 @@ def status_change(database: Database) -> Iterator[Connection]:
     SQLite has one writer at a time. On PostgreSQL a statement that begins a copy may read the reader's status before
     this transaction commits, and commit after it; so the two exclude each other. Raises StoreError.
     """
-    with database.write() as connection:
+    with database.mine() as connection:
         if database.file is None:
             connection.execute(select(func.pg_advisory_xact_lock(*STATUS_KEY)))
         yield connection
 
 
-def hold_statuses(database: Database, cursor: DBAPICursor) -> None:
-    """Keep every reader's status as it is until the transaction of `cursor` ends. Raises the driver's errors."""
-    if database.file is None:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", STATUS_KEY)
+def hold_statuses(database: Database, cursor: DBAPICursor, issue_id: int | None = None) -> bool:
+    """Keep every reader's status as it is until the transaction of `cursor` ends.
+
+    Returns whether the issue of that id is paused at this moment, asked in the same round trip; False for None, and on
+    SQLite, whose only sender is the one that pauses. Raises the driver's errors.
+    """
+    if database.file is not None:
+        return False
+    cursor.execute(_HOLD_AND_ASK, (*STATUS_KEY, issue_id))
+    row = cursor.fetchone()
+    return row is not None and bool(row[1])
 
 
 @contextmanager

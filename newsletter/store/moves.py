@@ -17,7 +17,7 @@ from newsletter.model import MoveNotice, RequestKind, SignUp, State, SubscriberS
 from newsletter.store import signup_limits
 from newsletter.store.database import AddressHasher, Part
 from newsletter.store.locks import status_change
-from newsletter.store.schema import OPEN_ROWS, deliveries, moves, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, moves, shards, subscribers
 from newsletter.store.signup_states import OPEN_FOR, ConfirmationState, milliseconds
 from newsletter.store.subscribers import stored_key
 
@@ -221,9 +221,11 @@ def _move_copies(connection: Connection, old: int, new: int, address: str) -> No
     of_old, of_new = deliveries.c.subscriber_id == old, deliveries.c.subscriber_id == new
     had = select(deliveries.c.issue_id).where(of_old, deliveries.c.state.in_(_OUT))
     waiting = deliveries.c.state.in_(_WAITING)
-    second = update(deliveries).where(OPEN_ROWS, of_new, waiting, deliveries.c.issue_id.in_(had))
+    # By the issues first: PostgreSQL finds a reader's copies by issue and reader, and knows which issues may have some.
+    some = deliveries.c.issue_id.in_(select(shards.c.issue_id).where(shards.c.open))
+    second = update(deliveries).where(OPEN_ROWS, some, of_new, waiting, deliveries.c.issue_id.in_(had))
     connection.execute(second.values(state=State.WITHDRAWN))
     known = select(deliveries.c.issue_id).where(of_new)
     waits = or_(waiting, deliveries.c.state == State.CLAIMED)  # one that is claimed has not begun
-    mine = update(deliveries).where(OPEN_ROWS, of_old, waits, deliveries.c.issue_id.not_in(known))
+    mine = update(deliveries).where(OPEN_ROWS, some, of_old, waits, deliveries.c.issue_id.not_in(known))
     connection.execute(mine.values(subscriber_id=new, address=address, not_before=None))

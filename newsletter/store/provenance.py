@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from newsletter.errors import StoreError, StoreOutdated
+from newsletter.errors import ConfigError, StoreError, StoreOutdated
 from newsletter.store.database import Part
 from newsletter.store.schema import store_identity
 
@@ -81,6 +81,28 @@ class Provenance(Part):
                 f"{self._db.name} is older than what was sent: it is at {here}, and {self.witness} at {seen}; is it a"
                 f" restored backup or a copy? {_DECIDE}"
             )
+
+    def check_list(self, list_id: str, *, adopt: bool = False) -> None:
+        """Make sure that this list alone sends from a PostgreSQL database, where the first one leaves its id.
+
+        `adopt` lets another id take over: the operator has decided, as for a list that got a new name. Raises
+        ConfigError when the database is another list's. An SQLite file may be renamed with its list, as ever.
+        """
+        if self._db.file is not None:
+            return
+        with self._db.read() as connection:
+            known = connection.execute(select(store_identity.c.list_id)).scalar_one()
+        if known == list_id:
+            return
+        if known is not None and not adopt:
+            raise ConfigError(
+                f"the database {self._db.name} belongs to the list {known}, and this one is {list_id}; give each list a"
+                " database of its own, or, if the list was renamed, call `newsletter send --trust-store` once",
+                key="store",
+            )
+        with self._db.write() as connection:
+            mine = update(store_identity) if adopt else update(store_identity).where(store_identity.c.list_id.is_(None))
+            connection.execute(mine.values(list_id=list_id))
 
     def trust(self) -> None:
         """Let this database send from now on, whatever its witness says: the operator has decided.

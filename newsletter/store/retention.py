@@ -68,7 +68,7 @@ class Retention(Part):
             return 0
         query = select(deliveries.c.id, deliveries.c.state).where(deliveries.c.issue_id == issue, _SETTLED)
         with self._db.write() as connection:
-            rows = connection.execute(query.limit(_BATCH)).all()
+            rows = connection.execute(query.limit(_BATCH).with_for_update()).all()  # another may prune, too
             self._add_counts(connection, issue, Counter(row.state for row in rows))
             connection.execute(delete(deliveries).where(deliveries.c.id.in_([row.id for row in rows])))
         return len(rows)

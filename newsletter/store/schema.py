@@ -28,12 +28,13 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0010"
+HEAD: Final = "0013"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -108,7 +109,7 @@ subscribers = Table(
 )
 
 # Requests are looked up every minute; there are few of them, and the list is long. PostgreSQL's condition is in the
-# migration, as with the index of deliveries below.
+# migration; here it would load its dialect, which takes 20 ms.
 ASKED: Final = text("asked_at IS NOT NULL")
 Index("ix_subscribers_asked_at", subscribers.c.asked_at, sqlite_where=ASKED)
 
@@ -154,6 +155,18 @@ issues = Table(
     Column("frozen_at", Utc, nullable=False),
     Column("expires_at", Utc, nullable=False),
     Column("paused", Text),  # the reason
+    Column("shards", Integer, nullable=False, server_default="1"),  # how many its deliveries were divided into
+)
+
+# On PostgreSQL, which shards of an issue may have copies that can still move, and from when on (UTC; NULL is now). See
+# shards.py. On SQLite nobody reads it.
+shards = Table(
+    "shards",
+    metadata,
+    Column("issue_id", ForeignKey(issues.c.id), primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("open", Boolean, nullable=False, server_default=true()),
+    Column("due_at", Utc),
 )
 
 # One per issue today. An issue may have several, one for each edition.
@@ -188,6 +201,7 @@ deliveries = Table(
     Column("claimed_by", String(16)),  # the Store that may move it, while it is CLAIMED or SENDING
     Column("reply_code", Integer),
     Column("reply_text", Text),
+    Column("shard", Integer, nullable=False, server_default="0"),
     UniqueConstraint("issue_id", "subscriber_id"),
 )
 
@@ -195,8 +209,9 @@ deliveries = Table(
 # query (sqlite.org/partialindex.html section 3), and then a claim reads only the rows it takes, however many were sent
 # before.
 OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state in State if state in OPEN)})")
-# PostgreSQL's index has the same condition, in the migration; here it would load its dialect, which takes 20 ms.
-Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS)
+Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS).ddl_if(dialect="sqlite")
+# PostgreSQL's has no condition: a change of a column that stands in one writes to every index of the table.
+Index("ix_deliveries_shard", deliveries.c.issue_id, deliveries.c.shard, deliveries.c.id).ddl_if(dialect="postgresql")
 
 # What is left of deliveries that were deleted after `retention.deliveries`: how many copies of an issue ended in each
 # state. An issue may have rows in both tables while it is being pruned.
@@ -215,7 +230,11 @@ store_identity = Table(
     Column("id", String(32), primary_key=True),  # random
     Column("sendings", BigInteger, nullable=False),  # batches of copies that were claimed, and runs that ended
     Column("sent_at", Utc),  # when the last of them was
+    Column("list_id", Text),  # on PostgreSQL: the list that sends from this database
 )
+
+# The migrations of the engine's own tables that were applied, by their names; see jobs.py.
+engine_migrations = Table("engine_migrations", metadata, Column("name", Text, primary_key=True))
 
 # Which papers an issue has shown, so that none is shown twice, and the votes each had then.
 shown = Table(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, func, inspect, select, text
 
-from newsletter.errors import StoreError
+from newsletter.errors import StoreNewer
 from newsletter.store.database import Database
 from newsletter.store.locks import UPGRADE_KEY
 from newsletter.store.schema import HEAD
@@ -19,7 +19,7 @@ _LOCATION: Final = "newsletter.store:migrations"
 
 
 def to_head(database: Database) -> None:
-    """Create or upgrade the tables, in one transaction. Raises StoreError when a newer program made them."""
+    """Create or upgrade the tables, in one transaction. Raises StoreNewer when a newer program made them."""
     with database.read() as connection:
         if _revision(connection) == HEAD:
             return
@@ -43,7 +43,7 @@ def _upgrade(connection: Connection, name: str) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     found = _revision(connection)
     if found is not None and found not in known:
-        raise StoreError(f"{name}: made by a newer version of this program (schema {found}, here {HEAD}); upgrade it")
+        raise StoreNewer(f"{name}: made by a newer version of this program (schema {found}, here {HEAD}); upgrade it")
     command.upgrade(config, "head")
 
 

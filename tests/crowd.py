@@ -1,0 +1,150 @@
+"""Several workers and two schedulers send one issue, and everything is interrupted at random.
+
+Each worker is killed again and again and started anew; PostgreSQL is restarted once; another connection holds a
+snapshot open all the time. The mail server's own log says who got what, as in tests/chaos.py.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests import chaos
+from tests.conftest import ROOT
+from tests.postgres import Server, new_database
+from tests.postgres import server as postgres
+
+FIGURES: Final = ("lost", "dup_avoidable", "dup_diff_msgid", "false_sent", "unrecorded", "unexpected")
+FAULT: Final = ("--fault", "delay:stage=dot,secs=0.2")  # a far server, so that a kill finds copies under way
+
+
+@dataclass
+class Program:
+    """A process of `newsletter` that is started again whenever it has ended, until `end`."""
+
+    command: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    ended: list[int] = field(default_factory=list)  # exit codes
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
+            )
+
+    def kill(self) -> None:
+        """SIGKILL, and start it anew; it may have ended by itself."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.ended.append(self.process.wait())
+        self.start()
+
+    def end(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+@contextmanager
+def snapshot(url: str) -> Iterator[None]:
+    """Hold a snapshot open, also over a restart of the server."""
+    import psycopg
+
+    done = threading.Event()
+
+    def hold() -> None:
+        while not done.is_set():
+            try:
+                with psycopg.connect(url) as connection:
+                    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                    while not done.wait(0.2):
+                        connection.execute("SELECT 1 FROM deliveries LIMIT 1")
+            except psycopg.OperationalError:
+                done.wait(0.05)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def interrupt(workers: list[Program], kills: int, server: Server, chance: random.Random, most: float) -> None:
+    """Kill each worker `kills` times, in random order, and restart the database once in the middle."""
+    victims = [worker for worker in workers for _ in range(kills)]
+    chance.shuffle(victims)
+    middle = len(victims) // 2
+    for number, worker in enumerate(victims):
+        time.sleep(chance.uniform(0.1, most / len(workers)))
+        if number == middle:
+            server.restart()
+        worker.kill()
+    if not victims:
+        server.restart()
+
+
+def provoke(
+    server: Server, url: str, folder: Path, workers: int, kills: int, recipients: int, seed: int
+) -> dict[str, Any]:
+    """Send one issue under interruptions; returns the figures of the comparison."""
+    addresses = [f"r{number}@example.org" for number in range(recipients)]
+    (folder / "expected.txt").write_text("\n".join(addresses) + "\n", "utf-8")
+    shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
+    with chaos.server(folder, FAULT, seed) as port, ExitStack() as stack:
+        site = chaos.Site(folder, url, recipients, port)
+        site.configure()
+        assert site.call("subscribers", "import", str(folder / "expected.txt")) == 0
+        crowd = [Program([*site.command, "worker"], folder / f"worker{number}.log") for number in range(workers)]
+        schedulers = [
+            Program([*site.command, "run", "--date", chaos.DAY], folder / f"run{number}.log") for number in range(2)
+        ]
+        stack.enter_context(snapshot(url))
+        for program in (*crowd, *schedulers):
+            program.start()
+        started = time.monotonic()
+        interrupt(crowd, kills, server, random.Random(seed), 4.0)
+        for scheduler in schedulers:
+            assert scheduler.process is not None
+            scheduler.process.wait(600)
+        code = site.call("run", "--date", chaos.DAY)  # waits until the workers have sent the rest
+        seconds = time.monotonic() - started
+        codes = [worker.end() for worker in crowd]
+        if code:
+            code = site.finish()
+    figures = chaos.judged(folder, chaos._ledger(folder, url), [])
+    return figures | {"exit": code, "workers": codes, "seconds": seconds}
+
+
+def judge(workers: int, kills: int, recipients: int, seeds: int) -> int:
+    """Print the figures for each seed; returns 1 when one is not 0 that must be."""
+    bad = 0
+    print("seed ", " ".join(FIGURES), "dup_forced exit workers seconds")
+    with postgres() as server:
+        for seed in range(1, seeds + 1):
+            with tempfile.TemporaryDirectory() as folder, new_database(server.url) as url:
+                found = provoke(
+                    server, url, Path(folder), workers=workers, kills=kills, recipients=recipients, seed=seed
+                )
+                if keep := os.environ.get("KEEP"):
+                    shutil.copytree(folder, Path(keep) / str(seed), dirs_exist_ok=True)
+            broken = [name for name in FIGURES if found.get(name) != 0]
+            bad += bool(broken or found["exit"] or any(found["workers"]))
+            figures = [found.get(name, "?") for name in (*FIGURES, "dup_forced", "exit", "workers")]
+            print(f"{seed:>4} ", " ".join(map(str, figures)), f"{found['seconds']:.0f}", " ".join(broken), flush=True)
+    return int(bad > 0)
