@@ -50,6 +50,7 @@ class Sending:
     full_until: datetime | None = None  # UTC: every server has used up its day until then
     refused_until: datetime | None = None  # UTC: no server takes mail of this sender until then
     next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
+    readers: Sequence[int] = ()  # ids of the subscribers whose copies are to be sent, and no others; empty: all
 
     def issues(self, issues: Sequence[FrozenIssue]) -> NewsletterError | None:
         """Send what is owed of each; one that is paused holds up no other. Returns the reason when not all was done.
@@ -87,7 +88,8 @@ class Sending:
                 self._issue(issue, pool, limited)
             except IssuePaused as error:
                 paused = paused or error
-            self._suppress_refused(issue)
+            if not self.readers:
+                self._suppress_refused(issue)
         if (wait := pool.full_until()) is not None:
             self.full_until = self.runtime.now() + timedelta(seconds=wait)
         return paused
@@ -132,9 +134,10 @@ class Sending:
             self.config.links(issue.publication, issue.key_id),
             signers(self.config, issue.publication),
         )
-        if careful.canary is not None:
+        if careful.canary is not None and not self.readers:
             self._canary(careful.canary, sender, issue, copies)
-        sender.send(issue, copies)
+        for reader in self.readers or (None,):
+            sender.send(issue, copies, only=reader)
 
     def _suppress_refused(self, issue: FrozenIssue) -> None:
         """Suppress readers whose address was often refused; say when they are so many that nothing was done."""
@@ -199,6 +202,25 @@ def send_owed(sending: Sending, day: date | None, *, fresh: bool, only: date | N
     shown = {issue.id for issue in (*issues, *late, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
     return _report(counts, day, failure, sending, fresh=fresh)
+
+
+def send_first_copies(config: Config, store: Store, runtime: Runtime) -> None:
+    """Send the copies that new readers were given, and no others, unless another process is sending.
+
+    What is left, because another process is sending or a server fails, is left to it or to the next `send`. Neither
+    copies that another run has claimed nor those that it left in doubt are touched. Raises NewsletterError.
+    """
+    if not store.first_copies():
+        return
+    with store.sending_lock() as alone:
+        if not alone:
+            return
+        store.check_provenance()
+        for day, readers in store.first_copies().items():
+            issue = store.issue(day)
+            failure = Sending(config, store, runtime, {}, readers=readers).issues([issue]) if issue else None
+            if failure is not None:
+                raise failure
 
 
 def _prune(sending: Sending) -> None:

@@ -33,11 +33,17 @@ def database_url(empty_database_url: str) -> str:
     return empty_database_url
 
 
+def not_of_the_search(thing: object, name: str | None, *other: object) -> bool:
+    """Whether this is a part of the schema that both databases have: each has a full-text index of its own kind."""
+    return not str(name).startswith("paper_index")
+
+
 def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str) -> None:
     Store.open(database_url).close()
     database = Database(database_url, 1)
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_object": not_of_the_search})
+        assert compare_metadata(context, metadata) == []
         assert ScriptDirectory.from_config(alembic_config(connection)).get_current_head() == HEAD
     database.close()
 

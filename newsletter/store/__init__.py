@@ -18,10 +18,12 @@ from newsletter.store.corrections import Corrections
 from newsletter.store.database import AddressHasher, Database
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
+from newsletter.store.first_copies import FirstCopies
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.ledger import Ledger, Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
+from newsletter.store.papers import Papers
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
@@ -55,6 +57,8 @@ class Store(
     Erasure,
     History,
     Issues,
+    Papers,
+    FirstCopies,
     Corrections,
     Ledger,
     Reports,

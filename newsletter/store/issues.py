@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    not_,
     or_,
     select,
     update,
@@ -28,6 +29,7 @@ from newsletter.model import (
     ArchivedIssue,
     Delivery,
     FrozenIssue,
+    Issue,
     Mailbox,
     OperatorCopy,
     Paper,
@@ -36,8 +38,10 @@ from newsletter.model import (
     State,
     SubscriberStatus,
 )
+from newsletter.store.contents import insert_contents
 from newsletter.store.corrections import discard, may_have_arrived
 from newsletter.store.database import Part
+from newsletter.store.locks import status_change
 from newsletter.store.schema import (
     OPEN_ROWS,
     deliveries,
@@ -86,6 +90,7 @@ class Issues(Part):
         *,
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
+        contents: Issue | None = None,
         offered: Mapping[date, Sequence[Paper]] | None = None,
         key_id: str | None = None,
         templates: str | None = None,
@@ -95,11 +100,13 @@ class Issues(Part):
 
         Those are the readers who are active, not paused, and have not chosen other weekdays than the issue's.
         `papers` are the ones it shows, which no later issue is to show again; `offered` are all it was made from, by
-        the day they were listed on. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that
-        id is deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when
-        it exists already, it is returned as it is, and nothing changes.
+        the day they were listed on. `contents` is the issue as its page shows it, with LaTeX as text; without it, the
+        page is the mail. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that id is
+        deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when it
+        exists already, it is returned as it is, and nothing changes.
         """
-        with self._db.write() as connection:
+        # A copy that is added for a new reader (add_copy) must not go to an issue that is being deleted.
+        with self._db.write() if replaces is None else status_change(self._db) as connection:
             if replaces is not None and may_have_arrived(connection, replaces) == 0:
                 discard(connection, replaces)
             issue_id = self._insert_issue(connection, rendered.day, lifetime)
@@ -107,6 +114,8 @@ class Issues(Part):
                 identity = {"key_id": key_id, "templates": templates}
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication, identity)
                 _insert_deliveries(connection, issue_id, rendering_id, rendered.day)
+                if contents is not None:
+                    insert_contents(connection, issue_id, rendering_id, contents)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
@@ -279,8 +288,18 @@ def _insert_rendering(
     return rendering_id
 
 
-def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int, day: date) -> None:
-    """One row for each reader who wants it, made inside the database: 100,000 readers need no round trip each."""
+def _insert_deliveries(
+    connection: Connection,
+    issue_id: int,
+    rendering_id: int,
+    day: date,
+    *which: ColumnElement[bool],
+    added_at: datetime | None = None,
+) -> int:
+    """One row for each reader who wants it, made inside the database: 100,000 readers need no round trip each.
+
+    `which` limits it to some readers. Returns how many rows there are.
+    """
     readers = (
         select(
             literal(issue_id),
@@ -288,12 +307,29 @@ def _insert_deliveries(connection: Connection, issue_id: int, rendering_id: int,
             subscribers.c.id,
             subscribers.c.address,
             literal(State.PENDING, deliveries.c.state.type),
+            literal(added_at, deliveries.c.added_at.type),
         )
-        .where(*_wanting(day))
+        .where(*_wanting(day), *which)
         .order_by(subscribers.c.id)
     )
-    names = ["issue_id", "rendering_id", "subscriber_id", "address", "state"]
-    connection.execute(insert(deliveries).from_select(names, readers))
+    names = ["issue_id", "rendering_id", "subscriber_id", "address", "state", "added_at"]
+    inserted = insert(deliveries).from_select(names, readers).execution_options(preserve_rowcount=True)
+    return connection.execute(inserted).rowcount
+
+
+def add_copy(connection: Connection, subscriber_id: int, now: datetime) -> bool:
+    """Give a reader who has just joined a copy of the latest issue; returns whether they got one.
+
+    They get none of an issue that has expired or was withdrawn, none if they have chosen other weekdays or a pause, and
+    none if they have had one. The transaction of `connection` is a `status_change`.
+    """
+    latest = _ISSUE.order_by(issues.c.day.desc()).limit(1)
+    issue = connection.execute(latest.add_columns(issues.c.withdrawn_at)).one_or_none()
+    if issue is None or issue.expires_at <= now or issue.withdrawn_at is not None:
+        return False
+    had = exists().where(deliveries.c.issue_id == issue.id, deliveries.c.subscriber_id == subscriber_id)
+    which = (subscribers.c.id == subscriber_id, not_(had))
+    return bool(_insert_deliveries(connection, issue.id, issue.rendering_id, issue.day, *which, added_at=now))
 
 
 def _publication(kept: dict[str, Any]) -> Publication:
