@@ -148,7 +148,7 @@ def test_an_issue_that_is_made_anew_leaves_nothing_in_the_index(store: Store) ->
         ("שלום", True),
     ],
 )
-def test_words_are_found_without_case_accents_and_hyphens(store: Store, query: str, found: bool) -> None:  # noqa: FBT001
+def test_words_are_found_without_case_accents_and_hyphens(store: Store, query: str, found: bool) -> None:
     title = "Score-Based Diffusion on the Poincaré Ball with GPT-4o in 3D: 自注意力, Straße, שָׁלוֹם"
     publish(store, paper(1, title=title), paper(2, title="Something else", authors=("Kurt Gödel",)))
     assert titles(store, query) == ([title] if found else [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 
 from newsletter.model import State
 from newsletter.store.database import Part
@@ -22,18 +22,21 @@ class FirstCopies(Part):
         Only of issues that somebody has got already, and that are neither paused nor expired. An issue of which no copy
         was accepted may still be corrected; its first copies go out with the others.
         """
-        waiting = and_(
+        live = select(issues.c.id, issues.c.day).where(
+            issues.c.paused.is_(None), issues.c.expires_at > self._now(), WAS_ACCEPTED
+        )
+        waiting = select(deliveries.c.subscriber_id).where(
             OPEN_ROWS,
             deliveries.c.state == State.PENDING,
             deliveries.c.added_at.is_not(None),
             deliveries.c.not_before.is_(None),
         )
-        live = (issues.c.paused.is_(None), issues.c.expires_at > self._now(), WAS_ACCEPTED)
-        query = select(issues.c.day, deliveries.c.subscriber_id).join_from(deliveries, issues)
         found: dict[date, list[int]] = {}
         with self._db.read() as connection:
-            for row in connection.execute(query.where(waiting, *live).order_by(deliveries.c.id)):
-                found.setdefault(row.day, []).append(row.subscriber_id)
+            for issue in connection.execute(live.order_by(issues.c.day)).all():
+                theirs = waiting.where(deliveries.c.issue_id == issue.id).order_by(deliveries.c.id)
+                if readers := list(connection.execute(theirs).scalars()):
+                    found[issue.day] = readers
         return found
 
     def has_first_copy(self, ref: str) -> bool:
