@@ -279,7 +279,13 @@ def test_only_first_copies_are_sent_and_no_other_is_touched(site: Site, server: 
         site.store.add(f"reader{n}@example.org")
     made = publish_to_one(site)
     before = states(site, made)
-    assert sorted(map(str, before.values())) == [State.ACCEPTED, State.CLAIMED, State.PENDING, State.PENDING, State.SENDING]
+    assert sorted(map(str, before.values())) == [
+        State.ACCEPTED,
+        State.CLAIMED,
+        State.PENDING,
+        State.PENDING,
+        State.SENDING,
+    ]
     press(site)
     site.confirmation_sender().send_first_copies()
     assert [message_from_bytes(raw, policy=default)["To"] for raw in server.messages] == [EVE]

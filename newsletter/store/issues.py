@@ -233,6 +233,16 @@ class Issues(Part):
             rows = connection.execute(query.where(WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
             return [ArchivedIssue(*row) for row in rows]
 
+    def neighbours(self, day: date) -> tuple[ArchivedIssue | None, ArchivedIssue | None]:
+        """The issues of `archive` before and after `day`, which need not have one."""
+        query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
+        query = query.where(WAS_ACCEPTED).limit(1)
+        before = query.where(issues.c.day < day).order_by(issues.c.day.desc())
+        after = query.where(issues.c.day > day).order_by(issues.c.day)
+        with self._db.read() as connection:
+            earlier, later = (connection.execute(each).one_or_none() for each in (before, after))
+        return (ArchivedIssue(*earlier) if earlier else None, ArchivedIssue(*later) if later else None)
+
     def archived(self, day: date) -> FrozenIssue | None:
         """The issue of `day`, when it is one of `archive`."""
         return self._issue_where(_ISSUE.where(issues.c.day == day, WAS_ACCEPTED))
