@@ -305,6 +305,19 @@ class ArchivedIssue:
     frozen_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FoundPaper:
+    """A paper that a search in the archive found: the day of its issue, and its place there, from 1.
+
+    `authors` are the first three names.
+    """
+
+    day: date
+    place: int
+    title: str
+    authors: str
+
+
 # --- readers ---------------------------------------------------------------------------------------------------------
 
 

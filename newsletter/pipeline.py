@@ -107,6 +107,7 @@ def _make(
         config.publication,
         lifetime=timedelta(hours=config.issue.lifetime),
         papers=prepared.shown,
+        contents=prepared.contents,
         offered=prepared.offered,
         key_id=links.key_id,
         templates=prepare.fingerprint(config),

@@ -16,7 +16,7 @@ from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
 from newsletter.issue.late_risers import Candidate, Rule, select
 from newsletter.mail.lint import Level, lint
-from newsletter.mail.render import Renderer
+from newsletter.mail.render import Renderer, legible
 from newsletter.model import (
     Gain,
     Issue,
@@ -109,6 +109,11 @@ class Prepared:
     def shown(self) -> tuple[Paper, ...]:
         """All papers that the issue shows."""
         return (*self.issue.papers, *(rising.paper for rising in self.issue.rising))
+
+    @property
+    def contents(self) -> Issue:
+        """The issue as its page in the archive shows it."""
+        return legible(self.issue)
 
 
 def fingerprint(config: Config) -> str:

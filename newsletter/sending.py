@@ -53,6 +53,7 @@ class Sending:
     full_until: datetime | None = None  # UTC: every server has used up its day until then
     refused_until: datetime | None = None  # UTC: no server takes mail of this sender until then
     next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
+    readers: Sequence[int] = ()  # ids of the subscribers whose copies are to be sent, and no others; empty: all
 
     def issues(
         self, issues: Sequence[FrozenIssue], *, first: int | None = None, wait: bool = True
@@ -97,7 +98,7 @@ class Sending:
                 self._issue(issue, pool, limited, first, wait=wait)
             except IssuePaused as error:
                 paused = paused or error
-            if wait or not self.store.shards_due(issue.id):
+            if not self.readers and (wait or not self.store.shards_due(issue.id)):
                 self._suppress_refused(issue)
         if (full := pool.full_until()) is not None:
             self.full_until = self.runtime.now() + timedelta(seconds=full)
@@ -144,11 +145,24 @@ class Sending:
             self.config.links(issue.publication, issue.key_id),
             signers(self.config, issue.publication),
         )
+        if self.readers:
+            self._send_to_readers(issue, sender, copies)
+            return
         while not self._sent(issue, sender, copies, first) and wait and self._can_go_on(pool):
             self.runtime.sleep(_LOOK_EVERY)
             if (why := self.store.paused(issue.id)) is not None:
                 raise IssuePaused(why)
         sender.end(issue)
+
+    def _send_to_readers(self, issue: FrozenIssue, sender: Sender, copies: Copies) -> None:
+        """Send the copies of `readers` alone. A copy in a shard that another process is sending is left to it."""
+        for reader in self.readers:
+            shard = self.store.shard_of(issue.id, reader)
+            if shard is None:
+                continue
+            with self._shard(issue, shard) as free:
+                if free:
+                    sender.send(issue, copies, only=reader)
 
     def _can_go_on(self, pool: Pool) -> bool:
         return not self.runtime.stop() and pool.full_until() is None
@@ -252,6 +266,25 @@ def send_owed(sending: Sending, day: date | None, *, fresh: bool, only: date | N
     shown = {issue.id for issue in (*issues, *late, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
     return _report(counts, day, failure, sending, fresh=fresh)
+
+
+def send_first_copies(config: Config, store: Store, runtime: Runtime) -> None:
+    """Send the copies that new readers were given, and no others, unless another process is sending.
+
+    What is left, because another process is sending or a server fails, is left to it or to the next `send`. Neither
+    copies that another run has claimed nor those that it left in doubt are touched. Raises NewsletterError.
+    """
+    if not store.first_copies():
+        return
+    with store.sending_lock() as alone:
+        if not alone:
+            return
+        store.check_provenance()
+        for day, readers in store.first_copies().items():
+            issue = store.issue(day)
+            failure = Sending(config, store, runtime, {}, readers=readers).issues([issue]) if issue else None
+            if failure is not None:
+                raise failure
 
 
 def _prune(sending: Sending) -> None:

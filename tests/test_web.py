@@ -257,13 +257,34 @@ def test_a_robot_that_fills_in_everything_gets_the_same_answer_and_nothing_else(
 def test_a_form_that_another_site_sends_is_refused_and_one_that_was_open_too_long_comes_again(site: Site) -> None:
     done = site.client.post("/subscribe", data={"email": NEW}, base_url=BASE)
     assert done.status_code == 400
-    assert "open for too long" in done.text
+    assert "Please press the button once more" in done.text
     assert f'value="{NEW}"' in done.text
+    for origin in ("cross-site", "same-site", "none", ""):
+        again = site.client.post("/subscribe", data={"email": NEW}, base_url=BASE, headers={"Sec-Fetch-Site": origin})
+        assert again.status_code == 400
     stolen = site.client.get("/", base_url=BASE).text
     (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', stolen)
     elsewhere = site.app.test_client()  # without the cookie
-    assert elsewhere.post("/subscribe", data={"csrf_token": token, "email": NEW}, base_url=BASE).status_code == 400
+    late = elsewhere.post("/subscribe", data={"csrf_token": token, "email": NEW}, base_url=BASE)
+    assert late.status_code == 400
+    assert "open for too long" in late.text
     assert site.store.find(NEW) is None
+
+
+def test_a_form_of_the_archive_needs_no_cookie_where_the_browser_says_that_it_is_ours(site: Site) -> None:
+    """Pages of the archive are cached, so they hold no token; no page of another site can send this header."""
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    done = site.client.post("/subscribe", data={"email": NEW, "website": ""}, base_url=BASE, headers=headers)
+    assert done.status_code == 200
+    assert "Check your inbox" in done.text
+    assert site.reader(NEW).status is SubscriberStatus.PENDING
+    bot = {"email": "bot@example.org", "website": "x"}
+    assert site.client.post("/subscribe", data=bot, base_url=BASE, headers=headers).status_code == 200
+    assert site.store.find("bot@example.org") is None
+    bad = site.client.post("/subscribe", data={"email": "nobody"}, base_url=BASE, headers=headers)
+    assert bad.status_code == 422
+    stale = site.client.post("/subscribe", data={"email": NEW, "csrf_token": "x"}, base_url=BASE, headers=headers)
+    assert stale.status_code == 400
 
 
 def test_one_network_address_has_a_limit_and_the_others_do_not_suffer(tmp_path: Path) -> None:
@@ -455,7 +476,7 @@ def test_the_latest_issue_is_shown_once_it_was_sent(site: Site) -> None:
     assert "24 November 2026" in page
     assert "Of &lt;b&gt;bold&lt;/b&gt; claims" in page
     assert "Paper number 3" not in page
-    assert 'href="/archive/2026-11-24"' in page
+    assert 'href="/archive/2026-11-24/"' in page
     assert "slot.invalid" not in page
     links = re.findall(r'<a [^>]*href="https://[^>]*>', page)
     assert links

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from lxml import etree, html
 from lxml.builder import ElementMaker
 
-from newsletter.model import FrozenIssue, Publication
+from newsletter.mail.excerpt import shorten
+from newsletter.model import FrozenIssue, Issue, Paper, Publication
 
 MEDIA_TYPE: Final = "application/atom+xml"
 
@@ -19,6 +21,7 @@ _NAMESPACE: Final = "http://www.w3.org/2005/Atom"
 _LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 
 _ATOM: Final = ElementMaker(namespace=_NAMESPACE, nsmap={None: _NAMESPACE})
+_HTML: Final = ElementMaker(makeelement=html.html_parser.makeelement)
 
 # The date of a feed without issues, since a feed must have one (RFC 4287 section 4.1.1).
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,23 +29,32 @@ _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Characters that XML 1.0 section 2.2 does not allow, even escaped.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-# Attributes that are kept. Feed readers drop styles and use their own; without styles a feed has half the size.
-_KEPT: Final = frozenset({"href", "src", "alt", "dir", "lang", "role"})
+# The first papers of an issue are shown with a sentence or two, the others by their titles, so that thirty issues are
+# a few hundred kilobytes.
+_WITH_TEXT: Final = 5
+_TEXT: Final = 280  # characters
 
-# The mail's preheader, which would show without its style.
-_HIDDEN: Final = "//*[contains(translate(@style, ' ', ''), 'display:none')]"
+_HEADINGS: Final = "//h2 | //h3"
 
 
-def feed(publication: Publication, issues: Iterable[tuple[FrozenIssue, str]]) -> bytes:
-    """The Atom feed of `issues`, newest first, each given with its page as HTML. UTF-8 with an XML declaration.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An issue for the feed: as it was frozen, and its papers if they are known."""
+
+    frozen: FrozenIssue
+    contents: Issue | None
+
+
+def feed(publication: Publication, entries: Iterable[Entry]) -> bytes:
+    """The Atom feed of issues, newest first, each a list of its papers with links. UTF-8 with an XML declaration.
 
     Links are absolute if the publication has a `base_url`, else relative to the feed. Ids never change, even if the
     archive moves (RFC 4287 section 4.2.6): the feed's is made from `list_id`, an entry's from values frozen with the
     issue.
     """
     base = f"{publication.base_url}/" if publication.base_url else ""
-    listed = list(issues)
-    newest = max((frozen.frozen_at for frozen, _ in listed), default=_NEVER)
+    listed = list(entries)
+    newest = max((each.frozen.frozen_at for each in listed), default=_NEVER)
     root = _ATOM.feed(
         {_LANGUAGE: publication.language},
         _ATOM.id(uuid.uuid5(uuid.NAMESPACE_DNS, publication.list_id).urn),
@@ -51,21 +63,27 @@ def feed(publication: Publication, issues: Iterable[tuple[FrozenIssue, str]]) ->
         _ATOM.author(_ATOM.name(_text(publication.sender.name or publication.title))),
         _ATOM.link(rel="alternate", type="text/html", href=f"{base}archive/"),
         *([_ATOM.link(rel="self", type=MEDIA_TYPE, href=f"{base}feed.atom")] if base else []),
-        *(_entry(frozen, page, base) for frozen, page in listed),
+        *(_entry(each, base) for each in listed),
     )
     written: bytes = etree.tostring(root, xml_declaration=True, encoding="utf-8")
     return written
 
 
-def _entry(frozen: FrozenIssue, page: str, base: str) -> Any:
+def _entry(entry: Entry, base: str) -> Any:
+    frozen = entry.frozen
     day = frozen.rendered.day
+    papers = _papers(entry.contents) if entry.contents else _headings(frozen.rendered.html)
     return _ATOM.entry(
         _ATOM.id(_tag(frozen)),
         _ATOM.title(_text(frozen.rendered.subject)),
         _ATOM.published(_moment(frozen.frozen_at)),
         _ATOM.updated(_moment(frozen.frozen_at)),
         _ATOM.link(rel="alternate", type="text/html", href=f"{base}archive/{day}/"),
-        _ATOM.content(_text(_content(page)), type="html"),
+        *(
+            [_ATOM.content(etree.tostring(papers, encoding="unicode", method="html"), type="html")]
+            if len(papers)
+            else []
+        ),
     )
 
 
@@ -75,16 +93,32 @@ def _tag(frozen: FrozenIssue) -> str:
     return f"tag:{domain},{frozen.rendered.day}:{frozen.publication.list_id}"
 
 
-def _content(page: str) -> str:
-    """The body of a page for feed readers: without styles, preheader and comments."""
-    body = html.document_fromstring(page).body
-    for hidden in body.xpath(_HIDDEN):
-        hidden.drop_tree()
-    etree.strip_tags(body, etree.Comment)
-    for element in body.iter():
-        for name in set(element.attrib) - _KEPT:
-            del element.attrib[name]
-    return str(body.text or "") + "".join(html.tostring(child, encoding="unicode") for child in body)
+def _papers(issue: Issue) -> Any:
+    """The papers as a list: each title with its link, and of the first ones what they say."""
+    papers = [*issue.papers, *(rising.paper for rising in issue.rising)]
+    return _HTML.ol(*(_item(paper, with_text=at < _WITH_TEXT) for at, paper in enumerate(papers)))
+
+
+def _item(paper: Paper, *, with_text: bool) -> Any:
+    title = _text(paper.title)
+    item = _HTML.li(_HTML.a(title, href=_text(paper.url)) if paper.url else title)
+    said = shorten(paper.summary or paper.abstract, _TEXT) if with_text else ""
+    if said:
+        item.append(_HTML.p(_text(said)))
+    return item
+
+
+def _headings(page: str) -> Any:
+    """The headings of a mail as a list, with their first links: of an issue whose papers are not known one by one."""
+    items = _HTML.ol()
+    for heading in html.document_fromstring(page).xpath(_HEADINGS):
+        title = _text(" ".join(heading.text_content().split()))
+        links = [
+            link.get("href") for link in heading.iter("a") if str(link.get("href")).startswith(("https:", "http:"))
+        ]
+        if title:
+            items.append(_HTML.li(_HTML.a(title, href=links[0]) if links else title))
+    return items
 
 
 def _moment(when: datetime) -> str:

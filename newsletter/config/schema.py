@@ -248,6 +248,12 @@ _WEB: Final[Table] = {
         "Sign-ups per hour from one network address (IPv6: one /64). An IPv6 /56 has twice as many, a /48 four times.",
     ),
     "overall": Key(v.whole(1, 10**6), "500", "Sign-ups per hour from all networks that make a mail due."),
+    "first_copy": Key(
+        v.flag,
+        "true",
+        "true: a reader who confirms gets the latest issue at once, unless it has expired (issue.lifetime) or was "
+        "withdrawn.",
+    ),
     "trusted_proxy": Key(
         v.network_address,
         "127.0.0.1",

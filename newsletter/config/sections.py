@@ -120,10 +120,14 @@ class BouncesConfig:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """The web pages. `per_ip` and `overall` are in sign-ups per hour; `trusted_proxy` is an address, or ``*``."""
+    """The web pages. `per_ip` and `overall` are in sign-ups per hour; `trusted_proxy` is an address, or ``*``.
+
+    With `first_copy`, a reader who confirms gets the latest issue at once.
+    """
 
     per_ip: int = 20
     overall: int = 500
+    first_copy: bool = True
     trusted_proxy: str = "127.0.0.1"
 
 

@@ -149,6 +149,12 @@ class Language:
 
         return _capitalised(str(get_month_names("wide", "stand-alone", self._locale)[number]))
 
+    def month_and_year(self, day: date) -> str:
+        """A month as a heading of its own, such as November 2026."""
+        from babel.dates import format_skeleton
+
+        return _capitalised(format_skeleton("yMMMM", day, locale=self._locale).translate(_THIN))
+
     def weekday_and_day(self, day: date) -> str:
         """A day below the heading of its month, such as Tuesday 24."""
         weekday = self.weekday_alone(day.weekday())

@@ -585,6 +585,12 @@ def _readable(issue: Issue) -> Issue:
     return replace(issue, papers=papers, rising=rising, notes=_escape_slots(issue.notes))
 
 
+def legible(issue: Issue) -> Issue:
+    """The issue with the text of all its papers as readers see it: LaTeX as text, nothing that looks like a slot."""
+    rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
+    return replace(issue, papers=tuple(map(_readable_paper, issue.papers)), rising=rising)
+
+
 def _readable_paper(paper: Paper) -> Paper:
     paper = replace(
         paper,

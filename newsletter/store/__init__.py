@@ -18,11 +18,13 @@ from newsletter.store.corrections import Corrections
 from newsletter.store.database import AddressHasher, Database
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
+from newsletter.store.first_copies import FirstCopies
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.jobs import QUEUE, SHARD_TASK
 from newsletter.store.ledger import Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
+from newsletter.store.papers import Papers
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
@@ -59,6 +61,8 @@ class Store(
     Erasure,
     History,
     Issues,
+    Papers,
+    FirstCopies,
     Corrections,
     Shards,
     Reports,

@@ -13,6 +13,7 @@ from newsletter.store.schema import (
     OPEN_ROWS,
     deliveries,
     delivery_counts,
+    issue_papers,
     issues,
     listed,
     renderings,
@@ -39,14 +40,15 @@ class Corrections(Part):
     def withdraw(self, issue_id: int) -> int:
         """Send nothing more of the issue, also when another process is sending it; returns how many copies stay unsent.
 
-        Copies that are being sent at this moment are finished. When no copy may have arrived, later issues may show the
-        papers of this one.
+        No reader who joins later gets it either. Copies that are being sent at this moment are finished. When no copy
+        may have arrived, later issues may show the papers of this one.
         """
         unsent = (deliveries.c.issue_id == issue_id, deliveries.c.state.in_(_WITHDRAWABLE))
         change = update(deliveries).where(OPEN_ROWS, *unsent)
         with status_change(self._db) as connection:  # no copy begins meanwhile
             number = connection.execute(change.values(state=State.WITHDRAWN, claimed_by=None)).rowcount
             close_finished(connection, issue_id)
+            connection.execute(update(issues).where(issues.c.id == issue_id).values(withdrawn_at=self._now()))
             if may_have_arrived(connection, issue_id) == 0:
                 connection.execute(delete(shown).where(shown.c.issue_id == issue_id))
         return number
@@ -78,6 +80,6 @@ def discard(connection: Connection, issue_id: int) -> None:
     day = select(issues.c.day).where(issues.c.id == issue_id).scalar_subquery()
     connection.execute(delete(listed).where(listed.c.day == day))
     connection.execute(update(reports).where(reports.c.issue_id == issue_id).values(issue_id=None))
-    for table in (deliveries, delivery_counts, shown, renderings, shards):
+    for table in (deliveries, delivery_counts, shown, issue_papers, renderings, shards):
         connection.execute(delete(table).where(table.c.issue_id == issue_id))
     connection.execute(delete(issues).where(issues.c.id == issue_id))

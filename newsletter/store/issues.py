@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    not_,
     or_,
     select,
     update,
@@ -29,6 +30,7 @@ from newsletter.model import (
     ArchivedIssue,
     Delivery,
     FrozenIssue,
+    Issue,
     Mailbox,
     OperatorCopy,
     Paper,
@@ -37,6 +39,7 @@ from newsletter.model import (
     State,
     SubscriberStatus,
 )
+from newsletter.store.contents import insert_contents
 from newsletter.store.corrections import discard, may_have_arrived
 from newsletter.store.jobs import Jobs
 from newsletter.store.locks import status_change
@@ -77,6 +80,8 @@ WAS_ACCEPTED: Final = or_(
     exists().where(delivery_counts.c.issue_id == issues.c.id, delivery_counts.c.state == State.ACCEPTED),
 )
 
+_NEW_COPY: Final = ("issue_id", "rendering_id", "subscriber_id", "address", "state", "shard")
+
 
 class Issues(Jobs):
     """The part of the store that keeps issues."""
@@ -88,6 +93,7 @@ class Issues(Jobs):
         *,
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
+        contents: Issue | None = None,
         offered: Mapping[date, Sequence[Paper]] | None = None,
         key_id: str | None = None,
         templates: str | None = None,
@@ -97,11 +103,12 @@ class Issues(Jobs):
 
         Those are the readers who are active, not paused, and have not chosen other weekdays than the issue's.
         `papers` are the ones it shows, which no later issue is to show again; `offered` are all it was made from, by
-        the day they were listed on. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that
-        id is deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when
-        it exists already, it is returned as it is, and nothing changes.
+        the day they were listed on. `contents` is the issue as its page shows it, with LaTeX as text; without it, the
+        page is the mail. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that id is
+        deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when it
+        exists already, it is returned as it is, and nothing changes.
         """
-        # While an issue is deleted no copy of it may begin in another process.
+        # While an issue is deleted no copy of it may begin, nor be added for a new reader (add_copy).
         with self._db.write() if replaces is None else status_change(self._db) as connection:
             if replaces is not None and may_have_arrived(connection, replaces) == 0:
                 discard(connection, replaces)
@@ -110,6 +117,8 @@ class Issues(Jobs):
                 identity = {"key_id": key_id, "templates": templates}
                 rendering_id = _insert_rendering(connection, issue_id, rendered, publication, identity)
                 self._insert_deliveries(connection, issue_id, rendering_id, rendered.day)
+                if contents is not None:
+                    insert_contents(connection, issue_id, rendering_id, contents)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
@@ -134,25 +143,13 @@ class Issues(Jobs):
         number = 1
         if self._db.file is None:
             readers = select(func.count()).select_from(subscribers).where(*_wanting(day))
-            copies = connection.execute(readers).scalar_one()
-            number = number_of_shards(copies)
-            size = max(1, math.ceil(copies / number))
+            recipients = connection.execute(readers).scalar_one()
+            number = number_of_shards(recipients)
+            size = max(1, math.ceil(recipients / number))
             shard = func.least((func.row_number().over(order_by=subscribers.c.id) - 1) // size, number - 1)
             connection.execute(update(issues).where(issues.c.id == issue_id).values(shards=number))
-        copies_of_readers = (
-            select(
-                literal(issue_id),
-                literal(rendering_id),
-                subscribers.c.id,
-                subscribers.c.address,
-                literal(State.PENDING, deliveries.c.state.type),
-                shard,
-            )
-            .where(*_wanting(day))
-            .order_by(subscribers.c.id)
-        )
-        names = ["issue_id", "rendering_id", "subscriber_id", "address", "state", "shard"]
-        connection.execute(insert(deliveries).from_select(names, copies_of_readers))
+        copies = _new_copies(issue_id, rendering_id, shard).where(*_wanting(day)).order_by(subscribers.c.id)
+        connection.execute(insert(deliveries).from_select(_NEW_COPY, copies))
         divide(connection, issue_id, number)
         self._defer_new(connection)
 
@@ -262,6 +259,16 @@ class Issues(Jobs):
             rows = connection.execute(query.where(WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
             return [ArchivedIssue(*row) for row in rows]
 
+    def neighbours(self, day: date) -> tuple[ArchivedIssue | None, ArchivedIssue | None]:
+        """The issues of `archive` before and after `day`, which need not have one."""
+        query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
+        query = query.where(WAS_ACCEPTED).limit(1)
+        before = query.where(issues.c.day < day).order_by(issues.c.day.desc())
+        after = query.where(issues.c.day > day).order_by(issues.c.day)
+        with self._db.read() as connection:
+            earlier, later = (connection.execute(each).one_or_none() for each in (before, after))
+        return (ArchivedIssue(*earlier) if earlier else None, ArchivedIssue(*later) if later else None)
+
     def archived(self, day: date) -> FrozenIssue | None:
         """The issue of `day`, when it is one of `archive`."""
         return self._issue_where(_ISSUE.where(issues.c.day == day, WAS_ACCEPTED))
@@ -322,6 +329,41 @@ def _insert_rendering(
     (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
     assert isinstance(rendering_id, int)
     return rendering_id
+
+
+def add_copy(connection: Connection, subscriber_id: int, now: datetime) -> bool:
+    """Give a reader who has just joined a copy of the latest issue; returns whether they got one.
+
+    They get none of an issue that has expired or was withdrawn, none if they have chosen other weekdays or a pause, and
+    none if they have had one. The transaction of `connection` is a `status_change`.
+    """
+    latest = _ISSUE.order_by(issues.c.day.desc()).limit(1)
+    issue = connection.execute(latest.add_columns(issues.c.withdrawn_at, issues.c.shards)).one_or_none()
+    if issue is None or issue.expires_at <= now or issue.withdrawn_at is not None:
+        return False
+    had = exists().where(deliveries.c.issue_id == issue.id, deliveries.c.subscriber_id == subscriber_id)
+    this_one = (*_wanting(issue.day), subscribers.c.id == subscriber_id, not_(had))
+    shard = subscriber_id % issue.shards
+    copy = _new_copies(issue.id, issue.rendering_id, literal(shard)).add_columns(
+        literal(now, deliveries.c.added_at.type)
+    )
+    inserted = insert(deliveries).from_select([*_NEW_COPY, "added_at"], copy.where(*this_one))
+    if not connection.execute(inserted.execution_options(preserve_rowcount=True)).rowcount:
+        return False
+    reopen(connection, issue.id, shard)
+    return True
+
+
+def _new_copies(issue_id: int, rendering_id: int, shard: ColumnElement[int]) -> Select[Any]:
+    """One row of `deliveries` for each reader, with the columns of _NEW_COPY."""
+    return select(
+        literal(issue_id),
+        literal(rendering_id),
+        subscribers.c.id,
+        subscribers.c.address,
+        literal(State.PENDING, deliveries.c.state.type),
+        shard,
+    )
 
 
 def _publication(kept: dict[str, Any]) -> Publication:

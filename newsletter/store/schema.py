@@ -155,6 +155,7 @@ issues = Table(
     Column("frozen_at", Utc, nullable=False),
     Column("expires_at", Utc, nullable=False),
     Column("paused", Text),  # the reason
+    Column("withdrawn_at", Utc),  # by the operator
     Column("shards", Integer, nullable=False, server_default="1"),  # how many its deliveries were divided into
 )
 
@@ -182,6 +183,20 @@ renderings = Table(
     Column("operator", JSON(none_as_null=True)),  # model.OperatorCopy, when a feed failed
     Column("key_id", String(16)),  # Links.key_id: which secret signs the links
     Column("templates", String(64)),  # Renderer.fingerprint
+    Column("contents", Packed),  # model.Issue as JSON, see contents.py; null if frozen before revision 0012
+)
+
+# The papers of each issue, for searching. Revision 0012 makes the index over `words`: for SQLite the FTS5 table
+# `paper_index`, kept by triggers, and for PostgreSQL a GIN index of that name.
+issue_papers = Table(
+    "issue_papers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("issue_id", ForeignKey(issues.c.id), nullable=False, index=True),
+    Column("place", Integer, nullable=False),  # in the issue, from 1; late risers come after the others
+    Column("title", Text, nullable=False),
+    Column("authors", Text, nullable=False),  # the first few
+    Column("words", Text, nullable=False),  # search_words.indexed, of title and authors
 )
 
 # The ledger. The issue is repeated beside the rendering because every query is by issue, and because a reader has one
@@ -202,6 +217,7 @@ deliveries = Table(
     Column("reply_code", Integer),
     Column("reply_text", Text),
     Column("shard", Integer, nullable=False, server_default="0"),
+    Column("added_at", Utc),  # when a reader who joined after the freeze was given this copy, as their first one
     UniqueConstraint("issue_id", "subscriber_id"),
 )
 

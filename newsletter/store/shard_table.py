@@ -39,9 +39,11 @@ def divide(connection: Connection, issue_id: int, number: int) -> None:
     connection.execute(insert(shards), [{"issue_id": issue_id, "shard": shard} for shard in range(number)])
 
 
-def reopen(connection: Connection, issue_id: int) -> None:
-    """Before copies of an issue are owed again or added: let every shard be looked through once more."""
+def reopen(connection: Connection, issue_id: int, shard: int | None = None) -> None:
+    """Before copies of an issue are owed again or added: let every shard, or this one, be looked through once more."""
     change = update(shards).where(shards.c.issue_id == issue_id)
+    if shard is not None:
+        change = change.where(shards.c.shard == shard)
     connection.execute(change.values(open=True, due_at=None))
 
 

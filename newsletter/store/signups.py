@@ -18,6 +18,7 @@ from newsletter.addresses import identity
 from newsletter.model import MoveNotice, RequestKind, SignUp, SubscriberStatus
 from newsletter.store import moves, signup_limits
 from newsletter.store.database import Part
+from newsletter.store.issues import add_copy
 from newsletter.store.locks import confirmations_lock, status_change
 from newsletter.store.schema import ASKED, reports, subscribers
 from newsletter.store.schema import moves as move_rows
@@ -109,11 +110,12 @@ class Signups(Part):
                 return moves.move_state(connection, move, asked_at, self._now(), hasher)
             return self._standing(_asked(connection, ref), asked_at)
 
-    def confirm(self, ref: str, asked_at: datetime, consent: str) -> ConfirmationState:
+    def confirm(self, ref: str, asked_at: datetime, consent: str, *, first_copy: bool = False) -> ConfirmationState:
         """Subscribe the address if the request stands; the new standing. `consent` notes how the reader agreed.
 
-        A reader who moves takes weekdays, pause and copies that wait along; all of it is one transaction, and however
-        many confirm at once, one does it.
+        With `first_copy`, a new reader is given a copy of the latest issue, see `issues.add_copy`. A reader who moves
+        takes weekdays, pause and copies that wait along. All of it is one transaction, and however many confirm at
+        once, one does it.
         """
         with status_change(self._db) as connection:
             now = self._now()
@@ -135,6 +137,8 @@ class Signups(Part):
             change = update(subscribers).where(_ROW.id == row.id)
             connection.execute(change.values(status=SubscriberStatus.ACTIVE, identity=identity(row.address), **values))
             signup_limits.answered(connection, row.address, self._hasher)
+            if first_copy:
+                add_copy(connection, row.id, now)
             return ConfirmationState.CONFIRMED
 
     def subscriber_of(self, ref: str) -> str:

@@ -22,10 +22,10 @@ from newsletter.store import Store
 from newsletter.web import abuse, archive, home, readers
 from newsletter.web.site import Site
 
-# Pages run no script, load nothing, cannot be framed, and send no Referer, which would reveal the token. HSTS is left
-# to the web server in front, which has the certificate and knows what else the host serves.
+# Pages run no script, load nothing but the icon, cannot be framed, and send no Referer, which would reveal the token.
+# HSTS is left to the web server in front, which has the certificate and knows what else the host serves.
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -36,8 +36,11 @@ _HEADERS = {
 
 _LARGEST_POST = 10_000  # bytes; a one-click POST has 26, the longest form a few hundred
 
-_TEMPLATES = tuple(
-    f"web/{name}.html" for name in ("_page", "confirm", "home", "message", "preferences", "undo", "unsubscribe")
+_TEMPLATES = (
+    *("web/_archive.html", "web/_lists.html", "web/_page.html", "web/_papers.html", "web/_search.html"),
+    *("web/archive.html", "web/confirm.html", "web/home.html", "web/issue.html", "web/message.html", "web/month.html"),
+    *("web/no_issue.html", "web/preferences.html", "web/search.html", "web/undo.html", "web/unsubscribe.html"),
+    "web/favicon.svg",
 )
 
 # The state of message.html for each HTTP status; other statuses get "wrong".

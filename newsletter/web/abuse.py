@@ -81,8 +81,20 @@ class AbuseGuard:
         return None if reached is None else max(1, int(reached.reset_at - time.time()))
 
     def check_form(self) -> None:
-        """Raise CSRFError if this request's form does not have the token that our page gave."""
+        """Raise CSRFError unless this request's form was sent from our own pages.
+
+        The form of the home page has a token. That of the archive has none, because its pages are cached and set no
+        cookie: there the browser itself has to say that it was on this site (Fetch Metadata, Sec-Fetch-Site, which no
+        page can set). Browsers say so over https only, and old ones never; they get the form with a token.
+        """
+        if not self.has_token() and flask.request.headers.get("Sec-Fetch-Site") == "same-origin":
+            return
         self._csrf.protect()
+
+    @staticmethod
+    def has_token() -> bool:
+        """Whether this request's form has a token, which need not be valid."""
+        return bool(flask.request.form.get("csrf_token"))
 
     def form_token(self) -> str:
         """A token for the form. Its counterpart is put into the session cookie."""

@@ -1,6 +1,8 @@
 """Send the mails that the web pages make due, in a thread of `newsletter web`. The store holds what is due.
 
-That is a mail that asks an address to confirm, and one that tells an old address that its reader has moved.
+That is a mail that asks an address to confirm, one that tells an old address that its reader has moved, and the first
+copy of a reader who has confirmed. First copies are in the ledger and are sent as `newsletter send` does it; what
+follows is about the other two.
 
 A request is answered before its mail is made, so the time of the answer does not reveal whether the address was known.
 A crash loses no request, and a mail server that is down only delays the mail. A mail is recorded as sent before its
@@ -25,7 +27,8 @@ from newsletter.mail.letter import as_copy, new_letter, send_letters, set_body
 from newsletter.mail.render import Renderer
 from newsletter.mail.signers import signers
 from newsletter.model import SLOT_HOST, MoveNotice, Outcome, OutcomeKind, SignUp
-from newsletter.runtime import utc_now
+from newsletter.runtime import Runtime, utc_now
+from newsletter.sending import send_first_copies
 from newsletter.store import UNDO_FOR, Store
 from newsletter.transport import SECONDS_PER_DAY, Copy, Pool
 
@@ -73,6 +76,7 @@ class ConfirmationSender:
         self._retry_at: dict[_Mail, datetime] = {}  # time of the next try
         self._deferrals: Counter[_Mail] = Counter()  # failed tries
         self._clean_at: datetime | None = None
+        self._first_copies_at: datetime | None = None  # not before; None: at once
 
     def wake(self) -> None:
         """Tell the thread that a mail is due. May be called from any thread."""
@@ -93,6 +97,7 @@ class ConfirmationSender:
                     while locked and not self._stopped.is_set():
                         self.send_due()
                         failed = 0
+                        self.send_first_copies()
                         self._wake_up.wait(_POLL_SECONDS)
                         self._wake_up.clear()
             except Exception as error:  # even a programming error: the web pages keep running, and so must this thread
@@ -112,6 +117,21 @@ class ConfirmationSender:
         while batch := self._batch():
             sent += self._send(batch)
         return sent
+
+    def send_first_copies(self) -> None:
+        """Send the copies that new readers wait for. If any are left, it waits five minutes before it tries again.
+
+        The next `newsletter send` sends what is left, or a run that is sending at this moment.
+        """
+        now = self._now()
+        if not self._config.web.first_copy or (self._first_copies_at is not None and now < self._first_copies_at):
+            return
+        try:
+            runtime = Runtime(now=self._now, stop=self._stopped.is_set, warn=self._warn)
+            send_first_copies(self._config, self._store, runtime)
+        except NewsletterError as error:
+            self._warn(f"first copies wait for the next `newsletter send`: {error}")
+        self._first_copies_at = now + DELAYS[0] if self._store.first_copies() else None
 
     def _clean(self) -> None:
         now = self._now()

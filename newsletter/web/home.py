@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import flask
 
 from newsletter import addresses
+from newsletter.archive.excerpt import Excerpt, excerpt
+from newsletter.archive.shown import shown
 from newsletter.errors import AddressError
 from newsletter.web.abuse import AbuseGuard, CSRFError
-from newsletter.web.latest import Excerpt, excerpt
 from newsletter.web.site import LONGEST_SHOWN, Site
 
 _HOUR: Final = timedelta(hours=1)
@@ -21,7 +23,9 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
     """The routes ``/`` and ``/subscribe``."""
     blueprint = flask.Blueprint("home", __name__)
 
-    def form(status: int = 200, *, email: str = "", problem: str = "", expired: bool = False) -> flask.Response:
+    def form(
+        status: int = 200, *, email: str = "", problem: str = "", expired: bool = False, again: bool = False
+    ) -> flask.Response:
         base = flask.url_for("home.show")
         return site.page(
             "home.html",
@@ -33,6 +37,7 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
             email=email[:LONGEST_SHOWN],
             problem=problem,
             expired=expired,
+            again=again,
             issue=_latest(site, base),
         )
 
@@ -51,7 +56,7 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
         try:
             guard.check_form()
         except CSRFError:
-            return form(400, email=email, expired=True)
+            return form(400, email=email, expired=guard.has_token(), again=not guard.has_token())
         if flask.request.form.get("website"):  # a hidden field, which only robots fill in
             return site.message("asked")
         try:
@@ -69,6 +74,25 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
     return blueprint
 
 
-def _latest(site: Site, base: str) -> Excerpt | None:
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The latest issue for the home page: its papers, or the middle of its mail if they are not known."""
+
+    day: str  # in words, such as 24 November 2026
+    url: str  # of the whole issue
+    papers: dict[str, Any] | None
+    excerpt: Excerpt | None
+
+
+def _latest(site: Site, base: str) -> _Latest | None:
+    """The latest issue; None if there is none, or its mail cannot be shown in part."""
     issue = site.store.latest_sent()
-    return None if issue is None else excerpt(issue, f"{base}archive/{issue.rendered.day}", site.renderer.language)
+    if issue is None:
+        return None
+    day, language = issue.rendered.day, site.renderer.language
+    contents = site.store.contents(day)
+    papers = shown(site.config.publication, contents, language) if contents else None
+    middle = None if contents else excerpt(issue)
+    if papers is None and middle is None:
+        return None
+    return _Latest(language.long_date(day), f"{base}archive/{day}/", papers, middle)

@@ -53,9 +53,13 @@ def _add_confirm(blueprint: flask.Blueprint, site: Site) -> None:
         if confirmation is ConfirmationState.VOID:
             return site.unknown()
         if confirmation is ConfirmationState.OPEN:
-            return site.page("confirm.html", state="ask", preferences_url="")
+            return site.page("confirm.html", state="ask", preferences_url="", first_copy=False)
+        ref = site.store.subscriber_of(ref)
         return site.page(
-            "confirm.html", state="done", preferences_url=_preferences_url(site, site.store.subscriber_of(ref))
+            "confirm.html",
+            state="done",
+            preferences_url=_preferences_url(site, ref),
+            first_copy=site.store.has_first_copy(ref),
         )
 
     @blueprint.get("/confirm/<token>")
@@ -69,8 +73,8 @@ def _add_confirm(blueprint: flask.Blueprint, site: Site) -> None:
         if asked is None:
             return site.unknown()
         consent = f"confirmed on the web {site.now():%Y-%m-%d %H:%M} UTC"
-        confirmation = site.store.confirm(*asked, consent)
-        site.wake()  # a reader who has moved is told so at the old address
+        confirmation = site.store.confirm(*asked, consent, first_copy=site.config.web.first_copy)
+        site.wake()  # a first copy is due, or a mail that tells an old address of a move
         return answer(asked[0], confirmation)
 
 

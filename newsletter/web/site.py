@@ -30,8 +30,9 @@ class Site:
     now: Callable[[], datetime]
 
     def page(self, name: str, status: int = 200, **values: Any) -> flask.Response:
-        """A response with status `status`, rendered from templates/web/`name` with `home_url` and `values`."""
-        text = self.renderer.page(f"web/{name}", home_url=flask.url_for("home.show"), **values)
+        """A response with status `status`, rendered from templates/web/`name` with `home_url`, `root` and `values`."""
+        home = flask.url_for("home.show")
+        text = self.renderer.page(f"web/{name}", home_url=home, root=home, **values)
         return flask.Response(text, status)
 
     def message(self, state: str, status: int = 200) -> flask.Response:
