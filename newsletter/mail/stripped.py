@@ -19,7 +19,7 @@ _SIGNS: Final = re.compile(
 
 # What no rule may touch.
 _KEPT: Final = re.compile(
-    r"`[^`]{1,200}`|(?<!\S)--[\w-]+|\bhttps?://[^\s{}]+|\bwww\.[^\s{}]+|(?<!\S)[^\s@]++@[^\s@]++"
+    r"`[^`]{1,200}`|(?<!\S)--(?=\w)[\w-]+|\bhttps?://[^\s{}]+|\bwww\.[^\s{}]+|(?<!\S)[^\s@]++@[^\s@]++"
     r"|(?<!\S)[\w.~-]*(?:/[\w.-]+){2,}/?"
     r"|\b[A-Za-z]:\\\S+|(?<![\w-])[\w-]++\.(?:com|org|io|ai|net|edu|dev|py|json|yaml|md|txt|sh|cpp)\b[^\s{}]*"
 )
