@@ -110,8 +110,8 @@ _DONE_VERB: Final = (
 # What a sentence of contribution says, strongest first: the paper does something; it finds something; it is good.
 _DONE: Final = re.compile(
     rf"{_WE}(?:(?:have|are) +)?{_ADVERBS}(?:{_NOT_DOING}[a-z][\w-]+\b|{_DONE_VERB}\b|the first)"
-    rf"|\b(?:[Tt]his|[Oo]ur|[Tt]he(?: present)?) {_PAPER},? +{_ADVERBS}{_DONE_VERB}\b"
-    rf"|\b[Tt]he authors? {_ADVERBS}{_DONE_VERB}\b"
+    rf"|\b(?:This|this|Our|our|(?:The|the)(?: present)?) {_PAPER},? +{_ADVERBS}{_DONE_VERB}\b"
+    rf"|\b(?:The|the) authors? {_ADVERBS}{_DONE_VERB}\b"
     r"|\b(?:is|are) (?:here(?:by)? |then |further )?(?:proposed|presented|introduced|developed)\b"
     r"(?! (?:by|in) (?:\[|[A-Z]))"
     rf"|\b[Ii]n (?:this|the present) {_PAPER}\b"
@@ -153,7 +153,7 @@ _LEAD_IN: Final = re.compile(
     r"|handle|achieve|counter|combat|answer|enable|facilitate|circumvent|break|cope with|respond to|deal with) "
     r"(?:this|these|those|that|such|the above|the|both)(?: [\w-]+){0,4}"
     r"|(?:Motivated|Inspired) by (?:this|these|that|the above)(?: [\w-]+){0,3}"
-    rf"),? +(?=[Ww]e\b|[Tt]his {_PAPER}\b)"
+    rf"),? +(?=[Ww]e\b|(?:This|this) {_PAPER}\b)"
 )
 
 

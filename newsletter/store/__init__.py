@@ -29,6 +29,7 @@ from newsletter.store.servers import Servers
 from newsletter.store.signup_states import ConfirmationState
 from newsletter.store.signups import Signups
 from newsletter.store.subscribers import Added, Subscribers
+from newsletter.store.summaries import Summaries
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
 __all__ = [
@@ -63,6 +64,7 @@ class Store(
     Servers,
     FeedCache,
     Retention,
+    Summaries,
 ):
     """An open store; a context manager that closes it. Threads may share it."""
 

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -296,6 +296,15 @@ feed_cache = Table(
     Column("etag", Text),
     Column("last_modified", Text),
     Column("fetched_at", Utc, nullable=False, index=True),
+)
+
+# Summaries that the operator's program made (`summary.command`), by Paper.key; see summaries.py.
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("summary", Text, nullable=False),
+    Column("made_at", Utc, nullable=False, index=True),
 )
 
 
