@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from newsletter import prepare, resources
+from newsletter import feed, prepare, resources, summaries
 from newsletter.bounces.mailbox import open_mailbox
-from newsletter.config import Config, SmtpConfig, load
+from newsletter.config import Config, FeedConfig, SmtpConfig, load
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.issue.compose import compose
 from newsletter.mail.lint import Level, lint
@@ -36,6 +36,8 @@ def examine(config: Config) -> Iterator[Finding]:
     yield _tried("secret", lambda: _secret(config))
     yield _tried("store", lambda: _store(config))
     yield _tried("feeds and templates", lambda: _issue(config))
+    if config.summary.command:
+        yield _tried("summary", lambda: _summary(config))
     for server in config.smtp:
         yield _tried("smtp", partial(_server, server))
     yield from _keys(config)
@@ -98,6 +100,15 @@ def _issue(config: Config) -> str:
     if errors:
         raise NewsletterError("; ".join(errors))
     return f"{len(issue.papers)} papers for {day}, and the mail passes its lint"
+
+
+def _summary(config: Config) -> str:
+    """Run the program for summaries on the sample day's first paper."""
+    sample = feed.parse(resources.find("sample_day.json").read_bytes(), FeedConfig("sample_day.json")).papers[0]
+    try:
+        return f"the program summarises a sample: {summaries.run(config.summary, sample)[:60]}"
+    except summaries.SummaryFailed as error:
+        raise ConfigError(f"summary.command: {error}") from error
 
 
 def _server(server: SmtpConfig) -> str:

@@ -30,6 +30,7 @@ from newsletter.model import (
 )
 from newsletter.runtime import Runtime
 from newsletter.store import Store
+from newsletter.summaries import summarised, with_summary
 from newsletter.text import count
 
 # Seconds of CPU that a feed may take to parse: so many, and one more for each megabyte, of which feedparser needs 0.23.
@@ -171,8 +172,20 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     rising = () if span.again else _rising(task, issue)
     gains = _gains(issue, sorted(days), store) if span.again else {}
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
+    issue = _with_summaries(task, issue)
     rendered = render(config, issue, _operator(config, store))
     return _linted(rendered, runtime) or Prepared(issue, rendered, offered)
+
+
+def _with_summaries(task: _Task, issue: Issue) -> Issue:
+    """The issue with summaries by the operator's program, for the papers whose feed gave none."""
+    papers = (*issue.papers, *(rising.paper for rising in issue.rising))
+    found = summarised(papers, task.config.summary, task.store, task.runtime)
+    return replace(
+        issue,
+        papers=tuple(with_summary(paper, found) for paper in issue.papers),
+        rising=tuple(replace(rising, paper=with_summary(rising.paper, found)) for rising in issue.rising),
+    )
 
 
 def _old(task: _Task, gathered: Gathered) -> set[str]:

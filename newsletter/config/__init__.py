@@ -29,6 +29,7 @@ from newsletter.config.sections import (
     RetentionConfig,
     SendingConfig,
     SmtpConfig,
+    SummaryConfig,
     WebConfig,
 )
 from newsletter.config.yaml_nodes import ENV, Place, entries, mapping, pairs, root
@@ -50,6 +51,7 @@ __all__ = [
     "Secret",
     "SendingConfig",
     "SmtpConfig",
+    "SummaryConfig",
     "WebConfig",
     "load",
 ]
@@ -106,6 +108,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         dkim=values.get("dkim", ()),
         web=values.get("web", WebConfig()),
         retention=values.get("retention", RetentionConfig()),
+        summary=values.get("summary", SummaryConfig()),
         witness=values.get("witness"),
         warnings=tuple(_open_secrets(place)),
     )

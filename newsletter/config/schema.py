@@ -21,6 +21,7 @@ from newsletter.config.sections import (
     RetentionConfig,
     SendingConfig,
     SmtpConfig,
+    SummaryConfig,
     WebConfig,
 )
 from newsletter.config.yaml_nodes import ENV, REQUIRED, Key, Place, Table, items, mapping, pairs
@@ -241,6 +242,16 @@ _RETENTION: Final[Table] = {
     "reports": Key(v.whole(0, 3660), "90", "Days for the mails that came back."),
     "runs": Key(v.whole(0, 3660), "90", "Days for how runs ended."),
 }
+_SUMMARY: Final[Table] = {
+    "command": Key(
+        v.words,
+        "[]",
+        "Program and its arguments, such as [summarise, --short]; []: none. It is run without a shell, reads title, "
+        "empty line and abstract, and prints one or two sentences; docs/operating.md has an example.",
+    ),
+    "timeout": Key(v.number(0, 3600), "60", "Seconds for one paper."),
+    "budget": Key(v.whole(0, 1000), "20", "Papers per run that the program is run for, at most."),
+}
 _WEB: Final[Table] = {
     "per_ip": Key(
         v.whole(1, 10**6),
@@ -307,6 +318,10 @@ def _dkim(place: Place) -> tuple[DkimConfig, ...]:
 
 def _web(place: Place) -> WebConfig:
     return WebConfig(**mapping(place, _WEB))
+
+
+def _summary(place: Place) -> SummaryConfig:
+    return SummaryConfig(**mapping(place, _SUMMARY))
 
 
 def _retention(place: Place) -> RetentionConfig:
@@ -442,6 +457,12 @@ ROOT: Final[Table] = {
         "Mail servers: one, or several that share the work. A server that fails is left alone for five minutes.",
     ),
     "sending": Key(_sending, "{}", "How carefully copies are sent."),
+    "summary": Key(
+        _summary,
+        "{}",
+        "A program of yours that summarises papers whose feed gives no summary. Each is summarised once; where that "
+        "fails the mail shows an excerpt of the abstract.",
+    ),
     "alerts": Key(_alerts, "{}", "A mail to the operator when days pass without an issue."),
     "bounces": Key(_bounces, "{}", "Mailbox of bounce_address, for `newsletter bounces`."),
     "dkim": Key(
@@ -467,6 +488,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "bounces.imap": _IMAP,
     "bounces.policy": _POLICY,
     "dkim": _DKIM,
+    "summary": _SUMMARY,
     "web": _WEB,
     "retention": _RETENTION,
 }

@@ -132,6 +132,18 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryConfig:
+    """The operator's program for summaries. `command` is the program and its arguments, empty for none.
+
+    `timeout` is in seconds for each paper, `budget` in papers per run.
+    """
+
+    command: tuple[str, ...] = ()
+    timeout: float = 60.0
+    budget: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionConfig:
     """How many days the store keeps things; 0 keeps them for ever. Issues and the list are always kept."""
 
@@ -166,6 +178,7 @@ class Config:
     dkim: tuple[DkimConfig, ...] = ()
     web: WebConfig = WebConfig()
     retention: RetentionConfig = RetentionConfig()
+    summary: SummaryConfig = SummaryConfig()
     witness: Path | None = None
     warnings: tuple[str, ...] = ()
 

@@ -2,7 +2,9 @@
 
 render.py    renders templates, inlines CSS and fits the HTML to Gmail's size limit
 latex.py     turns LaTeX in titles and abstracts into Unicode text
-excerpt.py   shortens a text at the end of a sentence
+excerpt.py   chooses what a card shows of a text: whole sentences, from the contribution on
+stripped.py  mends LaTeX that has lost its dollar signs and backslashes
+scripts.py   superscripts, subscripts and Greek letters
 lint.py      checks a rendered issue before it is sent
 message.py   headers and encoding of a copy
 letter.py    mails that are not copies of an issue: confirmations and alerts

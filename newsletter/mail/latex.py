@@ -11,7 +11,10 @@ import unicodedata
 from functools import cache
 from typing import Final
 
-_MARKS: Final = re.compile(r"[\\$~^`]|_\{")  # a text without any of these has no LaTeX
+from newsletter.mail.scripts import subscript, superscript
+from newsletter.mail.stripped import mended
+
+_MARKS: Final = re.compile(r"[\\$~^`]|_\{")  # a text without any of these has no LaTeX that is complete
 
 _LONGEST: Final = 300  # characters of a formula; dollar signs further apart are money
 _DEEPEST: Final = 12  # levels of nested braces
@@ -51,9 +54,6 @@ _ACCENTS: Final = {
     "widetilde": "\u0303", "dot": "\u0307", "ddot": "\u0308", "vec": "\u20d7", "acute": "\u0301", "check": "\u030c",
 }  # fmt: skip
 
-_SUPER: Final = str.maketrans("0123456789+-=()niTk*′", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀᵏ*′")
-_SUB: Final = str.maketrans("0123456789+-=(),aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎,ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
-
 # Macros outside formulas: with an argument in braces, or a known symbol alone.
 _TEXT_MACRO: Final = re.compile(rf"\\({'|'.join(sorted(_SHOW))})\{{([^{{}}]{{0,200}})\}}")
 _LINK: Final = re.compile(r"\\href\{[^{}]{0,500}\}\{([^{}]{0,200})\}")
@@ -67,7 +67,7 @@ _TIE: Final = re.compile(r"(?<=[A-Za-z.,)])~(?=[\w\\(\[])")
 def readable(text: str) -> str:
     """`text` with its LaTeX as Unicode. It never fails and drops no word; its time is linear in the length."""
     if not _MARKS.search(text):
-        return text
+        return mended(text)
     parts: list[str] = []
     end = 0
     for match in _FORMULA.finditer(text):
@@ -89,7 +89,7 @@ def _is_maths(match: re.Match[str]) -> bool:
 
 def _prose(text: str) -> str:
     """`text` between formulas with its escapes, emphasis, accents, quotes and ties converted."""
-    text = _LINK.sub(r"\1", text)
+    text = _LINK.sub(r"\1", mended(text))
     for _ in range(3):  # nested emphasis
         text = _TEXT_MACRO.sub(r"\2", text)
     text = _TEXT_ACCENT.sub(_accented, text)
@@ -106,7 +106,7 @@ def _accented(match: re.Match[str]) -> str:
 
 
 def _scripted(match: re.Match[str]) -> str:
-    return _superscript(match.group(1)) if match.group(1) else _subscript(match.group(2))
+    return superscript(match.group(1)) if match.group(1) else subscript(match.group(2))
 
 
 # --- formulas --------------------------------------------------------------------------------------------------------
@@ -157,9 +157,9 @@ class _Formula:
         if char == "{":
             return self._group()
         if char == "^":
-            return _superscript(self._argument())
+            return superscript(self._argument())
         if char == "_":
-            return _subscript(self._argument())
+            return subscript(self._argument())
         raise _Unknown  # a closing brace without an opening one
 
     def _group(self) -> str:
@@ -217,24 +217,6 @@ class _Formula:
 def _atom(text: str) -> str:
     """`text`, in parentheses if it has more than one word."""
     return text if re.fullmatch(r"[\w.]+\W?|\(.*\)", text) else f"({text})"
-
-
-def _superscript(text: str) -> str:
-    if text in ("\\circ", "∘", "circ"):
-        return "°"
-    return _script(text, _SUPER, "^")
-
-
-def _subscript(text: str) -> str:
-    return _script(text, _SUB, "_")
-
-
-def _script(text: str, table: dict[int, int], mark: str) -> str:
-    """`text` in Unicode superscripts or subscripts by `table`; after `mark` if a character has none."""
-    text = text.strip().replace(" ", "").replace("−", "-").replace("∗", "*")
-    if all(ord(char) in table for char in text):
-        return text.translate(table)
-    return mark + (text if re.fullmatch(r"[\w*′]+", text) else f"({text})")
 
 
 @cache

@@ -33,6 +33,7 @@ from newsletter.store.shards import Shards
 from newsletter.store.signup_states import ConfirmationState
 from newsletter.store.signups import Signups
 from newsletter.store.subscribers import Added, Subscribers
+from newsletter.store.summaries import Summaries
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
 __all__ = [
@@ -71,6 +72,7 @@ class Store(
     Servers,
     FeedCache,
     Retention,
+    Summaries,
 ):
     """An open store; a context manager that closes it. Threads may share it."""
 

@@ -333,6 +333,15 @@ feed_cache = Table(
     Column("fetched_at", Utc, nullable=False, index=True),
 )
 
+# Summaries that the operator's program made (`summary.command`), by Paper.key; see summaries.py.
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("summary", Text, nullable=False),
+    Column("made_at", Utc, nullable=False, index=True),
+)
+
 
 def storable(words: str, limit: int = 500) -> str:
     """`words` of a stranger, cut to `limit` characters and made storable.

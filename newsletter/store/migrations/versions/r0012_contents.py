@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 # SQLite's full-text index (sqlite.org/fts5.html section 4.4.3, an external content table) is kept by triggers.
 _SQLITE = (
