@@ -28,9 +28,10 @@ from premailer import Premailer
 
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
-from newsletter.languages import Language, UnknownLanguage
+from newsletter.languages import ENGLISH, Language, UnknownLanguage
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
+from newsletter.mail.wrap import wrap
 from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
 from newsletter.text import without
 
@@ -39,7 +40,6 @@ from newsletter.text import without
 BUDGET: Final = 90 * 1024  # bytes of UTF-8 after inlining
 
 _WORDS_PER_MINUTE: Final = 230
-_TEXT_WIDTH: Final = 72  # characters
 _SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
 _PREHEADER: Final = 110  # characters
 _NAMED_AUTHORS: Final = 3
@@ -143,8 +143,16 @@ class Renderer:
         _speak(self._environment, self.language)
 
     def language_of(self, publication: Publication) -> Language:
-        """The language of `publication`, which is another than `language` if its issue was frozen before a change."""
-        return self.language if publication.language == self.language.tag else self._load(publication.language)
+        """The language of `publication`, which is another than `language` if its issue was frozen before a change.
+
+        It is English if there are no words in it any more.
+        """
+        if publication.language == self.language.tag:
+            return self.language
+        try:
+            return Language.load(publication.language, self._catalogues)
+        except UnknownLanguage:
+            return ENGLISH
 
     def _load(self, tag: str) -> Language:
         try:
@@ -305,11 +313,6 @@ def _fitting(html: str, budget: float) -> int:
         kept -= 1
         size -= len(papers[kept].encode())
     return kept
-
-
-def wrap(text: str) -> str:
-    """A paragraph in lines of at most 72 characters; the Jinja2 filter `wrap` for the text part."""
-    return textwrap.fill(str(text), _TEXT_WIDTH, break_on_hyphens=False)
 
 
 def _tidy(text: str) -> str:
