@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +21,17 @@ from newsletter import resources
 from newsletter.addresses import Fault, fault_of
 from newsletter.bounces import parse
 from newsletter.errors import ConfigError
-from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction, find, words_to_leave
+from newsletter.languages import (
+    ENGLISH,
+    Language,
+    UnknownLanguage,
+    direction,
+    direction_of,
+    find,
+    language_of,
+    untranslated,
+    words_to_leave,
+)
 from newsletter.languages.catalogue import faults
 from newsletter.languages.catalogue import parse as parse_catalogue
 from newsletter.mail.lint import Level, lint
@@ -29,7 +40,9 @@ from newsletter.mail.wrap import columns, wrap
 from newsletter.model import Gain, Issue, LateRiser, Paper, Publication, RenderedIssue, ReportKind
 from tests import messages
 from tests.conftest import PUBLICATION, issue, paper
+from tests.inbox import Inbox
 from tests.pages import Site
+from tests.test_cli import Site as Operator
 
 BUILT_IN = ("de", "es", "fr", "he", "ja", "zh")
 DAY = date(2026, 11, 24)
@@ -337,6 +350,44 @@ def test_a_catalogue_is_neither_html_nor_a_template(tmp_path: Path) -> None:
     assert "49" not in rendered.html + rendered.text
 
 
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox() as running:
+        yield running
+
+
+def test_a_wrong_catalogue_stops_a_run_before_anything_is_sent(
+    tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator = Operator(tmp_path, inbox.port, capsys)
+    operator("subscribers", "add", "ada@example.org")
+    own_catalogue(tmp_path, "de", 'msgid "Leave %(title)s?"\nmsgstr "Abmelden?"\n')
+    operator.configure("language: de\n")
+    path = tmp_path / "locale" / "de" / "LC_MESSAGES" / "messages.po"
+    for command in ("run", "check", "preview"):
+        done = operator(command, *([] if command == "check" else ["--date", "2026-11-24"]))
+        assert done.code == 78, done
+        assert f"{path}:6: msgstr lacks the placeholder %(title)s" in done.out + done.err
+    assert inbox.messages == []
+    path.unlink()
+    assert operator("run", "--date", "2026-11-24").code == 0
+    (mail,) = inbox.messages
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert "24. November 2026" in body.get_content()
+    assert "ok   language: de" in operator("check").out
+
+
+def test_check_counts_what_stays_english(tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]) -> None:
+    operator = Operator(tmp_path, inbox.port, capsys)
+    own = own_catalogue(tmp_path, "pt", 'msgid "Late risers"\nmsgstr "Subiram tarde"\n')
+    operator.configure("language: pt\n")
+    number = len(untranslated("pt", own))
+    assert number > 100
+    assert f"ok   language: pt; {number} messages stay English, such as " in operator("check").out
+    assert [tag for tag in ("en", "en-GB", *BUILT_IN) if untranslated(tag)] == []
+
+
 # --- dates, numbers, lists -------------------------------------------------------------------------------------------
 
 
@@ -642,6 +693,38 @@ def test_words_of_an_operator_s_language_are_understood_too(tmp_path: Path) -> N
     context = "all words that a reader may send alone to leave, with commas between them; pages show the first"
     own = own_catalogue(tmp_path, "nl", f'msgctxt "{context}"\nmsgid "unsubscribe"\nmsgstr "afmelden, uitschrijven"\n')
     assert words_to_leave(own) >= {"afmelden", "uitschrijven", "unsubscribe", "abmelden"}
+
+
+# --- text of papers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "side"),
+    [
+        ("Attention is all you need", "en", "ltr"),
+        ("FastSAM: Segment Anything", "en", "ltr"),
+        ("Wir zeigen, dass die Methode für große Modelle besser ist.", "de", "ltr"),
+        ("Nous présentons une méthode pour les modèles de langue.", "fr", "ltr"),
+        ("Presentamos un método para los modelos de lenguaje.", "es", "ltr"),
+        ("我们提出 FastSAM", "zh", "ltr"),
+        ("深層学習による高速化", "ja", "ltr"),
+        ("שיטה חדשה ללמידה", "he", "rtl"),
+        ("طريقة جديدة للتعلم", "ar", "rtl"),
+        ("$\\alpha$-Rényi bounds by 李雪", "en", "ltr"),
+        ("2026: שיטה", "he", "rtl"),
+        ("", "en", "ltr"),
+    ],
+)
+def test_the_language_and_side_of_a_text_show_in_it(text: str, language: str, side: str) -> None:
+    assert (language_of(text), direction_of(text)) == (language, side)
+
+
+def test_the_papers_of_real_days_are_english(shared_data: Path) -> None:
+    days = sorted((shared_data / "hf").glob("*.json"))
+    papers = [entry["paper"] for day in days for entry in json.loads(day.read_text("utf-8"))]
+    assert len(papers) > 400
+    assert [each["title"] for each in papers if language_of(f"{each['title']} {each.get('summary')}") != "en"] == []
+    assert [each["title"] for each in papers if language_of(each["title"]) != "en"] == []
 
 
 # --- small things ----------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from newsletter.languages.catalogue import NUMBER, read
-from newsletter.languages.tags import direction, every, find, normalise
+from newsletter.languages.catalogue import NUMBER, parse, read
+from newsletter.languages.tags import SOURCE, direction, every, find, normalise
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -167,6 +167,24 @@ class Language:
         A language from left to right needs no mark, and gets none.
         """
         return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}" if text and self.direction == "rtl" else text
+
+
+def untranslated(tag: str, own: Path | None = None) -> list[str]:
+    """The messages that stay English in the language `tag`, as an operator's catalogue may leave some.
+
+    Raises UnknownLanguage, and ConfigError with file and line for a catalogue that is wrong.
+    """
+    if normalise(tag).partition("-")[0] == SOURCE:
+        return []
+    complete = parse(next(iter(every())))  # as all that are built in are
+    said = {
+        (each.context, each.id)
+        for path in find(tag, own)
+        for each in parse(path)
+        if any(each.string or ()) and not each.fuzzy
+    }
+    left = [each.id for each in complete if each.id and (each.context, each.id) not in said]
+    return sorted(message if isinstance(message, str) else message[0] for message in left)
 
 
 def words_to_leave(own: Path | None = None) -> frozenset[str]:

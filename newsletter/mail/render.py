@@ -17,18 +17,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import escape
+from markupsafe import Markup, escape
 from premailer import Premailer
 
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
-from newsletter.languages import ENGLISH, Language, UnknownLanguage
+from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
 from newsletter.mail.wrap import wrap
@@ -141,6 +142,7 @@ class Renderer:
             extensions=["jinja2.ext.i18n"],
         )
         _speak(self._environment, self.language)
+        self._environment.globals["written"] = partial(_written, publication)
 
     def language_of(self, publication: Publication) -> Language:
         """The language of `publication`, which is another than `language` if its issue was frozen before a change.
@@ -211,12 +213,14 @@ class Renderer:
             kept = min(kept - 1, _fitting(html, self._budget))
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all templates that may be used to render an issue, web pages and other mails excepted."""
+        """SHA-256 (hex) of all that an issue is rendered with: its templates, and the catalogues of the language."""
         digest = hashlib.sha256()
         for folder in self._folders:
             for path in sorted(Path(folder).iterdir()):
                 if path.is_file() and not path.name.startswith(_NOT_OF_AN_ISSUE):
                     digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+        for path in find(self.language.tag, self._catalogues):
+            digest.update(path.read_bytes() + b"\0")
         return digest.hexdigest()
 
     def check(self, *names: str) -> None:
@@ -302,6 +306,20 @@ def _speak(environment: jinja2.Environment, language: Language) -> None:
         "join_names": language.join,
         "isolate": language.isolated,
     }
+
+
+def _written(publication: Publication, text: str, *more: str | None, align: bool = True) -> Markup:
+    """The HTML attributes of an element that shows `text` of a feed: its language and direction, where they differ.
+
+    `more` is further text of the same paper, from which the language shows better than from a title. A text that runs
+    against the direction of the page is also aligned to its own side, unless `align` is false.
+    """
+    language, direction = language_of(" ".join((text, *filter(None, more)))), direction_of(text)
+    said = f' lang="{language}"' if language != publication.language.partition("-")[0] else ""
+    said += f' dir="{direction}"'
+    if align and direction != publication.direction:
+        said += f' style="text-align:{"right" if direction == "rtl" else "left"}"'
+    return Markup(said)  # noqa: S704 - made of our own words alone
 
 
 def _fitting(html: str, budget: float) -> int:
