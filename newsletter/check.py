@@ -12,11 +12,13 @@ from newsletter.bounces.mailbox import open_mailbox
 from newsletter.config import Config, FeedConfig, SmtpConfig, load
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.issue.compose import compose
+from newsletter.languages import Language, untranslated
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.signers import signers
 from newsletter.model import Publication, SubscriberStatus
 from newsletter.runtime import Runtime
 from newsletter.store import Store
+from newsletter.text import count
 from newsletter.transport import connect, server_name
 
 
@@ -34,6 +36,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from (Finding("config", warning, 1) for warning in config.warnings)
     yield from _examples(config)
     yield _tried("secret", lambda: _secret(config))
+    yield _tried("language", lambda: _language(config))
     yield _tried("store", lambda: _store(config))
     yield _tried("feeds and templates", lambda: _issue(config))
     if config.summary.command:
@@ -74,6 +77,13 @@ def _to_edit(publication: Publication) -> dict[str, str | None]:
 def _secret(config: Config) -> str:
     config.secret.reveal()
     return "is set"
+
+
+def _language(config: Config) -> str:
+    tag = config.publication.language
+    Language.load(tag, config.catalogues)
+    left = untranslated(tag, config.catalogues)
+    return f"{tag}; {count(len(left), 'message stays', 'messages stay')} English, such as {left[0]!r}" if left else tag
 
 
 def _store(config: Config) -> str:

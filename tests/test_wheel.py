@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 from tests.inbox import Inbox
 
-SHIPPED = ("newsletter", "templates", "tests", "docs", "requirements", ".github")
+SHIPPED = ("newsletter", "templates", "locale", "tests", "docs", "requirements", ".github")
 FILES = (
     ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
     "SECURITY.md", "config.yaml", "pyproject.toml",
@@ -113,7 +113,8 @@ def test_the_wheel_holds_all_the_program_needs_and_nothing_else(source: Path, bu
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     program = {path.relative_to(source).as_posix() for path in (source / "newsletter").rglob("*") if path.is_file()}
-    beside = {path.relative_to(source).as_posix() for path in (source / "templates").rglob("*") if path.is_file()}
+    shipped = [path for folder in ("templates", "locale") for path in (source / folder).rglob("*")]
+    beside = {path.relative_to(source).as_posix() for path in shipped if path.is_file()}
     expected = program | {f"newsletter/{name}" for name in (*beside, "config.yaml")}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

@@ -8,6 +8,7 @@ of a hundred servers that flufl.bounce knows, then any other prose. Pure: bytes 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from newsletter.bounces.correlation import evidence
@@ -31,15 +32,20 @@ __all__ = [
     "weigh_report",
 ]
 
-# The first of these that recognises the mail decides. The order is the rule.
-_READERS = (leaving, complaint, ses_notification, delivery_report, failed_recipients, auto_reply, known_prose, prose)
+# After `leaving`, the first of these that recognises the mail decides. The order is the rule.
+_READERS = (complaint, ses_notification, delivery_report, failed_recipients, auto_reply, known_prose, prose)
 
 
-def parse(raw: bytes) -> BounceReport:
-    """Understand one mail, with any line ends. Never raises: a report that cannot be understood is BROKEN."""
+def parse(raw: bytes, words: Collection[str] = ("unsubscribe",)) -> BounceReport:
+    """Understand one mail, with any line ends. Never raises: a report that cannot be understood is BROKEN.
+
+    `words` are those by which readers leave, in all languages (`languages.words_to_leave`).
+    """
     try:
         mail = Incoming.read(raw)
-        found = next((found for reader in _READERS if (found := reader(mail)) is not None), None)
+        found = leaving(mail, words)
+        if found is None:
+            found = next((found for reader in _READERS if (found := reader(mail)) is not None), None)
         if found is None:
             found = BounceReport(ReportKind.BROKEN if mail.from_a_system else ReportKind.OTHER)
         return replace(found, evidence=evidence(mail, found.kind))

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
+from newsletter import languages
 from newsletter.bounces import BounceReport, Proof, Tie, decide, parse, redacted, weigh_report
 from newsletter.bounces.mailbox import Mail, Mailbox, open_mailbox
 from newsletter.children import Bounds, Nursery, Overrun
@@ -70,10 +71,15 @@ def parser() -> Nursery:
     return Nursery("newsletter.bounces")
 
 
-def understand(raw: bytes, children: Nursery, too_much: Callable[[Overrun], None]) -> BounceReport:
-    """What a mail says, parsed by one of `children`. One beyond BOUNDS is BROKEN, and `too_much` gets the reason."""
+def understand(
+    raw: bytes, children: Nursery, too_much: Callable[[Overrun], None], words: Collection[str]
+) -> BounceReport:
+    """What a mail says, parsed by one of `children`. One beyond BOUNDS is BROKEN, and `too_much` gets the reason.
+
+    `words` are those by which readers leave.
+    """
     try:
-        return children.call(BOUNDS, parse, raw)
+        return children.call(BOUNDS, parse, raw, words)
     except Overrun as overrun:
         too_much(overrun)
         return BounceReport(ReportKind.BROKEN)
@@ -94,7 +100,8 @@ def collect(config: Config, store: Store, children: Nursery, runtime: Runtime) -
 
 def read(config: Config, store: Store, mailbox: Mailbox, children: Nursery, runtime: Runtime) -> Tally:
     """Read all mails of an open mailbox."""
-    reading = _Reading(config, store, config.links(), mailbox, children, runtime, Tally())
+    words = languages.words_to_leave(config.catalogues)
+    reading = _Reading(config, store, config.links(), mailbox, children, runtime, words, Tally())
     try:
         for mail in mailbox.mails():
             reading.take(mail)
@@ -122,12 +129,13 @@ class _Reading:
     mailbox: Mailbox
     children: Nursery
     runtime: Runtime
+    words: Collection[str]
     tally: Tally
 
     def take(self, mail: Mail) -> None:
         """Deal with one mail: the store first, then the mailbox, so that after a crash the digest is known."""
         digest = hashlib.sha256(mail.raw).hexdigest()
-        returned = understand(mail.raw, self.children, lambda overrun: self._kept(mail, overrun))
+        returned = understand(mail.raw, self.children, lambda overrun: self._kept(mail, overrun), self.words)
         about = tie(returned, self.links, self.store) if returned.kind in _ABOUT_A_COPY else None
         keep = returned.kind is ReportKind.BROKEN or (returned.kind is ReportKind.UNSUBSCRIBE and about is None)
         if not self.store.has_report(digest):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from newsletter.bounces.correlation import LEAVE
@@ -18,28 +19,39 @@ from newsletter.model import ReportKind
 # --- a reader who leaves by mail (RFC 2369 section 3.2, RFC 6068) ----------------------------------------------------
 
 
-# The word alone, as people type it; our pages show it in quotes.
-_WORD: Final = re.compile(r"(?i)[\s\"'“”„‘’]*unsubscribe[\s\"'“”‘’.!…]*")
+# What may stand around the word as people type it; our pages show it in quotes. The marks of writing direction come
+# from keyboards for Hebrew and Arabic.
+_AROUND: Final = " \t\r\n\"'“”„‘’«»‹›「」『』.!…。！\u200b\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"
+_ACCENTS: Final = re.compile(r"[\u0300-\u036f]")
+_LONGEST_WORD: Final = 100  # characters of a line that are compared
 
 
-def leaving(mail: Incoming) -> BounceReport | None:
-    """A mail made by our mailto link, or a person's answer to a digest that consists of the word "unsubscribe"."""
-    asks = LEAVE.search(mail.header("Subject")) or LEAVE.search(mail.notice) or _says_so(mail)
+def leaving(mail: Incoming, words: Collection[str]) -> BounceReport | None:
+    """A mail made by our mailto link, or a person's answer to a digest that consists of one of `words`."""
+    asks = LEAVE.search(mail.header("Subject")) or LEAVE.search(mail.notice) or _says_so(mail, words)
     return BounceReport(ReportKind.UNSUBSCRIBE) if asks and not SYSTEM.search(mail.header("From")) else None
 
 
-def _says_so(mail: Incoming) -> bool:
-    """Whether the subject (without `Re:`) or the first line is the word, and a person wrote it.
+def _says_so(mail: Incoming, words: Collection[str]) -> bool:
+    """Whether the subject (without `Re:`) or the first line is one of `words` alone, and a person wrote it.
 
-    Later lines do not count: Outlook quotes without a ">", and our own text contains the word.
+    Later lines do not count: Outlook quotes without a ">", and our own text contains the words.
     """
     subject = mail.header("Subject")
     while answered := ANSWERED.match(subject):
         subject = subject[answered.end() :]
     first = next((line for line in mail.notice.splitlines() if line.strip()), "")
-    if not _WORD.fullmatch(subject) and not _WORD.fullmatch(first):
+    known = {_plain(word) for word in words}
+    if _plain(subject) not in known and _plain(first) not in known:
         return False
     return not mail.from_a_system and not mail.is_structured and auto_reply(mail) is None
+
+
+def _plain(text: str) -> str:
+    """`text` for comparison: without case, accents, quotes around it, and the full width of East Asian letters."""
+    text = unicodedata.normalize("NFKC", text[:_LONGEST_WORD]).strip(_AROUND)
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
+    return " ".join(unicodedata.normalize("NFC", bare).casefold().split())
 
 
 # --- a complaint (RFC 5965) ------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from newsletter.bounces import FailedRecipient, process, weigh
 from newsletter.bounces.mailbox import LARGEST
 from newsletter.children import Nursery, Overrun
 from newsletter.config import Config
+from newsletter.languages import words_to_leave
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count, one_line
@@ -59,17 +60,18 @@ def discard(config: Config) -> int:
 def show_files(files: Iterable[Path]) -> None:
     """Print one line for each address that a mail names, or one for a mail that names none."""
     with process.parser() as children:
+        words = words_to_leave()
         for file in files:
-            _show(file, children)
+            _show(file, children, words)
 
 
-def _show(file: Path, children: Nursery) -> None:
+def _show(file: Path, children: Nursery, words: Collection[str]) -> None:
     def too_much(overrun: Overrun) -> None:
         _warn(f"{file}: {overrun}; it is shown as broken")
 
     with file.open("rb") as stream:
         raw = stream.read(LARGEST)
-    returned = process.understand(raw, children, too_much)
+    returned = process.understand(raw, children, too_much, words)
     for failure in returned.failures or (FailedRecipient(""),):
         weight = weigh(returned.kind, failure).weight
         cells = (file, returned.kind, failure.address, failure.final, failure.status, weight, failure.words)

@@ -8,7 +8,20 @@ from the CLDR, through Babel, which is imported only when it is needed.
 from __future__ import annotations
 
 from newsletter.languages.catalogue import read
-from newsletter.languages.language import ENGLISH, Language
+from newsletter.languages.foreign import direction_of, language_of
+from newsletter.languages.language import ENGLISH, Language, untranslated, words_to_leave
 from newsletter.languages.tags import UnknownLanguage, direction, find, normalise
 
-__all__ = ["ENGLISH", "Language", "UnknownLanguage", "direction", "find", "normalise", "read"]
+__all__ = [
+    "ENGLISH",
+    "Language",
+    "UnknownLanguage",
+    "direction",
+    "direction_of",
+    "find",
+    "language_of",
+    "normalise",
+    "read",
+    "untranslated",
+    "words_to_leave",
+]

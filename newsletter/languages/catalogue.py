@@ -5,7 +5,8 @@ from __future__ import annotations
 import gettext
 import io
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from babel.messages.catalog import Catalog, Message
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
-_SPOKEN_FOR: Final = range(1000)  # the numbers for which the plural form is looked up
+_SPOKEN_FOR: Final = range(200)  # the numbers whose plural form is looked up; all rules of the CLDR repeat within
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 NUMBER: Final = "num"  # the placeholder that Jinja2 and `Language.ngettext` give the number
@@ -90,9 +91,12 @@ def _check_plural_rule(path: Path, text: str, catalog: Catalog) -> None:
 
 def faults(catalog: Catalog) -> Iterator[tuple[int, str]]:
     """What is wrong with the translated entries of a catalogue: the line in its file, and a sentence."""
+    rule = gettext.c2py(catalog.plural_expr)
+    numbers = Counter(map(rule, _SPOKEN_FOR))
+    lone = {form for form, count in numbers.items() if count == 1}
     for message in catalog:
         if message.id and not message.fuzzy and any(_forms(message)):
-            for said in _faults(message, catalog):
+            for said in _faults(message, lone):
                 yield message.lineno or 1, said
 
 
@@ -101,7 +105,8 @@ def _forms(message: Message) -> tuple[str, ...]:
     return tuple(message.string) if isinstance(message.string, (tuple, list)) else (message.string or "",)
 
 
-def _faults(message: Message, catalog: Catalog) -> Iterator[str]:
+def _faults(message: Message, lone: Collection[int]) -> Iterator[str]:
+    """What is wrong with a message. A plural form in `lone` is for one number only, and may say it as a word."""
     source = message.id[-1] if isinstance(message.id, (tuple, list)) else message.id
     wanted = set(_PLACEHOLDER.findall(source))
     forms = _forms(message)
@@ -111,7 +116,7 @@ def _faults(message: Message, catalog: Catalog) -> Iterator[str]:
             yield f"{name} is missing, of {len(forms)} plural forms"
             continue
         found = set(_PLACEHOLDER.findall(text))
-        optional = {NUMBER} if message.pluralizable and _is_of_one_number(catalog, form) else set()
+        optional = {NUMBER} if message.pluralizable and form in lone else set()
         if missing := sorted(wanted - found - optional):
             yield f"{name} lacks the placeholder %({missing[0]})s"
         if unknown := sorted(found - wanted):
@@ -120,9 +125,3 @@ def _faults(message: Message, catalog: Catalog) -> Iterator[str]:
             yield f"{name} has a % that is part of no placeholder; write %% for a percent sign"
         if _CONTROL.search(text) and not _CONTROL.search(source):
             yield f"{name} has a line break or control character, which the English text has not"
-
-
-def _is_of_one_number(catalog: Catalog, form: int) -> bool:
-    """Whether only one number takes this plural form, so that its text may say the number as a word."""
-    rule = gettext.c2py(catalog.plural_expr)
-    return sum(rule(number) == form for number in _SPOKEN_FOR) == 1

@@ -10,8 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from newsletter.languages.catalogue import NUMBER, read
-from newsletter.languages.tags import direction, find, normalise
+from newsletter.languages.catalogue import NUMBER, parse, read
+from newsletter.languages.tags import SOURCE, direction, every, find, normalise
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -91,7 +91,7 @@ class Language:
             return str(number)  # the usual case, without Babel
         from babel.numbers import format_decimal
 
-        return format_decimal(number, locale=self._locale)
+        return format_decimal(number, locale=self._locale).translate(_THIN)
 
     def join(self, names: Sequence[str]) -> str:
         """Names with the language's comma between them, and no "and"."""
@@ -173,6 +173,40 @@ class Language:
         A language from left to right needs no mark, and gets none.
         """
         return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}" if text and self.direction == "rtl" else text
+
+
+def untranslated(tag: str, own: Path | None = None) -> list[str]:
+    """The messages that stay English in the language `tag`, as an operator's catalogue may leave some.
+
+    Raises UnknownLanguage, and ConfigError with file and line for a catalogue that is wrong.
+    """
+    if normalise(tag).partition("-")[0] == SOURCE:
+        return []
+    complete = parse(next(iter(every())))  # as all that are built in are
+    said = {
+        (each.context, each.id)
+        for path in find(tag, own)
+        for each in parse(path)
+        if any(each.string or ()) and not each.fuzzy
+    }
+    left = [each.id for each in complete if each.id and (each.context, each.id) not in said]
+    return sorted(message if isinstance(message, str) else message[0] for message in left)
+
+
+def words_to_leave(own: Path | None = None) -> frozenset[str]:
+    """The words in all languages that a reader may send alone to leave, the operator's folder `own` included.
+
+    Raises ConfigError with file and line for a catalogue that is wrong.
+    """
+    found = [ENGLISH, *(Language(tag, read(path)) for path, tag in every(own).items())]
+    said = [
+        language.pgettext(
+            "all words that a reader may send alone to leave, with commas between them; pages show the first",
+            "unsubscribe",
+        )
+        for language in found
+    ]
+    return frozenset(word.strip() for words in said for word in words.split(","))
 
 
 def _capitalised(text: str) -> str:

@@ -37,25 +37,29 @@ def direction(tag: str) -> str:
     return "rtl" if language in _RTL else "ltr"
 
 
+def every(own: Path | None = None) -> dict[Path, str]:
+    """All catalogues, the operator's before the built-in ones, with the tags of their languages."""
+    folders = [folder for folder in (own, resources.find("locale")) if folder is not None and folder.is_dir()]
+    return {
+        path: normalise(path.parent.parent.name)
+        for folder in folders
+        for path in sorted(folder.glob("*/LC_MESSAGES/messages.po"))
+    }
+
+
 def find(tag: str, own: Path | None = None) -> tuple[Path, ...]:
     """The catalogues for `tag`, the one that is asked first at the front; none for English without a catalogue.
 
     `own` is the operator's folder of catalogues; it may not exist. Its catalogue of a language comes before the
     built-in one, and that of a region before that of the language. Raises UnknownLanguage.
     """
-    folders = [folder for folder in (own, resources.find("locale")) if folder is not None and folder.is_dir()]
-    known = {
-        path.parent.parent: normalise(path.parent.parent.name)
-        for folder in folders
-        for path in sorted(folder.glob("*/LC_MESSAGES/messages.po"))
-    }
+    known = every(own)
     wanted = normalise(tag)
     names = [SOURCE] if wanted == SOURCE else _speaking(wanted, known.values())  # the usual case needs no Babel
     if not names:
         raise UnknownLanguage(_nearest(tag, {SOURCE, *known.values()}))
     order = {name: rank for rank, name in enumerate(names)}
-    chosen = sorted((path for path, name in known.items() if name in order), key=lambda path: order[known[path]])
-    return tuple(path / "LC_MESSAGES" / "messages.po" for path in chosen)
+    return tuple(sorted((path for path, name in known.items() if name in order), key=lambda path: order[known[path]]))
 
 
 @dataclass(frozen=True, slots=True)

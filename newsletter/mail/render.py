@@ -17,20 +17,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import escape
+from markupsafe import Markup, escape
 from premailer import Premailer
 
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
-from newsletter.languages import Language, UnknownLanguage
+from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
+from newsletter.mail.wrap import wrap
 from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
 from newsletter.text import without
 
@@ -39,7 +41,6 @@ from newsletter.text import without
 BUDGET: Final = 90 * 1024  # bytes of UTF-8 after inlining
 
 _WORDS_PER_MINUTE: Final = 230
-_TEXT_WIDTH: Final = 72  # characters
 _SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
 _PREHEADER: Final = 110  # characters
 _NAMED_AUTHORS: Final = 3
@@ -141,10 +142,19 @@ class Renderer:
             extensions=["jinja2.ext.i18n"],
         )
         _speak(self._environment, self.language)
+        self._environment.globals["written"] = partial(_written, publication)
 
     def language_of(self, publication: Publication) -> Language:
-        """The language of `publication`, which is another than `language` if its issue was frozen before a change."""
-        return self.language if publication.language == self.language.tag else self._load(publication.language)
+        """The language of `publication`, which is another than `language` if its issue was frozen before a change.
+
+        It is English if there are no words in it any more.
+        """
+        if publication.language == self.language.tag:
+            return self.language
+        try:
+            return Language.load(publication.language, self._catalogues)
+        except UnknownLanguage:
+            return ENGLISH
 
     def _load(self, tag: str) -> Language:
         try:
@@ -203,12 +213,14 @@ class Renderer:
             kept = min(kept - 1, _fitting(html, self._budget))
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all templates that may be used to render an issue, web pages and other mails excepted."""
+        """SHA-256 (hex) of all that an issue is rendered with: its templates, and the catalogues of the language."""
         digest = hashlib.sha256()
         for folder in self._folders:
             for path in sorted(Path(folder).iterdir()):
                 if path.is_file() and not path.name.startswith(_NOT_OF_AN_ISSUE):
                     digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+        for path in find(self.language.tag, self._catalogues):
+            digest.update(path.read_bytes() + b"\0")
         return digest.hexdigest()
 
     def check(self, *names: str) -> None:
@@ -296,6 +308,20 @@ def _speak(environment: jinja2.Environment, language: Language) -> None:
     }
 
 
+def _written(publication: Publication, text: str, *more: str | None, align: bool = True) -> Markup:
+    """The HTML attributes of an element that shows `text` of a feed: its language and direction, where they differ.
+
+    `more` is further text of the same paper, from which the language shows better than from a title. A text that runs
+    against the direction of the page is also aligned to its own side, unless `align` is false.
+    """
+    language, direction = language_of(" ".join((text, *filter(None, more)))), direction_of(text)
+    said = f' lang="{language}"' if language != publication.language.partition("-")[0] else ""
+    said += f' dir="{direction}"'
+    if align and direction != publication.direction:
+        said += f' style="text-align:{"right" if direction == "rtl" else "left"}"'
+    return Markup(said)  # noqa: S704 - made of our own words alone
+
+
 def _fitting(html: str, budget: float) -> int:
     """How many papers of an oversized mail would fit into `budget` bytes. Comments in the template mark the papers."""
     _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
@@ -305,11 +331,6 @@ def _fitting(html: str, budget: float) -> int:
         kept -= 1
         size -= len(papers[kept].encode())
     return kept
-
-
-def wrap(text: str) -> str:
-    """A paragraph in lines of at most 72 characters; the Jinja2 filter `wrap` for the text part."""
-    return textwrap.fill(str(text), _TEXT_WIDTH, break_on_hyphens=False)
 
 
 def _tidy(text: str) -> str:

@@ -1,0 +1,59 @@
+"""Break a paragraph into lines, for the text part. Chinese and Japanese characters are two columns wide."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+from typing import Final
+
+WIDTH: Final = 72  # columns
+
+# What Chinese and Japanese do not begin a line with, and what they do not end one with (JIS X 4051, GB/T 15834).
+_NOT_FIRST: Final = "、。，．：；？！）］｝〉》」』】〕”’…・ーぁぃぅぇぉっゃゅょァィゥェォッャュョ％"
+_NOT_LAST: Final = "（［｛〈《「『【〔“‘"
+
+
+def wrap(text: str) -> str:
+    """`text` in lines of at most 72 columns; a word that is longer is cut. White space becomes one space."""
+    text = str(text)
+    if not any(map(_is_wide, text)):
+        return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+    lines, line, width = [], "", 0
+    for piece in _pieces(" ".join(text.split())):
+        if line and width + columns(piece.rstrip()) > WIDTH:
+            lines.append(line.rstrip())
+            line, width = "", 0
+        line += piece
+        width += columns(piece)
+        while width > WIDTH + 1:  # a word longer than a line; its one space may stand beyond the margin
+            cut = _fitting(line)
+            lines.append(line[:cut])
+            line, width = line[cut:], columns(line[cut:])
+    return "\n".join([*lines, line.rstrip()])
+
+
+def columns(text: str) -> int:
+    """How many columns `text` takes in a fixed font."""
+    return sum(2 if _is_wide(each) else 0 if unicodedata.combining(each) else 1 for each in text)
+
+
+def _is_wide(character: str) -> bool:
+    return character > "\u10ff" and unicodedata.east_asian_width(character) in "WF"
+
+
+def _pieces(text: str) -> list[str]:
+    """What may not be broken: a word with the spaces after it, a wide character with the punctuation around it."""
+    wide = "[^\\x00-\u10ff]"
+    found = re.findall(rf"[{_NOT_LAST}]*(?:{wide}|[^\s{_NOT_LAST}\u1100-\U0010ffff]+)[{_NOT_FIRST}]*\s*|\s+|.", text)
+    return [piece for piece in found if piece]
+
+
+def _fitting(line: str) -> int:
+    """The number of characters at the beginning of `line` that fill at most one line."""
+    width = 0
+    for number, character in enumerate(line):
+        width += columns(character)
+        if width > WIDTH:
+            return max(1, number)
+    return len(line)
