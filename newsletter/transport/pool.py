@@ -360,7 +360,9 @@ class Pool:
 
     def _add(self, relay: _Relay, made: Connection) -> None:
         made.socket.setblocking(False)
-        line = _Line(relay, made.socket, Session(relay.name, made.extensions), self._monotonic())
+        line = _Line(
+            relay, made.socket, Session(relay.name, made.extensions, by_token=made.by_token), self._monotonic()
+        )
         relay.lines.add(line)
         relay.takers[line] = None
         relay.served, relay.failures = True, 0
