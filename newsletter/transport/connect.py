@@ -13,6 +13,7 @@ from newsletter.errors import ConfigError, TokenRefused, TokenUnavailable, Trans
 from newsletter.replies import Stage, judge
 from newsletter.text import one_line
 from newsletter.tls import GREETS_WITHIN, IMPLICIT_PORTS, begins_with_tls, is_plain_text
+from newsletter.transport import program
 from newsletter.transport.login import LoginRefused, log_in
 
 # New access tokens for one login. The second is for the case that others have used up the first meanwhile.
@@ -25,12 +26,13 @@ _NO_EHLO: Final = frozenset({500, 502, 504})  # a server of before RFC 1869: it 
 class Connection:
     """A connected, secured and logged in socket, and what the server offered to EHLO (lower case, with parameters).
 
-    `by_token`: the login was made with an access token, which expires.
+    `by_token`: the login was made with an access token, which expires. `by_program`: a program takes the mail.
     """
 
     socket: socket.socket
     extensions: dict[str, str]
     by_token: bool = False
+    by_program: bool = False
 
 
 def server_name(server: SmtpConfig) -> str:
@@ -44,6 +46,8 @@ def connect(server: SmtpConfig) -> Connection:
     Raises TransportUnavailable: SenderRefused when the server speaks of the sender's quota or rate, and
     TransportMisconfigured when the operator must act.
     """
+    if server.sendmail:
+        return Connection(program.connect(server.sendmail), dict(program.EXTENSIONS), by_program=True)
     try:
         secret = _secret(server)
         for _ in range(_TOKENS):

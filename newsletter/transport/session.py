@@ -20,6 +20,7 @@ from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.replies import Concern, Judgement, Stage, judge
 from newsletter.text import one_line
+from newsletter.transport.program import FAULT
 
 _GOOD: Final[dict[Stage, frozenset[int]]] = {
     Stage.MAIL: frozenset({250}),
@@ -88,6 +89,7 @@ class Session:
     extensions: dict[str, str]
     far: bool = False
     by_token: bool = False  # logged in with an access token, which expires
+    by_program: bool = False  # transport.program is at the other end
     outbox: deque[bytes | memoryview] = field(default_factory=deque, init=False)
     closed: bool = field(default=False, init=False)
     offered: Copy | None = field(default=None, init=False)  # its envelope is out
@@ -313,7 +315,7 @@ class Session:
         copy.judgement = judge(stage, code, words)
         if self.by_token and self.messages and code in _LOG_IN and stage is not Stage.DOT:
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, code, words)), *self._down(f"{code} {words}", code=code)]
-        if needs_the_operator(copy.judgement):
+        if needs_the_operator(copy.judgement) or (self.by_program and code == FAULT):
             error = TransportMisconfigured(f"{self.name} refused {stage} for everybody: {code} {words}")
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, code, words)), *self._down(str(error), error)]
         return [Answer(copy, Outcome(kind_of(copy.judgement, code), code, words))]
