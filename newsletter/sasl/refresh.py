@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import ssl
-import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
-
-import urllib3
+from urllib.parse import urlsplit
 
 from newsletter import files
 from newsletter.errors import TokenRefused, TokenUnavailable
@@ -56,9 +50,6 @@ _FOR_A_PERSON: Final = frozenset(
     }
 )
 
-_WITHIN: Final = 20.0  # seconds for connecting, and for each read
-_LONGEST: Final = 65_536  # bytes of an answer
-
 
 @dataclass(frozen=True)
 class Client:
@@ -86,7 +77,9 @@ class Client:
         if self.scope:
             asked["scope"] = self.scope
         hidden = [refresh_token, *([asked["client_secret"]] if self.client_secret else [])]
-        status, answer = _post(self.endpoint, asked)
+        from newsletter.sasl.post import post  # urllib3 takes 100 ms to import
+
+        status, answer = post(self.endpoint, asked)
         if status != 200:
             raise _refusal(self._where, status, answer, hidden)
         token = parse_token(json.dumps({"access_token": answer.get("access_token")}), f"the answer of {self._where}")
@@ -131,63 +124,6 @@ def _refusal(where: str, status: int, answer: Mapping[str, Any], hidden: list[st
     if status < 500 and code in _FOR_A_PERSON:
         return TokenRefused(f"{where} gives no access token: {said}")
     return TokenUnavailable(f"{where} gives no access token now: {said}")
-
-
-def _post(url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
-    """The status and the JSON object that answer a form; empty if there is none. Raises TokenUnavailable.
-
-    Redirects are not followed: they would take the secrets elsewhere. An https_proxy of the environment is used.
-    """
-    where = urlsplit(url).netloc
-    options: dict[str, Any] = {
-        "ssl_context": ssl.create_default_context(),
-        "timeout": urllib3.Timeout(connect=_WITHIN, read=_WITHIN),
-        "retries": False,
-    }
-    try:
-        with _manager(where, options) as manager:
-            response = manager.request(
-                "POST",
-                url,
-                body=urlencode(fields),
-                headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-                redirect=False,
-                preload_content=False,
-            )
-            with closing(response):
-                body = response.read(_LONGEST)
-                status = response.status
-    except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
-        raise TokenUnavailable(f"{where} cannot be asked for an access token: {_reason(error)}") from None
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = {}
-    return status, found if isinstance(found, dict) else {}
-
-
-def _manager(where: str, options: dict[str, Any]) -> urllib3.PoolManager:
-    proxy = urllib.request.getproxies().get("https")
-    if proxy and not urllib.request.proxy_bypass(where):
-        return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", **options)
-    return urllib3.PoolManager(**options)
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason in words, without the URL and the fields that urllib3 would show."""
-    while (inner := _inside(error)) is not None:
-        error = inner
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate cannot be trusted: {error.verify_message}"
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
-        return "it does not answer"
-    strerror = error.strerror if isinstance(error, OSError) else None
-    return one_line(strerror or type(error).__name__)
-
-
-def _inside(error: BaseException) -> BaseException | None:
-    """The error that `error` wraps: urllib3 keeps it as its cause or as an argument."""
-    return next((each for each in (error.__cause__, *error.args) if isinstance(each, BaseException)), None)
 
 
 def endpoint_of(provider: str, tenant: str) -> str:
