@@ -126,6 +126,8 @@ def _server(server: SmtpConfig) -> str:
     connection = connect(server)
     connection.socket.sendall(b"QUIT\r\n")
     connection.socket.close()
+    if server.sendmail:
+        return f"mail goes to the program {server.sendmail[0]}"
     offered = ", ".join(sorted(word.upper() for word in connection.extensions))
     login = "logged in" if server.username else "no login"
     return f"{server_name(server)} answers ({server.tls}, {login}) and offers {offered}"

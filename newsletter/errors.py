@@ -19,6 +19,8 @@ NewsletterError
 │   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
 ├── MailboxUnavailable      75  the bounce mailbox cannot be read now
 │   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder
+├── TokenUnavailable        75  no access token for a login can be had now
+│   └── TokenRefused        78  trying again does not help: the refresh token has expired, the command is wrong
 ├── ParsersGone             75  the process that starts parsers was killed
 ├── Stopped                 75  a signal ended the run before it sent anything
 └── IssuePaused             75  an issue waits for the operator
@@ -147,6 +149,18 @@ class MailboxUnavailable(NewsletterError):
 
 class MailboxMisconfigured(MailboxUnavailable):
     """The login, certificate or folder of the bounce mailbox is wrong. The operator must act."""
+
+    exit_code = os.EX_CONFIG
+
+
+class TokenUnavailable(NewsletterError):
+    """No access token for a login can be had now: its issuer does not answer, or the command that prints it fails."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+class TokenRefused(TokenUnavailable):
+    """The issuer refuses a token for good, or what gives it is wrong. The operator must act."""
 
     exit_code = os.EX_CONFIG
 

@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
+from tests.introspection import Introspection, introspection
 from tests.smtpd import Authority
 
 DOMAIN = "dest.test"
@@ -43,18 +44,25 @@ class MailHost:
     """The running mail host. It has the mailboxes USERS, BOUNCES and UNREAD at DOMAIN.
 
     IMAP is served in clear and with STARTTLS on one port, and with implicit TLS on the other. The certificate is for
-    localhost, signed by the authority in the folder's authority.pem.
+    localhost, signed by the authority in the folder's authority.pem. `issuer` says which access tokens are valid.
     """
 
     folder: Path
     smtp_port: int
     imap_port: int
     imaps_port: int
+    issuer: Introspection
 
     @property
     def addresses(self) -> list[str]:
         """Those of the users."""
         return [f"{user}@{DOMAIN}" for user in USERS]
+
+    def add_user(self, name: str, password: str) -> None:
+        """Add the mailbox `name` at DOMAIN."""
+        owner, address = pwd.getpwnam("mail"), f"{name}@{DOMAIN}"
+        with (self.folder / "users").open("a", encoding="utf-8") as file:
+            file.write(f"{address}:{{PLAIN}}{password}:{owner.pw_uid}:{owner.pw_gid}::{self.folder}/mail/{address}::\n")
 
     def inbox(self, address: str, expected: int) -> list[EmailMessage]:
         """The messages that `address` has received; waits until there are `expected` of them."""
@@ -99,7 +107,13 @@ def running() -> Iterator[MailHost]:
     needs.program("lmtp", "dovecot-lmtpd")
     folder = Path(tempfile.mkdtemp(prefix="mailhost-"))
     folder.chmod(0o755)
-    host = MailHost(folder, _free_port(), _free_port(), _free_port())
+    with introspection() as issuer:
+        host = MailHost(folder, _free_port(), _free_port(), _free_port(), issuer)
+        yield from _run(host, postfix, dovecot)
+
+
+def _run(host: MailHost, postfix: Path, dovecot: Path) -> Iterator[MailHost]:
+    folder = host.folder
     try:
         Authority.make(folder).context(host="localhost")
         _dovecot(host, dovecot)
@@ -146,8 +160,13 @@ def _dovecot(host: MailHost, program: Path) -> None:
     mail.mkdir()
     os.chown(mail, owner.pw_uid, owner.pw_gid)
     names = (*USERS, BOUNCES, UNREAD)
-    users = "".join(f"{name}@{DOMAIN}:{{PLAIN}}{PASSWORD}::::::\n" for name in names)
-    (folder / "users").write_text(users, "utf-8")
+    for name in names:
+        host.add_user(name, PASSWORD)
+    (folder / "oauth2.conf").write_text(
+        f"introspection_mode = post\nintrospection_url = http://127.0.0.1:{host.issuer.port}/\n"
+        "username_attribute = username\nactive_attribute = active\nactive_value = true\n",
+        "utf-8",
+    )
     (folder / "dovecot.conf").write_text(_dovecot_conf(host, _version(program)), "utf-8")
     _start(program, "-c", folder / "dovecot.conf")
 
@@ -160,18 +179,25 @@ def _version(dovecot: Path) -> tuple[int, int]:
 
 def _dovecot_conf(host: MailHost, version: tuple[int, int]) -> str:
     """The configuration for 2.3 (Debian 12, Ubuntu 24.04) or 2.4 (Debian 13), which renamed most settings."""
-    folder, owner = host.folder, pwd.getpwnam("mail")
+    folder = host.folder
     old = f"""\
 disable_plaintext_auth = no
 mail_location = maildir:{folder}/mail/%u
 auth_username_format = %Lu
+auth_mechanisms = plain login xoauth2 oauthbearer
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth2.conf
+}}
 passdb {{
   driver = passwd-file
+  mechanisms = plain login
   args = {folder}/users
 }}
 userdb {{
-  driver = static
-  args = uid={owner.pw_uid} gid={owner.pw_gid} home={folder}/mail/%u
+  driver = passwd-file
+  args = {folder}/users
 }}
 """
     new = f"""\
@@ -181,15 +207,23 @@ auth_allow_cleartext = yes
 mail_driver = maildir
 mail_path = {folder}/mail/%{{user}}
 auth_username_format = %{{user | lower}}
+auth_mechanisms = plain login xoauth2 oauthbearer
+passdb oauth2 {{
+  mechanisms_filter = xoauth2 oauthbearer
+}}
+oauth2 {{
+  introspection_mode = post
+  introspection_url = http://127.0.0.1:{host.issuer.port}/
+  username_attribute = username
+  active_attribute = active
+  active_value = true
+}}
 passdb passwd-file {{
+  mechanisms_filter = plain login
   passwd_file_path = {folder}/users
 }}
-userdb static {{
-  fields {{
-    uid = {owner.pw_uid}
-    gid = {owner.pw_gid}
-    home = {folder}/mail/%{{user}}
-  }}
+userdb passwd-file {{
+  passwd_file_path = {folder}/users
 }}
 """
     # 2.4 requires the version as the first setting.
@@ -209,6 +243,11 @@ service imap-login {{
   inet_listener imaps {{
     port = {host.imaps_port}
     ssl = yes
+  }}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
   }}
 }}
 service lmtp {{

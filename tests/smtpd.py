@@ -5,6 +5,7 @@ It speaks the SMTP that our transport uses.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ipaddress
 import socket
@@ -54,6 +55,8 @@ class Script:
     quick: int = 0  # number of replies before the delays begin
     recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
     limit: Limit | None = None
+    # A login: gets the words after AUTH and what sends a challenge, and returns the last reply.
+    login: Callable[[list[str], Callable[[bytes], bytes]], str] | None = None
     reset_after: str = ""  # stage after whose reply the connection is reset
 
 
@@ -155,7 +158,7 @@ class _Conversation:
     def run(self) -> None:
         self.say("greeting", "220 hello")
         while command := self.file.readline():
-            words = command.decode("utf-8").strip()
+            words = command.decode("utf-8", "replace").strip()
             self.server.commands.append(words)
             verb = words[:4].upper()
             if verb == "QUIT":
@@ -183,7 +186,13 @@ class _Conversation:
             self.secure_the_line()
 
     def on_AUTH(self, words: str) -> None:
-        self.say("AUTH", "235 welcome")
+        login = self.server.script.login
+        self.say("AUTH", "235 welcome" if login is None else login(words.split()[1:], self._challenge))
+
+    def _challenge(self, challenge: bytes) -> bytes:
+        """Send a challenge; returns the client's response to it."""
+        self.line.sendall(b"334 " + base64.b64encode(challenge) + b"\r\n")
+        return base64.b64decode(self.file.readline())
 
     def on_DATA(self, words: str) -> None:
         if not self.say("DATA", "354 go on").startswith("354"):

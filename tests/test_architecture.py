@@ -18,8 +18,8 @@ PACKAGE = ROOT / "newsletter"
 # Who imports whom: a room imports only from a smaller number. A package's own modules may import one another.
 LAYERS = {
     0: "errors model resources",
-    1: "addresses children extras files languages links replies runtime text",
-    2: "issue schedule",
+    1: "addresses children extras files languages links replies runtime text tls",
+    2: "issue sasl schedule",
     3: "config",
     4: "feed store subscriber_csv transport",
     5: "bounces mail summaries",
@@ -57,7 +57,7 @@ HOMES = {
     "pylatexenc": {"mail"},
     "rich": {"cli"},
     "sqlalchemy": {"store"},
-    "urllib3": {"feed"},
+    "urllib3": {"feed", "sasl"},
     "waitress": {"cli"},
     "watchfiles": {"preview"},
     "werkzeug": {"preview", "web"},

@@ -21,7 +21,8 @@ import pytest
 
 from newsletter.bounces.mailbox import LARGEST, Mail, _Imap, open_mailbox
 from newsletter.config import BouncesConfig, ImapConfig, Secret
-from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
+from newsletter.errors import MailboxMisconfigured, MailboxUnavailable, TokenRefused, TokenUnavailable
+from newsletter.sasl import AccessToken, Tokens
 from newsletter.store import Store
 from tests.conftest import ROOT
 from tests.mailhost import BOUNCES, DOMAIN, PASSWORD, UNREAD, MailHost
@@ -160,6 +161,104 @@ def test_a_server_that_is_away_is_tried_again_later(host: MailHost) -> None:
 def test_the_reason_is_said_without_the_number_of_the_error() -> None:
     server = ImapConfig("127.0.0.1", 1, "none", username="me", password=Secret(lambda: PASSWORD))
     assert str(problem(server)) == "127.0.0.1:1: Connection refused"
+
+
+# --- access tokens, and passwords beyond ASCII -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+def test_dovecot_takes_an_access_token(host: MailHost, mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newsletter.bounces.login.TOKEN", (mechanism,))  # Dovecot offers both
+    host.issuer.valid = {"a-valid-token": USER}
+    tokens = Tokens(lambda: AccessToken("a-valid-token"))
+    with open_mailbox(BouncesConfig(imap=imap_config(host, password=None, token=tokens))) as mailbox:
+        list(mailbox.mails())
+    assert "a-valid-token" in host.issuer.asked
+
+
+def test_a_token_that_dovecot_refuses_is_replaced_once(host: MailHost) -> None:
+    host.issuer.valid = {"token-2": USER}
+    given = iter(f"token-{number}" for number in range(1, 9))
+    tokens = Tokens(lambda: AccessToken(next(given), 3600))
+    server = imap_config(host, password=None, token=tokens)
+    with open_mailbox(BouncesConfig(imap=server)) as mailbox:
+        list(mailbox.mails())
+    host.issuer.valid = {}  # it has been revoked
+    error = problem(server)
+    assert (type(error), error.exit_code) == (MailboxMisconfigured, os.EX_CONFIG)
+    assert f"refused the login of {USER}" in str(error)
+    assert "token-" not in str(error)
+    assert next(given) == "token-4"
+
+
+def test_a_token_for_another_mailbox_opens_none(host: MailHost) -> None:
+    host.issuer.valid = {"a-token-of-alice": f"alice@{DOMAIN}"}
+    error = problem(imap_config(host, password=None, token=Tokens(lambda: AccessToken("a-token-of-alice"))))
+    assert error.exit_code == os.EX_CONFIG
+
+
+@pytest.mark.parametrize(("error", "code"), [(TokenRefused("expired"), 78), (TokenUnavailable("down"), 75)])
+def test_a_token_that_cannot_be_had_is_told_as_what_it_is(host: MailHost, error: TokenUnavailable, code: int) -> None:
+    def fail() -> AccessToken:
+        raise error
+
+    told = problem(imap_config(host, password=None, token=Tokens(fail)))
+    assert told.exit_code == code
+    assert str(error) in str(told)
+
+
+def test_a_password_beyond_ascii_is_sent_as_utf_8(host: MailHost) -> None:
+    host.add_user("zoe", "pässwörd 密")
+    server = imap_config(host, username=f"zoe@{DOMAIN}", password=Secret(lambda: "pässwörd 密"))
+    with open_mailbox(BouncesConfig(imap=server)) as mailbox:
+        assert list(mailbox.mails()) == []
+    assert problem(replace(server, password=Secret(lambda: "pässwörd"))).exit_code == os.EX_CONFIG
+
+
+class OfferingImap(socketserver.StreamRequestHandler):
+    """A server that offers some logins; it keeps what it is told."""
+
+    offers: bytes
+    told: list[bytes]
+
+    def handle(self) -> None:
+        self.wfile.write(b"* OK ready\r\n")
+        for line in self.rfile:
+            self.told.append(line)
+            tag, _, command = line.strip().partition(b" ")
+            said = b"* CAPABILITY IMAP4rev1 %s\r\n" % self.offers if command.upper() == b"CAPABILITY" else b""
+            self.wfile.write(said + tag + b" OK done\r\n")
+
+
+def test_a_server_that_offers_other_logins_is_told_with_what_it_offers() -> None:
+    told: list[bytes] = []
+    for capabilities, config, words in (
+        (b"LOGINDISABLED AUTH=GSSAPI", {}, "offers no login but GSSAPI; this program can PLAIN, LOGIN, CRAM-MD5"),
+        (b"LOGINDISABLED AUTH=XOAUTH2", {}, "offers no login but XOAUTH2; set auth: xoauth2"),
+        (b"AUTH=PLAIN", {"token": Tokens(lambda: AccessToken("t"))}, "offers no login but PLAIN; set auth: password"),
+        (b"", {"password": Secret(lambda: "pässwörd")}, "offers no login; this program can"),
+    ):
+        handler = type("Handler", (OfferingImap,), {"offers": capabilities, "told": told})
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            usual = ImapConfig(
+                *("localhost", server.server_address[1], "none", None, USER), Secret(lambda: PASSWORD), timeout=5
+            )
+            error = problem(replace(usual, **config))
+            server.shutdown()
+        assert words in str(error)
+        assert error.exit_code == os.EX_CONFIG
+    assert not any(b"LOGIN" in line.upper() or b"AUTHENTICATE" in line.upper() for line in told)
+
+
+def test_the_two_ways_to_begin_tls_are_told_apart(host: MailHost) -> None:
+    error = problem(imap_config(host, port=host.imap_port))
+    assert "does not begin with TLS, as bounces.imap.tls: implicit asks: set it to starttls" in str(error)
+    assert error.exit_code == os.EX_CONFIG
+    for tls in ("starttls", "none"):
+        error = problem(imap_config(host, tls=tls, port=host.imaps_port, timeout=2.0))
+        assert f"begins with TLS, and bounces.imap.tls is {tls}: set it to implicit" in str(error)
+        assert error.exit_code == os.EX_CONFIG
 
 
 class StrippedImap(socketserver.StreamRequestHandler):

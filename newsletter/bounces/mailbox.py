@@ -5,6 +5,7 @@ A mail is moved only after its report is in the store: a crash in between has it
 
 from __future__ import annotations
 
+import imaplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from newsletter.bounces.limited_imap import LimitedImap, LimitedImapTls
+from newsletter.bounces.login import log_in
 from newsletter.config import BouncesConfig, ImapConfig
-from newsletter.errors import MailboxMisconfigured, MailboxUnavailable
+from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, TokenRefused, TokenUnavailable
 from newsletter.extras import needed
 from newsletter.text import one_line
+from newsletter.tls import GREETS_WITHIN, IMPLICIT_PORTS, begins_with_tls, is_plain_text
 
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
 LARGEST: Final = 1_000_000
@@ -209,12 +212,14 @@ def _connected(config: ImapConfig, session: float) -> Iterator[Any]:
 
         def connect(_: Any) -> LimitedImap:
             at, timeout = (config.host, config.port), config.timeout
+            if not implicit and config.port in IMPLICIT_PORTS:
+                timeout = min(timeout, GREETS_WITHIN)
             if context is not None and implicit:
                 return LimitedImapTls(*at, context, timeout=timeout, session=session, answer=_ANSWER)
             return LimitedImap(*at, timeout=timeout, session=session, answer=_ANSWER)
 
         kind = type("LimitedClient", (IMAPClient,), {"_create_IMAP4": connect})
-        client = kind(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
+        client = _greeted(kind, config, context)
     try:
         with _translating(config):
             _enter(client, config, context)
@@ -226,11 +231,25 @@ def _connected(config: ImapConfig, session: float) -> Iterator[Any]:
             client.shutdown()
 
 
+def _greeted(kind: type[Any], config: ImapConfig, context: ssl.SSLContext | None) -> Any:
+    """A client whose server has greeted. Raises MailboxMisconfigured for a port that begins TLS in the other way."""
+    implicit = config.tls == "implicit"
+    try:
+        return kind(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)
+    except (OSError, imaplib.IMAP4.error) as error:
+        if implicit and is_plain_text(error):
+            words = "does not begin with TLS, as bounces.imap.tls: implicit asks: set it to starttls (or port to 993)"
+            raise MailboxMisconfigured(f"{_name(config)} {words}") from error
+        if not implicit and begins_with_tls(config.host, config.port, config.timeout):
+            words = f"begins with TLS, and bounces.imap.tls is {config.tls}: set it to implicit (or port to 143)"
+            raise MailboxMisconfigured(f"{_name(config)} {words}") from error
+        raise
+
+
 def _enter(client: Any, config: ImapConfig, context: ssl.SSLContext | None) -> None:
     if config.tls == "starttls":
         client.starttls(context)
-    assert config.username is not None
-    client.login(config.username, config.password.reveal() if config.password else "")
+    log_in(client, config)
     if not client.folder_exists(config.folder):
         raise MailboxMisconfigured(f"{_name(config)} has no folder {config.folder}; see bounces.imap.folder")
     client.select_folder(config.folder)
@@ -247,6 +266,10 @@ def _translating(config: ImapConfig) -> Iterator[None]:
     where = _name(config)
     try:
         yield
+    except (ConfigError, TokenRefused) as error:
+        raise MailboxMisconfigured(f"{where}: {error}") from None
+    except TokenUnavailable as error:
+        raise MailboxUnavailable(f"{where}: {error}") from None
     except LoginError as error:
         if isinstance(error.__context__, IMAPClientAbortError):
             raise MailboxUnavailable(f"{where}: {one_line(error)}") from error

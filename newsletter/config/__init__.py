@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -32,7 +33,7 @@ from newsletter.config.sections import (
     SummaryConfig,
     WebConfig,
 )
-from newsletter.config.yaml_nodes import ENV, Place, entries, mapping, pairs, root
+from newsletter.config.yaml_nodes import ENV, Place, entries, items, mapping, pairs, root
 from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
 from newsletter.links import LONGEST_BOUNCE_LOCAL_PART
@@ -100,8 +101,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         catalogues=catalogues,
         store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
-        smtp=values.get("smtp", (SmtpConfig(),)),
-        old_secrets=values.get("old_secrets", ()),
+        smtp=tuple(_with_helo(server, sender.address) for server in values.get("smtp", (SmtpConfig(),))),
+        old_secrets=(*values.get("old_secrets", ()), *values.get("old_secret_files", ())),
         sending=values.get("sending", SendingConfig()),
         alerts=values.get("alerts", AlertConfig()),
         bounces=bounces,
@@ -114,6 +115,16 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     )
 
 
+def _with_helo(server: SmtpConfig, sender: str) -> SmtpConfig:
+    """`server` with the domain of the sender's address as the name for EHLO, unless it has one, or DNS has no such."""
+    if server.helo is not None:
+        return server
+    try:
+        return replace(server, helo=sender.rpartition("@")[2].encode("idna").decode("ascii"))
+    except UnicodeError:
+        return server
+
+
 def _missing_secret(place: Place) -> str:
     raise place.error("secret is missing: set secret or secret_file (`newsletter init` makes one)")
 
@@ -123,22 +134,27 @@ def _find(place: Place, name: str) -> Place:
 
 
 _WRITTEN: Final = ("secret", "password")
-_IN_FILES: Final = ("secret_file", "password_file", "private_key_file")
+_IN_FILES: Final = (
+    *("secret_file", "password_file", "private_key_file", "token_file", "client_secret_file", "refresh_token_file"),
+    "old_secret_files",
+)
 
 
 def _open_secrets(place: Place) -> Iterator[str]:
     """A warning for each secret that others may read, in config.yaml itself or in a file that it names."""
     for name, child in entries(place):
         if name in _IN_FILES and not child.is_null:
-            path = v.file(child)
+            files = items(child) if isinstance(child.node, yaml.SequenceNode) else [child]
+            yield from (_warning(child, path) for path in map(v.file, files) if _is_open(path))
         elif name in _WRITTEN and isinstance(child.node, yaml.ScalarNode) and not child.is_null:
             if ENV.search(child.node.value):
                 continue
-            path = child.file
-        else:
-            continue
-        if _is_open(path):
-            yield f"{child.file}:{child.line}: {child.key} can be read by others; chmod 600 {path}"
+            if _is_open(child.file):
+                yield _warning(child, child.file)
+
+
+def _warning(place: Place, path: Path) -> str:
+    return f"{place.file}:{place.line}: {place.key} can be read by others; chmod 600 {path}"
 
 
 def _is_open(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -14,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from newsletter import addresses, languages
-from newsletter.config.yaml_nodes import Place, Reader, expand, items, scalar
+from newsletter.config.yaml_nodes import ENV, Place, Reader, expand, items, scalar
 from newsletter.errors import AddressError
 from newsletter.model import Mailbox
 
@@ -111,6 +112,50 @@ def optional(read: Reader) -> Reader:
 def file(place: Place) -> Path:
     """A path; relative ones start at the config file's folder."""
     return place.path(text(place))
+
+
+def command(place: Place) -> tuple[str, ...]:
+    """The words of a command, quoted as for a shell, which does not run it: no pipes, no variables.
+
+    ${NAME} is refused rather than replaced: whoever lists the processes of the machine sees the words of a command.
+    """
+    value = scalar(place, "a command")
+    if ENV.search(value):
+        raise place.error("a command's words are visible to other users: let the command read the environment itself")
+    try:
+        words = tuple(shlex.split(value))
+    except ValueError as error:
+        raise place.error(f"cannot be split into words: {error}") from error
+    if not words or not words[0]:
+        raise place.error("must not be empty")
+    if any(not word.isprintable() for word in words):
+        raise place.error("must be one line without control characters")
+    return words
+
+
+def helo(place: Place) -> str:
+    """A host's full name in ASCII, or an address literal such as [192.0.2.1] (RFC 5321 section 4.1.3)."""
+    value = text(place)
+    if not re.fullmatch(r"(?=.{1,255}\Z)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Za-z:.]{2,60}\]", value):
+        raise place.error(f"expected a host's name such as mail.example.org, or [192.0.2.1], not {value!r}")
+    return value
+
+
+def https_url(place: Place) -> str:
+    """An https URL, without a login in it."""
+    value = text(place)
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or not value.isascii():
+        raise place.error(f"expected a URL such as https://login.example.org/token, not {value!r}")
+    return value
+
+
+def tenant(place: Place) -> str:
+    """A tenant of Microsoft's: a domain or an identifier."""
+    value = text(place)
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,100}", value):
+        raise place.error(f"expected a domain, an identifier, common or organizations, not {value!r}")
+    return value
 
 
 def folder(place: Place) -> str:

@@ -24,6 +24,7 @@ from newsletter.config.sections import (
     SummaryConfig,
     WebConfig,
 )
+from newsletter.config.tokens import REFRESH, refresh_for, with_tokens
 from newsletter.config.yaml_nodes import ENV, REQUIRED, Key, Place, Table, items, mapping, pairs
 from newsletter.issue.calendar import CALENDARS, calendar_of
 from newsletter.issue.filters import Filters
@@ -33,6 +34,14 @@ from newsletter.model import BouncePolicy
 _TLS: Final = "none, starttls or implicit; never falls back to less. Certificates are verified."
 _CA_FILE: Final = "Certificate authority to trust; null: those of the system."
 _PASSWORD_FILE: Final = "File that holds the password, instead of `password`."  # noqa: S105 - a description
+
+_AUTH: Final = (
+    "password, or xoauth2 for an OAuth 2.0 access token. OAUTHBEARER is used where a server does not offer XOAUTH2. "
+    "See [servers](servers.md#oauth2)."
+)
+_TOKEN_COMMAND: Final = "Command that prints an access token. It runs without a shell, for at most 30 seconds."  # noqa: S105
+_TOKEN_FILE: Final = "File with an access token, which a helper keeps fresh. It is read for each login."  # noqa: S105
+_TOKEN_REFRESH: Final = "Where to get access tokens for a refresh token. See [servers](servers.md#oauth2)."  # noqa: S105
 
 _FEED: Final[Table] = {
     "url": Key(
@@ -123,6 +132,18 @@ _SMTP: Final[Table] = {
     ),
     "password": Key(v.optional(v.secret), "null", "Password for the login; read only if there is a username."),
     "password_file": Key(v.optional(v.secret_file), "null", _PASSWORD_FILE),
+    "auth": Key(v.choice("password", "xoauth2"), "password", _AUTH),
+    "token_command": Key(v.optional(v.command), "null", _TOKEN_COMMAND),
+    "token_file": Key(v.optional(v.secret_file), "null", _TOKEN_FILE),
+    "token_refresh": Key(refresh_for("smtp"), "null", _TOKEN_REFRESH),
+    "helo": Key(v.optional(v.helo), "null", "Name for EHLO; null: the domain of `sender`."),
+    "sendmail": Key(
+        v.optional(v.command),
+        "null",
+        "Program that takes the mail in place of a server: /usr/sbin/sendmail. It is called with `-oi -f SENDER -- "
+        "RECIPIENT`, without a shell, as the programs of Postfix, Exim and msmtp expect it. It must be the only entry "
+        "of `smtp`; of the other keys `connections` (programs at once), `rate` and `per_day` apply.",
+    ),
     "timeout": Key(
         v.number(0, 3600),
         "60",
@@ -180,6 +201,10 @@ _IMAP: Final[Table] = {
     "username": Key(v.text, REQUIRED, "Name for the login. A login needs TLS, except on localhost."),
     "password": Key(v.optional(v.secret), "null", "Password for the login; read only when the mailbox is."),
     "password_file": Key(v.optional(v.secret_file), "null", _PASSWORD_FILE),
+    "auth": Key(v.choice("password", "xoauth2"), "password", _AUTH),
+    "token_command": Key(v.optional(v.command), "null", _TOKEN_COMMAND),
+    "token_file": Key(v.optional(v.secret_file), "null", _TOKEN_FILE),
+    "token_refresh": Key(refresh_for("imap"), "null", _TOKEN_REFRESH),
     "folder": Key(v.text, "INBOX", "Folder where the mails arrive."),
     "timeout": Key(v.number(0, 3600), "60", "Seconds for each reply."),
 }
@@ -202,10 +227,8 @@ def _imap(place: Place) -> ImapConfig | None:
     values = secret_or_file(place, mapping(place, _IMAP), "password")
     if "port" not in values and values.get("tls", "implicit") != "implicit":
         values["port"] = 143
-    server = ImapConfig(**values)
-    if server.password is None:
-        raise place.error("username needs password or password_file")
-    _no_clear_login(place, server.tls, server.host)
+    server = ImapConfig(**with_tokens(place, values))
+    _credentials(place, server)
     return server
 
 
@@ -328,22 +351,44 @@ def _retention(place: Place) -> RetentionConfig:
     return RetentionConfig(**mapping(place, _RETENTION))
 
 
+def _secret_files(place: Place) -> tuple[Secret, ...]:
+    return tuple(v.signing(v.secret_file)(item) for item in items(place))
+
+
 def _old_secrets(place: Place) -> tuple[Secret, ...]:
     return tuple(v.secret(item) for item in items(place))
 
 
 def _smtp(place: Place) -> tuple[SmtpConfig, ...]:
-    return tuple(_server(item) for item in items(place))
+    servers = tuple(_server(item) for item in items(place))
+    if len(servers) > 1 and any(server.sendmail for server in servers):
+        raise place.error("sendmail must be the only entry")
+    return servers
+
+
+# Keys of `smtp` that apply to a program too.
+_OF_A_PROGRAM: Final = frozenset({"sendmail", "connections", "rate", "per_day"})
 
 
 def _server(place: Place) -> SmtpConfig:
     values = secret_or_file(place, mapping(place, _SMTP), "password")
-    server = SmtpConfig(**values)
+    if values.get("sendmail") is None:
+        values.pop("sendmail", None)
+    elif others := [name for name, child in pairs(place, _SMTP) if name not in _OF_A_PROGRAM and not child.is_null]:
+        raise place.error(f"sendmail and {others[0]} are both given; with sendmail no server is connected to")
+    server = SmtpConfig(**with_tokens(place, values))
     if server.username is not None:
-        if server.password is None:
-            raise place.error("username needs password or password_file")
-        _no_clear_login(place, server.tls, server.host)
+        _credentials(place, server)
+    elif server.token is not None:
+        raise place.error("auth: xoauth2 needs a username")
     return server
+
+
+def _credentials(place: Place, server: SmtpConfig | ImapConfig) -> None:
+    """Check that there is a password or a source of tokens, and that it is not sent in clear."""
+    if server.token is None and server.password is None:
+        raise place.error("username needs password or password_file, or auth: xoauth2")
+    _no_clear_login(place, server.tls, server.host)
 
 
 def _no_clear_login(place: Place, tls: str, host: str) -> None:
@@ -451,6 +496,11 @@ ROOT: Final[Table] = {
         "[]",
         "Earlier secrets: links made with them still work. Forgotten addresses are recognised by them too.",
     ),
+    "old_secret_files": Key(
+        _secret_files,
+        "[]",
+        "Files with earlier secrets, besides `old_secrets`.",
+    ),
     "smtp": Key(
         _smtp,
         "[{}]",
@@ -482,10 +532,12 @@ TABLES: Final[Mapping[str, Table]] = {
     "issue": _ISSUE,
     "filters": _FILTERS,
     "smtp": _SMTP,
+    "smtp.token_refresh": REFRESH,
     "sending": _SENDING,
     "alerts": _ALERTS,
     "bounces": _BOUNCES,
     "bounces.imap": _IMAP,
+    "bounces.imap.token_refresh": REFRESH,
     "bounces.policy": _POLICY,
     "dkim": _DKIM,
     "summary": _SUMMARY,

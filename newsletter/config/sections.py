@@ -18,6 +18,7 @@ from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
 from newsletter.links import Links
 from newsletter.model import BouncePolicy, Publication
+from newsletter.sasl import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,11 @@ class FetchConfig:
 
 @dataclass(frozen=True, slots=True)
 class SmtpConfig:
-    """One mail server. `timeout` is in seconds for each reply, `rate` in messages per second, `per_day` in messages."""
+    """One mail server. `timeout` is in seconds for each reply, `rate` in messages per second, `per_day` in messages.
+
+    `helo` is the name to say to it, None an address literal. A login is by `password` or by an access token of `token`.
+    With `sendmail`, the words of a command, that program takes the mail, and no connection is made.
+    """
 
     host: str = "localhost"
     port: int = 25
@@ -59,6 +64,9 @@ class SmtpConfig:
     ca_file: Path | None = None
     username: str | None = None
     password: Secret | None = None
+    token: Tokens | None = None
+    helo: str | None = None
+    sendmail: tuple[str, ...] = ()
     timeout: float = 60.0
     connections: int = 4
     messages_per_connection: int | None = None
@@ -94,7 +102,7 @@ class DkimConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImapConfig:
-    """A mailbox on an IMAP server. `timeout` is in seconds for each reply."""
+    """A mailbox on an IMAP server. `timeout` is in seconds for each reply; a login is by `password` or `token`."""
 
     host: str
     port: int = 993
@@ -104,6 +112,7 @@ class ImapConfig:
     password: Secret | None = None
     folder: str = "INBOX"
     timeout: float = 60.0
+    token: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)

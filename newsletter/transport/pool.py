@@ -360,7 +360,8 @@ class Pool:
 
     def _add(self, relay: _Relay, made: Connection) -> None:
         made.socket.setblocking(False)
-        line = _Line(relay, made.socket, Session(relay.name, made.extensions), self._monotonic())
+        session = Session(relay.name, made.extensions, by_token=made.by_token, by_program=made.by_program)
+        line = _Line(relay, made.socket, session, self._monotonic())
         relay.lines.add(line)
         relay.takers[line] = None
         relay.served, relay.failures = True, 0

@@ -20,6 +20,7 @@ from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.replies import Concern, Judgement, Stage, judge
 from newsletter.text import one_line
+from newsletter.transport.program import FAULT
 
 _GOOD: Final[dict[Stage, frozenset[int]]] = {
     Stage.MAIL: frozenset({250}),
@@ -34,6 +35,10 @@ _LONGEST_LINE: Final = 65_536  # bytes; a longer line does not come from an SMTP
 _MOST_LINES: Final = 1_000  # of one reply
 _END: Final = b".\r\n"
 _ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
+
+# A login is needed, or is not valid (RFC 4954 section 6). On a session that has carried messages the token of its login
+# has expired, and a new connection gets a new one.
+_LOG_IN: Final = frozenset({530, 535})
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +88,8 @@ class Session:
     name: str
     extensions: dict[str, str]
     far: bool = False
+    by_token: bool = False  # logged in with an access token, which expires
+    by_program: bool = False  # transport.program is at the other end
     outbox: deque[bytes | memoryview] = field(default_factory=deque, init=False)
     closed: bool = field(default=False, init=False)
     offered: Copy | None = field(default=None, init=False)  # its envelope is out
@@ -306,7 +313,9 @@ class Session:
     def _refused(self, copy: Copy, stage: Stage, code: int, words: str) -> list[Event]:
         """What a reply other than yes means: for this reader, for this server's rest, or for everybody."""
         copy.judgement = judge(stage, code, words)
-        if needs_the_operator(copy.judgement):
+        if self.by_token and self.messages and code in _LOG_IN and stage is not Stage.DOT:
+            return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, code, words)), *self._down(f"{code} {words}", code=code)]
+        if needs_the_operator(copy.judgement) or (self.by_program and code == FAULT):
             error = TransportMisconfigured(f"{self.name} refused {stage} for everybody: {code} {words}")
             return [Answer(copy, Outcome(OutcomeKind.NOT_SENT, code, words)), *self._down(str(error), error)]
         return [Answer(copy, Outcome(kind_of(copy.judgement, code), code, words))]
