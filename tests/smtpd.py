@@ -12,6 +12,7 @@ import ssl
 import struct
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -53,6 +54,9 @@ class Script:
     slow: dict[str, float] = field(default_factory=dict)  # delay of a stage in seconds
     quick: int = 0  # number of replies before the delays begin
     recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
+    senders: dict[str, str] = field(default_factory=dict)  # reply to every MAIL from an address
+    password: str | None = None  # the one that AUTH PLAIN must give; None: any
+    login_first: str = ""  # reply to every MAIL before a login
     limit: Limit | None = None
     reset_after: str = ""  # stage after whose reply the connection is reset
 
@@ -118,6 +122,7 @@ class _Conversation:
         self.line, self.server = line, server
         self.file = line.makefile("rb")
         self.secure = False
+        self.logged_in = False
         self.taken = 0
 
     def secure_the_line(self) -> None:
@@ -155,7 +160,7 @@ class _Conversation:
     def run(self) -> None:
         self.say("greeting", "220 hello")
         while command := self.file.readline():
-            words = command.decode("utf-8").strip()
+            words = command.decode("utf-8", "replace").strip()
             self.server.commands.append(words)
             verb = words[:4].upper()
             if verb == "QUIT":
@@ -166,6 +171,12 @@ class _Conversation:
     def on_other(self, words: str) -> None:
         verb = words.partition(" ")[0].upper()
         self.say(verb, "250 ok")
+
+    def on_MAIL(self, words: str) -> None:
+        script = self.server.script
+        address = words.partition("<")[2].partition(">")[0]
+        needed = "" if self.logged_in else script.login_first
+        self.say("MAIL", needed or script.senders.get(address, "250 ok"))
 
     def on_RCPT(self, words: str) -> None:
         address = words.partition("<")[2].partition(">")[0]
@@ -183,7 +194,9 @@ class _Conversation:
             self.secure_the_line()
 
     def on_AUTH(self, words: str) -> None:
-        self.say("AUTH", "235 welcome")
+        wanted, given = self.server.script.password, words.rpartition(" ")[2]
+        right = wanted is None or b64decode(given).decode().endswith(f"\0{wanted}")
+        self.logged_in = self.say("AUTH", "235 welcome" if right else "535 5.7.8 wrong password").startswith("235")
 
     def on_DATA(self, words: str) -> None:
         if not self.say("DATA", "354 go on").startswith("354"):

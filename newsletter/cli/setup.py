@@ -74,7 +74,7 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
     mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
     as_root = os.geteuid() == 0 or (kind == "systemd" and not install)  # printed units are for /etc/systemd/system
     user = schedules.owner(path) if as_root else None
-    job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, user=user)
+    job = schedules.Job(program(), path.resolve(), at, config.timezone, bounces=mailbox, user=user)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
         if install:
@@ -92,7 +92,7 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
                 yield f"# /etc/systemd/system/{name}\n{text}"
 
 
-def _command() -> tuple[str, ...]:
+def program() -> tuple[str, ...]:
     """The words that call this program by its absolute path."""
     script = shutil.which("newsletter") if Path(sys.argv[0]).name == "newsletter" else None
     own = Path(sys.argv[0]).resolve()
