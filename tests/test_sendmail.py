@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from newsletter.check import _server
+from newsletter.check.smtp import _program
 from newsletter.config import SmtpConfig
-from newsletter.errors import TransportMisconfigured, TransportUnavailable
+from newsletter.errors import TransportMisconfigured
 from newsletter.model import Outcome, OutcomeKind
 from newsletter.transport import connect
 from newsletter.transport.program import Ended, reply_to
@@ -208,6 +208,7 @@ def test_postfix_without_a_configuration_is_told(tmp_path: Path) -> None:
 
 
 def test_check_names_the_program(tmp_path: Path) -> None:
-    assert _server(program(tmp_path)) == f"mail goes to the program {sys.executable}"
-    with pytest.raises(TransportUnavailable):
-        _server(SmtpConfig(sendmail=("/nonexistent/sendmail",)))
+    assert _program("smtp.0", program(tmp_path)).words == f"mail goes to the program {sys.executable}"
+    missing = _program("smtp.0", SmtpConfig(sendmail=("/nonexistent/sendmail",)))
+    assert (missing.level, missing.exit_code) == ("BAD", 78)
+    assert str(missing.remedy) == "set: smtp.0.sendmail: PROGRAM"
