@@ -32,6 +32,7 @@ from newsletter.store.servers import Servers
 from newsletter.store.shards import Shards
 from newsletter.store.signup_states import ConfirmationState
 from newsletter.store.signups import Signups
+from newsletter.store.slots import Slots
 from newsletter.store.subscribers import Added, Subscribers
 from newsletter.store.summaries import Summaries
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
@@ -70,6 +71,7 @@ class Store(
     Suppressions,
     Runs,
     Servers,
+    Slots,
     FeedCache,
     Retention,
     Summaries,
