@@ -24,9 +24,16 @@ SLACK: Final = 0.008
 # Slots are granted in blocks of so many seconds, so that the store is asked 20 times a second at most.
 BLOCK: Final = 0.05
 
-# Slots are granted this far ahead, at most; and for gaps that are longer than a block, so many slots.
+# Slots are granted this far ahead, at most; at less than four a second so many slots.
 AHEAD: Final = 0.5  # seconds
 _SLOTS_AHEAD: Final = 64
+
+# Messages that were late within this time move later slots together. It and AHEAD leave some of the second for the time
+# until a late message is told of.
+_HELD: Final = 0.2  # seconds
+
+# Missed slots cost more than moving the later ones by this much.
+_WORTH: Final = 0.02  # seconds
 
 # The longest time before its slot that a copy may set out.
 LONGEST_LEAD: Final = 5.0  # seconds
@@ -34,6 +41,19 @@ LONGEST_LEAD: Final = 5.0  # seconds
 # A permission of a server that has a limit per day and no rate is for a message that sets out within this time.
 AT_ONCE: Final = 1.0  # seconds
 _PERMISSIONS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Granting:
+    """What is kept for a server, in seconds of the granter's clock.
+
+    Slots are granted up to `until`. A message has left `late`, beyond what is free, and those to be granted are not
+    moved on yet; the first of such messages was told of at `since`.
+    """
+
+    until: float = 0.0
+    late: float = 0.0
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +78,7 @@ class SlotOrder:
     gap: float  # seconds from one slot to the next; 0: the server has no rate
     per_day: int | None
     lead: float = 0.0  # seconds before which no slot is of use
-    late: float = 0.0  # seconds by which messages left later than they may; later slots are moved by as much
+    late: float = 0.0  # seconds by which messages left later than is free; slots to be granted are moved by as much
     unused: tuple[int, ...] = ()  # of `Grant.days`: slots that were not used
     grant: Grant | None = field(default=None)
 
@@ -76,24 +96,26 @@ def block_of(gap: float) -> int:
     return max(1, int(BLOCK / gap)) if gap > 0 else _PERMISSIONS
 
 
-def granted(until: float, now: float, order: SlotOrder) -> tuple[int, float, float]:
-    """How many slots `order` gets, when the first of them begins, and up to when slots are granted now.
+def granted(granting: Granting, now: float, order: SlotOrder) -> tuple[int, float, Granting]:
+    """How many slots `order` gets, when the first of them begins, and how the granting stands after it.
 
-    `until` is the moment up to which they were granted before, `now` the present, both by the clock of who grants.
-    When that clock was set back, `until` may be far ahead. Every slot that was granted lies within the longest lead and
+    When the clock was set back, `until` may be far ahead. Every slot that was granted lies within the longest lead and
     `_ahead` of the moment of its grant, so after that time none of them is left, whatever the clock said.
     """
     if order.gap <= 0:
-        return order.number, now, until
+        return order.number, now, granting
     ahead, lead = _ahead(order.gap), min(order.lead, LONGEST_LEAD)
-    until = min(until + order.late, now + LONGEST_LEAD + ahead)
+    until, late, since = granting.until, max(granting.late, order.late), granting.since if granting.late else now
+    if late and not 0 <= now - since < _HELD:
+        until, late = until + late, 0.0
+    until = min(until, now + LONGEST_LEAD + ahead)
     begin = max(until, now + lead)
     number = max(0, min(order.number, math.floor((now + lead + ahead - begin) / order.gap + 1e-9)))
-    return number, begin, begin + number * order.gap if number else until
+    return number, begin, Granting(begin + number * order.gap if number else until, late, since if late else 0.0)
 
 
 def _ahead(gap: float) -> float:
-    return AHEAD if gap <= BLOCK else _SLOTS_AHEAD * gap
+    return AHEAD if made_up_for(gap) else _SLOTS_AHEAD * gap
 
 
 def days_of(number: int, first: float, gap: float) -> tuple[int, ...]:
@@ -106,19 +128,19 @@ def days_of(number: int, first: float, gap: float) -> tuple[int, ...]:
 
 
 def late_by(gap: float) -> float:
-    """How late a message may leave after its slot, in seconds: half of what is kept free, and what may be made up for.
-
-    A message that is later than half of SLACK moves on the slots that are granted after it (`SlotOrder.late`). That is
-    soon enough where slots are granted less far ahead than a window lasts, so not for a low rate.
-    """
-    return free_of_charge(gap) + (gap if made_up_for(gap) else 0.0)
+    """How late a message may leave after its slot, in seconds: what is free, and what can be made up for."""
+    return free_of_charge(gap) + (max(gap, _WORTH) if made_up_for(gap) else 0.0)
 
 
 def free_of_charge(gap: float) -> float:
-    """How late a message may leave without moving other slots, in seconds."""
+    """How late a message may leave without moving other slots, in seconds: half of what is kept free."""
     return SLACK / 2 * max(1.0, gap)
 
 
 def made_up_for(gap: float) -> bool:
-    """Whether a message that is later may still leave, because the slots of the next second are not granted yet."""
-    return gap <= BLOCK / 2
+    """Whether a message that is later may still leave, because the slots a second after it are not granted yet.
+
+    Then those are moved on (`SlotOrder.late`). One move is enough for all messages of the second before it, so the
+    largest of some tenths of a second is waited for.
+    """
+    return gap <= AHEAD / 2

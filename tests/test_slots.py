@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from newsletter.slots import AHEAD, LONGEST_LEAD, SLACK, Grant, SlotOrder, block_of, days_of, gap_of, granted
+from newsletter.slots import AHEAD, LONGEST_LEAD, SLACK, Grant, Granting, SlotOrder, block_of, days_of, gap_of, granted
 from newsletter.store import Store
 from newsletter.transport.limits import Pace, StoreClock
 from tests.fakes import FakeClock
@@ -25,39 +25,44 @@ def order(number: int, rate: float = 10, lead: float = 0.0, late: float = 0.0) -
 
 
 def test_slots_follow_one_another_whoever_asks() -> None:
-    number, begin, until = granted(0.0, 1000.0, order(3))
+    number, begin, after = granted(Granting(), 1000.0, order(3))
     assert (number, begin) == (3, 1000.0)
-    number, begin, after = granted(until, 1000.0, order(2))
-    assert (number, begin) == (2, until)
-    assert after == pytest.approx(1000 + 5 * gap_of(10))
+    number, begin, later = granted(after, 1000.0, order(1))
+    assert (number, begin) == (1, after.until)
+    assert later.until == pytest.approx(1000 + 4 * gap_of(10))
 
 
 def test_time_that_nobody_used_is_lost() -> None:
-    _, _, until = granted(0.0, 1000.0, order(1))
-    assert granted(until, 1060.0, order(2))[:2] == (2, 1060.0)
+    _, _, after = granted(Granting(), 1000.0, order(1))
+    assert granted(after, 1060.0, order(2))[:2] == (2, 1060.0)
 
 
 def test_nobody_gets_slots_that_are_too_far_ahead() -> None:
-    number, _, until = granted(0.0, 1000.0, order(1000, 200))
+    number, _, after = granted(Granting(), 1000.0, order(1000, 200))
     assert number == int(AHEAD / gap_of(200))
-    assert granted(until, 1000.0, order(1, 200))[0] == 0
-    assert granted(until, 1000.1, order(1, 200))[0] == 1
+    assert granted(after, 1000.0, order(1, 200))[0] == 0
+    assert granted(after, 1000.1, order(1, 200))[0] == 1
 
 
 def test_a_slot_is_not_granted_sooner_than_it_can_be_used() -> None:
-    assert granted(0.0, 1000.0, order(1, lead=0.2))[1] == 1000.2
-    assert granted(1000.3, 1000.0, order(1, lead=0.2))[1] == 1000.3
+    assert granted(Granting(), 1000.0, order(1, lead=0.2))[1] == 1000.2
+    assert granted(Granting(1000.3), 1000.0, order(1, lead=0.2))[1] == 1000.3
 
 
-def test_a_late_message_moves_on_those_after_it() -> None:
-    assert granted(1000.0, 999.9, order(1, late=0.05))[1] == 1000.05
+def test_late_messages_move_on_those_after_them_once() -> None:
+    _, _, after = granted(Granting(1000.0), 999.9, order(1, late=0.03))
+    _, begin, after = granted(after, 1000.0, order(1, late=0.05))
+    assert begin == pytest.approx(1000 + gap_of(10))
+    _, begin, after = granted(after, 1000.15, order(1))  # 0.25 s after the first was told of
+    assert begin == pytest.approx(1000 + 2 * gap_of(10) + 0.05)
+    assert after.late == 0
 
 
 def test_a_clock_that_was_set_back_by_a_day_costs_a_few_seconds_and_no_window() -> None:
-    _, _, until = granted(0.0, 100_000.0, order(4, 200))
-    now, number = 13_600.0, 0
+    _, _, after = granted(Granting(), 100_000.0, order(4, 200))
+    now, number, begin = 13_600.0, 0, 0.0
     while not number:
-        number, begin, until = granted(until, now, order(1, 200))
+        number, begin, after = granted(after, now, order(1, 200))
         now += 0.05
     assert begin - 13_600.0 >= AHEAD  # what was granted before has passed by now
     assert begin - 13_600.0 <= LONGEST_LEAD + AHEAD + 0.1
@@ -65,10 +70,10 @@ def test_a_clock_that_was_set_back_by_a_day_costs_a_few_seconds_and_no_window() 
 
 @pytest.mark.parametrize("rate", [0.1, 1, 1.5, 10, 33.3, 200, 5000])
 def test_messages_as_late_as_they_may_be_exceed_the_rate_in_no_window(rate: float) -> None:
-    random, until, moments = Random(7), 0.0, list[float]()
+    random, after, moments = Random(7), Granting(), list[float]()
     now = 1000.0
     for _ in range(3000):
-        number, begin, until = granted(until, now, order(random.randint(1, block_of(gap_of(rate))), rate))
+        number, begin, after = granted(after, now, order(random.randint(1, block_of(gap_of(rate))), rate))
         for slot in range(number):
             moments.append(begin + slot * gap_of(rate) + random.random() * SLACK / 2 * max(1.0, 1 / rate))
         now += random.random() * 0.5 * gap_of(rate)
@@ -109,13 +114,13 @@ def test_a_clock_that_is_set_is_noticed_and_followed() -> None:
 class Desk:
     """Grants slots on a clock that the test moves, for any number of processes."""
 
-    until: float = 0.0
+    granting: Granting = field(default_factory=Granting)
     now: float = 1000.0
 
     def serve(self, pace: Pace, most: int = 100) -> SlotOrder | None:
         asked = pace.order(self.now, most, ready=True)
         if asked is not None:
-            number, start, self.until = granted(self.until, self.now, asked)
+            number, start, self.granting = granted(self.granting, self.now, asked)
             asked.grant = Grant(number, start, self.now, self.now, self.now)
             pace.take(asked)
         return asked

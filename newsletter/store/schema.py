@@ -314,7 +314,10 @@ send_slots = Table(
     "send_slots",
     metadata,
     Column("server", Text, primary_key=True),
-    Column("until", BigInteger, nullable=False),  # microseconds of Unix time, by the clock of the store
+    # slots.Granting in microseconds, of Unix time by the clock of the store
+    Column("until", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
 )
 
 # The processes that send, as each said last, and how much of this issue it has handed over. A process that ends deletes

@@ -14,13 +14,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Select,
     UpdateBase,
     bindparam,
@@ -33,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from newsletter.slots import Grant, SlotOrder, days_of, granted
+from newsletter.slots import Grant, Granting, SlotOrder, days_of, granted
 from newsletter.store.database import Database, Part
 from newsletter.store.schema import send_slots, server_use
 
@@ -53,7 +52,11 @@ _LESS: Final = (
     .values(messages=server_use.c.messages - bindparam("number"))
 )
 _NONE: Final = delete(server_use).where(*_OF_SECOND, server_use.c.messages > 0)  # a row of 0 is a rest
-_MOVE: Final = update(send_slots).where(send_slots.c.server == bindparam("name")).values(until=bindparam("to"))
+_MOVE: Final = (
+    update(send_slots)
+    .where(send_slots.c.server == bindparam("name"))
+    .values({name: bindparam(f"new_{name}") for name in ("until", "late", "since")})
+)
 
 
 class SlotDesk:
@@ -82,15 +85,16 @@ class SlotDesk:
             self._fill(cursor, order)
 
     def _fill(self, cursor: DBAPICursor, order: SlotOrder) -> None:
-        until, clock, asked, answered = self._read(cursor, order.server)
+        granting, clock, asked, answered = self._read(cursor, order.server)
         for day, number in Counter(order.unused).items():
             row = {"name": order.server, "day": day, "number": number}
             if not self._less.execute(cursor, [row]):
                 self._none.execute(cursor, [{"name": order.server, "day": day}])
         allowed, full_for = self._day(cursor, order)
-        number, start, after = granted(until, clock, replace(order, number=min(order.number, allowed)))
-        if after != until:
-            self._move.execute(cursor, [{"name": order.server, "to": round(after * _MICRO)}])
+        number, start, after = granted(granting, clock, replace(order, number=min(order.number, allowed)))
+        if after != granting:
+            kept = {f"new_{name}": round(value * _MICRO) for name, value in asdict(after).items()}
+            self._move.execute(cursor, [{"name": order.server, **kept}])
         days: tuple[int, ...] = ()
         if order.per_day is not None:
             days = days_of(number, self._now().timestamp() + start - clock, order.gap)
@@ -100,15 +104,15 @@ class SlotDesk:
                 self._more.execute(cursor, rows)
         order.grant = Grant(number, start, clock, asked, answered, days, full_for)
 
-    def _read(self, cursor: DBAPICursor, server: str) -> tuple[float, float, float, float]:
-        """Up to when slots of `server` are granted, the store's clock, and our own before and after."""
+    def _read(self, cursor: DBAPICursor, server: str) -> tuple[Granting, float, float, float]:
+        """How the granting for `server` stands, the store's clock, and our own before and after."""
         asked = self._monotonic()
         if not (rows := self._until.query(cursor, {"name": server})):
             self._first.execute(cursor, [{"server": server}])
             asked = self._monotonic()
             rows = self._until.query(cursor, {"name": server})
-        clock = self._clock() if self._own_clock else rows[0][1] / _MICRO
-        return rows[0][0] / _MICRO, clock, asked, self._monotonic()
+        clock = self._clock() if self._own_clock else rows[0][3] / _MICRO
+        return Granting(*(value / _MICRO for value in rows[0][:3])), clock, asked, self._monotonic()
 
     def _day(self, cursor: DBAPICursor, order: SlotOrder) -> tuple[int, float | None]:
         """How many messages the day of a server allows, and in how many seconds it allows one if it allows none now."""
@@ -157,17 +161,21 @@ class Slots(Part):
 
 def _until(database: Database) -> Select[Any]:
     """Ask for the row of a server. PostgreSQL locks it, and reads its clock."""
-    columns: list[ColumnElement[int]] = [send_slots.c.until]
+    query: Select[Any] = select(send_slots.c.until, send_slots.c.late, send_slots.c.since).where(
+        send_slots.c.server == bindparam("name")
+    )
     if database.file is None:
         # It may be read before the lock is waited for; then the slots begin a moment ago, unless some were granted.
-        clock = cast(extract("epoch", func.clock_timestamp()) * _MICRO, BigInteger)
-        columns.append(clock.label("clock"))
-    query: Select[Any] = select(*columns)
-    return query.where(send_slots.c.server == bindparam("name")).with_for_update()
+        query = query.add_columns(cast(extract("epoch", func.clock_timestamp()) * _MICRO, BigInteger))
+    return query.with_for_update()
 
 
 def _first(database: Database) -> UpdateBase:
-    return database.insert(send_slots).values(server=bindparam("server"), until=0).on_conflict_do_nothing()
+    return (
+        database.insert(send_slots)
+        .values(server=bindparam("server"), until=0, late=0, since=0)
+        .on_conflict_do_nothing()
+    )
 
 
 def _more_use(database: Database) -> UpdateBase:

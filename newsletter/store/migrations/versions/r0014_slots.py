@@ -13,6 +13,8 @@ def upgrade() -> None:
         "send_slots",
         sa.Column("server", sa.Text, nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
+        sa.Column("late", sa.BigInteger, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("server", name="pk_send_slots"),
     )
     op.create_table(
