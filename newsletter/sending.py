@@ -72,7 +72,7 @@ class Sending:
                 server.password.reveal()  # before anything is connected: it is the operator's to mend, not the server's
         if any(server.per_day for server in self.config.smtp):
             self.store.forget_old_use()
-        pool = Pool(self.config.smtp, resting=self._resting())
+        pool = Pool(self.config.smtp, leases=self.store.leases(), resting=self._resting())
         failure: NewsletterError | None = None
         try:
             failure = self._each(issues, pool, first, wait=wait)

@@ -4,7 +4,7 @@ Whoever grants slots keeps, for each server, the moment up to which they are gra
 or now if that has passed, and moves it on by n gaps. So no two slots of a server are closer than a gap, whichever
 processes got them, and one that is not used is lost: it never adds to a later one.
 
-    rate 200: a gap of 5.04 ms   |----|----|----|----|----|----|
+    rate 200: a gap of 5.045 ms   |----|----|----|----|----|----|
                                   run  run  run  web  run  run
 
 The gap is a little longer than 1 / rate, so that `rate` gaps last a second and SLACK. That leaves room for a message
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 # Of each window, so much is kept free for messages that leave or arrive late, and for the error in reading the store's
 # clock (half a round trip to it). The rate that is reached is lower by this share.
-SLACK: Final = 0.008
+SLACK: Final = 0.009
 
 # Slots are granted in blocks of so many seconds, so that the store is asked 20 times a second at most.
 BLOCK: Final = 0.05
@@ -41,6 +41,25 @@ LONGEST_LEAD: Final = 5.0  # seconds
 # A permission of a server that has a limit per day and no rate is for a message that sets out within this time.
 AT_ONCE: Final = 1.0  # seconds
 _PERMISSIONS: Final = 32
+
+
+class Leases(Protocol):
+    """The numbers of one process. A server's name is ``host:port``. Its methods raise StoreError."""
+
+    def take(self, server: str, most: int) -> int | None:
+        """A number up to `most` that nobody has, or None."""
+
+    def give(self, server: str, number: int) -> None:
+        """Let others have this number."""
+
+    def wait(self, server: str, *, waiting: bool) -> None:
+        """Say whether this process has no connection and would like one."""
+
+    def wanted(self, server: str) -> bool:
+        """Whether another process waits; only while this one does not."""
+
+    def close(self) -> None:
+        """Give all back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +152,8 @@ def late_by(gap: float) -> float:
 
 
 def free_of_charge(gap: float) -> float:
-    """How late a message may leave without moving other slots, in seconds: half of what is kept free."""
-    return SLACK / 2 * max(1.0, gap)
+    """How late a message may leave without moving other slots, in seconds: a third of what is kept free."""
+    return SLACK / 3 * max(1.0, gap)
 
 
 def made_up_for(gap: float) -> bool:

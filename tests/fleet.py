@@ -113,7 +113,7 @@ def _send(config: Config) -> None:
     """One of the processes that send the issue."""
     with Store.open(config.store) as store:
         (issue,) = store.unfinished()
-        pool = Pool(config.smtp)
+        pool = Pool(config.smtp, leases=store.leases())
         try:
             Sender(store, pool, utc_now).send(issue, compile_copies(issue, config.links()))
         finally:

@@ -75,7 +75,7 @@ def test_messages_as_late_as_they_may_be_exceed_the_rate_in_no_window(rate: floa
     for _ in range(3000):
         number, begin, after = granted(after, now, order(random.randint(1, block_of(gap_of(rate))), rate))
         for slot in range(number):
-            moments.append(begin + slot * gap_of(rate) + random.random() * SLACK / 2 * max(1.0, 1 / rate))
+            moments.append(begin + slot * gap_of(rate) + random.random() * SLACK / 3 * max(1.0, 1 / rate))
         now += random.random() * 0.5 * gap_of(rate)
     window = math.ceil(rate) / rate
     assert most_within(window, sorted(moments)) <= math.ceil(rate)

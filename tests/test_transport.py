@@ -552,6 +552,7 @@ def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> No
     with smtpd() as server:
         pool = Pool([config(server)])
         pool.turn(has_more=True)
+        pool._relays[0].numbers[99] = 0
         pool._opened.put((pool._relays[0], 99, late := connect(config(server))))
         pool.close()
     assert late.socket.fileno() == -1

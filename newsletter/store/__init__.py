@@ -22,6 +22,7 @@ from newsletter.store.first_copies import FirstCopies
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.jobs import QUEUE, SHARD_TASK
+from newsletter.store.leases import Connections
 from newsletter.store.ledger import Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
 from newsletter.store.papers import Papers
@@ -72,6 +73,7 @@ class Store(
     Runs,
     Servers,
     Slots,
+    Connections,
     FeedCache,
     Retention,
     Summaries,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
+    Executable,
     PoolProxiedConnection,
     Select,
     Table,
@@ -211,6 +212,11 @@ class Database:
         with self._translating(), self.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").detach()
             yield connection
+
+    def scalar(self, connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Any:
+        """What `statement` gives on a connection of `session`. Raises StoreError."""
+        with self._translating():
+            return connection.execute(statement, values).scalar()
 
     def pages(self, query: Select[Any]) -> Iterator[Any]:
         """The rows of `query` in the order of its first column, a unique number, with memory flat.

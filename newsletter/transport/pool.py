@@ -24,9 +24,10 @@ from newsletter.config import SmtpConfig
 from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
 from newsletter.model import OutcomeKind
 from newsletter.replies import Stage, stated_wait
-from newsletter.slots import SlotOrder
+from newsletter.slots import Leases, SlotOrder
 from newsletter.transport.connect import Connection, connect, server_name
 from newsletter.transport.limits import BREAKS, RESTS, Pace, Rest
+from newsletter.transport.numbers import Numbers
 from newsletter.transport.session import Answer, Copy, Down, Event, Session
 
 # A server may need time to store the message, and giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
@@ -76,6 +77,7 @@ class _Relay:
     lines: set[_Line] = field(default_factory=set)
     takers: dict[_Line, None] = field(default_factory=dict)  # those that may take a copy, longest free first
     opening: dict[int, float] = field(default_factory=dict)  # attempts to connect: when each began
+    numbers: dict[int, int] = field(default_factory=dict)  # attempt -> the number of its connection
     ceiling: int = 0  # connections that it allows, as far as is known
     failures: int = 0  # to connect, in a row
     losses: int = 0  # of connections, in a row
@@ -111,28 +113,33 @@ class _Line:
     asked: float | None = None  # when a command left that nothing else was ahead of
     offered: float = 0.0  # when it got its last copy
     leaving: Copy | None = None  # whose message has a slot
+    number: int | None = None  # among the connections of all processes
+    opened: float = 0.0
+    retired: bool = False  # another process is to have it
     watched: int = selectors.EVENT_READ
 
     @property
     def full(self) -> bool:
-        """Whether it has carried as many messages as its server takes on one connection."""
+        """Whether it takes no more: it has carried as many messages as its server takes on one, or is for others."""
         most = self.relay.server.messages_per_connection
         carried = self.session.messages + (self.session.offered is not None)
-        return most is not None and carried >= most
+        return self.retired or (most is not None and carried >= most)
 
 
 class Pool:
     """Carries copies over the connections of `servers`. One loop owns it; it is not for threads.
 
     A server with a limit gets messages only at the slots that the store grants: whoever drives the pool passes on its
-    `orders` and returns them with `granted`, and in the end those of `close`. `resting` are the servers that refused
-    this sender within a day. `after_dot`, `reconnect` and `breaks` are in seconds.
+    `orders` and returns them with `granted`, and in the end those of `close`. `leases` count the connections of all
+    processes; the pool closes them. `resting` are the servers that refused this sender within a day. `after_dot`,
+    `reconnect` and `breaks` are in seconds.
     """
 
     def __init__(
         self,
         servers: Sequence[SmtpConfig],
         *,
+        leases: Leases | None = None,
         resting: Mapping[str, Rest] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         after_dot: float = AFTER_DOT,
@@ -143,6 +150,7 @@ class Pool:
         self._relays = [_Relay(server, _pace(server), ceiling=server.connections) for server in servers]
         self._paces = {relay.name: relay.pace for relay in self._relays if relay.pace is not None}
         self._ready: dict[_Line, float] = {}  # those whose message waits for a slot; how long it took to be ready
+        self._numbers = Numbers(leases)
         self._begin_resting(resting or {})
         self._selector = selectors.DefaultSelector()
         self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
@@ -315,6 +323,7 @@ class Pool:
         self._selector.close()
         self._bell.close()
         self._button.close()
+        self._numbers.close()
         return [order for pace in self._paces.values() if (order := pace.last()) is not None]
 
     # --- connections -------------------------------------------------------------------------------------------------
@@ -328,11 +337,25 @@ class Pool:
             while relay.error is None and now >= relay.not_before and self._short(relay):
                 if not relay.served and relay.opening:  # the first connection shows whether the server serves at all
                     break
+                connected = bool(relay.lines or relay.opening)
+                number = self._numbers.take(relay.name, relay.server.connections, now, connected=connected)
+                if number is None:
+                    break
                 attempt = next(self._attempts)
-                relay.opening[attempt] = now
+                relay.opening[attempt], relay.numbers[attempt] = now, number
                 threading.Thread(target=self._connect, args=(relay, attempt), daemon=True).start()
         if not self._carrying and all(relay.error for relay in self._relays):
             raise self._worst()
+
+    def _yield(self, now: float) -> None:
+        """Give back the numbers of closed connections, and close one where another process waits; once a second."""
+        self._numbers.settle(now)
+        for relay in self._relays:
+            lines = sorted((line for line in relay.lines if not line.retired), key=lambda line: line.opened)
+            if self._numbers.owes(relay.name, [line.opened for line in lines], now):
+                lines[0].retired = True
+                if relay.takers.pop(lines[0], 0) is None:
+                    self._leaving.append(lines[0])
 
     @staticmethod
     def _short(relay: _Relay) -> bool:
@@ -367,20 +390,25 @@ class Pool:
         with suppress(queue.Empty):
             while True:
                 relay, attempt, made = self._opened.get_nowait()
+                number = relay.numbers.pop(attempt)
+                if isinstance(made, Connection) and attempt in relay.opening:
+                    del relay.opening[attempt]
+                    self._add(relay, made, number)
+                    continue
+                self._numbers.give(relay.name, number, self._monotonic())
                 if relay.opening.pop(attempt, None) is None:  # it was given up
                     if isinstance(made, Connection):
                         made.socket.close()
-                elif isinstance(made, Connection):
-                    self._add(relay, made)
-                else:
+                elif not isinstance(made, Connection):
                     self._not_opened(relay, made)
                     events.append(Down(str(made)))
         return events
 
-    def _add(self, relay: _Relay, made: Connection) -> None:
+    def _add(self, relay: _Relay, made: Connection, number: int) -> None:
         made.socket.setblocking(False)
+        now = self._monotonic()
         session = Session(relay.name, made.extensions, by_token=made.by_token, by_program=made.by_program)
-        line = _Line(relay, made.socket, session, self._monotonic())
+        line = _Line(relay, made.socket, session, now, number=number, opened=now)
         relay.lines.add(line)
         relay.takers[line] = None
         relay.served, relay.failures = True, 0
@@ -436,6 +464,9 @@ class Pool:
         with suppress(KeyError, ValueError):
             self._selector.unregister(line.socket)
         line.socket.close()
+        if line.number is not None:
+            self._numbers.give(line.relay.name, line.number, self._monotonic())
+            line.number = None
 
     # --- what happens on them ----------------------------------------------------------------------------------------
 
@@ -482,7 +513,7 @@ class Pool:
                     allowed = relay.pace.ask_at()
                 waits.append(max(relay.break_until - now, allowed - now, 0.0))
             elif not relay.lines and not relay.opening:
-                waits.append(relay.not_before - now)
+                waits.append(max(relay.not_before, self._numbers.look_at(relay.name)) - now)
         return max(0.0, min(waits))
 
     def _flush(self) -> list[Event]:
@@ -567,6 +598,7 @@ class Pool:
         if now - self._checked < 1.0 and self._after_dot >= 1.0:
             return []
         self._checked = now
+        self._yield(now)
         events: list[Event] = []
         for line in [line for relay in self._relays for line in relay.lines]:
             timeout = self._after_dot if line.session.at_the_dot else line.relay.server.timeout

@@ -147,7 +147,7 @@ class ConfirmationSender:
 
     def _send(self, batch: list[_Mail]) -> int:
         waiting = {self._copy(mail): mail for mail in batch}
-        pool = Pool(self._config.smtp)
+        pool = Pool(self._config.smtp, leases=self._store.leases())
         sent = 0
 
         def begin(copy: Copy) -> None:
