@@ -90,9 +90,7 @@ class Sending:
                 self.runtime.warn(str(trouble))
         return failure
 
-    def _each(
-        self, issues: Sequence[FrozenIssue], pool: Pool, first: int | None, *, wait: bool
-    ) -> IssuePaused | None:
+    def _each(self, issues: Sequence[FrozenIssue], pool: Pool, first: int | None, *, wait: bool) -> IssuePaused | None:
         """Send what is owed of each. Returns why the first of the paused ones is; raises TransportUnavailable."""
         paused: IssuePaused | None = None
         for issue in issues:

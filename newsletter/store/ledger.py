@@ -8,7 +8,7 @@ sender's lock without noticing, as happens on PostgreSQL when its idle connectio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -270,5 +270,3 @@ class Ledger(Claims):
         query = select(_ROW.id, _ROW.address, _ROW.state, _ROW.reply_code, _ROW.reply_text)
         rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _NOT_ACCEPTED))
         return (Refusal(row.address, row.state, row.reply_code, row.reply_text or "") for row in rows)
-
-
