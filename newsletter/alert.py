@@ -70,12 +70,10 @@ def _letter(config: Config, store: Store, subject: str, words: str) -> EmailMess
 
 def send(config: Config, store: Store, letter: EmailMessage) -> None:
     """Hand the mail to a server and note it in the store. Raises TransportUnavailable when no server takes it."""
-    pool = Pool(config.smtp)
-    try:
-        copy = as_copy(letter, config.publication, utc_now())
-        for _, outcome in send_letters(pool, [copy], lambda begun: None):
-            if outcome.kind is not OutcomeKind.ACCEPTED:
-                raise TransportUnavailable(f"{outcome.code or 'no answer'} {outcome.text}")
-    finally:
-        pool.close()
+    copy, outcome = as_copy(letter, config.publication, utc_now()), None
+    for _, outcome in send_letters(Pool(config.smtp, leases=store.leases()), [copy], lambda begun: None, store.reserve):
+        if outcome.kind is not OutcomeKind.ACCEPTED:
+            raise TransportUnavailable(f"{outcome.code or 'no answer'} {outcome.text}")
+    if outcome is None:
+        raise TransportUnavailable("smtp.per_day is used up")
     store.note_alert()

@@ -20,6 +20,7 @@ from newsletter.errors import IssuePaused
 from newsletter.mail.message import Copies
 from newsletter.model import OUTCOME_STATE, UNCHARGED, Delivery, FrozenIssue, Outcome, OutcomeKind, Result, State
 from newsletter.replies import Concern, Stage, alike, judge
+from newsletter.slots import SlotOrder
 from newsletter.store import Store
 from newsletter.transport import Answer, Copy, Event
 
@@ -81,6 +82,12 @@ class Carrier(Protocol):
 
     def give_up(self) -> list[Event]:
         """Close every connection; what that means for the copies that are under way."""
+
+    def orders(self, most: int) -> list[SlotOrder]:
+        """What to ask of the store for servers with a limit, when `most` copies are left to offer, or more."""
+
+    def granted(self, orders: Sequence[SlotOrder]) -> None:
+        """Take in what the store has filled in and committed."""
 
     def full_until(self) -> float | None:
         """Seconds until a server may take a message again, when all have used up their day; else None."""
@@ -237,8 +244,7 @@ class Sender:
     """Sends what is owed of one issue after the other.
 
     `stop` is asked before each copy: on SIGTERM the copies under way are finished and the rest released. `progress` is
-    told each outcome. With `resend_uncertain` 0, copies in doubt are held. `limited` names the servers whose use the
-    store keeps.
+    told each outcome. With `resend_uncertain` 0, copies in doubt are held.
     """
 
     store: Store
@@ -248,7 +254,6 @@ class Sender:
     progress: Callable[[Outcome], None] = lambda outcome: None
     resend_uncertain: int = RESEND_UNCERTAIN
     breaker: Breaker = field(default_factory=lambda: Breaker(10**9, 1.1))
-    limited: frozenset[str] = frozenset()
 
     def send(self, issue: FrozenIssue, copies: Copies, *, only: int | None = None, more: bool = False) -> None:
         """Send every copy of `issue` that is due, or only that of the subscriber `only`.
@@ -328,6 +333,11 @@ class _Loop:
         """Whether further copies are to begin."""
         return self.paused is None and not self.sender.stop()
 
+    @property
+    def _left(self) -> int:
+        """How many copies are left to offer, as far as is known."""
+        return (len(self.queue) if self.exhausted else BATCH) if self._willing else 0
+
     def _claimed(self) -> bool:
         """Whether a claimed copy is left; claims more when none is."""
         if not self.queue and not self.exhausted:
@@ -397,8 +407,9 @@ class _Loop:
 
     def _note(self, results: Sequence[Result], given: Sequence[Copy]) -> None:
         sender = self.sender
-        servers = {copy.delivery.id: copy.server for copy in given if copy.server in sender.limited}
-        stopped = set(sender.store.turn(results, [copy.delivery for copy in given], servers))
+        orders = sender.carrier.orders(self._left)
+        stopped = set(sender.store.turn(results, [copy.delivery for copy in given], orders))
+        sender.carrier.granted(orders)
         for copy in given:
             copy.begun = copy.delivery not in stopped
         if stopped:

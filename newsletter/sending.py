@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Final
 
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
-from newsletter.errors import IssuePaused, NewsletterError, SenderRefused, TransportUnavailable
+from newsletter.errors import IssuePaused, NewsletterError, SenderRefused, StoreError, TransportUnavailable
 from newsletter.mail.message import Copies, compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import (
@@ -33,7 +33,7 @@ from newsletter.replies import Concern, Stage, judge
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
-from newsletter.transport import SECONDS_PER_DAY, Pool, Rest, server_name
+from newsletter.transport import Pool, Rest
 
 _LOOK_EVERY: Final = 1.0  # seconds between looks at shards that other processes are sending
 
@@ -70,17 +70,19 @@ class Sending:
         for server in self.config.smtp:
             if server.password is not None:
                 server.password.reveal()  # before anything is connected: it is the operator's to mend, not the server's
-        limited = frozenset(server_name(server) for server in self.config.smtp if server.rate or server.per_day)
-        used = self.store.used(SECONDS_PER_DAY) if limited else {}
-        pool = Pool(self.config.smtp, used=used, resting=self._resting())
+        if any(server.per_day for server in self.config.smtp):
+            self.store.forget_old_use()
+        pool = Pool(self.config.smtp, leases=self.store.leases(), resting=self._resting())
         failure: NewsletterError | None = None
         try:
-            failure = self._each(issues, pool, limited, first, wait=wait)
+            failure = self._each(issues, pool, first, wait=wait)
         except TransportUnavailable as error:
             failure = error
             self._expect_service(error, pool)
         finally:
-            pool.close()
+            unused = pool.close()
+            with suppress(StoreError):  # the block's own error, if any, is the one to report
+                self.store.reserve(unused)
             for name, seconds in pool.rests.items():
                 self.store.rest(name, self.runtime.now() + timedelta(seconds=seconds))
         for trouble in pool.troubles:
@@ -88,14 +90,12 @@ class Sending:
                 self.runtime.warn(str(trouble))
         return failure
 
-    def _each(
-        self, issues: Sequence[FrozenIssue], pool: Pool, limited: frozenset[str], first: int | None, *, wait: bool
-    ) -> IssuePaused | None:
+    def _each(self, issues: Sequence[FrozenIssue], pool: Pool, first: int | None, *, wait: bool) -> IssuePaused | None:
         """Send what is owed of each. Returns why the first of the paused ones is; raises TransportUnavailable."""
         paused: IssuePaused | None = None
         for issue in issues:
             try:
-                self._issue(issue, pool, limited, first, wait=wait)
+                self._issue(issue, pool, first, wait=wait)
             except IssuePaused as error:
                 paused = paused or error
             if not self.readers and (wait or not self.store.shards_due(issue.id)):
@@ -122,7 +122,7 @@ class Sending:
                     return f"{row.code} {row.text}"
         return ""
 
-    def _issue(self, issue: FrozenIssue, pool: Pool, limited: frozenset[str], first: int | None, *, wait: bool) -> None:
+    def _issue(self, issue: FrozenIssue, pool: Pool, first: int | None, *, wait: bool) -> None:
         if issue.paused is not None:
             raise IssuePaused(f"paused: {issue.paused}; `newsletter send {issue.rendered.day} --resume` goes on")
         if wait:
@@ -138,7 +138,6 @@ class Sending:
             self._progress,
             resend_uncertain=repetitions(self.config),
             breaker=Breaker(careful.pause_after, careful.pause_share, few=not self.resumed),
-            limited=limited,
         )
         copies = compile_copies(
             issue,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from newsletter.errors import TransportUnavailable
 from newsletter.model import Envelope, Outcome, OutcomeKind
+from newsletter.slots import SlotOrder
 from newsletter.transport import Answer, Copy, Event
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, 250, "ok")
@@ -44,6 +45,12 @@ class FakeCarrier:
 
     def full_until(self) -> float | None:
         return None
+
+    def orders(self, most: int) -> list[SlotOrder]:
+        return []
+
+    def granted(self, orders: Sequence[SlotOrder]) -> None:
+        assert not orders
 
     def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
         if self._current is not None or self._dead is not None or (copy := next_copy()) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -18,6 +18,7 @@ from newsletter.errors import IssuePaused, StoreError, TransportUnavailable
 from newsletter.links import Links
 from newsletter.mail.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Slot, State
+from newsletter.slots import SlotOrder
 from newsletter.store import Store
 from newsletter.transport import Answer, Copy, Event, Pool
 from tests.conftest import PUBLICATION
@@ -235,6 +236,12 @@ class Wide:
 
     def full_until(self) -> float | None:
         return None
+
+    def orders(self, most: int) -> list[SlotOrder]:
+        return []
+
+    def granted(self, orders: Sequence[SlotOrder]) -> None:
+        assert not orders
 
     def offer(self, next_copy: Callable[[], Copy | None]) -> tuple[list[Copy], list[Event]]:
         given: list[Copy] = []

@@ -15,6 +15,7 @@ from newsletter import pipeline
 from newsletter.mail.render import Renderer
 from newsletter.model import FrozenIssue, Outcome, RenderedIssue, Result, State, Subscriber, Verdict
 from newsletter.runtime import Runtime
+from newsletter.slots import SlotOrder
 from newsletter.store import ConfirmationState, Store
 from newsletter.web.confirmations import ConfirmationSender
 from tests.conftest import PUBLICATION, issue
@@ -357,7 +358,7 @@ def test_the_limit_of_a_day_holds_for_first_copies_too(tmp_path: Path, server: S
     sender = site.confirmation_sender()
     for number in range(3):
         press(site, f"reader{number}@example.org")
-        site.store.note_use({f"127.0.0.1:{server.port}": 1})
+        site.store.reserve([SlotOrder(f"127.0.0.1:{server.port}", 1, 0.0, 3)])
         site.clock.move(minutes=6)
         sender.send_first_copies()
     assert len(server.messages) < 3

@@ -33,6 +33,7 @@ from newsletter.model import (
     Verdict,
     title_key,
 )
+from newsletter.slots import SlotOrder
 from newsletter.store import Added, Store
 from tests.conftest import PUBLICATION, paper
 from tests.disk import small_disk
@@ -493,7 +494,7 @@ def test_the_queue_ends_after_the_time_out_too(tmp_path: Path) -> None:
                 store.add("ada@example.org")
             assert caught.value.exit_code == 75
             with pytest.raises(StoreBusy):
-                store.note_use({"mx": 1})  # over the connection that is kept
+                store.reserve([SlotOrder("mx", 1, 0.1, None)])  # over the connection that is kept
         assert store.add("ada@example.org") is Added.NEW
 
 

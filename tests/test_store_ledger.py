@@ -14,6 +14,7 @@ import pytest
 
 from newsletter.errors import StoreError
 from newsletter.model import TRANSITIONS, Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Result, State
+from newsletter.slots import SlotOrder
 from newsletter.store import Refusal, Store
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, FakeClock
@@ -431,14 +432,14 @@ def test_when_the_database_cuts_the_sender_off_that_is_one_error_and_the_next_ca
     import psycopg
 
     with Store.open(postgres_url) as store, psycopg.connect(postgres_url, autocommit=True) as operator:
-        store.note_use({"mx": 1})  # over the connection that is kept
+        store.reserve([SlotOrder("mx", 1, 0.1, None)])  # over the connection that is kept
         ours = "datname = current_database() AND pid <> pg_backend_pid()"
         operator.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
         with pytest.raises(StoreError) as caught:
-            store.note_use({"mx": 1})
+            store.reserve([SlotOrder("mx", 1, 0.1, None)])
         assert len(str(caught.value).splitlines()) == 1
         assert caught.value.exit_code == 75
-        store.note_use({"mx": 1})
+        store.reserve([SlotOrder("mx", 1, 0.1, None)])
         assert not [record for record in caplog.records if record.name.startswith("sqlalchemy")]
 
 
@@ -465,21 +466,7 @@ def test_what_was_tried_in_vain_comes_after_what_was_not(scene: Scene) -> None:
     assert [row.address[:3] for row in scene.claim(issue, 2)] == ["ada"]
 
 
-# --- the use of servers ----------------------------------------------------------------------------------------------
-
-
-def test_the_use_of_a_server_outlives_the_run_and_is_forgotten_in_time(scene: Scene) -> None:
-    rows = scene.claim(scene.issue("ada", "emmy", "kurt"))
-    scene.store.turn([], rows[:2], dict.fromkeys((row.id for row in rows[:2]), "mail:25"))
-    scene.clock.move(seconds=10)
-    scene.store.turn([], rows[2:], {rows[2].id: "mail:25"})
-    scene.store.note_use({"other:25": 1})
-    scene.clock.move(seconds=10)
-    used = scene.store.used(3600)
-    assert sorted(used["mail:25"]) == [9, 19, 19]  # ages rounded down: a second early never, a second late perhaps
-    assert used["other:25"] == [9]
-    scene.clock.move(hours=2)
-    assert scene.store.used(3600) == {}
+# --- pauses and rests ------------------------------------------------------------------------------------------------
 
 
 def test_a_paused_issue_says_why_and_owes_again_what_it_blamed_on_readers(scene: Scene) -> None:
@@ -502,9 +489,9 @@ def test_a_server_that_refused_this_sender_is_remembered_for_a_day(scene: Scene)
     store.rest("mx.example:587", first)
     store.rest("mx.example:587", second)
     store.rest("other.example:25", first)
-    store.note_use({"mx.example:587": 3})
+    store.reserve([SlotOrder("mx.example:587", 3, 0, 1000)])
     assert store.rests() == {"mx.example:587": (second, 2), "other.example:25": (first, 1)}
-    assert len(store.used(86_400)["mx.example:587"]) == 3
+    assert store.used() == {"mx.example:587": 3}
     clock.move(hours=24, minutes=10)
     assert store.rests() == {"mx.example:587": (second, 1)}
     store.wake_servers()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -15,8 +15,8 @@ import pytest
 from newsletter.config import Secret, SmtpConfig
 from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
+from newsletter.slots import Grant, Granting, SlotOrder, granted
 from newsletter.transport import Answer, Copy, Down, Pool, Rest, connect
-from newsletter.transport.limits import Window
 from newsletter.transport.pool import RECONNECT
 from newsletter.transport.session import Session
 from tests.smtpd import CLOSE, DRIP, SILENT, Authority, Script, Smtpd, smtpd
@@ -36,12 +36,13 @@ class Driver:
         self,
         *servers: SmtpConfig,
         after_dot: float = 1.0,
-        used: dict[str, list[float]] | None = None,
+        reserve: Callable[[Sequence[SlotOrder]], None] | None = None,
         reconnect: Sequence[float] = RECONNECT,
         breaks: Sequence[float] = (),
         resting: dict[str, Rest] | None = None,
     ) -> None:
-        self.pool = Pool(servers, after_dot=after_dot, used=used, reconnect=reconnect, breaks=breaks, resting=resting)
+        self.pool = Pool(servers, after_dot=after_dot, reconnect=reconnect, breaks=breaks, resting=resting)
+        self.reserve = reserve or Granter().reserve
 
     def send(self, one: Envelope) -> Outcome:
         (outcome,) = self.send_all([one])
@@ -52,10 +53,29 @@ class Driver:
         waiting = [Copy(DELIVERY, each) for each in reversed(envelopes)]
         outcomes: list[Outcome] = []
         while len(outcomes) < len(envelopes):
+            self.order(len(waiting))
             _, events = self.pool.offer(lambda: waiting.pop() if waiting else None)
             events = events or self.pool.turn(has_more=bool(waiting))
             outcomes += [event.outcome for event in events if isinstance(event, Answer)]
         return outcomes
+
+    def order(self, most: int) -> None:
+        orders = self.pool.orders(most)
+        self.reserve(orders)
+        self.pool.granted(orders)
+
+
+class Granter:
+    """Grants slots as the store does, for this process alone, and with nothing said about days."""
+
+    def __init__(self) -> None:
+        self.granting = Granting()
+
+    def reserve(self, orders: Sequence[SlotOrder]) -> None:
+        for order in orders:
+            now = time.monotonic()
+            number, start, self.granting = granted(self.granting, now, order)
+            order.grant = Grant(number, start, now, now, now)
 
 
 def transport(server: Smtpd, **changes: Any) -> Driver:
@@ -532,6 +552,7 @@ def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> No
     with smtpd() as server:
         pool = Pool([config(server)])
         pool.turn(has_more=True)
+        pool._relays[0].numbers[99] = 0
         pool._opened.put((pool._relays[0], 99, late := connect(config(server))))
         pool.close()
     assert late.socket.fileno() == -1
@@ -540,49 +561,9 @@ def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> No
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_rate_is_reached_and_exceeded_in_no_window() -> None:
-    window, now, times = Window.per_second(50), 0.0, list[float]()
-    for n in range(1000):
-        now = window.allowed_at(now) + (0.2 if n == 300 else 0.0004)  # one slow answer must not be made up for at once
-        window.take(now)
-        times.append(now)
-    assert all(later - earlier >= 1 for earlier, later in zip(times, times[50:], strict=False))
-    assert times[-1] - times[0] == pytest.approx(999 / 50 + 0.2, rel=0.01)
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1.5, 14, 33.3])
-def test_a_rate_may_be_a_fraction(rate: float) -> None:
-    window, now = Window.per_second(rate), 0.0
-    for _ in range(200):
-        now = window.allowed_at(now)
-        window.take(now)
-    assert now == pytest.approx(199 / rate, rel=0.01)
-
-
 def test_the_rate_holds_at_the_server_too() -> None:
     with smtpd() as server:
         sending = transport(server, rate=20.0, connections=3)
         began = time.monotonic()
         sending.send_all([envelope()] * 31)
         assert time.monotonic() - began >= 1.5  # 30 gaps of 1/20 s: no machine makes them shorter
-
-
-def test_a_limit_that_allows_a_copy_by_now_is_not_waited_for() -> None:
-    with smtpd() as server:
-        sending = transport(server, rate=20.0)
-        sending.send(envelope())
-        assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == ([], [])
-        assert 0 < sending.pool._patience(has_more=True) <= 0.05
-        time.sleep(0.06)  # as a slow commit does
-        assert sending.pool._patience(has_more=True) == 0
-
-
-def test_what_was_sent_in_the_last_24_hours_counts_against_the_day() -> None:
-    with smtpd() as server:
-        name = f"127.0.0.1:{server.port}"
-        sending = Driver(config(server, per_day=5), used={name: [86_390.0, 3600.0, 7200.0]})
-        _OPEN.append(sending)
-        assert len(sending.send_all([envelope()] * 2)) == 2
-        assert sending.pool.full_until() == pytest.approx(10, abs=1)
-        assert sending.pool.offer(lambda: Copy(DELIVERY, envelope())) == ([], [])
-    assert len(server.messages) == 2

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from newsletter.mail.message import header_text
 from newsletter.model import Delivery, Envelope, Outcome, Publication
+from newsletter.slots import SlotOrder
 from newsletter.transport import Answer, Copy, Pool
 
 if TYPE_CHECKING:  # it imports cryptography, which is large
@@ -68,19 +69,33 @@ def _relaxed(body: bytes) -> bytes:
     return b"".join(line + _CRLF for line in lines)
 
 
-def send_letters(pool: Pool, copies: Sequence[Copy], begin: Callable[[Copy], None]) -> Iterator[tuple[Copy, Outcome]]:
+def send_letters(
+    pool: Pool,
+    copies: Sequence[Copy],
+    begin: Callable[[Copy], None],
+    reserve: Callable[[Sequence[SlotOrder]], None],
+) -> Iterator[tuple[Copy, Outcome]]:
     """Send `copies` and yield the outcome of each. `begin` is called with a copy before any of it is sent.
 
-    Ends early, without trying the rest, when all servers have reached their limit per day. Raises TransportUnavailable
-    when no server can be used.
+    `reserve` is the store's: it grants what servers with a limit allow. Ends early, without trying the rest, when all
+    servers have reached their limit per day. Raises TransportUnavailable when no server can be used. The pool is closed
+    in the end.
     """
     waiting, unanswered = deque(copies), len(copies)
-    while unanswered and not (pool.full_until() is not None and not pool.in_flight):
-        given, events = pool.offer(lambda: waiting.popleft() if waiting else None)
-        for copy in given:
-            begin(copy)
-            copy.begun = True
-        for event in events or pool.turn(has_more=bool(waiting)):
-            if isinstance(event, Answer):
-                unanswered -= 1
-                yield event.copy, event.outcome
+    try:
+        while unanswered and not (pool.full_until() is not None and not pool.in_flight):
+            orders = pool.orders(len(waiting))
+            reserve(orders)
+            pool.granted(orders)
+            given, events = pool.offer(lambda: waiting.popleft() if waiting else None)
+            for copy in given:
+                begin(copy)
+                copy.begun = True
+            if orders and not pool.in_flight and pool.full_until() is not None:
+                continue  # before a connection is opened
+            for event in events or pool.turn(has_more=bool(waiting)):
+                if isinstance(event, Answer):
+                    unanswered -= 1
+                    yield event.copy, event.outcome
+    finally:
+        reserve(pool.close())

@@ -22,6 +22,7 @@ from newsletter.store.first_copies import FirstCopies
 from newsletter.store.history import History, PastCopy, PastReport
 from newsletter.store.issues import Issues
 from newsletter.store.jobs import QUEUE, SHARD_TASK
+from newsletter.store.leases import Connections
 from newsletter.store.ledger import Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
 from newsletter.store.papers import Papers
@@ -32,6 +33,7 @@ from newsletter.store.servers import Servers
 from newsletter.store.shards import Shards
 from newsletter.store.signup_states import ConfirmationState
 from newsletter.store.signups import Signups
+from newsletter.store.slots import Slots
 from newsletter.store.subscribers import Added, Subscribers
 from newsletter.store.summaries import Summaries
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
@@ -70,6 +72,8 @@ class Store(
     Suppressions,
     Runs,
     Servers,
+    Slots,
+    Connections,
     FeedCache,
     Retention,
     Summaries,

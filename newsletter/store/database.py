@@ -22,6 +22,7 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
+    Executable,
     PoolProxiedConnection,
     Select,
     Table,
@@ -102,7 +103,7 @@ class Database:
         with self._translating(), self._writer.begin() as connection:
             yield connection
 
-    def prepare(self, statement: UpdateBase) -> Prepared:
+    def prepare(self, statement: UpdateBase | Select[Any]) -> Prepared:
         """`statement` compiled once for `quickly`: its SQL, and what converts each of its values for the driver."""
         dialect = self.engine.dialect
         compiled = statement.compile(dialect=dialect)
@@ -116,7 +117,7 @@ class Database:
                 constants[name] = value if convert is None else convert(value)
             elif convert is not None:
                 conversions[name] = convert
-        return Prepared(str(compiled), itemgetter(*compiled.positiontup), constants, conversions)
+        return Prepared(str(compiled), _in_order(compiled.positiontup), constants, conversions)
 
     @contextmanager
     def quickly(self) -> Iterator[DBAPICursor]:
@@ -212,6 +213,11 @@ class Database:
             connection.execution_options(isolation_level="AUTOCOMMIT").detach()
             yield connection
 
+    def scalar(self, connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Any:
+        """What `statement` gives on a connection of `session`. Raises StoreError."""
+        with self._translating():
+            return connection.execute(statement, values).scalar()
+
     def pages(self, query: Select[Any]) -> Iterator[Any]:
         """The rows of `query` in the order of its first column, a unique number, with memory flat.
 
@@ -285,11 +291,23 @@ class Prepared:
         cursor.executemany(self.sql, [self._bound(row) for row in rows])
         return cursor.rowcount
 
+    def query(self, cursor: DBAPICursor, row: Mapping[str, Any]) -> list[Any]:
+        """The rows of a SELECT as the driver gives them."""
+        cursor.execute(self.sql, self._bound(row))
+        return list(cursor.fetchall())
+
     def _bound(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         bound = {**self.constants, **row}
         for name, convert in self.conversions.items():
             bound[name] = convert(bound[name])
         return self.in_order(bound)
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What takes the values of `names` out of a mapping, as a tuple also when there is one."""
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)
 
 
 # The keyed hashes of an address (its identity), with the newest secret first.

@@ -8,18 +8,16 @@ sender's lock without noticing, as happens on PostgreSQL when its idle connectio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    UpdateBase,
     and_,
     bindparam,
     case,
-    delete,
     func,
     not_,
     null,
@@ -38,11 +36,13 @@ from newsletter.model import (
     Result,
     State,
 )
+from newsletter.slots import SlotOrder
 from newsletter.store.claims import SOURCES, WANTED, Claims, checked, move
 from newsletter.store.database import Database
 from newsletter.store.locks import hold_statuses, sending_lock, status_change
-from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, server_use, shards, storable
+from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, shards, storable
 from newsletter.store.shard_table import close_finished, may_have_open_rows, reopen
+from newsletter.store.slots import SlotDesk
 
 _ROW: Final = deliveries.c
 
@@ -105,7 +105,7 @@ class Ledger(Claims):
         self._record = database.prepare(_RECORD)
         self._begin = database.prepare(_BEGIN)
         self._not_begun = [database.prepare(each) for each in (_WITHDRAW, _PUT_BACK, _WITHDRAWN)]
-        self._use = database.prepare(_more_use(database))
+        self._desk = SlotDesk(database, now)
 
     @contextmanager
     def sending_lock(self) -> Iterator[bool]:
@@ -147,7 +147,7 @@ class Ledger(Claims):
     # --- around the final dot ---
 
     def turn(
-        self, results: Sequence[Result], begin: Sequence[Delivery], servers: Mapping[int, str] | None = None
+        self, results: Sequence[Result], begin: Sequence[Delivery], orders: Sequence[SlotOrder] = ()
     ) -> list[Delivery]:
         """Record what the servers said, and that the copies of `begin` are being sent, all in one transaction.
 
@@ -156,9 +156,9 @@ class Ledger(Claims):
         Returns the copies that do not begin, of which nothing may go out: the issue was withdrawn or readers have left
         since the claim, and these copies are WITHDRAWN, or readers have changed their address, and these are PENDING.
         Where a shard is held, none begins while the issue is paused, by whichever process; these stay CLAIMED.
-        `servers` names, by delivery id, the server of each copy whose server has a limit.
+        `orders` ask for slots of servers that have a limit, and are filled in.
         """
-        if not results and not begin:
+        if not (results or begin or orders):
             return []
         changes = [self._change(result) for result in results]
         with self._db.quickly() as cursor:
@@ -167,9 +167,7 @@ class Ledger(Claims):
             if changes and self._record.execute(cursor, changes) != len(changes):
                 raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
             stopped = list(begin) if paused else self._begin_all(cursor, begin)
-            if servers:
-                begun = {delivery.id for delivery in begin}.difference(delivery.id for delivery in stopped)
-                self._count(cursor, Counter(name for row, name in servers.items() if row in begun))
+            self._desk.fill(cursor, orders)
         return stopped
 
     def _begin_all(self, cursor: DBAPICursor, begin: Sequence[Delivery]) -> list[Delivery]:
@@ -201,28 +199,6 @@ class Ledger(Claims):
             "reply_code": outcome.code,
             "reply_text": storable(outcome.text),
         }
-
-    def note_use(self, used: Mapping[str, int]) -> None:
-        """Record how many messages other than copies each server was given, for the limits that count these too."""
-        with self._db.quickly() as cursor:
-            self._count(cursor, used)
-
-    def _count(self, cursor: DBAPICursor, used: Mapping[str, int]) -> None:
-        second = int(self._now().timestamp())
-        self._use.execute(cursor, [{"server": name, "second": second, "messages": used[name]} for name in used])
-
-    def used(self, seconds: float) -> dict[str, list[float]]:
-        """For each server with a limit, the ages in seconds of the messages it was given in the last `seconds`.
-
-        Ages are rounded down, so that a limit errs on the side of fewer messages. Older entries are deleted.
-        """
-        now = self._now().timestamp()
-        with self._db.write() as connection:
-            connection.execute(delete(server_use).where(server_use.c.second < int(now - seconds) - 1))
-            found: dict[str, list[float]] = {}
-            for row in connection.execute(select(server_use)):
-                found.setdefault(row.server, []).extend([max(0.0, now - row.second - 1)] * row.messages)
-        return found
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """CLAIMED -> PENDING: the run stops before their turn. Copies that were withdrawn meanwhile stay so.
@@ -294,12 +270,3 @@ class Ledger(Claims):
         query = select(_ROW.id, _ROW.address, _ROW.state, _ROW.reply_code, _ROW.reply_text)
         rows = self._db.pages(query.where(_ROW.issue_id == issue_id, _NOT_ACCEPTED))
         return (Refusal(row.address, row.state, row.reply_code, row.reply_text or "") for row in rows)
-
-
-def _more_use(database: Database) -> UpdateBase:
-    """The statement that adds messages to those which a server has got in a second."""
-    statement = database.insert(server_use).values({column.name: bindparam(column.name) for column in server_use.c})
-    return statement.on_conflict_do_update(
-        index_elements=[server_use.c.server, server_use.c.second],
-        set_={"messages": server_use.c.messages + statement.excluded.messages},
-    )

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0013"
+HEAD: Final = "0014"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -299,14 +299,40 @@ suppressions = Table(
     Column("reason", Text, nullable=False),  # as subscribers.reason will say it
 )
 
-# How many messages a server with a limit got in each second, for the limits that outlive a run. A row with no messages
-# says until when a server that refused this sender is left alone.
+# How many messages a server with a limit per day got in each second, of all processes. A row with no messages says
+# until when a server that refused this sender is left alone.
 server_use = Table(
     "server_use",
     metadata,
     Column("server", Text, primary_key=True),
     Column("second", BigInteger, primary_key=True, autoincrement=False),  # of Unix time
     Column("messages", Integer, nullable=False),
+)
+
+# Up to when slots are granted to processes that send to a server with a limit; see newsletter/slots.py.
+send_slots = Table(
+    "send_slots",
+    metadata,
+    Column("server", Text, primary_key=True),
+    # slots.Granting in microseconds, of Unix time by the clock of the store
+    Column("until", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+
+# The processes that send, as each said last, and how much of this issue it has handed over. A process that ends deletes
+# its row; the row of one that was killed grows old.
+senders = Table(
+    "senders",
+    metadata,
+    Column("id", String(16), primary_key=True),  # as deliveries.claimed_by
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("issue_id", ForeignKey(issues.c.id)),
+    Column("started_at", Utc, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+    Column("accepted", Integer, nullable=False),  # copies, since it started
+    Column("per_minute", Integer, nullable=False),  # copies that were accepted within a minute, lately
 )
 
 runs = Table(

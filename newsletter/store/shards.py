@@ -11,7 +11,7 @@ Only the holder of a shard's lock closes it; whoever owes a copy again opens its
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -20,6 +20,7 @@ from sqlalchemy import Select, func, or_, select, text, update
 
 from newsletter.errors import StoreAway, StoreError
 from newsletter.model import Delivery, Result, State
+from newsletter.slots import SlotOrder
 from newsletter.store.claims import Held
 from newsletter.store.ledger import Ledger
 from newsletter.store.locks import SHARD_CLASS
@@ -139,7 +140,7 @@ class Shards(Ledger):
         return claim()
 
     def turn(
-        self, results: Sequence[Result], begin: Sequence[Delivery], servers: Mapping[int, str] | None = None
+        self, results: Sequence[Result], begin: Sequence[Delivery], orders: Sequence[SlotOrder] = ()
     ) -> list[Delivery]:
         """As `Ledger.turn`. When the connection that holds a shard was cut, the lock is taken once more.
 
@@ -147,14 +148,14 @@ class Shards(Ledger):
         its connection is the one that moves the shard's copies; then this raises StoreAway.
         """
         try:
-            return super().turn(results, begin, servers)
+            return super().turn(results, begin, orders)
         except StoreAway as error:
             self._retake(error)
         known = self._found([*(result.delivery.id for result in results), *(each.id for each in begin)])
         left = [result for result in results if known[result.delivery.id] == (result.source, self._holder)]
         started = [each for each in begin if known[each.id] == (State.SENDING, self._holder)]
         rest = [each for each in begin if each not in started]  # committed before the connection was cut
-        return super().turn(left, rest, servers)
+        return super().turn(left, rest, orders)
 
     def _retake(self, error: StoreAway) -> None:
         """Take the shard's lock again after `error`, as its connection was cut.

@@ -24,8 +24,10 @@ from newsletter.config import SmtpConfig
 from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
 from newsletter.model import OutcomeKind
 from newsletter.replies import Stage, stated_wait
+from newsletter.slots import Leases, SlotOrder
 from newsletter.transport.connect import Connection, connect, server_name
-from newsletter.transport.limits import BREAKS, RESTS, SECONDS_PER_DAY, Rest, Window
+from newsletter.transport.limits import BREAKS, RESTS, Pace, Rest
+from newsletter.transport.numbers import Numbers
 from newsletter.transport.session import Answer, Copy, Down, Event, Session
 
 # A server may need time to store the message, and giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
@@ -71,11 +73,11 @@ class _Relay:
     """One mail server in this run."""
 
     server: SmtpConfig
-    rate: Window | None
-    day: Window | None
+    pace: Pace | None  # None: it has no limit
     lines: set[_Line] = field(default_factory=set)
     takers: dict[_Line, None] = field(default_factory=dict)  # those that may take a copy, longest free first
     opening: dict[int, float] = field(default_factory=dict)  # attempts to connect: when each began
+    numbers: dict[int, int] = field(default_factory=dict)  # attempt -> the number of its connection
     ceiling: int = 0  # connections that it allows, as far as is known
     failures: int = 0  # to connect, in a row
     losses: int = 0  # of connections, in a row
@@ -93,7 +95,10 @@ class _Relay:
     def __post_init__(self) -> None:
         """Work out once what every copy asks for."""
         self.name = server_name(self.server)
-        self.windows = [window for window in (self.rate, self.day) if window is not None]
+
+    def allowed_at(self, now: float) -> float:
+        """When its limit allows to offer it the next copy, `now` or later."""
+        return now if self.pace is None else self.pace.allowed_at(now)
 
 
 @dataclass(eq=False)
@@ -106,28 +111,35 @@ class _Line:
     moved: float  # when bytes last went out, or a whole reply came in
     accepted: int = 0  # copies
     asked: float | None = None  # when a command left that nothing else was ahead of
+    offered: float = 0.0  # when it got its last copy
+    leaving: Copy | None = None  # whose message has a slot
+    number: int | None = None  # among the connections of all processes
+    opened: float = 0.0
+    retired: bool = False  # another process is to have it
     watched: int = selectors.EVENT_READ
 
     @property
     def full(self) -> bool:
-        """Whether it has carried as many messages as its server takes on one connection."""
+        """Whether it takes no more: it has carried as many messages as its server takes on one, or is for others."""
         most = self.relay.server.messages_per_connection
         carried = self.session.messages + (self.session.offered is not None)
-        return most is not None and carried >= most
+        return self.retired or (most is not None and carried >= most)
 
 
 class Pool:
     """Carries copies over the connections of `servers`. One loop owns it; it is not for threads.
 
-    `used` is what earlier runs recorded for each server with a limit: the ages of its messages in seconds. `resting`
-    are the servers that refused this sender within a day. `after_dot`, `reconnect` and `breaks` are in seconds.
+    A server with a limit gets messages only at the slots that the store grants: whoever drives the pool passes on its
+    `orders` and returns them with `granted`, and in the end those of `close`. `leases` count the connections of all
+    processes; the pool closes them. `resting` are the servers that refused this sender within a day. `after_dot`,
+    `reconnect` and `breaks` are in seconds.
     """
 
     def __init__(
         self,
         servers: Sequence[SmtpConfig],
         *,
-        used: Mapping[str, Iterable[float]] | None = None,
+        leases: Leases | None = None,
         resting: Mapping[str, Rest] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         after_dot: float = AFTER_DOT,
@@ -135,7 +147,10 @@ class Pool:
         breaks: Sequence[float] = BREAKS,
     ) -> None:
         self._monotonic, self._after_dot, self._reconnect, self._breaks = monotonic, after_dot, reconnect, breaks
-        self._relays = [self._relay(server, (used or {}).get(server_name(server), ())) for server in servers]
+        self._relays = [_Relay(server, _pace(server), ceiling=server.connections) for server in servers]
+        self._paces = {relay.name: relay.pace for relay in self._relays if relay.pace is not None}
+        self._ready: dict[_Line, float] = {}  # those whose message waits for a slot; how long it took to be ready
+        self._numbers = Numbers(leases)
         self._begin_resting(resting or {})
         self._selector = selectors.DefaultSelector()
         self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
@@ -150,19 +165,6 @@ class Pool:
         self._troubles: dict[str, TransportUnavailable] = {}
         self._rests: dict[str, float] = {}  # until when each server rests that began to in this run
         self._closed = False
-
-    def _relay(self, server: SmtpConfig, ages: Iterable[float]) -> _Relay:
-        now = self._monotonic()
-        relay = _Relay(
-            server,
-            Window.per_second(server.rate) if server.rate is not None else None,
-            Window(server.per_day, SECONDS_PER_DAY) if server.per_day is not None else None,
-            ceiling=server.connections,
-        )
-        times = [now - age for age in ages]
-        for window in relay.windows:
-            window.remember(times)
-        return relay
 
     def _begin_resting(self, resting: Mapping[str, Rest]) -> None:
         """Leave alone the servers that an earlier run found refusing this sender."""
@@ -202,9 +204,26 @@ class Pool:
         """Undo `offer` for a copy that must not go after all; only before the next `turn`."""
         line = self._carrying.pop(copy)
         line.session.take_back()
-        for window in line.relay.windows:
-            window.give_back()
+        if line.relay.pace is not None:
+            line.relay.pace.give_back()
         self._noted(line, [])
+
+    def orders(self, most: int) -> list[SlotOrder]:
+        """What to ask of the store for the servers that have a limit; `most` copies are left to offer, or more."""
+        if not self._paces:
+            return []
+        now = self._monotonic()
+        found = (
+            relay.pace.order(now, most, ready=bool(relay.takers) and now >= relay.break_until)
+            for relay in self._relays
+            if relay.pace is not None and relay.error is None
+        )
+        return [order for order in found if order is not None]
+
+    def granted(self, orders: Iterable[SlotOrder]) -> None:
+        """Take in what the store has filled in, once that is committed."""
+        for order in orders:
+            self._paces[order.server].take(order)
 
     def turn(self, *, has_more: bool) -> list[Event]:
         """Write what is to be written, wait for events, and return them. `has_more`: there are more copies to offer.
@@ -231,8 +250,12 @@ class Pool:
                 return events
 
     def _hear(self, patience: float) -> list[Event]:
-        """The events within `patience` seconds; returns as soon as there are any."""
+        """The events within `patience` seconds; returns as soon as there are any, or a message waits for its slot."""
         events: list[Event] = []
+        if self._ready:
+            left, wait = self._let_leave()
+            patience = 0.0 if left else min(patience, wait)
+            events += left
         for key, mask in self._selector.select(patience):
             line = key.data
             if line is None:
@@ -265,7 +288,7 @@ class Pool:
     def full_until(self) -> float | None:
         """Seconds until a server that has used up its day takes messages again; None when one may take them now."""
         now = self._monotonic()
-        waits = [relay.day.allowed_at(now) - now if relay.day else 0.0 for relay in self._relays if not relay.error]
+        waits = [relay.pace.full_for(now) if relay.pace else 0.0 for relay in self._relays if not relay.error]
         return min(waits) if waits and min(waits) > 0 else None
 
     def give_up(self) -> list[Event]:
@@ -273,8 +296,11 @@ class Pool:
         lines = [line for relay in self._relays for line in relay.lines]
         return [event for line in lines for event in self._noted(line, line.session.lost("the run was ended"))]
 
-    def close(self) -> None:
-        """Say goodbye on connections where nothing is on its way, and hang up."""
+    def close(self) -> list[SlotOrder]:
+        """Say goodbye on connections where nothing is on its way, and hang up.
+
+        Returns what to tell the store about slots that were not used.
+        """
         self._closed = True
         lines = [line for relay in self._relays for line in relay.lines]
         polite = [line for line in lines if line.session.idle and not line.session.waiting]
@@ -297,6 +323,8 @@ class Pool:
         self._selector.close()
         self._bell.close()
         self._button.close()
+        self._numbers.close()
+        return [order for pace in self._paces.values() if (order := pace.last()) is not None]
 
     # --- connections -------------------------------------------------------------------------------------------------
 
@@ -309,11 +337,25 @@ class Pool:
             while relay.error is None and now >= relay.not_before and self._short(relay):
                 if not relay.served and relay.opening:  # the first connection shows whether the server serves at all
                     break
+                connected = bool(relay.lines or relay.opening)
+                number = self._numbers.take(relay.name, relay.server.connections, now, connected=connected)
+                if number is None:
+                    break
                 attempt = next(self._attempts)
-                relay.opening[attempt] = now
+                relay.opening[attempt], relay.numbers[attempt] = now, number
                 threading.Thread(target=self._connect, args=(relay, attempt), daemon=True).start()
         if not self._carrying and all(relay.error for relay in self._relays):
             raise self._worst()
+
+    def _yield(self, now: float) -> None:
+        """Give back the numbers of closed connections, and close one where another process waits; once a second."""
+        self._numbers.settle(now)
+        for relay in self._relays:
+            lines = sorted((line for line in relay.lines if not line.retired), key=lambda line: line.opened)
+            if self._numbers.owes(relay.name, [line.opened for line in lines], now):
+                lines[0].retired = True
+                if relay.takers.pop(lines[0], 0) is None:
+                    self._leaving.append(lines[0])
 
     @staticmethod
     def _short(relay: _Relay) -> bool:
@@ -348,20 +390,25 @@ class Pool:
         with suppress(queue.Empty):
             while True:
                 relay, attempt, made = self._opened.get_nowait()
+                number = relay.numbers.pop(attempt)
+                if isinstance(made, Connection) and attempt in relay.opening:
+                    del relay.opening[attempt]
+                    self._add(relay, made, number)
+                    continue
+                self._numbers.give(relay.name, number, self._monotonic())
                 if relay.opening.pop(attempt, None) is None:  # it was given up
                     if isinstance(made, Connection):
                         made.socket.close()
-                elif isinstance(made, Connection):
-                    self._add(relay, made)
-                else:
+                elif not isinstance(made, Connection):
                     self._not_opened(relay, made)
                     events.append(Down(str(made)))
         return events
 
-    def _add(self, relay: _Relay, made: Connection) -> None:
+    def _add(self, relay: _Relay, made: Connection, number: int) -> None:
         made.socket.setblocking(False)
+        now = self._monotonic()
         session = Session(relay.name, made.extensions, by_token=made.by_token, by_program=made.by_program)
-        line = _Line(relay, made.socket, session, self._monotonic())
+        line = _Line(relay, made.socket, session, now, number=number, opened=now)
         relay.lines.add(line)
         relay.takers[line] = None
         relay.served, relay.failures = True, 0
@@ -402,7 +449,7 @@ class Pool:
     def _rest(self, relay: _Relay, words: str) -> None:
         """Leave the server alone: as long as it asks, else until its day allows a message, else ever longer."""
         now = self._monotonic()
-        full = relay.day.allowed_at(now) - now if relay.day is not None else 0.0
+        full = relay.pace.full_for(now) if relay.pace is not None else 0.0
         asked = stated_wait(words)
         seconds = asked.total_seconds() if asked is not None else full or RESTS[min(relay.rests, len(RESTS) - 1)]
         relay.rests, relay.resting = relay.rests + 1, True
@@ -413,9 +460,13 @@ class Pool:
         line.relay.lines.discard(line)
         line.relay.takers.pop(line, None)
         self._touched.discard(line)
+        self._ready.pop(line, None)
         with suppress(KeyError, ValueError):
             self._selector.unregister(line.socket)
         line.socket.close()
+        if line.number is not None:
+            self._numbers.give(line.relay.name, line.number, self._monotonic())
+            line.number = None
 
     # --- what happens on them ----------------------------------------------------------------------------------------
 
@@ -425,8 +476,8 @@ class Pool:
             return None
         for line in tuple(relay.takers):
             if not line.full:
-                now = self._monotonic() if relay.windows else 0.0
-                return None if any(window.allowed_at(now) > now for window in relay.windows) else line
+                now = self._monotonic() if relay.pace is not None else 0.0
+                return None if relay.allowed_at(now) > now else line
             if line.session.idle:
                 del relay.takers[line]
                 self._leaving.append(line)
@@ -435,9 +486,9 @@ class Pool:
     def _give(self, line: _Line, copy: Copy) -> list[Event]:
         relay = line.relay
         del relay.takers[line]
-        now = self._monotonic()
-        for window in relay.windows:
-            window.take(now)
+        line.offered = self._monotonic()
+        if relay.pace is not None:
+            relay.pace.book()
         copy.server = relay.name
         self._carrying[copy] = line
         self._touched.add(line)
@@ -451,15 +502,18 @@ class Pool:
     def _patience(self, *, has_more: bool) -> float:
         """Seconds to wait for events: until a limit, a break or a new attempt to connect allows more; at most one."""
         now = self._monotonic()
-        waits = [1.0]
+        paces = [line.relay.pace for line in self._ready]
+        waits = [1.0, *(pace.ask_at() - now for pace in paces if pace is not None and pace.starved(now))]
         for relay in self._relays if has_more else ():
             if relay.error is not None:
                 continue
             if relay.takers:  # all of its limits must allow a copy
-                limits = [window.allowed_at(now) - now for window in relay.windows]
-                waits.append(max([relay.break_until - now, *limits, 0.0]))
+                allowed = relay.allowed_at(now)
+                if allowed == math.inf and relay.pace is not None:  # slots are to be ordered
+                    allowed = relay.pace.ask_at()
+                waits.append(max(relay.break_until - now, allowed - now, 0.0))
             elif not relay.lines and not relay.opening:
-                waits.append(relay.not_before - now)
+                waits.append(max(relay.not_before, self._numbers.look_at(relay.name)) - now)
         return max(0.0, min(waits))
 
     def _flush(self) -> list[Event]:
@@ -471,6 +525,9 @@ class Pool:
     def _write(self, line: _Line) -> list[Event]:
         """Write as much as the system takes. Watch for more room only while something is left."""
         session = line.session
+        if line.relay.pace is not None and session.ready and line.leaving is not session.sent:
+            self._ready.setdefault(line, self._monotonic() - line.offered)  # until `_let_leave`
+            return []
         try:
             while session.outbox and not session.closed:
                 session.wrote(_send(line.socket, session))
@@ -485,6 +542,22 @@ class Pool:
             line.watched = watched
             self._selector.modify(line.socket, watched, line)
         return []
+
+    def _let_leave(self) -> tuple[list[Event], float]:
+        """Write the messages whose slot has come. Returns events, and the seconds until the next may leave."""
+        events: list[Event] = []
+        wait = math.inf
+        for line in list(self._ready):
+            pace, now = line.relay.pace, self._monotonic()
+            assert pace is not None
+            at = pace.leaves_at(now)
+            if at > now:
+                wait = min(wait, at - now)
+                continue
+            pace.leave(now, self._ready.pop(line))
+            line.leaving = line.session.sent
+            events += self._write(line)
+        return events, wait
 
     def _last_words(self, line: _Line) -> list[Event]:
         """What the server had said before it hung up, such as 421 and why."""
@@ -525,6 +598,7 @@ class Pool:
         if now - self._checked < 1.0 and self._after_dot >= 1.0:
             return []
         self._checked = now
+        self._yield(now)
         events: list[Event] = []
         for line in [line for relay in self._relays for line in relay.lines]:
             timeout = self._after_dot if line.session.at_the_dot else line.relay.server.timeout
@@ -551,6 +625,8 @@ class Pool:
             if isinstance(event, Answer):
                 carried = True
                 del self._carrying[event.copy]
+                if line.relay.pace is not None and line.leaving is not event.copy:
+                    line.relay.pace.spoil()
                 event.copy.excused = line.accepted > 0
                 self._judge(line, event)
             elif isinstance(event, Down):
@@ -585,6 +661,12 @@ class Pool:
             if relay.losses >= LOST_IN_A_ROW + relay.server.connections - 1:  # all may fall at once
                 words = f"{relay.name} drops every connection ({down.reason})"
                 self._put_aside(relay, TransportUnavailable(words))
+
+
+def _pace(server: SmtpConfig) -> Pace | None:
+    """What keeps the limits of a server, if it has any."""
+    limited = server.rate is not None or server.per_day is not None
+    return Pace(server_name(server), server.rate, server.per_day) if limited else None
 
 
 def _before_the_recipient(answer: Answer) -> bool:

@@ -102,6 +102,7 @@ class Session:
     _said: list[bytes] = field(default_factory=list, init=False)  # the lines of the reply under way
     _queued: int = field(default=0, init=False)  # bytes, over the session's life
     _written: int = field(default=0, init=False)  # bytes of these that are with the system
+    _message_at: int = field(default=0, init=False)  # `_written` when the first byte of the message of `sent` is next
     _dot_at: int = field(default=0, init=False)  # `_written` when the final dot of `sent` is out
 
     def __post_init__(self) -> None:
@@ -127,6 +128,11 @@ class Session:
     def at_the_dot(self) -> bool:
         """Whether the server has a whole message and owes the answer to its final dot."""
         return bool(self._expected) and self._expected[0][0] is Stage.DOT and not self.outbox
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server waits for a message of which nothing was written yet."""
+        return self.sent is not None and self._written == self._message_at
 
     @property
     def waiting(self) -> bool:
@@ -186,6 +192,7 @@ class Session:
 
     def _send(self, copy: Copy) -> None:
         """Write the message that the server waits for, and its final dot."""
+        self._message_at = self._queued
         self._write(*copy.envelope.pieces, _END)
         self._dot_at = self._queued
         self._expected.append((Stage.DOT, copy, self._dot_at))

@@ -30,7 +30,7 @@ from newsletter.model import SLOT_HOST, MoveNotice, Outcome, OutcomeKind, SignUp
 from newsletter.runtime import Runtime, utc_now
 from newsletter.sending import send_first_copies
 from newsletter.store import UNDO_FOR, Store
-from newsletter.transport import SECONDS_PER_DAY, Copy, Pool
+from newsletter.transport import Copy, Pool
 
 _BATCH: Final = 50
 _POLL_SECONDS: Final = 30.0  # for requests that another process recorded; this one's own call `wake`
@@ -71,7 +71,6 @@ class ConfirmationSender:
         renderer = Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
         self._asking = {moves: renderer.letter("confirm", confirm_url=_LINK, moves=moves) for moves in (False, True)}
         self._telling = renderer.letter("moved", undo_url=_LINK, new_address=_NEW_ADDRESS, days=UNDO_FOR.days)
-        self._limited = any(server.rate or server.per_day for server in config.smtp)
         self._wake_up, self._stopped = threading.Event(), threading.Event()
         self._retry_at: dict[_Mail, datetime] = {}  # time of the next try
         self._deferrals: Counter[_Mail] = Counter()  # failed tries
@@ -148,20 +147,15 @@ class ConfirmationSender:
 
     def _send(self, batch: list[_Mail]) -> int:
         waiting = {self._copy(mail): mail for mail in batch}
-        pool = Pool(self._config.smtp, used=self._store.used(SECONDS_PER_DAY) if self._limited else {})
+        pool = Pool(self._config.smtp, leases=self._store.leases())
         sent = 0
 
         def begin(copy: Copy) -> None:
             self._store.note_mailed(waiting[copy])
-            if self._limited:
-                self._store.note_use({copy.server: 1})
 
-        try:
-            for copy, outcome in send_letters(pool, list(waiting), begin):
-                self._record(waiting.pop(copy), outcome, noted=copy.begun)
-                sent += outcome.kind is OutcomeKind.ACCEPTED
-        finally:
-            pool.close()
+        for copy, outcome in send_letters(pool, list(waiting), begin, self._store.reserve):
+            self._record(waiting.pop(copy), outcome, noted=copy.begun)
+            sent += outcome.kind is OutcomeKind.ACCEPTED
         for mail in waiting.values():  # all servers have reached their limit per day
             self._retry_at[mail] = self._now() + DELAYS[-1]
         return sent

@@ -1,0 +1,215 @@
+"""Several processes that send to one server with a limit, judged by the server's own log.
+
+    python -m tests.fleet [--workers N] [--rate R] [--readers N] [--letters N] [--store sqlite|postgresql] [--delay MS]
+
+Starts a mail server, so many processes that share the sending of one issue, and one that sends confirmation mails
+meanwhile as `newsletter web` does. Prints how many messages arrived a second, how many a window of a second held at
+most, and how many connections were open at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from newsletter.config import Config, load
+from newsletter.deliver import Sender
+from newsletter.mail.message import compile_copies
+from newsletter.model import RenderedIssue, State
+from newsletter.runtime import utc_now
+from newsletter.store import Store
+from newsletter.transport import Pool
+from newsletter.web.confirmations import ConfirmationSender
+from tests.conftest import PUBLICATION, ROOT
+from tests.windows import most_within
+
+_CONFIG: Final = """\
+sender: digest@news.example.org
+postal_address: 1 Example Street
+list_id: papers.news.example.org
+base_url: https://news.example.org
+secret: the secret of a measurement
+feeds:
+  - url: day.json
+store: {store}
+smtp:
+  - host: 127.0.0.1
+    port: {port}
+    rate: {rate}
+    connections: {connections}
+"""
+_ISSUE: Final = RenderedIssue(day=utc_now().date(), subject="Papers", html="<p>papers</p>", text="papers\n" * 200)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What is started: processes that send `readers` copies, one that sends `letters`, and a server that is so slow."""
+
+    workers: int = 4
+    rate: float = 200.0
+    readers: int = 4000
+    letters: int = 500
+    connections: int = 16
+    delay: float = 0.0  # seconds for each reply
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the server saw: when each message was complete (seconds), and its open connections at most."""
+
+    times: Sequence[float]
+    connections: int
+    accepted: int  # copies, as the ledger has it
+    letters: int  # confirmation mails, as their process says
+
+    @property
+    def rate(self) -> float:
+        """Messages a second from the first to the last."""
+        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+
+
+def run(fleet: Fleet, store: str, folder: Path) -> Log:
+    """Run it to the end; `store` is the URL of a store that is empty."""
+    with ExitStack() as stack:
+        port, log = stack.enter_context(_sink(folder, fleet.delay))
+        path = folder / "config.yaml"
+        path.write_text(_CONFIG.format(store=store, port=port, rate=fleet.rate, connections=fleet.connections), "utf-8")
+        path.chmod(0o600)
+        with Store.open(store) as opened:
+            for reader in range(fleet.letters):
+                opened.ask(f"new{reader}@host{reader}.example")
+            opened.add_all((f"reader{reader}@example.org" for reader in range(fleet.readers)), revive=True)
+            issue = opened.freeze(_ISSUE, PUBLICATION, lifetime=timedelta(hours=24))
+            senders = [_start("send", path) for _ in range(fleet.workers)]
+            web = _start("web", path)
+            said = [process.communicate()[0] for process in (*senders, web)]
+            assert all(process.returncode == 0 for process in (*senders, web))
+            accepted = opened.counts(issue.id)[State.ACCEPTED]
+    lines = [line.split() for line in log.read_text("utf-8").splitlines()]
+    return Log(
+        sorted(float(time) for what, time in lines if what == "message"),
+        max((int(number) for what, number in lines if what == "open"), default=0),
+        accepted,
+        int(said[-1]),
+    )
+
+
+def _start(what: str, path: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.fleet", what, str(path)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def _send(config: Config) -> None:
+    """One of the processes that send the issue."""
+    with Store.open(config.store) as store:
+        (issue,) = store.unfinished()
+        pool = Pool(config.smtp, leases=store.leases())
+        try:
+            Sender(store, pool, utc_now).send(issue, compile_copies(issue, config.links()))
+        finally:
+            store.reserve(pool.close())
+
+
+def _web(config: Config) -> None:
+    """The process that sends confirmation mails; prints how many."""
+    with Store.open(config.store) as store:
+        print(ConfirmationSender(config, store).send_due())
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _sink(folder: Path, delay: float) -> Iterator[tuple[int, Path]]:
+    """Run the server; gives its port, and the path of its log."""
+    log = folder / "sink.log"
+    command = [sys.executable, "-m", "tests.fleet", "sink", str(log), str(delay)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline()), log
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def _serve(log: Path, delay: float) -> None:
+    connected = 0
+    with log.open("w", 1, encoding="utf-8") as stream:
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connected
+            connected += 1
+            stream.write(f"open {connected}\n")
+
+            async def say(words: bytes) -> None:
+                await asyncio.sleep(delay)
+                writer.write(words)
+
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                await say(b"220 sink\r\n")
+                while not (command := (await reader.readuntil(b"\n")).upper()).startswith(b"QUIT"):
+                    if command.startswith(b"EHLO"):
+                        await say(b"250-sink\r\n250-PIPELINING\r\n250 SMTPUTF8\r\n")
+                    elif command.startswith(b"DATA"):
+                        await say(b"354 go on\r\n")
+                        await reader.readuntil(b"\r\n.\r\n")
+                        stream.write(f"message {time.time():.6f}\n")
+                        await say(b"250 kept\r\n")
+                    else:
+                        await say(b"250 ok\r\n")
+            connected -= 1
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0, limit=2**20)
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await server.serve_forever()
+
+
+def main() -> None:
+    """Run what the first argument names, or the whole with its options."""
+    if sys.argv[1:2] == ["sink"]:
+        asyncio.run(_serve(Path(sys.argv[2]), float(sys.argv[3])))
+    elif sys.argv[1:2] in (["send"], ["web"]):
+        (_send if sys.argv[1] == "send" else _web)(load(Path(sys.argv[2])))
+    else:
+        _measure()
+
+
+def _measure() -> None:
+    from tests.postgres import new_database, running
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, default=Fleet.workers)
+    parser.add_argument("--rate", type=float, default=Fleet.rate)
+    parser.add_argument("--readers", type=int, default=Fleet.readers)
+    parser.add_argument("--letters", type=int, default=Fleet.letters)
+    parser.add_argument("--connections", type=int, default=Fleet.connections)
+    parser.add_argument("--delay", type=float, default=0.0, metavar="MS")
+    parser.add_argument("--store", choices=["sqlite", "postgresql"], default="postgresql")
+    asked = parser.parse_args()
+    fleet = Fleet(asked.workers, asked.rate, asked.readers, asked.letters, asked.connections, asked.delay / 1000)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store = f"sqlite:///{folder / 'fleet.db'}"
+        if asked.store == "postgresql":
+            store = stack.enter_context(new_database(stack.enter_context(running())))
+        log = run(fleet, store, folder)
+    print(f"{len(log.times)} messages arrived: {log.accepted} copies and {log.letters} confirmation mails")
+    print(f"{log.rate:.2f} a second, of {fleet.rate:g}: {log.rate / fleet.rate - 1:+.2%}")
+    print(f"{most_within(1.0, log.times)} in a window of a second at most")
+    print(f"{log.connections} connections at once, of {fleet.connections}")
+
+
+if __name__ == "__main__":
+    main()

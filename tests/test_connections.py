@@ -1,0 +1,177 @@
+"""`smtp.connections` and `smtp.rate` for all processes together: counted in the store, and judged by the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from newsletter.config import SmtpConfig
+from newsletter.model import Delivery, Envelope
+from newsletter.slots import Leases
+from newsletter.store import Store
+from newsletter.transport import Answer, Copy, Pool
+from newsletter.transport.numbers import LOOK_EVERY, Numbers
+from tests.conftest import ROOT
+from tests.fleet import Fleet, run
+from tests.smtpd import Smtpd, smtpd
+from tests.windows import most_within
+
+MX = "mx.example:25"
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    with Store.open(database_url) as opened:
+        yield opened
+
+
+def test_a_number_belongs_to_one_process_and_to_one_server(store: Store) -> None:
+    with closing(store.leases()) as first, closing(store.leases()) as second:
+        assert [first.take(MX, 3), first.take(MX, 3)] == [1, 2]
+        assert [second.take(MX, 3), second.take(MX, 3)] == [3, None]
+        assert second.take("other.example:25", 1) == 1
+        first.give(MX, 1)
+        assert second.take(MX, 3) == 1
+        assert first.take(MX, 3) is None
+
+
+def test_who_has_none_may_say_so(store: Store) -> None:
+    with closing(store.leases()) as first, closing(store.leases()) as second:
+        assert first.take(MX, 1) == 1
+        assert not first.wanted(MX)
+        second.wait(MX, waiting=True)
+        second.wait(MX, waiting=True)
+        assert first.wanted(MX)
+        assert not first.wanted("other.example:25")
+        second.wait(MX, waiting=False)
+        assert not first.wanted(MX)
+
+
+HOLDER = """
+import sys
+from newsletter.store import Store
+leases = Store.open(sys.argv[1]).leases()
+print(leases.take(sys.argv[2], 1), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_number_ends_with_its_process(store: Store, database_url: str) -> None:
+    command = [sys.executable, "-c", HOLDER, database_url, MX]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "1\n"
+        with closing(store.leases()) as leases:
+            assert leases.take(MX, 1) is None
+            os.kill(holder.pid, signal.SIGKILL)
+            holder.wait()
+            assert any(leases.take(MX, 1) == 1 for _ in range(10_000))  # PostgreSQL notices it after a moment
+
+
+class Others:
+    """Leases of which a test says what other processes do."""
+
+    def __init__(self, free: int) -> None:
+        self.free, self.waits, self.wanted_by_others = free, False, False
+        self.given: list[int] = []
+
+    def take(self, server: str, most: int) -> int | None:
+        self.free -= 1
+        return self.free + 1 if self.free >= 0 else None
+
+    def give(self, server: str, number: int) -> None:
+        self.given.append(number)
+
+    def wait(self, server: str, *, waiting: bool) -> None:
+        self.waits = waiting
+
+    def wanted(self, server: str) -> bool:
+        return self.wanted_by_others
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_process_without_a_connection_waits_and_looks_again() -> None:
+    others: Leases = (fake := Others(0))
+    numbers = Numbers(others)
+    assert numbers.take(MX, 4, 10.0, connected=False) is None
+    assert fake.waits
+    fake.free = 1
+    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY / 2, connected=False) is None
+    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY, connected=False) == 1
+    assert not fake.waits
+
+
+def test_one_of_several_is_closed_for_another_process_and_an_only_one_after_a_while() -> None:
+    numbers = Numbers(fake := Others(4))
+    assert not numbers.owes(MX, [1.0, 2.0], 3.0)
+    fake.wanted_by_others = True
+    assert numbers.owes(MX, [1.0, 2.0], 3.0)
+    assert not numbers.owes(MX, [2.0], 3.0)
+    assert numbers.owes(MX, [2.0], 7.0)
+    assert not numbers.owes(MX, [], 7.0)
+
+
+def test_a_number_is_given_to_others_only_when_the_server_has_noticed() -> None:
+    numbers = Numbers(fake := Others(1))
+    assert numbers.take(MX, 4, 10.0, connected=False) == 1
+    numbers.give(MX, 1, 11.0)
+    numbers.settle(11.0)
+    assert fake.given == []
+    assert numbers.take(MX, 4, 11.1, connected=False) == 1  # its own may be opened again at once
+    numbers.give(MX, 1, 12.0)
+    numbers.settle(13.0)
+    assert fake.given == [1]
+
+
+class Sending:
+    """Sends without end over the connections of one pool."""
+
+    def __init__(self, server: Smtpd, store: Store) -> None:
+        self.pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=2)], leases=store.leases())
+        self.accepted = 0
+
+    def turn(self) -> None:
+        envelope = Envelope("b@news.example.org", "ada@example.org", (b"Subject: papers\r\n\r\nwords\r\n",))
+        self.pool.offer(lambda: Copy(Delivery(1, 1, 1, "0" * 16, "ada@example.org", 0), envelope))
+        self.accepted += sum(isinstance(event, Answer) for event in self.pool.turn(has_more=True))
+
+
+def test_a_second_process_gets_a_connection_of_the_first(store: Store, database_url: str) -> None:
+    with smtpd() as server, Store.open(database_url) as other:
+        first, second = Sending(server, store), Sending(server, other)
+        while len(first.pool._relays[0].lines) < 2:
+            first.turn()
+        while not second.accepted:
+            first.turn()
+            second.turn()
+        assert len(first.pool._relays[0].lines) + len(second.pool._relays[0].lines) <= 2
+        for each in (first, second):
+            each.pool.give_up()
+            each.pool.close()
+
+
+# Windows a tenth shorter than a second: the server shares the machine with the tests and may see a message late.
+# `python -m tests.fleet` looks at whole seconds.
+WINDOW = 0.9
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_processes_together_keep_to_the_rate_and_the_connections(
+    database_url: str, tmp_path: Path, workers: int
+) -> None:
+    if workers > 1 and database_url.startswith("sqlite"):
+        pytest.skip("one process sends issues from a file")
+    log = run(Fleet(workers, 20, 25, 15, 4), database_url, tmp_path)
+    assert (log.accepted, log.letters, len(log.times)) == (25, 15, 40)
+    assert most_within(WINDOW, log.times) <= 20
+    assert log.times[-1] - log.times[0] >= 1.7  # 39 gaps of 1/20 s, less what the server may see late
+    assert log.connections <= 4
