@@ -383,7 +383,8 @@ def archive_group() -> None:
 def archive_export(app: App, folder: Path) -> None:
     """Write the issues that were sent, an index and an Atom feed as files for any web host.
 
-    It is safe to repeat: only files that changed are written, and none is removed.
+    These are the pages of `newsletter web` without the search. It is safe to repeat: only files that changed are
+    written, and none is removed.
     """
     from newsletter.cli.archive import export
 
@@ -416,7 +417,7 @@ def check_command(
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.pass_obj
 def web_command(app: App, host: str, port: int) -> None:
-    """Serve the pages where readers subscribe, confirm, choose and unsubscribe, and send the confirmation mails.
+    """Serve the pages where readers subscribe, confirm, choose and unsubscribe, and send the confirmation mails and first copies.
 
     A web server with https, such as nginx or Caddy, must pass requests for base_url on to it; see docs/web.md.
     """

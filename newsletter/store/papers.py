@@ -24,7 +24,7 @@ class Papers(Part):
     def contents(self, day: date) -> Issue | None:
         """The issue of `day` with its papers, when it is one of `archive`.
 
-        None also for an issue that was frozen by a version before 0.4, which kept only the mail.
+        None also for an issue that was frozen by version 0.2 or before, which kept only the mail.
         """
         query = select(renderings.c.contents).join_from(renderings, issues).where(issues.c.day == day, WAS_ACCEPTED)
         with self._db.read() as connection:
