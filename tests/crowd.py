@@ -58,6 +58,12 @@ class Program:
         self.process.terminate()
         return self.process.wait(60)
 
+    def stop(self) -> None:
+        """End it, whatever it is doing."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
 
 @contextmanager
 def snapshot(url: str) -> Iterator[None]:
