@@ -52,14 +52,14 @@ def open_store(config: Config) -> Store:
     store = Store.open(config.store, witness=config.witness_file)
     try:
         store.check_list(config.publication.list_id)
-        store.upgrade_engine(*_engine_schema())
+        store.upgrade_engine(*engine_schema())
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _engine_schema() -> tuple[str, dict[str, str]]:
+def engine_schema() -> tuple[str, dict[str, str]]:
     """The SQL of the engine's tables, and that of its migrations by name."""
     folder = resources.files("procrastinate.sql")
     scripts = [file for file in (folder / "migrations").iterdir() if file.name.endswith(".sql")]

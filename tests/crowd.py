@@ -36,6 +36,7 @@ class Program:
     command: list[str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    readies: int = 0  # how often it was ready
     ended: list[int] = field(default_factory=list)  # exit codes
 
     def start(self) -> None:
@@ -43,6 +44,15 @@ class Program:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
             )
+
+    def wait_until_ready(self) -> None:
+        """Return when it has said that it is ready, after every start; it starts anew where the database was away."""
+        while self.log.read_text("utf-8").count("worker: ready") <= self.readies:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                self.kill()
+            time.sleep(0.02)
+        self.readies = self.log.read_text("utf-8").count("worker: ready")
 
     def kill(self) -> None:
         """SIGKILL, and start it anew; it may have ended by itself."""
@@ -57,6 +67,12 @@ class Program:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(60)
+
+    def stop(self) -> None:
+        """End it, whatever it is doing."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 @contextmanager
@@ -85,18 +101,32 @@ def snapshot(url: str) -> Iterator[None]:
         thread.join()
 
 
-def interrupt(workers: list[Program], kills: int, server: Server, chance: random.Random, most: float) -> None:
-    """Kill each worker `kills` times, in random order, and restart the database once in the middle."""
-    victims = [worker for worker in workers for _ in range(kills)]
-    chance.shuffle(victims)
-    middle = len(victims) // 2
-    for number, worker in enumerate(victims):
-        time.sleep(chance.uniform(0.1, most / len(workers)))
-        if number == middle:
-            server.restart()
-        worker.kill()
-    if not victims:
-        server.restart()
+def interrupt(workers: list[Program], kills: int, server: Server, seed: int, most: float) -> None:
+    """Kill each worker `kills` times, up to `most` seconds after it was ready, and restart the database in the middle.
+
+    Each worker's times are of its own, so that one may die while another has just taken over its shard.
+    """
+    half = threading.Barrier(len(workers) + 1)
+
+    def hunt(worker: Program, chance: random.Random) -> None:
+        for number in range(kills):
+            if number == kills // 2:
+                half.wait()
+            worker.wait_until_ready()
+            time.sleep(chance.uniform(0.0, most))
+            worker.kill()
+
+    hunters = [
+        threading.Thread(target=hunt, args=(worker, random.Random(f"{seed} {number}")))
+        for number, worker in enumerate(workers)
+    ]
+    for hunter in hunters:
+        hunter.start()
+    if kills:
+        half.wait()
+    server.restart()
+    for hunter in hunters:
+        hunter.join()
 
 
 def provoke(
@@ -118,7 +148,7 @@ def provoke(
         for program in (*crowd, *schedulers):
             program.start()
         started = time.monotonic()
-        interrupt(crowd, kills, server, random.Random(seed), 4.0)
+        interrupt(crowd, kills, server, seed, 3.0)
         for scheduler in schedulers:
             assert scheduler.process is not None
             scheduler.process.wait(600)
