@@ -9,6 +9,7 @@ NewsletterError
 │   └── FeedFormatError     75  a response, but not a feed
 ├── TemplateError            1  a template is broken: file, line
 ├── AddressError             1  not an address to which mail can be sent
+├── BackupError              1  a backup cannot be made, or is refused
 ├── StoreError               1  the database cannot be used (a wrong `store` is a ConfigError)
 │   ├── StoreOutdated        1  it is older than what was sent: the operator must decide
 │   ├── StoreNewer          78  a newer version of this program made its tables
@@ -97,6 +98,10 @@ class AddressError(NewsletterError):
         """`message` names the address; `fault` is the kind of mistake for the person who typed it (addresses.Fault)."""
         super().__init__(message)
         self.fault = fault
+
+
+class BackupError(NewsletterError):
+    """A backup cannot be made, or one is refused; nothing has been changed."""
 
 
 class StoreError(NewsletterError):

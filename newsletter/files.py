@@ -30,6 +30,8 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())  # else a power cut may leave an empty file under the new name
         try:
             temporary.replace(path)
         except OSError as error:

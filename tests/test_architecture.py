@@ -22,7 +22,7 @@ LAYERS = {
     2: "issue sasl schedule",
     3: "config",
     4: "feed store subscriber_csv transport",
-    5: "bounces mail summaries",
+    5: "backup bounces mail summaries",
     6: "alert archive deliver prepare",
     7: "preview sending",
     8: "pipeline worker",

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import os
+import socket
 import stat
 import sys
 import threading
@@ -19,6 +20,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from newsletter.config import Config, Secret, SmtpConfig, load
 from newsletter.errors import (
@@ -44,6 +47,7 @@ from newsletter.sasl import (
 )
 from newsletter.transport import connect
 from tests.smtpd import Authority, Script, Smtpd, smtpd
+from tests.test_backup import Machine
 from tests.test_transport import Driver, envelope
 
 SECRET = "ya29.a-token-that-must-not-be-shown"
@@ -529,6 +533,78 @@ def test_a_login_that_expires_on_an_open_connection_costs_no_copy() -> None:
                 arrived.append(waiting.pop(0).message)
     assert server.messages == arrived
     assert login.accepted == [f"t{n}" for n in range(1, 6)]
+
+
+@pytest.mark.system
+def test_a_run_whose_tokens_expire_on_the_way_gives_each_reader_one_copy(tmp_path: Path) -> None:
+    """The whole way: a command prints the tokens, and each is good for two connections of two messages."""
+    helper = tmp_path / "helper.py"
+    helper.write_text(
+        "import json, pathlib, sys\n"
+        "count = pathlib.Path(sys.argv[1])\n"
+        "number = int(count.read_text() if count.exists() else 0) + 1\n"
+        "count.write_text(str(number))\n"
+        "print(json.dumps({'access_token': f'token-{number}', 'expires_in': 3600}))\n",
+        "utf-8",
+    )
+    login = TokenServer({f"token-{number}" for number in range(1, 99)}, uses=2)
+    script = Script(extensions=("AUTH XOAUTH2", "PIPELINING"), login=login, messages_per_connection=2)
+    readers = [f"r{number}@example.org" for number in range(24)]
+    with smtpd(script) as server:
+        command = f"{sys.executable} {helper} {tmp_path / 'count'}"
+        site = Machine(
+            tmp_path / "site",
+            more="smtp: [{host: 127.0.0.1, username: digest@example.org, auth: xoauth2, connections: 3, "
+            f"messages_per_connection: 2, port: {server.port}, token_command: {command}}}]\n",
+        )
+        assert site.run("subscribers", "add", *readers)[0] == 0
+        code, said = site.run("run", "--date", "2026-11-23")
+    assert (code, "24 accepted" in said) == (0, True), said
+    got = [line.removeprefix("To: ").strip() for each in server.messages for line in each.decode().splitlines()]
+    assert sorted(line for line in got if line in readers) == sorted(readers)
+    assert len(set(login.accepted)) >= 6
+    assert "token-" not in said
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class BearerHandler:
+    """Another implementation of the server's side: aiosmtpd, with XOAUTH2 as a mechanism."""
+
+    def __init__(self, token: str) -> None:
+        self.wanted, self.kept = f"user=digest@example.org\1auth=Bearer {token}\1\1".encode(), list[bytes]()
+
+    async def auth_XOAUTH2(self, server: Any, words: list[str]) -> AuthResult:  # noqa: N802 - aiosmtpd looks for it
+        given = base64.b64decode(words[1]) if len(words) > 1 else await server.challenge_auth(b"")
+        if given == self.wanted:
+            return AuthResult(success=True, auth_data=b"digest")
+        assert await server.challenge_auth(b'{"status":"401"}') == b""
+        return AuthResult(success=False, handled=False, message="535 5.7.8 Authentication credentials invalid")
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        assert session.authenticated
+        self.kept.append(envelope.content)
+        return "250 kept"
+
+
+@pytest.mark.parametrize("length", [40, 2_500], ids=["short", "long"])
+def test_aiosmtpd_takes_a_token_that_was_renewed(length: int) -> None:
+    token = "t" * length
+    handler = BearerHandler(token)
+    controller = Controller(handler, hostname="127.0.0.1", port=free_port(), auth_require_tls=False)
+    given = iter(["stale", token])
+    controller.start()
+    try:
+        config = SmtpConfig("127.0.0.1", controller.port, connections=1, username="digest@example.org", timeout=5.0)
+        with sending(replace(config, token=Tokens(lambda: AccessToken(next(given), 3600)))) as driver:
+            assert driver.send(envelope()).kind is OutcomeKind.ACCEPTED
+    finally:
+        controller.stop()
+    assert len(handler.kept) == 1
 
 
 def test_a_login_by_password_that_is_not_enough_stops_the_run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -58,24 +59,73 @@ def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str
     database.close()
 
 
-def test_a_store_that_holds_an_issue_is_upgraded_from_the_first_revision(database_url: str) -> None:
-    Store.open(database_url).close()
-    database = Database(database_url, 1)
-    with database.read() as connection:
-        steps = list(ScriptDirectory.from_config(alembic_config(connection)).walk_revisions())
-    first = steps[-1].revision
+REVISIONS = sorted(
+    path.name[1:5] for path in (Path(newsletter.__file__).parent / "store/migrations/versions").glob("r*.py")
+)
+
+
+def at_revision(url: str, revision: str) -> None:
+    """Make the database at `url` what it was at `revision`, with an issue and a reader of it from the first one on."""
+    Store.open(url).close()
+    database = Database(url, 1)
     with database.write() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(text(f"DROP TABLE {table.name}"))
         connection.execute(text("DELETE FROM alembic_version"))
-        command.upgrade(alembic_config(connection), first)
+        command.upgrade(alembic_config(connection), REVISIONS[0])
         for row in OLD_ROWS:
             connection.execute(text(row))
+        command.upgrade(alembic_config(connection), revision)
     database.close()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_store_of_every_schema_that_ever_was_goes_on(
+    database_url: str, revision: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its copy is still owed. An SQLite file is copied first, and a line says so; one of today is left alone."""
+    at_revision(database_url, revision)
+    capsys.readouterr()
     with Store.open(database_url, now=lambda: datetime(2026, 11, 24, 8, tzinfo=UTC)) as store:
         (issue,) = store.unfinished()
         (delivery,) = store.claim(issue.id, 10, resend_uncertain=0)
     assert (issue.rendered.html, delivery.address) == ("<p>x", "ada@example.org")
+    said = capsys.readouterr().err
+    copies = sorted(tmp_path.glob("*.schema-*"))
+    if revision == HEAD:
+        assert (said, copies) == ("", [])
+    elif database_url.startswith("postgresql"):
+        assert f"from schema {revision} to {HEAD}; it was not copied: `newsletter backup` before" in said
+    else:
+        (copy,) = copies
+        assert said.splitlines() == [
+            f"newsletter: upgraded {tmp_path / 'test.db'} from schema {revision} to {HEAD}; a copy of before is {copy}"
+        ]
+        assert copy.name == f"test.db.schema-{revision}"
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        with closing(sqlite3.connect(copy)) as old:
+            assert old.execute("SELECT version_num FROM alembic_version").fetchone() == (revision,)
+            assert old.execute("SELECT address FROM deliveries").fetchall() == [("ada@example.org",)]
+
+
+def test_the_copies_of_before_upgrades_do_not_pile_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    (tmp_path / "test.db.schema-notes").write_text("not a copy", "utf-8")
+    for revision in REVISIONS[:5]:
+        at_revision(url, revision)
+        Store.open(url).close()
+    names = sorted(path.name for path in tmp_path.glob("*.schema-*"))
+    assert names == [*(f"test.db.schema-{revision}" for revision in REVISIONS[2:5]), "test.db.schema-notes"]
+
+
+def test_without_room_for_a_copy_there_is_no_upgrade(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    at_revision(url, REVISIONS[0])
+    (tmp_path / f"test.db.schema-{REVISIONS[0]}.new").mkdir()  # where the copy would be written
+    with pytest.raises(StoreError, match="no copy can be made before the upgrade"):
+        Store.open(url)
+    with closing(sqlite3.connect(tmp_path / "test.db")) as old:
+        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == (REVISIONS[0],)
 
 
 def test_reports_of_before_count_by_their_codes(database_url: str) -> None:

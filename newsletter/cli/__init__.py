@@ -460,6 +460,34 @@ def bounces_command(app: App, show: bool, confirm: bool, discard: bool, files: t
     sys.exit(work(app.config()))
 
 
+@cli.command("backup", short_help="Write store, configuration and secrets to one file.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), help="File to write; it must not exist.")
+@click.pass_obj
+def backup_command(app: App, file: Path) -> None:
+    """Write a backup: a copy of the store, config.yaml, and the secrets, keys and templates that it names.
+
+    Issues may be sent meanwhile. Only the owner may read the file (0600): it holds addresses, passwords and keys.
+    """
+    from newsletter.cli.backup import make
+
+    make(app.config(), file)
+
+
+@cli.command("restore", short_help="Restore a backup.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="File of `backup`.")
+@click.option("--force", is_flag=True, help="Replace other files and a store with readers; the old ones are kept.")
+@click.pass_obj
+def restore_command(app: App, file: Path, force: bool) -> None:
+    """Restore the configuration to the file that -c names, its files beside it, and the store to where it says.
+
+    A backup that is damaged, or made by another version, is refused before anything is touched. A store older than what
+    was sent sends nothing until `newsletter send --trust-store`.
+    """
+    from newsletter.cli.backup import restore
+
+    restore(file, app.path, force=force)
+
+
 @cli.command("schedule", short_help="Print or install cron or systemd jobs.")
 @click.argument("kind", type=click.Choice(["cron", "systemd"]), help="Crontab lines, or systemd services and timers.")
 @click.option(

@@ -18,6 +18,7 @@ import yaml
 from newsletter import languages
 from newsletter.config import fields as v
 from newsletter.config.fields import Secret
+from newsletter.config.named import Named, default_store, named, store_url_of
 from newsletter.config.schema import ROOT, TABLES, secret_or_file
 from newsletter.config.sections import (
     AlertConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "FeedConfig",
     "FetchConfig",
     "ImapConfig",
+    "Named",
     "RetentionConfig",
     "Secret",
     "SendingConfig",
@@ -55,6 +57,8 @@ __all__ = [
     "SummaryConfig",
     "WebConfig",
     "load",
+    "named",
+    "store_url_of",
 ]
 
 
@@ -104,7 +108,7 @@ def read(place: Place) -> Config:
         filters=values.get("filters", Filters()),
         templates=templates,
         catalogues=catalogues,
-        store=values.get("store") or f"sqlite:///{place.path('newsletter.db')}",
+        store=values.get("store") or default_store(place),
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
         smtp=tuple(_with_helo(server, sender.address) for server in values.get("smtp", (SmtpConfig(),))),
         old_secrets=(*values.get("old_secrets", ()), *values.get("old_secret_files", ())),

@@ -14,8 +14,10 @@ from typing import Final, Self
 
 from newsletter.runtime import utc_now
 from newsletter.store import upgrade
+from newsletter.store.copying import check_copy, readers_in, snapshot
+from newsletter.store.copying import restore as restore_copy
 from newsletter.store.corrections import Corrections
-from newsletter.store.database import AddressHasher, Database
+from newsletter.store.database import AddressHasher, Database, file_of
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
 from newsletter.store.first_copies import FirstCopies
@@ -29,6 +31,7 @@ from newsletter.store.papers import Papers
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
+from newsletter.store.schema import HEAD
 from newsletter.store.servers import Servers
 from newsletter.store.shards import Shards
 from newsletter.store.signup_states import ConfirmationState
@@ -39,6 +42,7 @@ from newsletter.store.summaries import Summaries
 from newsletter.store.suppressions import CarriedOut, HeldReason, Suppressions
 
 __all__ = [
+    "HEAD",
     "QUEUE",
     "SHARD_TASK",
     "UNDO_FOR",
@@ -52,6 +56,11 @@ __all__ = [
     "Refusal",
     "RunRecord",
     "Store",
+    "check_copy",
+    "file_of",
+    "readers_in",
+    "restore_copy",
+    "snapshot",
 ]
 
 _BUSY_TIMEOUT: Final = 30.0  # seconds; an import of 100,000 addresses holds the lock for three

@@ -98,6 +98,15 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that reads the database as it is at one moment, however long that takes. Raises StoreError."""
+        with self._translating(), self.engine.connect() as connection:
+            if self.file is None:  # SQLite's transactions are like that anyway
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: durable when the block has ended, undone when it raises. Raises StoreError."""
         with self._translating(), self._writer.begin() as connection:
@@ -342,6 +351,12 @@ def _parse(url: str) -> URL:
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
         raise _wrong(f"{parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
     return parsed
+
+
+def file_of(url: str) -> Path | None:
+    """The file of an SQLite URL, with symbolic links followed; None for PostgreSQL. Raises ConfigError."""
+    parsed = _parse(url)
+    return _file(parsed) if parsed.get_backend_name() == "sqlite" else None
 
 
 def _file(url: URL) -> Path:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import glob
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, func, inspect, select, text
 
-from newsletter.errors import StoreNewer
+from newsletter.errors import StoreError, StoreNewer
 from newsletter.store.database import Database
+from newsletter.store.files import copy_file
 from newsletter.store.locks import UPGRADE_KEY
 from newsletter.store.schema import HEAD
 
@@ -18,15 +22,30 @@ if TYPE_CHECKING:
 _LOCATION: Final = "newsletter.store:migrations"
 
 
+# Copies of a store that are kept beside it from before an upgrade, the latest.
+_KEPT: Final = 3
+
+
 def to_head(database: Database) -> None:
-    """Create or upgrade the tables, in one transaction. Raises StoreNewer when a newer program made them."""
+    """Create or upgrade the tables, in one transaction. Raises StoreNewer when a newer program made them.
+
+    Before an upgrade an SQLite file is copied to one beside it, whose name has the old revision: without room for the
+    copy there is no upgrade. One line on standard error says so; a database server is for the operator to back up.
+    """
     with database.read() as connection:
         if _revision(connection) == HEAD:
             return
     with database.write() as connection:
         if connection.dialect.name == "postgresql":  # SQLite's write transaction keeps others out by itself
             connection.execute(select(func.pg_advisory_xact_lock(*UPGRADE_KEY)))
-        _upgrade(connection, database.name)
+        found = _known(connection, database.name)
+        if found == HEAD:
+            return  # another process was quicker
+        kept = _copy(database.file, found) if found is not None and database.file is not None else None
+        _upgrade(connection)
+    if found is not None:
+        how = f"a copy of before is {kept}" if kept else "it was not copied: `newsletter backup` before an upgrade does"
+        print(f"newsletter: upgraded {database.name} from schema {found} to {HEAD}; {how}", file=sys.stderr)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -35,14 +54,37 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection, name: str) -> None:
-    from alembic import command  # 150 ms to import
-
-    config = alembic_config(connection)
+def _known(connection: Connection, name: str) -> str | None:
+    """The revision of the tables, None when there are none. Raises StoreNewer for one that is not known here."""
     found = _revision(connection)
     if found is not None and found not in known_revisions(connection):
         raise StoreNewer(f"{name}: made by a newer version of this program (schema {found}, here {HEAD}); upgrade it")
-    command.upgrade(config, "head")
+    return found
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+
+    command.upgrade(alembic_config(connection), "head")
+
+
+def _copy(file: Path, revision: str) -> Path:
+    """Copy the store beside itself, for its owner only, and delete all but the latest copies. Raises StoreError."""
+    target = file.with_name(f"{file.name}.schema-{revision}")
+    new = target.with_name(f"{target.name}.new")
+    try:
+        new.unlink(missing_ok=True)
+        copy_file(file, new)
+        new.replace(target)
+        copies = sorted(
+            file.parent.glob(f"{glob.escape(file.name)}.schema-[0-9][0-9][0-9][0-9]"),
+            key=lambda path: path.stat().st_mtime,
+        )
+        for old in copies[:-_KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{target}: no copy can be made before the upgrade: {error.strerror}") from error
+    return target
 
 
 def known_revisions(connection: Connection) -> set[str]:
