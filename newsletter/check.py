@@ -82,9 +82,9 @@ def _store(config: Config) -> str:
 
 
 def _issue(config: Config) -> str:
-    """Make today's issue, render it and lint it."""
+    """Make the issue of the newest ripe day, render it and lint it."""
     runtime = Runtime()
-    day = config.today(runtime.now())
+    day = config.listed(runtime.now())
     with prepare.parser() as children:
         gathered = prepare.gather(config, day, runtime, children)
     if gathered.failures:
