@@ -18,6 +18,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from newsletter.config import Config
+from newsletter.issue.calendar import listing_day, why_empty
 from newsletter.model import (
     FrozenIssue,
     NoIssue,
@@ -51,13 +52,17 @@ def run(
     """Make the issue of `day`, unless it exists, and send what is owed. Safe to repeat and to overlap, as cron does.
 
     A run that finds another one sending makes the issue all the same: it must not be missing because yesterday's was
-    still on its way. The other process, or the next `send`, sends it. The issue takes in the days of `span`.
+    still on its way. The other process, or the next `send`, sends it. The issue takes in the days of `span`. With
+    `span.catch_up`, `day` is the newest ripe one; if the feeds rest on it, the day before the rest is made, unless it
+    exists.
 
     An issue that exists is made anew while no copy of it may have arrived: with `remake`, or when the publication or
     the templates have changed since it was frozen and copies are owed.
     """
     store.check_list(config.publication.list_id)
     with _alone(store, runtime) as found:
+        due = day
+        day = _unsent(config, due, store) if span.catch_up and span.since is None else due
         kept = store.issue(day)
         if kept is not None and dry_run and not remake:
             return RunReport(Verdict.ALREADY_SENT, "the issue of this day exists; `newsletter status` shows it", day)
@@ -70,12 +75,26 @@ def run(
         fresh = kept is None or bool(why)
         if fresh:
             made = _make(config, day, store, runtime, span, dry_run=dry_run, replaces=kept.id if kept else None)
+            made = _rested(made, due, config)
             if isinstance(made, RunReport) and (kept is None or remake or dry_run):
                 return made
             fresh = _tell_remade(kept, made, why, runtime)
         if not found.alone:
             return _busy(day)
         return send_owed(_sending(config, store, runtime, found.expired), day, fresh=fresh)
+
+
+def _unsent(config: Config, day: date, store: Store) -> date:
+    """The day before the rest days that `day` ends, if it has no issue yet: it was not ripe before them, or failed."""
+    listed = listing_day(config.calendars, day)
+    return listed if store.issue(listed) is None else day
+
+
+def _rested(made: FrozenIssue | RunReport, due: date, config: Config) -> FrozenIssue | RunReport:
+    """`made`, but the verdict of the rest day `due` if the day before the rest turned out to have nothing either."""
+    if isinstance(made, FrozenIssue) or made.day == due or made.verdict is not Verdict.QUIET_DAY:
+        return made
+    return NoIssue(Verdict.WEEKEND, f"nothing new is listed on {why_empty(config.calendars[0], due)}").report(due)
 
 
 def _make(

@@ -14,7 +14,7 @@ from newsletter.errors import FeedError
 from newsletter.feed.urls import shown, site, without_secrets
 from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
-from newsletter.issue.late_risers import Candidate, Rule, select
+from newsletter.issue.late_risers import Candidate, select
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer, legible
 from newsletter.model import (
@@ -278,12 +278,13 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
 def _rising(task: _Task, issue: Issue) -> tuple[LateRiser, ...]:
     """The late risers of the past days that had an issue: at most one request for each, which the cache answers."""
     config, store, runtime, rules = task.config, task.store, task.runtime, task.config.issue
-    if not rules.look_back or not rules.max_rising or not any(_by_day(source) for source in config.feeds):
+    rule = rules.rising
+    if not rule.look_back or not rule.max_cards or not any(_by_day(source) for source in config.feeds):
         return ()
     papers: dict[str, Paper] = {}
     days: dict[date, list[Candidate]] = {}
     failures: list[str] = []
-    for age in range(1, rules.look_back + 1):
+    for age in range(1, rule.look_back + 1):
         past = issue.day - timedelta(days=age)
         if then := store.votes_then(past):
             again = _quietly(task, past)
@@ -297,7 +298,7 @@ def _rising(task: _Task, issue: Issue) -> tuple[LateRiser, ...]:
     if failures:
         runtime.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
     shown = store.shown(papers.values(), besides=task.replaces) | {paper.key for paper in issue.papers}
-    chosen = select(days, shown, issue.day, rules.max_papers, Rule(rules.look_back, rules.max_rising))
+    chosen = select(days, shown, issue.day, rules.max_papers, rule)
     return tuple(LateRiser(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 
 

@@ -30,7 +30,8 @@ class Job:
     """What to run and when: the words of the command, the config (an absolute path), and the local time in `zone`.
 
     `bounces` adds the job that reads the bounce mailbox, and `workers` systemd's unit of workers. `user` is the account
-    to run as, None for the current one.
+    to run as, None for the current one. `back` is how many days before the run's date the newest ripe day is
+    (`issue.settle`), which a comment says.
 
     Raises NewsletterError if a word has a line break: crontabs and unit files are read by lines, and have no escape.
     """
@@ -42,11 +43,23 @@ class Job:
     bounces: bool = False
     workers: bool = False
     user: str | None = None
+    back: int = 0
 
     def __post_init__(self) -> None:
         broken = next((word for word in self.words("run") if not {"\n", "\r", "\0"}.isdisjoint(word)), None)
         if broken is not None:
             raise NewsletterError(f"{broken!r} has a line break and cannot be scheduled; move it to another path")
+
+    def moment(self, now: datetime) -> datetime:
+        """When the daily job runs on the day that `now` (aware) has in `zone`."""
+        return datetime.combine(now.astimezone(self.zone).date(), self.at, self.zone)
+
+    @property
+    def issue(self) -> str:
+        """Which issue the daily job makes, in words."""
+        if self.back <= 0:
+            return "issue of the day"
+        return "issue of the day before" if self.back == 1 else f"issue of {self.back} days before"
 
     def words(self, subcommand: str) -> list[str]:
         """The words of the command line that runs `subcommand`."""
@@ -69,7 +82,7 @@ def owner(config: Path) -> str | None:
 
 def crontab(job: Job, now: datetime) -> str:
     """The lines for a user's crontab. cron uses the system's time zone, so `job.at` is converted. `now` is aware."""
-    local = datetime.combine(now.astimezone(job.zone).date(), job.at, job.zone).astimezone(now.tzinfo)
+    local = job.moment(now).astimezone(now.tzinfo)
     begin, end = _BEGIN.format(config=job.config), _END.format(config=job.config)
     moved = "" if local.time() == job.at else f", which is {local:%H:%M} on this machine's clock today"
     log = shlex.quote(str(job.config.parent / "newsletter.log"))
@@ -77,7 +90,7 @@ def crontab(job: Job, now: datetime) -> str:
     return "\n".join(
         (
             begin,
-            f"# The issue of the day at {job.at:%H:%M} {job.zone.key}{moved}. cron mails you the errors.",
+            f"# The {job.issue} at {job.at:%H:%M} {job.zone.key}{moved}. cron mails you the errors.",
             f"{local.minute} {local.hour} * * * {_for_cron(job.words('run'))} >> {_percent(log)}",
             "# Copies that are still owed, because a server deferred them or a run was cut short.",
             f"{_quarters(local.minute)} * * * * {_for_cron(job.words('send'))} >> {_percent(log)}",
@@ -110,7 +123,7 @@ def _percent(text: str) -> str:
 def units(job: Job) -> dict[str, str]:
     """The systemd unit files, name to text: a service and a timer for each job. systemd converts the time zone."""
     found = {
-        "newsletter.service": _service(job, "run", "Daily papers: make and send the issue of the day"),
+        "newsletter.service": _service(job, "run", f"Daily papers: make and send the {job.issue}"),
         "newsletter.timer": _timer(f"*-*-* {job.at:%H:%M}:00 {job.zone.key}", "Daily papers: once a day"),
         "newsletter-send.service": _service(job, "send", "Daily papers: send copies that are still owed"),
         "newsletter-send.timer": _timer(f"*:{(job.at.minute + 7) % 15}/15", "Daily papers: every quarter of an hour"),

@@ -1,13 +1,18 @@
 """Replay real days and count which of their top papers reached the reader: `python -m tests.simulate VOTES.tsv`.
 
-Each day's issue is made by `issue.compose` from the votes known that morning, and the runs of the following days add
-what `late_risers.select` finds. Then each day is ranked by the last votes known, to count how many of its top papers
-had been shown within seven days. The file is tab-separated, with a header and the columns paper_id, listing_day,
-observed_utc and upvotes, one row per observation.
+A run takes place every day at the hour `--at` (UTC). It takes the newest ripe day (`issue.calendar.day_due`, with the
+calendar of Hugging Face) that has papers and no issue. The issue is made by `issue.compose` from the votes known at
+that moment, and has what `late_risers.select` finds in the days before. Then each day is ranked by the last votes
+known, to count how many of its top papers were in the first mail, and how many in any mail within seven days of the
+day of their listing. Every setting that is not given has the product's default.
 
-Only informative days are counted: those with more papers than an issue takes (otherwise all are shown), and with
-observations in the morning and later. There is a run on each day with papers. Cards are counted for runs that had such
-a day to look back at.
+The file is tab-separated, with a header and the columns paper_id, listing_day, observed_utc and upvotes, one row per
+observation.
+
+Only informative days are counted: those with more papers than an issue takes (otherwise all are shown), with an
+observation in the twelve hours before the run (an older one says less than the run would have known), and with one
+later. A day without such an observation shows all its papers, so that it gives no late risers later. Cards are counted
+for runs that had an informative day to look back at.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final
 
+from newsletter.issue.calendar import CALENDARS, day_due
 from newsletter.issue.compose import compose
 from newsletter.issue.late_risers import Candidate, Rule, select
 from newsletter.issue.rules import IssueRules
@@ -29,6 +35,9 @@ from newsletter.model import Paper, ParsedFeed
 
 COLUMNS: Final = ("paper_id", "listing_day", "observed_utc", "upvotes")
 IN_TIME: Final = timedelta(days=7)
+RECENT: Final = timedelta(hours=12)
+TOP: Final = 10
+DEFAULT: Final = IssueRules()
 EVER: Final = datetime.max.replace(tzinfo=UTC)
 MOST_COMPLAINTS: Final = 10
 
@@ -107,47 +116,70 @@ def _by_day(observations: Iterable[Observation]) -> dict[date, Day]:
 # --- replaying -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The daily runs: at which hour of the day (UTC), and for which rules."""
+
+    at: time
+    rules: IssueRules
+
+    def run(self, number: date) -> datetime:
+        """The moment of the run on the date `number`."""
+        return datetime.combine(number, self.at, UTC)
+
+    def due(self, number: date) -> date:
+        """The newest ripe day at the run on the date `number`."""
+        return day_due((CALENDARS["hugging-face"],), UTC, self.run(number), self.rules.settling)
+
+
 @dataclass(slots=True)
 class Replay:
-    """Result of a replay: `shown` maps a paper to the day it was shown, `cards` a run to its number of late risers.
+    """Result of a replay: `shown` maps a paper to the date of the mail that shows it; the others are by issue day.
 
-    `twice` counts the papers of a run that had been shown before.
+    `mailed` is the date of the mail, `cards` its number of late risers, `twice` how many of its papers had been shown
+    before. `known` holds the days of which the votes at the moment of the run are known.
     """
 
-    mornings: dict[date, list[str]] = field(default_factory=dict)
     shown: dict[str, date] = field(default_factory=dict)
+    mailed: dict[date, date] = field(default_factory=dict)
     cards: dict[date, int] = field(default_factory=dict)
     twice: Counter[date] = field(default_factory=Counter)
+    known: set[date] = field(default_factory=set)
 
-    def show(self, papers: Iterable[str], on: date) -> None:
-        """Record that the mail of the day `on` shows `papers`."""
+    def show(self, papers: Iterable[str], day: date) -> None:
+        """Record that the mail with the issue of `day` shows `papers`."""
         for paper in papers:
             if paper in self.shown:
-                self.twice[on] += 1
-            self.shown.setdefault(paper, on)
+                self.twice[day] += 1
+            self.shown.setdefault(paper, self.mailed[day])
 
 
-def replay(days: Mapping[date, Day], max_papers: int, rule: Rule) -> Replay:
-    """Make an issue on each day with papers, from the votes of its morning, with late risers of the past days."""
+def replay(days: Mapping[date, Day], schedule: Schedule) -> Replay:
+    """Make the issues of all days with papers, each with late risers of the days before it."""
     result = Replay()
-    for today, day in days.items():
-        morning = morning_of(today, day)
-        now = morning or datetime.combine(today, time(12), UTC)
-        # The issue of a day without observations in the morning is unknown, so it gives no late risers later.
-        votes = day.known(now if morning else EVER)
-        fresh = {paper: upvotes for paper, upvotes in votes.items() if paper not in result.shown}
-        result.mornings[today] = ranked(fresh, today, max_papers if morning else len(fresh))
-        result.show(result.mornings[today], today)
-        risers = select(_past(days, today, now, rule), result.shown.keys(), today, max_papers, rule)
-        result.show([riser.key for riser in risers], today)
-        result.cards[today] = len(risers)
+    first, last = min(days), max(days) + timedelta(days=1) + schedule.rules.settling
+    for number in range((last - first).days + 1):
+        today = first + timedelta(days=number)
+        due = schedule.due(today)
+        if due in days and due not in result.mailed:
+            result.mailed[due] = today
+            _issue(days, due, schedule, result)
     return result
 
 
-def morning_of(day: date, seen: Day) -> datetime | None:
-    """The first observation of `day` if it was made on that day (UTC), else None."""
-    first = min(seen.moments())
-    return first if first.date() == day else None
+def _issue(days: Mapping[date, Day], day: date, schedule: Schedule, result: Replay) -> None:
+    """Make the issue of `day` and record what it shows."""
+    rules, now = schedule.rules, schedule.run(result.mailed[day])
+    votes = days[day].known(EVER)
+    if any(now - RECENT <= moment <= now for moment in days[day].moments()):
+        result.known.add(day)
+        votes = days[day].known(now)
+    fresh = {paper: upvotes for paper, upvotes in votes.items() if paper not in result.shown}
+    result.show(ranked(fresh, day, rules.max_papers if day in result.known else max(1, len(fresh))), day)
+    past = {each: _candidates(days[each], now, schedule.run(at)) for each, at in result.mailed.items() if each < day}
+    risers = select(past, result.shown.keys(), day, rules.max_papers, rules.rising)
+    result.show([riser.key for riser in risers], day)
+    result.cards[day] = len(risers)
 
 
 def ranked(votes: Mapping[str, int], day: date, max_papers: int) -> list[str]:
@@ -156,15 +188,9 @@ def ranked(votes: Mapping[str, int], day: date, max_papers: int) -> list[str]:
     return [paper.key for paper in compose([ParsedFeed(papers)], day, IssueRules(max_papers=max_papers)).papers]
 
 
-def _past(days: Mapping[date, Day], today: date, now: datetime, rule: Rule) -> dict[date, list[Candidate]]:
-    """The past days that a run looks back at, with the votes known `now`."""
-    window = (today - timedelta(days=age) for age in range(1, rule.look_back + 1))
-    return {day: _candidates(day, days[day], now) for day in window if day in days}
-
-
-def _candidates(day: date, seen: Day, now: datetime) -> list[Candidate]:
-    morning = morning_of(day, seen)
-    then = seen.known(morning) if morning else {}
+def _candidates(seen: Day, now: datetime, made: datetime) -> list[Candidate]:
+    """The papers of a past day with their votes `now` and when its issue was made."""
+    then = seen.known(made)
     return [Candidate(paper, upvotes, then.get(paper)) for paper, upvotes in seen.known(now).items()]
 
 
@@ -177,8 +203,8 @@ class Score:
 
     days: int
     top: int
-    at_once: int  # in the issue of their day
-    in_time: int  # within seven days of it
+    at_once: int  # in the first mail with their day
+    in_time: int  # in a mail within seven days of the day of listing
     runs: int
     cards: int
     most: int  # greatest number of cards in one issue
@@ -191,7 +217,7 @@ class Score:
         return (str(self.days), *shares, cards, str(self.most), str(self.twice))
 
 
-HEADING: Final = ("top", "half", "days", "ranked once", "within 7 days", "cards a day", "most", "twice")
+HEADING: Final = ("cut", "top", "half", "days", "first mail", "within 7 days", "cards a day", "most", "twice")
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -202,24 +228,26 @@ def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def measured(days: Mapping[date, Day], max_papers: int) -> list[date]:
+def measured(days: Mapping[date, Day], told: Replay, schedule: Schedule) -> list[date]:
     """The days that are counted, as described at the top of this file."""
     return [
         day
         for day, seen in days.items()
-        if len(seen.votes) > max_papers and morning_of(day, seen) and len(seen.moments()) > 1
+        if day in told.known
+        and len(seen.votes) > schedule.rules.max_papers
+        and max(seen.moments()) > schedule.run(told.mailed[day])
     ]
 
 
-def score(days: Mapping[date, Day], told: Replay, counted: Sequence[date], max_papers: int, rule: Rule) -> Score:
-    """The figures of a replay for the days in `counted`."""
-    top = [(day, paper) for day in counted for paper in ranked(days[day].known(EVER), day, max_papers)]
+def score(days: Mapping[date, Day], told: Replay, counted: Sequence[date], top: int, rule: Rule) -> Score:
+    """The figures of a replay for the days in `counted`, of each the first `top` papers at the end."""
+    best = [(day, paper) for day in counted for paper in ranked(days[day].known(EVER), day, top)]
     runs = {run for run in days for day in counted if timedelta() < run - day <= timedelta(days=rule.look_back)}
     return Score(
         days=len(counted),
-        top=len(top),
-        at_once=sum(told.shown.get(paper, date.max) <= day for day, paper in top),
-        in_time=sum(told.shown.get(paper, date.max) - day <= IN_TIME for day, paper in top),
+        top=len(best),
+        at_once=sum(told.shown.get(paper, date.max) <= told.mailed[day] for day, paper in best),
+        in_time=sum(told.shown.get(paper, date.max) - day <= IN_TIME for day, paper in best),
         runs=len(runs),
         cards=sum(told.cards[run] for run in runs),
         most=max((told.cards[run] for run in runs), default=0),
@@ -227,15 +255,18 @@ def score(days: Mapping[date, Day], told: Replay, counted: Sequence[date], max_p
     )
 
 
-def table(days: Mapping[date, Day], max_papers: int, rule: Rule) -> Iterator[str]:
-    """The rows of the table: one for each half-year, to see whether the rule always holds, and one for all days."""
-    told = replay(days, max_papers, rule)
-    counted = measured(days, max_papers)
+def table(days: Mapping[date, Day], schedule: Schedule) -> Iterator[str]:
+    """The rows of a cut: for each top one per half-year, to see whether the rule always holds, and one for all days."""
+    rules = schedule.rules
+    told = replay(days, schedule)
+    counted = measured(days, told, schedule)
     halves: defaultdict[str, list[date]] = defaultdict(list)
     for day in counted:
         halves[f"{day.year} H{1 + (day.month > 6)}"].append(day)
-    for label, some in [*halves.items(), ("all", counted)]:
-        yield _row((str(max_papers), label, *score(days, told, some, max_papers, rule).cells()))
+    for top in sorted({min(TOP, rules.max_papers), rules.max_papers}):
+        for label, some in [*halves.items(), ("all", counted)]:
+            cells = score(days, told, some, top, rules.rising).cells()
+            yield _row((str(rules.max_papers), str(top), label, *cells))
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -245,9 +276,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Print the table. Returns 0, or 1 with one line on standard error if the file cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--max-papers", type=_positive, nargs="+", default=[5, 10, 20], metavar="N")
-    parser.add_argument("--look-back", type=_positive, default=Rule().look_back, metavar="DAYS")
-    parser.add_argument("--max-cards", type=_positive, default=Rule().max_cards, metavar="N")
+    parser.add_argument("--at", type=time.fromisoformat, default=time(8), metavar="HH:MM", help="of the runs, UTC")
+    parser.add_argument("--settle", type=_whole, default=DEFAULT.settle, metavar="HOURS")
+    parser.add_argument("--max-papers", type=_positive, nargs="+", default=[5, 10, 15, 20, 25], metavar="N")
+    parser.add_argument("--look-back", type=_positive, default=DEFAULT.look_back, metavar="DAYS")
+    parser.add_argument("--max-rising", type=_positive, default=DEFAULT.max_rising, metavar="N")
     options = parser.parse_args(words)
     try:
         days = _load(options.file)
@@ -255,10 +288,17 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"simulate: {options.file}: {error}", file=sys.stderr)
         return 1
     print(_row(HEADING))
-    for max_papers in options.max_papers:
-        for line in table(days, max_papers, Rule(options.look_back, options.max_cards)):
+    for cut in options.max_papers:
+        asked = {"settle": options.settle, "look_back": options.look_back, "max_rising": options.max_rising}
+        for line in table(days, Schedule(options.at, IssueRules(max_papers=cut, **asked))):
             print(line)
     return 0
+
+
+def _whole(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, not {word}")
+    return int(word)
 
 
 def _positive(word: str) -> int:

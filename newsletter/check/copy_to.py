@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from newsletter.check.feeds import history
 from newsletter.check.templates import sample_issue
 from newsletter.check.values import Context, Finding, SetKey, bad, ok
 from newsletter.errors import NewsletterError
@@ -35,11 +36,10 @@ def send(context: Context, address: str) -> Finding:
         # A reference that no reader has: nobody can be unsubscribed by this copy. It is new each time, and so is the
         # Message-ID, because a mailbox may hide a mail whose Message-ID it knows.
         delivery = Delivery(1, 0, 0, secrets.token_hex(8), address, 0)
-        pool = Pool(config.smtp)
-        try:
-            sent = [outcome for _, outcome in send_letters(pool, [Copy(delivery, copies.envelope(delivery))], _begin)]
-        finally:
-            pool.close()
+        with history(context) as store:  # the copy counts for the servers' limits, as every message does
+            pool = Pool(config.smtp, leases=store.leases())
+            letters = [Copy(delivery, copies.envelope(delivery))]
+            sent = [outcome for _, outcome in send_letters(pool, letters, _begin, store.reserve)]
     except NewsletterError as error:
         return bad("copy", f"nothing was sent: {error}", context.command("check"), error.exit_code)
     outcome = sent[0] if sent else None

@@ -33,7 +33,7 @@ def feeds(context: Context) -> Iterator[Finding]:
     if context.options.offline and not all(Path(feed.url).is_absolute() for feed in context.config.feeds):
         yield ok("feeds", "not asked (--offline)")
         return
-    with _history(context) as store:
+    with history(context) as store:
         try:
             day, outcome = _newest(context, store)
         except (TemplateError, ConfigError) as error:
@@ -61,7 +61,7 @@ def summary(context: Context) -> Iterator[Finding]:
 
 
 @contextmanager
-def _history(context: Context) -> Iterator[Store]:
+def history(context: Context) -> Iterator[Store]:
     """The store, whose past issues decide what is new; an empty one if it cannot be used as it is."""
     if context.store is not None:
         yield context.store
@@ -76,7 +76,7 @@ def _history(context: Context) -> Iterator[Store]:
 def _newest(context: Context, store: Store) -> tuple[date, prepare.Prepared | NoIssue]:
     """The newest listing day that has papers, or the newest of all; and what `run` would make of it."""
     config = context.config
-    today, asked = config.today(context.runtime.now()), context.options.day
+    today, asked = config.listed(context.runtime.now()), context.options.day
     first = asked(today) if asked else today
     newest: tuple[date, prepare.Prepared | NoIssue] | None = None
     for day in [first] if asked else _listing_days(config, first):

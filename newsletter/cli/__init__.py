@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newsletter import __version__
-from newsletter.cli.options import DAY, HOST_AND_PORT, TIME_OF_DAY, Clock, resolve_day, span_of
+from newsletter.cli.options import (
+    DAY,
+    HOST_AND_PORT,
+    NEWEST_RIPE,
+    TIME_OF_DAY,
+    Clock,
+    resolve_day,
+    resolve_listed,
+    span_of,
+)
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.extras import needed
 
@@ -110,7 +119,7 @@ def demo_command(output: Path) -> None:
 
 
 @cli.command("preview", short_help="Render a day without sending it.")
-@click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
+@click.option("--date", "day", type=DAY, help=f"YYYY-MM-DD, today or yesterday.  [default: {NEWEST_RIPE}]")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -132,13 +141,13 @@ def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port
 
     config = app.config()
     if serve:
-        serve_preview(app.path, resolve_day(day, config), port, open_browser=open_browser)
+        serve_preview(app.path, resolve_listed(day, config), port, open_browser=open_browser)
     else:
-        sys.exit(preview(config, resolve_day(day, config), output))
+        sys.exit(preview(config, resolve_listed(day, config), output))
 
 
 @cli.command("run", short_help="Make and send the issue of the day.")
-@click.option("--date", "day", type=DAY, help="YYYY-MM-DD, today or yesterday.  [default: today]")
+@click.option("--date", "day", type=DAY, help=f"YYYY-MM-DD, today or yesterday.  [default: {NEWEST_RIPE}]")
 @click.option("--since", type=DAY, help="First day, to rank several days as one issue.")
 @click.option(
     "--period",
@@ -152,7 +161,8 @@ def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port
 def run_command(app: App, day: Clock | None, since: Clock | None, period: str, dry_run: bool, remake: bool) -> None:
     """Make the issue of the day and send it to every active subscriber. This is the daily job for cron.
 
-    It is safe to repeat: a copy that was accepted is not sent again, and an issue that somebody has does not change.
+    Without --date it takes the newest day that is ripe: `issue.settle` says how many hours after it began that is. It
+    is safe to repeat: a copy that was accepted is not sent again, and an issue that somebody has does not change.
     The last line of the output is the verdict, such as `verdict: new-issue - 120 accepted`.
     """
     from newsletter.cli.run import not_begun, run

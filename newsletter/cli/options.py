@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from newsletter.config import Config
     from newsletter.model import Span
 
+NEWEST_RIPE: Final = "the newest ripe day, see issue.settle"
+
 # Number of earlier days that the issue of a period covers besides its own.
 _PERIODS: Final = {"week": 6, "month": 29}
 
@@ -86,8 +88,13 @@ HOST_AND_PORT = HostAndPort()
 
 def resolve_day(asked: Clock | None, config: Config) -> date:
     """The day that `asked` means; if it is None, the day whose issue is due now."""
-    today = config.today(datetime.now(UTC))
-    return today if asked is None else asked(today)
+    now = datetime.now(UTC)
+    return config.due(now) if asked is None else asked(config.today(now))
+
+
+def resolve_listed(asked: Clock | None, config: Config) -> date:
+    """The same for a command that only looks: if `asked` is None, the newest ripe day on which papers are listed."""
+    return config.listed(datetime.now(UTC)) if asked is None else resolve_day(asked, config)
 
 
 def span_of(period: str, day: date, since: date | None, *, catch_up: bool) -> Span:

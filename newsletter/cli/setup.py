@@ -7,6 +7,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 
@@ -75,9 +76,11 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
     as_root = os.geteuid() == 0 or (kind == "systemd" and not install)  # printed units are for /etc/systemd/system
     user = schedules.owner(path) if as_root else None
     workers = config.store.startswith("postgresql")
+    now = datetime.now().astimezone()
     job = schedules.Job(program(), path.resolve(), at, config.timezone, bounces=mailbox, workers=workers, user=user)
+    job = replace(job, back=(job.moment(now).date() - config.due(job.moment(now))).days)
     if kind == "cron":
-        lines = schedules.crontab(job, datetime.now().astimezone())
+        lines = schedules.crontab(job, now)
         if install:
             schedules.install_crontab(lines, user)
             whose = f"the crontab of {user}; see `crontab -u {user} -l`" if user else "your crontab; see `crontab -l`"

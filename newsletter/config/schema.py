@@ -7,6 +7,7 @@ socket and no database.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from newsletter.config import fields as v
@@ -100,14 +101,24 @@ _ISSUE: Final[Table] = {
         "merged: one ranking; source: a section for each feed. Sections come in the order of `feeds`.",
     ),
     "min_upvotes": Key(v.whole(0, 10**9), "0", "Upvotes of a paper, at least. Not applied to feeds without votes."),
+    "settle": Key(
+        v.whole(0, 24 * 7),
+        "24",
+        "Hours from the start of a source's day to its ranking; 0: at once. `run` takes the newest day that is "
+        "so old. Only feeds with `{date}` in their URL have such days.",
+    ),
     "lifetime": Key(v.number(0, 24 * 31), "24", "Hours after which no copy of an issue is sent any more."),
     "look_back": Key(
         v.whole(0, 31),
-        "7",
+        "6",
         "Days in which late risers are looked for; 0: none. A late riser is a paper of an earlier day that was below "
         "its day's cut and is above it now; it is shown once.",
     ),
-    "max_rising": Key(v.whole(0, 100), "3", "Late risers in an issue, at most."),
+    "max_rising": Key(
+        v.optional(v.whole(0, 100)),
+        "null",
+        "Late risers in an issue, at most. null: a quarter of `max_papers`, and at least 3.",
+    ),
     "catch_up": Key(
         v.whole(0, 31),
         "5",
@@ -309,7 +320,10 @@ def _hidden(place: Place) -> tuple[str, ...]:
 
 def _feed(values: dict[str, Any], hidden: tuple[str, ...]) -> FeedConfig:
     named = values.pop("calendar", None)
-    return FeedConfig(**values, hidden=hidden, calendar=CALENDARS[named] if named else calendar_of(values["url"]))
+    calendar = CALENDARS[named] if named else calendar_of(values["url"])
+    if calendar is not None:
+        calendar = replace(calendar, asked="{date}" in values["url"])
+    return FeedConfig(**values, hidden=hidden, calendar=calendar)
 
 
 def _fetch(place: Place) -> FetchConfig:

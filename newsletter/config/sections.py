@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from newsletter.config.fields import Secret
 from newsletter.errors import ConfigError
-from newsletter.issue.calendar import Calendar, day_due
+from newsletter.issue.calendar import Calendar, day_due, listing_day
 from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
 from newsletter.links import Links
@@ -197,8 +197,16 @@ class Config:
         return tuple(feed.calendar for feed in self.feeds if feed.calendar is not None)
 
     def today(self, now: datetime) -> date:
-        """The day whose issue is due at `now` (aware), by the feeds' calendars and the operator's time zone."""
+        """The newest day that has begun at `now` (aware), by the feeds' calendars and the operator's time zone."""
         return day_due(self.calendars, self.timezone, now)
+
+    def due(self, now: datetime) -> date:
+        """The day whose issue is due at `now` (aware): the newest ripe one (`issue.settle`), rest days included."""
+        return day_due(self.calendars, self.timezone, now, self.issue.settling)
+
+    def listed(self, now: datetime) -> date:
+        """The newest ripe day at `now` (aware) on which the feeds list papers."""
+        return listing_day(self.calendars, self.due(now))
 
     @property
     def witness_file(self) -> Path | None:

@@ -13,6 +13,7 @@ _WORKWEEK: Final = timedelta(days=5)
 _FIRST_MONDAY: Final = datetime(1, 1, 1, tzinfo=UTC)
 _WEEKEND: Final = frozenset({5, 6})  # of date.weekday()
 _DAY: Final = timedelta(days=1)
+_NO_TIME: Final = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Calendar:
 
     A day begins at midnight in `zone`, or at the time `evening` of the day before if that is given. On the weekdays in
     `rest` (0 is Monday) the source lists nothing. A source that is `asked` takes the day in its URL and answers for any
-    day that has begun; other sources give their current list.
+    day that has begun; other sources give their current list, so their days cannot be waited for.
     """
 
     zone: tzinfo
@@ -55,15 +56,34 @@ def issue_day(calendar: Calendar, now: datetime) -> date:
     return local.date() + begun * _DAY
 
 
-def day_due(calendars: tuple[Calendar, ...], zone: tzinfo, now: datetime) -> date:
-    """The day of the issue that is due at `now` (aware) for an operator in time zone `zone`.
+def day_due(calendars: tuple[Calendar, ...], zone: tzinfo, now: datetime, settle: timedelta = _NO_TIME) -> date:
+    """The newest ripe day at `now` (aware) for an operator in time zone `zone`: the day of the issue that is due.
 
-    A source that takes the day in its URL gives the operator's date, or its own while that is earlier. Any other source
-    gives the day of its calendar. If the sources disagree, the earliest day counts, since all of them have begun it.
+    A day of a source that takes the day in its URL is ripe when `settle` has passed since the day began; it is never
+    after the operator's date. Any other source gives the day of its calendar, whatever `settle` is. If the sources
+    disagree, the earliest day counts, since it is ripe for all of them. Rest days count as days.
     """
     local = now.astimezone(zone).date()
-    days = [min(local, issue_day(each, now)) if each.asked else issue_day(each, now) for each in calendars]
+    then = now.astimezone(UTC) - settle  # in UTC, because a difference of local times ignores a change of the clock
+    days = [_ripe(each, now, then, local) for each in calendars]
     return min(days, default=local)
+
+
+def _ripe(calendar: Calendar, now: datetime, then: datetime, local: date) -> date:
+    if not calendar.asked:
+        return issue_day(calendar, now)
+    begun = issue_day(calendar, then)
+    return begun if calendar.evening is not None else min(local, begun)
+
+
+def listing_day(calendars: tuple[Calendar, ...], day: date) -> date:
+    """`day`, or the day before the rest days that `day` ends: Friday for a Sunday.
+
+    It is `day` itself if a source cannot be asked for an earlier day, or if none has a calendar.
+    """
+    while calendars and all(each.asked and is_rest_day(each, day) for each in calendars):
+        day -= _DAY
+    return day
 
 
 def is_rest_day(calendar: Calendar, day: date) -> bool:

@@ -1,7 +1,7 @@
 """Late risers: papers of the past days that are above the cut now and were never shown. Pure.
 
-An issue is made in the morning, before most votes of its day are cast. Each run therefore ranks the past days again and
-takes the papers that would be in those issues today. A paper that any issue has shown is not shown again.
+An issue is made before the last votes of its day are cast. Each run therefore ranks the past days again and takes the
+papers that would be in those issues today. A paper that any issue has shown is not shown again.
 """
 
 from __future__ import annotations
@@ -40,13 +40,21 @@ class Riser:
 class Rule:
     """How far to look back, in calendar days, and how many late risers one issue may have.
 
-    The values come from replaying real days (`python -m tests.simulate`). Each day less than seven loses about one
-    paper in a hundred. Few runs find more than three late risers, and those wait for the next run. A paper needs no
-    margin over the cut: a margin of three votes would drop one card in thirty, papers of the day's top among them.
+    The values come from replaying real days (`python -m tests.simulate`). An issue that is mailed a day after its list
+    began reaches with six days back what was listed a week ago. A paper needs no margin over the cut: a margin of three
+    votes would drop one card in thirty, papers of the day's top among them.
     """
 
-    look_back: int = 7
-    max_cards: int = 3
+    look_back: int = 6
+    max_cards: int = 5
+
+
+def cards_for(max_papers: int) -> int:
+    """How many late risers an issue of `max_papers` may have by default: a quarter as many, and at least three.
+
+    A larger cut has more papers near it, so more of them cross it later.
+    """
+    return max(3, max_papers // 4)
 
 
 def select(

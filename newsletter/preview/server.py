@@ -95,8 +95,8 @@ class Previewer:
         return load(self._path)
 
     def today(self) -> date:
-        """The day of the issue that is due now. Raises ConfigError."""
-        return self.config().today(self._runtime.now())
+        """The newest ripe day on which the feeds list papers. Raises ConfigError."""
+        return self.config().listed(self._runtime.now())
 
     def render(self, day: date) -> RenderedDay | NoIssue:
         """The mail of `day`, or the reason why there is none. Raises FeedError, TemplateError or ConfigError."""
