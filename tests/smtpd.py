@@ -54,6 +54,9 @@ class Script:
     slow: dict[str, float] = field(default_factory=dict)  # delay of a stage in seconds
     quick: int = 0  # number of replies before the delays begin
     recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
+    senders: dict[str, str] = field(default_factory=dict)  # reply to every MAIL from an address
+    password: str | None = None  # the one that AUTH PLAIN must give; None: any
+    login_first: str = ""  # reply to every MAIL before a login
     limit: Limit | None = None
     # A login: gets the words after AUTH and what sends a challenge, and returns the last reply.
     login: Callable[[list[str], Callable[[bytes], bytes]], str] | None = None
@@ -121,6 +124,7 @@ class _Conversation:
         self.line, self.server = line, server
         self.file = line.makefile("rb")
         self.secure = False
+        self.logged_in = False
         self.taken = 0
 
     def secure_the_line(self) -> None:
@@ -170,6 +174,12 @@ class _Conversation:
         verb = words.partition(" ")[0].upper()
         self.say(verb, "250 ok")
 
+    def on_MAIL(self, words: str) -> None:
+        script = self.server.script
+        address = words.partition("<")[2].partition(">")[0]
+        needed = "" if self.logged_in else script.login_first
+        self.say("MAIL", needed or script.senders.get(address, "250 ok"))
+
     def on_RCPT(self, words: str) -> None:
         address = words.partition("<")[2].partition(">")[0]
         self.say("RCPT", self.server.script.recipients.get(address, "250 ok"))
@@ -186,8 +196,13 @@ class _Conversation:
             self.secure_the_line()
 
     def on_AUTH(self, words: str) -> None:
-        login = self.server.script.login
-        self.say("AUTH", "235 welcome" if login is None else login(words.split()[1:], self._challenge))
+        login, wanted = self.server.script.login, self.server.script.password
+        usual = "235 welcome"
+        if login is not None:
+            usual = login(words.split()[1:], self._challenge)
+        elif wanted is not None and not base64.b64decode(words.rpartition(" ")[2]).decode().endswith(f"\0{wanted}"):
+            usual = "535 5.7.8 wrong password"
+        self.logged_in = self.say("AUTH", usual).startswith("235")
 
     def _challenge(self, challenge: bytes) -> bytes:
         """Send a challenge; returns the client's response to it."""

@@ -1,101 +1,377 @@
-"""`newsletter check`: it tries what a run needs, reports what is wrong, and sends nothing."""
+"""The doctor: each planted fault is found, at its level, and goes away when what the doctor says is done literally."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from alembic import command
 
-from newsletter.check import Finding, examine
-from newsletter.cli import setup
-from newsletter.config import Config, DkimConfig, SmtpConfig, load
+from newsletter.check import Level, exit_code
 from newsletter.mail import dkim
-from tests.smtpd import Script, Smtpd, smtpd
+from newsletter.store.database import Database
+from newsletter.store.upgrade import alembic_config
+from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
+
+BAD, WARN = Level.BAD, Level.WARN
+STEPS = 3  # a remedy may uncover the next thing to do: a login has a name and a password
 
 
-def config(folder: Path, server: Smtpd) -> Config:
-    (folder / "papers.json").write_text('[{"paper": {"id": "2611.00001", "title": "A paper", "upvotes": 3}}]', "utf-8")
-    (folder / "config.yaml").write_text(
-        "sender: digest@papers.example.net\npostal_address: 2 Some Street\nlist_id: papers.example.net\n"
-        "base_url: https://papers.example.net\nsecret: a secret of this test\nfeeds:\n  - url: papers.json\n"
-        f"smtp:\n  - {{host: 127.0.0.1, port: {server.port}}}\n",
-        "utf-8",
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One DKIM key for all tests: making one takes a while."""
+    path = tmp_path_factory.mktemp("key") / "dkim.pem"
+    private_key(path)
+    return path
+
+
+@pytest.fixture
+def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Path) -> Iterator[Clinic]:
+    with clinic(tmp_path, monkeypatch, key) as made:
+        yield made
+
+
+def test_on_a_sound_list_everything_is_ok_and_nothing_was_sent(sound: Clinic) -> None:
+    found = sound.findings()
+    assert [each for each in found if each.level is not Level.OK] == []
+    subjects = {each.subject for each in found}
+    assert subjects == {
+        *("config", "store", "secret", "dkim", "templates", "feeds", "smtp", "bounces", "dns", "web", "clock"),
+        "schedule",
+    }
+    assert sound.server.messages == []
+    assert [words[:4] for words in sound.server.commands if words[:4] in ("MAIL", "RCPT", "DATA")] == ["MAIL", "RCPT"]
+    assert "RCPT TO:<ops@papers.example.net>" in sound.server.commands
+    assert "RSET" in sound.server.commands
+
+
+# --- the faults ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a fault is planted, what the doctor must say of it, and what the operator knows besides."""
+
+    name: str
+    plant: Callable[[Clinic], object]
+    level: Level
+    words: str
+    code: int = 78
+    fill: dict[str, str] = field(default_factory=dict)
+    others: int = 0  # exit code of what a fault that is a warning brings with it
+
+
+def replaced(name: str, old: str, new: str) -> Callable[[Clinic], object]:
+    """A change of a file in the list's folder."""
+
+    def act(made: Clinic) -> None:
+        path = made.folder / name
+        text = path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+
+    return act
+
+
+def configured(key: str, value: object) -> Callable[[Clinic], object]:
+    return lambda made: made.configure(key, value)
+
+
+def records(name: str, kind: str, *texts: str) -> Callable[[Clinic], object]:
+    """The records of a name, instead of the sound ones."""
+
+    def act(made: Clinic) -> None:
+        made.names.records[name, kind] = list(texts)
+
+    return act
+
+
+def script(**changes: object) -> Callable[[Clinic], object]:
+    """A change of the mail server."""
+
+    def act(made: Clinic) -> None:
+        for name, value in changes.items():
+            setattr(made.server.script, name, value)
+
+    return act
+
+
+def mode(name: str, bits: int) -> Callable[[Clinic], object]:
+    return lambda made: (made.folder / name).chmod(bits)
+
+
+def has_sent(made: Clinic) -> None:
+    """An issue of three days ago went out, from a feed whose newest paper is three weeks old."""
+    old = days_ago(21).isoformat()
+    made.feed(*(entry(number, number, publishedAt=f"{old}T00:00:00Z") for number in (1, 2, 3)))
+    done = made.run("run", "--date", days_ago(3).isoformat())
+    assert done.returncode == 0, done
+    made.server.messages.clear()
+
+
+def stale(made: Clinic) -> None:
+    has_sent(made)
+
+
+def secret_replaced(made: Clinic) -> None:
+    has_sent(made)
+    made.feed(entry(9, 9))
+    made.fill["OLD-SECRET"] = (made.folder / "newsletter.secret").read_text("utf-8")
+    (made.folder / "newsletter.secret").write_text("another long secret for links", "utf-8")
+
+
+def restored(made: Clinic) -> None:
+    before = made.store.read_bytes()
+    has_sent(made)
+    made.feed(entry(9, 9))
+    for each in made.folder.glob("newsletter.db-*"):
+        each.unlink()
+    made.store.write_bytes(before)
+
+
+def schema(revision: str) -> Callable[[Clinic], object]:
+    return lambda made: made.schema(revision)
+
+
+def older(made: Clinic) -> None:
+    """The store as a version before this one left it."""
+    for each in made.folder.glob("newsletter.db*"):
+        each.unlink()
+    database = Database(f"sqlite:///{made.store}", 1.0)
+    with database.write() as connection:
+        command.upgrade(alembic_config(connection), "0009")
+    database.close()
+    made.fill["ADDRESS"] = "ada@readers.example.org"
+
+
+def corrupt(made: Clinic) -> None:
+    made.fill["BACKUP"] = str(made.folder / "backup.db")
+    (made.folder / "backup.db").write_bytes(made.store.read_bytes())
+    size = made.store.stat().st_size
+    with made.store.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(size - 4096))
+
+
+def no_store(made: Clinic) -> None:
+    for each in made.folder.glob("newsletter.db*"):
+        each.unlink()
+    made.store.touch(0o600)
+    made.fill["ADDRESS"] = "ada@readers.example.org"
+
+
+def locked(made: Clinic) -> None:
+    """Another process holds the writer's lock."""
+    hold = (
+        "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
     )
-    (folder / "config.yaml").chmod(0o600)
-    return load(folder / "config.yaml", {})
+    child = subprocess.Popen(
+        [sys.executable, "-c", hold, str(made.store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"held\n"
+    made.children.append(child)
 
 
-def found(config: Config) -> dict[str, Finding]:
-    return {finding.what.split()[0]: finding for finding in examine(config)}
+def nobody(made: Clinic) -> None:
+    made.run("subscribers", "remove", "ada@readers.example.org")
+    made.fill["ADDRESS"] = "ada@readers.example.org"
 
 
-def test_all_is_well_and_nothing_was_sent(tmp_path: Path) -> None:
-    with smtpd() as server:
-        findings = found(config(tmp_path, server))
-    assert {finding.exit_code for finding in findings.values()} == {0}, findings
-    assert "1 papers" in findings["feeds"].words
-    assert "offers 8BITMIME" in findings["smtp"].words
-    assert not any(command.startswith("MAIL") for command in server.commands)
+def template(name: str, text: str) -> Callable[[Clinic], object]:
+    return lambda made: made.template(name, text)
 
 
-def test_what_still_stands_as_in_the_example_is_named(tmp_path: Path) -> None:
-    init = list(setup.init(tmp_path / "new"))
-    assert init
-    path = tmp_path / "new" / "config.yaml"
-    first = next(examine(load(path, {})))
-    said = f"sender, postal_address, base_url, list_id are still the example's; edit {path}"
-    assert first == Finding("config", said, 78)
-    text = path.read_text("utf-8")
-    path.write_text(text.replace("@news.example.org", "@a.example").replace("1 Example Street", "2 A Street"), "utf-8")
-    assert next(examine(load(path, {}))).words.startswith("base_url, list_id are still the example's; ")
+EXTENDS = '{% extends "builtin/digest.html" %}{% block footer %}'
+FOOTER = '<tr><td><a href="{{ unsubscribe_url }}">Unsubscribe</a></td></tr>{% endblock %}'
 
 
-@pytest.mark.parametrize(
-    ("script", "code", "words"),
-    [
-        (Script(replies={"greeting": ["554 go away"]}), 75, "refused the session: 554 go away"),
-        (Script(extensions=("AUTH PLAIN LOGIN",), replies={"AUTH": ["535 wrong password"] * 2}), 78, "the login of me"),
-    ],
+def expired(made: Clinic) -> None:
+    made.server.script.tls = made.authority.context(expired=True)
+
+
+def other_name(made: Clinic) -> None:
+    made.server.script.tls = made.authority.context(host="127.0.0.1")
+
+
+def unknown_authority(made: Clinic) -> None:
+    made.configure("smtp.0.ca_file", None)
+    os.environ.pop("SSL_CERT_FILE")
+    made.configure("base_url", None)
+    made.fill["FILE"] = "authority.pem"
+
+
+def port_closed(made: Clinic) -> None:
+    made.configure("smtp.0.port", 1)
+    made.fill["PORT"] = str(made.server.port)
+
+
+def implicit_server(made: Clinic) -> None:
+    made.server.script.implicit = True
+
+
+def no_login_set(made: Clinic) -> None:
+    for name in ("username", "password_file"):
+        made.configure(f"smtp.0.{name}", None)
+    made.server.script.login_first = "530 5.7.0 Authentication required"
+    made.fill |= {"NAME": "digest", "PASSWORD": "open sesame"}
+
+
+def relaying_denied(made: Clinic) -> None:
+    no_login_set(made)
+    made.server.script.login_first = ""
+    made.server.script.recipients["ops@papers.example.net"] = "554 5.7.1 relay access denied"
+    made.fill["NAME"] = "digest"
+
+
+def sender_refused(made: Clinic) -> None:
+    made.server.script.senders[f"digest@{DOMAIN}"] = "553 5.7.1 not owned by user digest"
+    made.fill["ADDRESS-THAT-IT-ALLOWS"] = f"bounces@{DOMAIN}"
+
+
+def open_config(made: Clinic) -> None:
+    made.configure("secret_file", None)
+    made.configure("secret", "a long secret for links")
+    made.path.chmod(0o644)
+
+
+def weak_key(made: Clinic) -> None:
+    private_key(made.folder / "dkim.pem", 1024)
+    name, text = dkim.load(made.folder / "dkim.pem", "s2026", DOMAIN).record
+    made.names.records[name, "TXT"] = [text]
+
+
+def two_feeds(made: Clinic) -> None:
+    made.configure("feeds", [{"url": "papers.json"}, {"url": "gone.json"}])
+    made.fill["URL"] = "papers.json"
+
+
+def base_url_at(address: str) -> Callable[[Clinic], object]:
+    def act(made: Clinic) -> None:
+        made.configure("base_url", address.format(port=made.web.port))
+
+    return act
+
+
+DKIM_NAME = f"s2026._domainkey.{DOMAIN}"
+SPF = f"{DOMAIN} has no SPF record"
+
+FAULTS = (
+    # Those of an operator's week.
+    Fault(
+        "wrong SMTP password",
+        script(password="another"),
+        BAD,
+        "refused the login of digest: 535",
+        fill={"PASSWORD": "another"},
+    ),
+    Fault("SMTP port closed", port_closed, BAD, "localhost:1: Connection refused", 75),
+    Fault("feed gone", configured("feeds.0.url", "gone.json"), BAD, "gone.json", 75, {"URL": "papers.json"}),
+    Fault(
+        "bounce mailbox gone",
+        configured("bounces.maildir", "Nowhere"),
+        BAD,
+        "bounces.maildir: ",
+    ),
+    Fault("SMTP certificate expired", expired, BAD, "certificate has expired"),
+    Fault("SMTP certificate of another name", other_name, BAD, "certificate is not valid for 'localhost'"),
+    Fault("no STARTTLS", script(tls=None), BAD, "does not offer STARTTLS"),
+    Fault("secret world-readable", mode("newsletter.secret", 0o644), BAD, "secret_file can be read by others"),
+    Fault("config world-readable", open_config, BAD, "secret can be read by others"),
+    Fault("store of a newer schema", schema("r9999"), BAD, "made by a newer version of this program (schema r9999)", 1),
+    Fault("corrupt store", corrupt, BAD, "damaged", 1),
+    Fault("no votes where votes says", configured("feeds.0.votes", "foo:bar"), BAD, "foo:bar is in none of 3 entries"),
+    Fault("unsubscribe link dropped", template("digest.html", EXTENDS + "{% endblock %}"), BAD, "no unsubscribe link"),
+    Fault(
+        "example's sender",
+        configured("sender", "Daily Papers <digest@news.example.org>"),
+        BAD,
+        "sender is still the example's",
+        fill={"NAME <ADDRESS@YOUR.DOMAIN>": f"Daily Papers <digest@{DOMAIN}>"},
+    ),
+    Fault("DKIM key missing", lambda made: (made.folder / "dkim.pem").unlink(), BAD, "dkim.private_key_file"),
+    Fault("DKIM key of 1024 bits", weak_key, WARN, "has 1024 bits"),
+    Fault("DKIM differs from DNS", records(DKIM_NAME, "TXT", "v=DKIM1; k=rsa; p=MIGf"), BAD, "holds another key"),
+    Fault("no SPF", records(DOMAIN, "TXT", "some other text"), BAD, SPF, fill={"ADDRESS-OF-YOUR-SERVER": "192.0.2.25"}),
+    Fault("no DMARC", records(f"_dmarc.{DOMAIN}", "TXT"), WARN, "has no DMARC record"),
+    Fault("list_id elsewhere", configured("list_id", "a.example.com"), WARN, "list_id a.example.com is not below"),
+    Fault("store folder unwritable", mode(".", 0o555), BAD, "has mode 0555", 1),
+    Fault("store of mode 0444", mode("newsletter.db", 0o444), BAD, "newsletter.db has mode 0444", 1),
+    Fault("store of 0 bytes", no_store, BAD, "newsletter.db has 0 bytes", 1),
+    Fault("store locked", locked, BAD, "another process kept it locked", 75),
+    Fault("store of an older schema", older, WARN, "has the schema 0009 of an older version"),
+    Fault("feed stale", stale, BAD, "which is late for feeds.rhythm", 75),
+    Fault("syntax error in confirm.html", template("confirm.html", "{% if moves %}"), BAD, "confirm.html:1: ", 1),
+    Fault("unknown name in a page", template("web/home.html", "{{ subscribe_ulr }}"), BAD, "mean subscribe_url?", 1),
+    Fault("misspelt file name", template("digst.html", "Hello"), WARN, "did you mean digest.html?"),
+    Fault("postal address dropped", template("digest.html", EXTENDS + FOOTER), BAD, "lacks the postal address"),
+    Fault("base_url broken", lambda made: setattr(made.web, "status", 502), BAD, "answers 502", 75),
+    Fault("base_url http", base_url_at("http://localhost:{port}"), WARN, "is http: no mail program", others=75),
+    Fault("time zone misspelt", configured("timezone", "Europe/Berln"), BAD, "no such time zone: 'Europe/Berln'"),
+    Fault("no schedule", lambda made: (made.folder / "crontab").write_text(""), WARN, "no crontab and no timer"),
+    Fault("clock wrong by an hour", lambda made: setattr(made.web, "ahead", 3600.0), BAD, "our clock is 60 min slow"),
+    Fault("nobody subscribed", nobody, WARN, "nobody is subscribed"),
+    Fault("SIZE below the mail", script(extensions=("SIZE 14000", "AUTH PLAIN")), BAD, "takes mails of 14,000 bytes"),
+    Fault("server refuses our sender", sender_refused, BAD, "answers MAIL FROM digest@papers.example.net with: 553"),
+    Fault("login needed and none set", no_login_set, BAD, "it wants a login"),
+    Fault("canary not subscribed", configured("sending.canary", f"me@{DOMAIN}"), BAD, "is not subscribed"),
+    Fault("secret replaced", secret_replaced, WARN, "was sent with another secret, which old_secrets does not have"),
+    Fault("implicit TLS with starttls set", implicit_server, BAD, "waits for TLS at once"),
+    Fault("STARTTLS with implicit set", configured("smtp.0.tls", "implicit"), BAD, "greets in clear"),
+    # Our own.
+    Fault("store older than what was sent", restored, BAD, "is older than what was sent", 1),
+    Fault("unknown authority", unknown_authority, BAD, "certificate cannot be trusted"),
+    Fault("one feed of two fails", two_feeds, WARN, "gone.json"),
+    Fault("all papers filtered out", configured("issue.min_upvotes", 1000), WARN, "filtered-out: 3 papers"),
+    Fault("filters leave nothing", configured("filters", {"include": ["zebra"]}), WARN, "filtered-out: 3 papers"),
+    Fault("unknown key", configured("postal_adress", "x"), BAD, "postal_adress: unknown key; did you mean"),
+    Fault("secret too short", lambda made: (made.folder / "newsletter.secret").write_text("abc"), BAD, "is too short"),
+    Fault("secret not set", configured("secret_file", None), BAD, "secret is missing"),
+    Fault(
+        "variable not set",
+        configured("alerts.address", "${CLINIC_OPERATOR}"),
+        BAD,
+        "variable CLINIC_OPERATOR is not set",
+        fill={"VALUE": f"ops@{DOMAIN}"},
+    ),
+    Fault("DKIM revoked", records(DKIM_NAME, "TXT", "v=DKIM1; p="), BAD, "revoked"),
+    Fault("two SPF records", records(DOMAIN, "TXT", "v=spf1 mx -all", "v=spf1 a ~all"), BAD, "has 2 SPF records"),
+    Fault("SPF includes nothing", records(DOMAIN, "TXT", "v=spf1 include:no.example -all"), BAD, "include:no.example"),
+    Fault("SPF for all", records(DOMAIN, "TXT", "v=spf1 mx +all"), WARN, "lets the whole world send"),
+    Fault("DMARC without p", records(f"_dmarc.{DOMAIN}", "TXT", "v=DMARC1; rua=mailto:a@b.example"), WARN, "valid p="),
+    Fault("null MX", records(DOMAIN, "MX", "0 ."), BAD, "takes no mail (null MX)"),
+    Fault("MX host without address", records(f"mail.{DOMAIN}", "A"), BAD, "has no address"),
+    Fault("nobody is told", configured("alerts", {}), WARN, "alerts.address is not set"),
+    Fault("nobody reads bounces", configured("bounces", None), WARN, "nobody reads bounces"),
+    Fault("page of somebody else", lambda made: setattr(made.web, "page", "Parked."), WARN, "a page of somebody else"),
+    Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),
 )
-def test_a_server_that_cannot_be_used_is_named(tmp_path: Path, script: Script, code: int, words: str) -> None:
-    with smtpd(script) as server:
-        asked = config(tmp_path, server)
-        login = SmtpConfig("127.0.0.1", server.port, username="me", password=asked.secret) if code == 78 else None
-        finding = found(replace(asked, smtp=(login,)) if login else asked)["smtp"]
-    assert (finding.exit_code, words in finding.words) == (code, True), finding
+
+FILL = {
+    "YOUR@ADDRESS": f"ops@{DOMAIN}",
+    "MAILDIR": "Maildir",
+    "ADDRESS-OF-YOUR-MAIL-HOST": "192.0.2.25",
+}
 
 
-@pytest.mark.parametrize(
-    ("votes", "code", "words"),
-    [("paper.upvotes", 0, "1 papers"), ("foo:bar", 78, "feeds.votes: foo:bar is in none of 1 entry of ")],
-)
-def test_votes_that_are_nowhere_are_wrong(tmp_path: Path, votes: str, code: int, words: str) -> None:
-    with smtpd() as server:
-        asked = config(tmp_path, server)
-        finding = found(replace(asked, feeds=(replace(asked.feeds[0], votes=votes),)))["feeds"]
-    assert (finding.exit_code, words in finding.words) == (code, True), finding
-
-
-@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
-def test_the_dns_record_of_each_key_is_printed(tmp_path: Path, kind: str) -> None:
-    key = ed25519.Ed25519PrivateKey.generate() if kind == "ed25519" else rsa.generate_private_key(65537, 2048)
-    path = tmp_path / "key.pem"
-    form, secrecy = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, secrecy))
-    with smtpd() as server:
-        words = found(replace(config(tmp_path, server), dkim=(DkimConfig("s2026", path),)))["dkim"].words
-    record = dkim.load(path, "s2026", "papers.example.net").record[1]
-    assert record.startswith(f"v=DKIM1; k={kind}; p=")
-    name, strings = words.splitlines()[1].split(" IN TXT ")
-    assert name.strip() == "s2026._domainkey.papers.example.net."
-    assert "".join(strings.strip('"').split('" "')) == record
-    assert max(map(len, strings.split('"'))) <= 255
-
-
-def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with smtpd() as server:
-        finding = found(replace(config(tmp_path, server), dkim=(DkimConfig("s", tmp_path / "none.pem"),)))["dkim"]
-    assert (finding.exit_code, "none.pem" in finding.words) == (78, True)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_found_and_its_remedy_heals_it(sound: Clinic, fault: Fault) -> None:
+    sound.fill |= FILL | fault.fill
+    fault.plant(sound)
+    faults = sound.faults()
+    named = [each for each in faults if fault.words in each.words]
+    assert len(named) == 1, faults
+    assert (named[0].level, named[0].exit_code or 78) == (fault.level, fault.code), named
+    assert exit_code(faults) == (fault.code if fault.level is BAD else fault.others), faults
+    for _ in range(STEPS):
+        for each in faults:
+            sound.follow(each)
+        if not (faults := sound.faults()):
+            break
+    assert faults == []

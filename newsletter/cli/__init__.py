@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newsletter import __version__
-from newsletter.cli.options import DAY, TIME_OF_DAY, Clock, resolve_day, span_of
+from newsletter.cli.options import DAY, HOST_AND_PORT, TIME_OF_DAY, Clock, resolve_day, span_of
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.extras import needed
 
@@ -391,15 +391,24 @@ def archive_export(app: App, folder: Path) -> None:
 
 
 @cli.command("check", short_help="Test everything a run needs.")
+@click.option("--date", "day", type=DAY, help="Judge the issue of this day.  [default: the newest listing day]")
+@click.option("--offline", is_flag=True, help="Ask no server: look at files, the store and the templates only.")
+@click.option("--resolver", type=HOST_AND_PORT, help="Name server to ask, HOST or HOST:PORT.  [default: the system's]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--to", metavar="ADDRESS", help="Send one real copy of the newest issue there instead, as a test.")
 @click.pass_obj
-def check_command(app: App) -> None:
-    """Test the configuration, the store, the feeds, the templates, the mail servers, the bounce mailbox and DKIM keys.
+def check_command(
+    app: App, day: Clock | None, offline: bool, resolver: tuple[str, int] | None, as_json: bool, to: str | None
+) -> None:
+    """Test all that a run needs, and say for each fault one thing to do: a command, a config key or a DNS record.
 
-    It sends nothing. It prints the DNS records of the DKIM keys. The exit code is that of the first test that failed.
+    Findings are `ok`, `warn` (it works, and could be better) or `BAD`. Nothing is sent and nothing changed, except that
+    --to sends one copy to one address. The exit code is 0 if nothing is BAD, 78 if you have to change something, and
+    75 if it may pass by itself.
     """
     from newsletter.cli.check import check
 
-    sys.exit(check(app.config()))
+    sys.exit(check(app.path, day=day, offline=offline, resolver=resolver, as_json=as_json, to=to))
 
 
 @cli.command("web", short_help="Serve the web pages for readers.")

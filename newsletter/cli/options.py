@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # Number of earlier days that the issue of a period covers besides its own.
 _PERIODS: Final = {"week": 6, "month": 29}
+
+_DNS: Final = 53  # port (RFC 1035 section 4.2)
 
 # A day on the command line, as a function of today's date, which depends on the time zone in the configuration.
 Clock = Callable[[date], date]
@@ -58,6 +61,27 @@ class TimeOfDay(click.ParamType[time]):
 
 
 TIME_OF_DAY = TimeOfDay()
+
+
+class HostAndPort(click.ParamType[tuple[str, int]]):
+    """A name server: HOST or HOST:PORT; an IPv6 address with a port stands in brackets."""
+
+    name = "HOST[:PORT]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Split host and port; the port of DNS is 53. Raises click.BadParameter."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\s\[\]]+))(?::(\d{1,5}))?", str(value))
+        literal = re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", str(value))
+        if literal:
+            return str(value), _DNS
+        if match is None or not 0 < int(match[3] or _DNS) < 65536:
+            self.fail(f"{value!r} is not a name server; write HOST or HOST:PORT, such as 9.9.9.9", param, ctx)
+        return match[1] or match[2], int(match[3] or _DNS)
+
+
+HOST_AND_PORT = HostAndPort()
 
 
 def resolve_day(asked: Clock | None, config: Config) -> date:

@@ -75,7 +75,7 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
     as_root = os.geteuid() == 0 or (kind == "systemd" and not install)  # printed units are for /etc/systemd/system
     user = schedules.owner(path) if as_root else None
     workers = config.store.startswith("postgresql")
-    job = schedules.Job(_command(), path.resolve(), at, config.timezone, bounces=mailbox, workers=workers, user=user)
+    job = schedules.Job(program(), path.resolve(), at, config.timezone, bounces=mailbox, workers=workers, user=user)
     if kind == "cron":
         lines = schedules.crontab(job, datetime.now().astimezone())
         if install:
@@ -93,7 +93,7 @@ def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) 
                 yield f"# /etc/systemd/system/{name}\n{text}"
 
 
-def _command() -> tuple[str, ...]:
+def program() -> tuple[str, ...]:
     """The words that call this program by its absolute path."""
     script = shutil.which("newsletter") if Path(sys.argv[0]).name == "newsletter" else None
     own = Path(sys.argv[0]).resolve()

@@ -63,7 +63,12 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
     Raises ConfigError with file, line and key. Secrets are read only when they are revealed.
     """
-    place = root(path, environ)
+    return read(root(path, environ))
+
+
+def read(place: Place) -> Config:
+    """The configuration whose document is at `place`. Raises ConfigError with file, line and key."""
+    path = place.file
     values = secret_or_file(place, mapping(place, ROOT), "secret")
     templates = values.get("templates")
     if templates is not None and not templates.is_dir():

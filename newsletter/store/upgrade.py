@@ -37,14 +37,20 @@ def _revision(connection: Connection) -> str | None:
 
 def _upgrade(connection: Connection, name: str) -> None:
     from alembic import command  # 150 ms to import
-    from alembic.script import ScriptDirectory
 
     config = alembic_config(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     found = _revision(connection)
-    if found is not None and found not in known:
+    if found is not None and found not in known_revisions(connection):
         raise StoreNewer(f"{name}: made by a newer version of this program (schema {found}, here {HEAD}); upgrade it")
     command.upgrade(config, "head")
+
+
+def known_revisions(connection: Connection) -> set[str]:
+    """The revisions of the schema that this program can upgrade, its own among them."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(alembic_config(connection))
+    return {script.revision for script in scripts.walk_revisions()}
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -1,0 +1,76 @@
+"""The bounce mailbox: opened as `newsletter bounces` does, without reading a mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from newsletter.bounces.mailbox import open_mailbox
+from newsletter.check import lines
+from newsletter.check.lines import Speech
+from newsletter.check.settings import remedy_for
+from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
+from newsletter.config import ImapConfig
+from newsletter.errors import ConfigError, MailboxUnavailable, MissingExtra
+
+_PARTS = ("new", "cur", "tmp")
+
+
+def bounces(context: Context) -> Iterator[Finding]:
+    """Whether bounces are read, and the mailbox can be."""
+    config = context.config.bounces
+    if config.maildir is None and config.imap is None:
+        said = "no bounce mailbox is configured, so nobody reads bounces and complaints"
+        yield warn("bounces", said, SetKey("bounces.maildir", "MAILDIR"))
+        return
+    if config.imap is not None:
+        if context.options.offline:
+            yield ok("bounces", "not asked (--offline)")
+            return
+        mixed = list(judge_speech(config.imap))
+        if mixed:
+            yield from mixed
+            return
+    try:
+        with open_mailbox(config):
+            yield ok("bounces", "the mailbox can be read")
+    except MissingExtra as error:
+        yield bad("bounces", str(error), Command("pip install 'daily-papers-newsletter[imap]'"))
+    except ConfigError as error:
+        yield bad("bounces", str(error), remedy_for(context.path, error))
+    except MailboxUnavailable as error:
+        yield bad("bounces", str(error), _remedy(context, config.maildir, str(error)), error.exit_code)
+
+
+def judge_speech(imap: ImapConfig) -> Iterator[Finding]:
+    """Whether the port speaks what `tls` says (implicit on 993, STARTTLS on 143)."""
+    heard = lines.listen(imap.host, imap.port, tls_first=imap.tls == "implicit")
+    name = f"{imap.host}:{imap.port}"
+    if heard.speech is Speech.CLOSED:
+        yield bad("bounces", f"{name}: {heard.words}", SetKey("bounces.imap.port", "PORT"), 75)
+    elif heard.speech is Speech.TLS and imap.tls != "implicit":
+        said = f"{name} waits for TLS at once, and bounces.imap.tls is {imap.tls}"
+        yield bad("bounces", said, SetKey("bounces.imap.tls", "implicit"))
+    elif heard.speech is Speech.PLAIN and imap.tls == "implicit":
+        said = f"{name} greets in clear, and bounces.imap.tls is implicit"
+        yield bad("bounces", said, SetKey("bounces.imap.tls", "starttls"))
+
+
+def _remedy(context: Context, maildir: Path | None, said: str) -> Remedy:
+    if maildir is not None:
+        if maildir.exists() and all((maildir / part).is_dir() for part in _PARTS):
+            return Command(f"chmod -R u+rwX {quoted(maildir)}")
+        return Command(f"mkdir -p {' '.join(quoted(maildir / part) for part in _PARTS)}")
+    if "certificate" in said or "ca_file" in said:
+        return SetKey("bounces.imap.ca_file", "FILE")
+    if "no folder" in said:
+        return SetKey("bounces.imap.folder", "INBOX")
+    if "STARTTLS" in said:
+        return SetKey("bounces.imap.tls", "none")
+    if "login" in said:
+        named = context.written("bounces.imap.password_file")
+        if named is None:
+            return SetKey("bounces.imap.password", "PASSWORD")
+        path = quoted(context.path.absolute().parent / named)
+        return Command(f"(umask 077; printf '%s\\n' PASSWORD > {path})")
+    return SetKey("bounces.imap.host", "HOST")

@@ -1,0 +1,234 @@
+"""The DNS records that receivers look at: SPF, DKIM, DMARC, MX and PTR (docs/deliverability.md says who asks for them).
+
+Each rule reads the answers of DNS through `Names` and decides; it asks nobody else.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from newsletter.check import spf
+from newsletter.check.names import Names, Unanswered, is_global, reverse_name
+from newsletter.check.values import Context, Finding, Publish, SetKey, bad, ok, warn
+from newsletter.errors import NewsletterError
+from newsletter.mail.signers import signers
+from newsletter.model import Publication
+
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+_WALK: Final = 8  # labels of a name that are looked at for DMARC, as in the tree walk of its next version
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Where mail leaves from: public addresses. `ours`: of this machine, which then delivers mail itself."""
+
+    addresses: tuple[str, ...]
+    ours: bool
+
+
+def dns(context: Context) -> Iterator[Finding]:
+    """What DNS says of the sender. Without an answer a rule says so, and the others go on."""
+    names, publication = context.names, context.config.publication
+    sending = _sending(context)
+    keys = _keys(context)
+    rules: tuple[Callable[[], Iterator[Finding]], ...] = (
+        lambda: spf_findings(names, _domain(publication.bounce_address), sending),
+        lambda: dkim_findings(names, keys),
+        lambda: dmarc_findings(names, publication, signed=bool(keys)),
+        lambda: mx_findings(names, _domain(publication.bounce_address)),
+        lambda: ptr_findings(names, sending),
+    )
+    for rule in rules:
+        try:
+            yield from rule()
+        except Unanswered as error:
+            yield warn("dns", str(error), context.command("check --resolver 9.9.9.9"))
+            if "no name server" in str(error):
+                return
+
+
+def _keys(context: Context) -> list[tuple[str, str]]:
+    """Name and text of the record of each key; one that cannot be read is the finding of another probe."""
+    try:
+        return [signer.record for signer in signers(context.config)]
+    except NewsletterError:
+        return []
+
+
+def _sending(context: Context) -> Sending:
+    hosts = [server.host for server in context.config.smtp]
+    if all(host in _LOCAL for host in hosts):
+        return Sending(tuple(filter(is_global, own_addresses())), ours=True)
+    found: list[str] = []
+    for host in hosts:
+        try:
+            found += [str(ip_address(host))]
+        except ValueError:
+            try:
+                found += context.names.addresses(host)
+            except Unanswered:
+                continue
+    return Sending(tuple(filter(is_global, found)), ours=False)
+
+
+def own_addresses() -> list[str]:
+    """The addresses from which this machine reaches the world. Nothing is sent: a datagram socket only picks one."""
+    found = []
+    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((far, 25))
+                found.append(str(probe.getsockname()[0]))
+        except OSError:
+            continue
+    return found
+
+
+def spf_findings(names: Names, domain: str, sending: Sending) -> Iterator[Finding]:
+    """SPF of the domain of MAIL FROM (RFC 7208), and whether it lets `sending` through."""
+    found = spf.records(names, domain)
+    terms = " ".join(map(spf.term_of, sending.addresses)) or "ip4:ADDRESS-OF-YOUR-SERVER"
+    if not found:
+        yield bad("dns", f"{domain} has no SPF record", Publish(domain, "TXT", f"v=spf1 {terms} -all"))
+        return
+    if len(found) > 1:
+        several = f"{domain} has {len(found)} SPF records, which counts as an error; there may be one"
+        yield bad("dns", several, Publish(domain, "TXT", spf.joined(found)))
+        return
+    judged = spf.judge(names, domain, None)
+    if judged.result is spf.Spf.PERMERROR:
+        kept = " ".join(term for term in found[0].split() if term != judged.term)
+        broken = f"the SPF record of {domain} is an error at {judged.term}: {judged.why}"
+        yield bad("dns", broken, Publish(domain, "TXT", kept))
+        return
+    if {"+all", "all"} & set(found[0].lower().split()):
+        narrow = " ".join("~all" if term.lower() in ("+all", "all") else term for term in found[0].split())
+        yield warn("dns", f"the SPF record of {domain} lets the whole world send", Publish(domain, "TXT", narrow))
+        return
+    yield from _spf_of(names, domain, found[0], sending)
+
+
+def _spf_of(names: Names, domain: str, record: str, sending: Sending) -> Iterator[Finding]:
+    results = {address: spf.judge(names, domain, address).result for address in sending.addresses}
+    refused = [address for address, result in results.items() if result not in (spf.Spf.PASS, spf.Spf.UNKNOWN)]
+    # A relay often sends from other addresses than those that it takes mail at; its `include:` then names them.
+    elsewhere = not sending.ours and any(part in record for part in ("include:", "redirect="))
+    if not refused or elsewhere:
+        yield ok("dns", f"SPF of {domain}: {record}")
+        return
+    wanted = record
+    for address in refused:
+        wanted = spf.with_address(wanted, address)
+    said = f"the SPF record of {domain} does not let {', '.join(refused)} send"
+    remedy = Publish(domain, "TXT", wanted)
+    yield bad("dns", said, remedy) if sending.ours else warn("dns", said, remedy)
+
+
+def dkim_findings(names: Names, keys: list[tuple[str, str]]) -> Iterator[Finding]:
+    """Whether the public key of each key that signs is in DNS (RFC 6376 section 3.6)."""
+    for name, text in keys:
+        found = [each for each in names.txt(name) if "p=" in each]
+        remedy = Publish(name, "TXT", text)
+        if not found:
+            yield bad("dns", f"{name} has no DKIM record, so that no signature can be verified", remedy)
+        elif len(found) > 1:
+            yield bad("dns", f"{name} has {len(found)} DKIM records; there may be one", remedy)
+        elif (tags := _tags(found[0])).get("p", "") == "":
+            yield bad("dns", f"{name} says that the key is revoked (p= is empty)", remedy)
+        elif (tags["p"], tags.get("k", "rsa")) != (_tags(text)["p"], _tags(text)["k"]):
+            yield bad("dns", f"the DKIM record of {name} holds another key than private_key_file", remedy)
+        else:
+            yield ok("dns", f"DKIM: {name} holds our key")
+
+
+def dmarc_findings(names: Names, publication: Publication, *, signed: bool) -> Iterator[Finding]:
+    """The DMARC policy of the From domain (RFC 7489), and whether SPF or DKIM is aligned with it."""
+    domain, returned = publication.sender.domain, _domain(publication.bounce_address)
+    place, found = _policy(names, domain)
+    wanted = Publish(f"_dmarc.{domain}", "TXT", f"v=DMARC1; p=none; rua=mailto:{publication.bounce_address}")
+    if not found:
+        yield warn("dns", f"{domain} has no DMARC record", wanted)
+        return
+    tags = _tags(found[0])
+    if len(found) > 1 or tags.get("p", "").lower() not in ("none", "quarantine", "reject"):
+        fault = f"{len(found)} records, which count as none" if len(found) > 1 else "no valid p="
+        repaired = Publish(f"_dmarc.{place}", "TXT", f"v=DMARC1; p=none; rua=mailto:{publication.bounce_address}")
+        yield warn("dns", f"DMARC at _dmarc.{place}: {fault}", repaired)
+        return
+    if signed or _aligned(names, domain, returned, strict=tags.get("aspf", "r").lower() == "s"):
+        yield ok("dns", f"DMARC of {domain}: {found[0]}")
+        return
+    said = (
+        f"MAIL FROM is at {returned} and From at {domain}: SPF does not count for DMARC, and no DKIM key is configured"
+    )
+    remedy = SetKey("bounce_address", publication.sender.address)
+    yield warn("dns", said, remedy) if tags["p"].lower() == "none" else bad("dns", said, remedy)
+
+
+def _policy(names: Names, domain: str) -> tuple[str, list[str]]:
+    """The domain whose DMARC record holds for `domain`, its own or a parent's, and the records there."""
+    labels = domain.split(".")
+    for at in range(max(0, len(labels) - _WALK), max(1, len(labels) - 1)):
+        place = ".".join(labels[at:])
+        if found := [text for text in names.txt(f"_dmarc.{place}") if text.lower().startswith("v=dmarc1")]:
+            return place, found
+    return domain, []
+
+
+def _aligned(names: Names, domain: str, other: str, *, strict: bool) -> bool:
+    """Whether two domains are aligned (RFC 7489 section 3.1): equal, or relaxed: of one organisation.
+
+    Without a list of public suffixes, one organisation is: one domain lies below the other, or both have the same
+    DMARC record.
+    """
+    if domain == other:
+        return True
+    if strict:
+        return False
+    related = domain.endswith(f".{other}") or other.endswith(f".{domain}")
+    return related or (_policy(names, other)[1] != [] and _policy(names, domain)[0] == _policy(names, other)[0])
+
+
+def mx_findings(names: Names, domain: str) -> Iterator[Finding]:
+    """Whether mail to the bounce address arrives: an MX record, or an address of the domain (RFC 5321 section 5.1)."""
+    hosts = names.mx(domain)
+    mail_host = Publish(domain, "MX", f"10 mail.{domain}.")
+    if hosts == ["."]:
+        yield bad("dns", f"{domain} says that it takes no mail (null MX), so no bounce arrives", mail_host)
+    elif not hosts and not names.addresses(domain):
+        yield bad("dns", f"{domain} has no MX record, so no bounce and no unsubscribe mail arrives", mail_host)
+    elif hosts and not any(names.addresses(host) for host in hosts):
+        lost = Publish(hosts[0], "A", "ADDRESS-OF-YOUR-MAIL-HOST")
+        yield bad("dns", f"the MX host {hosts[0]} of {domain} has no address", lost)
+    else:
+        yield ok("dns", f"MX of {domain}: {', '.join(hosts) or 'none, but an address, which will do'}")
+
+
+def ptr_findings(names: Names, sending: Sending) -> Iterator[Finding]:
+    """Whether the name of our own address leads back to it, as Gmail requires (5.7.25); a relay sees to its own."""
+    if not sending.ours:
+        return
+    for address in sending.addresses:
+        hosts = names.ptr(address)
+        if not hosts:
+            wanted = Publish(reverse_name(address), "PTR", "NAME-OF-YOUR-MAIL-HOST.")
+            yield bad("dns", f"{address}, from which mail leaves, has no PTR record", wanted)
+        elif not any(address in names.addresses(host) for host in hosts):
+            back = Publish(hosts[0], "AAAA" if ":" in address else "A", address)
+            yield bad("dns", f"the PTR record of {address} names {hosts[0]}, which does not lead back", back)
+        else:
+            yield ok("dns", f"PTR of {address}: {hosts[0]}")
+
+
+def _tags(text: str) -> dict[str, str]:
+    """The tags of a DKIM or DMARC record; white space in values does not count (RFC 6376 section 3.6.1)."""
+    pairs = (part.partition("=") for part in text.split(";"))
+    return {name.strip().lower(): "".join(value.split()) for name, _, value in pairs}
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]

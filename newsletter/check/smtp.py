@@ -1,0 +1,251 @@
+"""The mail servers, as far as RCPT: nothing is sent. What they offer is compared with the mail that would go out."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from newsletter.check import lines
+from newsletter.check.lines import Speech
+from newsletter.check.settings import remedy_for
+from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, quoted, warn
+from newsletter.config import SmtpConfig
+from newsletter.errors import ConfigError, NewsletterError, TransportMisconfigured, TransportUnavailable
+from newsletter.mail.message import compile_copies
+from newsletter.mail.signers import signers
+from newsletter.model import Delivery, FrozenIssue
+from newsletter.replies import Concern, Stage, judge
+from newsletter.text import one_line
+from newsletter.transport import connect, server_name
+from newsletter.transport.connect import Connection
+
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+_LONGEST: Final = 100_000  # bytes of a reply
+_SHARE: Final = 0.8  # of the papers that would just fit are kept
+
+# OpenSSL's codes for why a certificate is refused (x509_vfy.h).
+_EXPIRED: Final = 10
+_NOT_YET: Final = 9
+_OTHER_NAME: Final = (62, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply: its code, 0 if the connection was lost, and its words on one line."""
+
+    code: int
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.words}" if self.code else self.words
+
+
+def smtp(context: Context) -> Iterator[Finding]:
+    """Every server under `smtp`."""
+    if context.options.offline:
+        yield ok("smtp", "not asked (--offline)")
+        return
+    for number, server in enumerate(context.config.smtp):
+        yield from _server(context, f"smtp.{number}", server)
+
+
+def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]:
+    heard = lines.listen(server.host, server.port, tls_first=server.tls == "implicit")
+    mixed = list(judge_speech(key, server, heard))
+    if mixed:
+        yield from mixed
+        return
+    try:
+        connection = connect(server)
+    except ConfigError as error:
+        yield bad("smtp", str(error), _password(context, key) or remedy_for(context.path, error))
+        return
+    except TransportUnavailable as error:
+        yield bad("smtp", str(error), _remedy(context, key, server, error), error.exit_code)
+        return
+    size = _size(context)
+    try:
+        found = list(judge_size(context, key, server, connection.extensions, size))
+        found += _rehearse(context, key, server, connection)
+    finally:
+        connection.socket.close()
+    yield from found
+    if not found:
+        offered = ", ".join(sorted(word.upper() for word in connection.extensions))
+        login = "logged in" if server.username else "no login"
+        room = f"; a copy has {size / 1e3:.0f} kB" if size else ""
+        yield ok("smtp", f"{server_name(server)} takes our mail ({server.tls}, {login}) and offers {offered}{room}")
+
+
+# --- before the session ---------------------------------------------------------------------------------------------
+
+
+def judge_speech(key: str, server: SmtpConfig, heard: lines.Heard) -> Iterator[Finding]:
+    """Whether the port speaks what `tls` says (RFC 8314: implicit TLS on 465, STARTTLS on 587)."""
+    name = server_name(server)
+    if heard.speech is Speech.CLOSED:
+        known = heard.words.startswith(("Name or service", "No address", "Temporary failure", "nodename"))
+        remedy = SetKey(f"{key}.host", "HOST") if known else SetKey(f"{key}.port", "PORT")
+        yield bad("smtp", f"{name}: {heard.words}", remedy, 75)
+    elif heard.speech is Speech.TLS and server.tls != "implicit":
+        said = f"{name} waits for TLS at once, and smtp.tls is {server.tls}"
+        yield bad("smtp", said, SetKey(f"{key}.tls", "implicit"))
+    elif heard.speech is Speech.PLAIN and server.tls == "implicit":
+        said = f"{name} greets in clear, and smtp.tls is implicit"
+        yield bad("smtp", said, SetKey(f"{key}.tls", "starttls"))
+
+
+def _password(context: Context, key: str) -> Remedy | None:
+    """How to give a password: into the file that is named, else the key."""
+    named = context.written(f"{key}.password_file")
+    if named is not None:
+        path = context.path.absolute().parent / named
+        return Command(f"(umask 077; printf '%s\\n' PASSWORD > {quoted(path)})")
+    return SetKey(f"{key}.password", "PASSWORD") if context.written(f"{key}.password") else None
+
+
+def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnavailable) -> Remedy:
+    """The one thing to do about a session that could not be opened."""
+    said, cause = str(error), error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _certificate(key, server, cause.verify_code)
+    if "STARTTLS" in said:
+        return SetKey(f"{key}.tls", "none" if server.host in _LOCAL or server.username is None else "implicit")
+    if "offers no login" in said:
+        return SetKey(f"{key}.username", "null")
+    if "ca_file" in said:
+        return SetKey(f"{key}.ca_file", "null")
+    if "login" in said or isinstance(error, TransportMisconfigured):
+        return _password(context, key) or SetKey(f"{key}.password", "PASSWORD")
+    return SetKey(f"{key}.host", "HOST")
+
+
+def _certificate(key: str, server: SmtpConfig, code: int) -> Remedy:
+    if code == _EXPIRED:
+        return Command("sudo certbot renew")
+    if code == _NOT_YET:
+        return Command("sudo timedatectl set-ntp true")
+    if code in _OTHER_NAME:
+        names = lines.names_of(server.host, server.port, starttls=server.tls == "starttls")
+        return SetKey(f"{key}.host", next((name for name in names if "*" not in name), "HOST"))
+    return SetKey(f"{key}.ca_file", "FILE")
+
+
+# --- in the session -------------------------------------------------------------------------------------------------
+
+
+def _size(context: Context) -> int:
+    """The bytes of a copy as it goes over the wire, 0 if unknown."""
+    if context.mail is None:
+        return 0
+    config, now = context.config, context.runtime.now()
+    frozen = FrozenIssue(0, 0, context.mail.rendered, config.publication, now, now + timedelta(days=1))
+    try:
+        copies = compile_copies(frozen, config.links(), signers(config))
+    except NewsletterError:  # a missing secret or key has a finding of its own
+        return len(context.mail.rendered.html) + len(context.mail.rendered.text)
+    envelope = copies.envelope(Delivery(0, 0, 0, "0" * 16, "reader@example.org", 0))
+    return sum(map(len, envelope.pieces))
+
+
+def judge_size(
+    context: Context, key: str, server: SmtpConfig, extensions: dict[str, str], size: int
+) -> Iterator[Finding]:
+    """Whether a copy of `size` bytes is within the server's SIZE (RFC 1870); 0 there means no limit."""
+    limit = extensions.get("size", "").strip()
+    if not limit.isdigit() or not 0 < int(limit) < size:
+        return
+    said = f"{server_name(server)} takes mails of {int(limit):,} bytes at most, and a copy has {size:,}"
+    papers = _papers(context, context.mail)
+    yield bad("smtp", said, SetKey("issue.max_papers", str(max(1, int(papers * int(limit) / size * _SHARE)))))
+
+
+def _papers(context: Context, mail: Mail | None) -> int:
+    most = context.config.issue.max_papers
+    return min(most, mail.papers) if mail is not None and mail.papers else most
+
+
+def _rehearse(context: Context, key: str, server: SmtpConfig, connection: Connection) -> list[Finding]:
+    """Begin a transaction up to the recipient and take it back: the server judges sender and recipient."""
+    config = context.config
+    sender = config.publication.bounce_address
+    recipient, named = _recipient(context)
+    connection.socket.settimeout(server.timeout)
+    with connection.socket.makefile("rb") as replies:
+
+        def ask(command: str) -> Reply:
+            try:
+                connection.socket.sendall(command.encode() + b"\r\n")
+                return _read(replies)
+            except OSError as error:
+                return Reply(0, f"the connection was lost: {one_line(error)}")
+
+        mail = ask(f"MAIL FROM:<{sender}>")
+        found = list(judge_reply(key, server, Stage.MAIL, mail, sender, "bounce_address"))
+        if not found:
+            rcpt = ask(f"RCPT TO:<{recipient}>")
+            found = list(judge_reply(key, server, Stage.RCPT, rcpt, recipient, named))
+        if mail.code:
+            ask("RSET")
+            ask("QUIT")
+    return found
+
+
+def _recipient(context: Context) -> tuple[str, str]:
+    """Whom the server is asked about, and the key that names them."""
+    config = context.config
+    if config.sending.canary is not None:
+        return config.sending.canary, "sending.canary"
+    if config.alerts.address is not None:
+        return config.alerts.address, "alerts.address"
+    return config.publication.bounce_address, "bounce_address"
+
+
+def _read(replies: object) -> Reply:
+    words: list[str] = []
+    size = 0
+    while size < _LONGEST:
+        line: bytes = replies.readline(2_000)  # type: ignore[attr-defined]
+        size += len(line)
+        if len(line) < 4 or not line[:3].isdigit():
+            return Reply(0, f"no SMTP reply: {one_line(line)}" if line else "the server closed the connection")
+        words.append(one_line(line[4:]))
+        if line[3:4] != b"-":
+            return Reply(int(line[:3]), " ".join(words))
+    return Reply(0, "an endless reply")
+
+
+def judge_reply(
+    key: str, server: SmtpConfig, stage: Stage, reply: Reply, address: str, named: str
+) -> Iterator[Finding]:
+    """What a reply to MAIL or RCPT asks of the operator. `named` is the key that holds `address`."""
+    if 200 <= reply.code < 300:
+        return
+    said = f"{server_name(server)} answers {stage} {address} with: {reply}"
+    judgement = judge(stage, reply.code, reply.words)
+    remedy: Remedy
+    if reply.code < 500:
+        if reply.code and judgement.concern in (Concern.RECIPIENT, Concern.MOMENT):
+            return  # greylisting or a full mailbox: the next try is another one
+        yield bad("smtp", said, SetKey(f"{key}.host", "HOST"), 75)
+    elif server.username is None and _wants_login(reply):
+        remedy = SetKey(f"{key}.username", "NAME")
+        yield bad("smtp", f"{said}; it wants a login, and smtp.username is not set", remedy)
+    elif stage is Stage.MAIL:
+        login = server.username if server.username and "@" in server.username else "ADDRESS-THAT-IT-ALLOWS"
+        yield bad("smtp", said, SetKey("bounce_address", login))
+    elif judgement.concern is Concern.RECIPIENT and named == "alerts.address":
+        yield warn("smtp", said, SetKey(named, "YOUR@ADDRESS"))
+    elif judgement.concern is Concern.RECIPIENT:
+        yield bad("smtp", said, SetKey(named, "ADDRESS"))
+    else:
+        yield bad("smtp", said, SetKey(f"{key}.host", "HOST"))
+
+
+def _wants_login(reply: Reply) -> bool:
+    """530 asks for a login (RFC 4954 section 6); others do in words, or refuse to relay for strangers."""
+    words = reply.words.lower()
+    return reply.code == 530 or any(word in words for word in ("authenticat", "relay", "log in", "login"))

@@ -1,0 +1,165 @@
+"""SPF (RFC 7208): whether a domain's record lets an address send. Macros are not expanded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from newsletter.check.names import Names
+
+_LOOKUPS: Final = 10  # terms that ask DNS (section 4.6.4)
+_ASKING: Final = ("include", "a", "mx", "ptr", "exists", "redirect")
+_KNOWN: Final = ("all", "ip4", "ip6", *_ASKING, "exp")
+_RESULTS: Final = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
+
+
+class Spf(StrEnum):
+    """The result for an address (section 2.6). UNKNOWN: it depends on a macro, which only a receiver can expand."""
+
+    PASS = "pass"  # noqa: S105 - a result, no password
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    NEUTRAL = "neutral"
+    NONE = "none"
+    PERMERROR = "permerror"
+    UNKNOWN = "unknown"
+
+
+@dataclass
+class Judged:
+    """A result, and what is wrong with the record: the term and why. Empty if nothing is."""
+
+    result: Spf
+    term: str = ""
+    why: str = ""
+
+
+@dataclass
+class _Walk:
+    names: Names
+    address: str | None
+    lookups: int = 0
+    seen: list[str] = field(default_factory=list)
+
+
+def records(names: Names, domain: str) -> list[str]:
+    """The SPF records of a domain; more than one is an error (section 4.5)."""
+    return [text for text in names.txt(domain) if text.lower().split(" ")[0] == "v=spf1"]
+
+
+def judge(names: Names, domain: str, address: str | None) -> Judged:
+    """Whether `address` may send for `domain`; without an address only whether the record is sound.
+
+    Raises Unanswered.
+    """
+    return _of(_Walk(names, address), domain)
+
+
+def _of(walk: _Walk, domain: str) -> Judged:
+    found = records(walk.names, domain)
+    if not found:
+        return Judged(Spf.NONE)
+    if len(found) > 1:
+        return Judged(Spf.PERMERROR, "", f"{domain} has {len(found)} SPF records")
+    walk.seen.append(domain)
+    redirect, result = "", Judged(Spf.NEUTRAL)
+    for term in found[0].split()[1:]:
+        sign, name, value = _split(term)
+        redirect = value if name == "redirect" else redirect
+        matched = _matches(walk, term, name, value, domain)
+        if isinstance(matched, Judged):
+            return matched
+        if matched is None:
+            result = Judged(Spf.UNKNOWN)
+        elif matched and result.result is not Spf.UNKNOWN:
+            return Judged(Spf(_RESULTS[sign]))
+    if redirect and "%" not in redirect and redirect not in walk.seen:
+        ended = _of(walk, redirect)
+        return ended if ended.result is not Spf.NONE else Judged(Spf.PERMERROR, f"redirect={redirect}", "has no SPF")
+    return result
+
+
+def _split(term: str) -> tuple[str, str, str]:
+    """Sign, name and value of a term, such as ("~", "include", "example.org")."""
+    sign, rest = (term[0], term[1:]) if term[0] in _RESULTS else ("+", term)
+    for mark in ":=":
+        name, found, value = rest.partition(mark)
+        if found:
+            return sign, name.lower(), value
+    name, found, value = rest.partition("/")
+    return sign, name.lower(), f"/{value}" if found else ""
+
+
+def _matches(walk: _Walk, term: str, name: str, value: str, domain: str) -> bool | Judged | None:
+    """Whether a mechanism matches the address; None if only a receiver can tell; Judged if the record is wrong."""
+    if name not in _KNOWN and "=" not in term:
+        return Judged(Spf.PERMERROR, term, "no such mechanism")
+    walk.lookups += name in _ASKING
+    if walk.lookups > _LOOKUPS:
+        return Judged(Spf.PERMERROR, term, f"more than {_LOOKUPS} questions to DNS (RFC 7208 section 4.6.4)")
+    if "%" in value or name in ("ptr", "exists"):
+        return None
+    if name in ("ip4", "ip6"):
+        network = _network(value)
+        if network is None or (network.version == 4) != (name == "ip4"):
+            return Judged(Spf.PERMERROR, term, "not a network")
+        return walk.address is not None and ip_address(walk.address) in network
+    if name == "include":
+        return _included(walk, term, value)
+    if name in ("a", "mx"):
+        return walk.address is not None and any(_hosts(walk, name, value, domain))
+    return name == "all"
+
+
+def _included(walk: _Walk, term: str, domain: str) -> bool | Judged | None:
+    """The same of an include, whose record must exist and be sound (section 5.2)."""
+    if domain in walk.seen:
+        return Judged(Spf.PERMERROR, term, "includes itself")
+    inner = _of(walk, domain)
+    if inner.result in (Spf.NONE, Spf.PERMERROR):
+        return Judged(Spf.PERMERROR, term, inner.why or f"{domain} has no SPF record")
+    return None if inner.result is Spf.UNKNOWN else inner.result is Spf.PASS
+
+
+def _hosts(walk: _Walk, name: str, value: str, domain: str) -> Iterator[bool]:
+    host, slash, prefix = value.partition("/")
+    host = host or domain
+    hosts = [host] if name == "a" else walk.names.mx(host)[:10]
+    assert walk.address is not None
+    for each in hosts:
+        for address in walk.names.addresses(each):
+            width = prefix.partition("//")[0] if slash and ":" not in address else ""
+            network = _network(f"{address}/{width}" if width else address)
+            yield network is not None and ip_address(walk.address) in network
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def with_address(record: str, address: str) -> str:
+    """`record` with a term for `address` before the last term if that is ``all`` or ``redirect``, else at the end."""
+    terms = record.split()
+    last = terms[-1].lower().lstrip("+-~?")
+    at = len(terms) - 1 if last == "all" or last.startswith("redirect=") else len(terms)
+    return " ".join([*terms[:at], term_of(address), *terms[at:]])
+
+
+def term_of(address: str) -> str:
+    """The mechanism that allows one address."""
+    return f"ip6:{address}" if ":" in address else f"ip4:{address}"
+
+
+def joined(found: list[str]) -> str:
+    """Several records as the one that there may be, with the most careful ``all`` of them."""
+    terms = [term for record in found for term in record.split()[1:]]
+    ends = [term for term in terms if term.lower().lstrip("+-~?") == "all"]
+    kept = dict.fromkeys(term for term in terms if term not in ends)
+    end = next((sign + "all" for sign in "-~?" if sign + "all" in ends), "~all")
+    return " ".join(["v=spf1", *kept, end])

@@ -1,0 +1,104 @@
+"""The operator's templates, judged on the sample day, so that a fault is found on days without papers too."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from newsletter import resources
+from newsletter.check.values import Command, Context, Finding, Mail, bad, ok, quoted, warn
+from newsletter.config import FeedConfig
+from newsletter.errors import NewsletterError, TemplateError
+from newsletter.feed import parse
+from newsletter.issue.compose import compose
+from newsletter.issue.rules import IssueRules
+from newsletter.mail.lint import Level, lint
+from newsletter.mail.render import Renderer
+from newsletter.mail.templates import faults
+from newsletter.model import Issue, RenderedIssue
+
+_TAGS: Final = re.compile(r"<[^>]*+>")
+_FILE: Final = re.compile(r"(/[^:]+\.(?:html|txt|css)):")
+_NOTE: Final = "a note for the operator"
+
+
+def templates(context: Context) -> Iterator[Finding]:
+    """Faults of the operator's files, and of the mail that they make of the sample day."""
+    folder = context.config.templates
+    found: list[Finding] = []
+    if folder is not None:
+        try:
+            found += [_finding(folder, fault.file, fault.words, fault.meant) for fault in faults(folder)]
+        except OSError as error:
+            say = f"{error.filename or folder}: {error.strerror}"
+            found.append(bad("templates", say, Command(f"chmod -R u+rX {quoted(folder)}"), 1))
+    if not any(finding.exit_code for finding in found):
+        found += _sample(context)
+    context.templates_broken = any(finding.exit_code for finding in found)
+    yield from found
+    if not found:
+        yield ok("templates", "the built-in ones" if folder is None else f"{folder}: they render the sample day")
+
+
+def _finding(folder: Path, file: Path, words: str, meant: str | None) -> Finding:
+    if meant is not None:
+        return warn("templates", words, Command(f"mv {quoted(file)} {quoted(folder / meant)}"))
+    return bad("templates", words, _aside(file), 1)
+
+
+def _aside(file: Path) -> Command:
+    """Put a file aside: the built-in one then takes its place, until the file is mended."""
+    return Command(f"mv {quoted(file)} {quoted(f'{file}.broken')}")
+
+
+def _sample(context: Context) -> Iterator[Finding]:
+    """Render the sample day as `run` would, for readers and with the operator's notes, and look at both parts."""
+    publication, folder = context.config.publication, context.config.templates
+    try:
+        rendered = Renderer(publication, templates=folder).issue(sample_issue(), "0" * 16)
+    except TemplateError as error:
+        match = _FILE.search(str(error))
+        file = Path(match.group(1)) if match else folder
+        yield bad("templates", str(error), _aside(file) if file else context.command("preview"), error.exit_code)
+        return
+    except NewsletterError as error:
+        yield bad("templates", str(error), context.command("preview"), error.exit_code)
+        return
+    context.mail = context.mail or Mail(rendered, 0)
+    for words, part in _missing(rendered, publication.postal_address):
+        yield bad("templates", words, _aside(_source(folder, part)))
+
+
+def _missing(rendered: RenderedIssue, postal_address: str) -> Iterator[tuple[str, str]]:
+    """What the mail must have and has not: a sentence, and the template that should have it."""
+    for fault in lint(rendered):
+        if fault.level is Level.ERROR:
+            yield fault.message, "digest.txt" if "text part" in fault.message else "digest.html"
+    wanted = _words(postal_address)
+    for part, text in (("digest.html", html.unescape(_TAGS.sub(" ", rendered.html))), ("digest.txt", rendered.text)):
+        if wanted not in _words(text):
+            yield f"the mail made of {part} lacks the postal address: {{{{ postal_address }}}}", part
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _source(folder: Path | None, part: str) -> Path:
+    """The operator's file that makes a part of the mail."""
+    if folder is None:
+        return resources.find("templates") / part
+    own = [folder / part, *sorted(folder.glob("_*"))]
+    return next((path for path in own if path.exists()), folder / part)
+
+
+def sample_issue() -> Issue:
+    """The sample day of `newsletter demo`, with a note for the operator."""
+    path = resources.find("sample_day.json")
+    issue = compose([parse(path.read_bytes(), FeedConfig(str(path)))], date(2026, 11, 24), IssueRules())
+    return replace(issue, notes=(_NOTE,))
