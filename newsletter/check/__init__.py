@@ -10,7 +10,9 @@ A probe that fails in a way nobody foresaw becomes a finding too, and the others
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 from newsletter.check import (
@@ -33,26 +35,37 @@ from newsletter.runtime import Runtime
 
 __all__ = ["Finding", "Level", "Options", "examine", "exit_code", "send_copy"]
 
-Probe = Callable[[Context], Iterable[Finding]]
 
-# Each probe with its subject and the sections of config.yaml whose mistakes make its judgement worthless. Their order
-# matters: the store, the templates and the feeds leave what they found for those below them.
-PROBES: Final[tuple[tuple[str, Probe, frozenset[str]], ...]] = (
-    ("config", settings.modes, frozenset()),
-    ("config", settings.examples, frozenset()),
-    ("config", settings.told, frozenset()),
-    ("store", database.store, frozenset({"store", "witness"})),
-    ("config", settings.domains, frozenset({"sender", "list_id", "base_url"})),
-    ("secret", settings.secret, frozenset({"secret", "secret_file", "old_secrets"})),
-    ("dkim", settings.keys, frozenset({"dkim", "sender"})),
-    ("templates", templates.templates, frozenset({"templates"})),
-    ("feeds", feeds.feeds, frozenset({"feeds", "fetch", "issue", "filters"})),
-    ("smtp", smtp.smtp, frozenset({"smtp", "sender", "bounce_address"})),
-    ("bounces", bounces.bounces, frozenset({"bounces"})),
-    ("dns", records.dns, frozenset({"sender", "bounce_address", "smtp"})),
-    ("web", web.web, frozenset({"base_url"})),
-    ("clock", web.clock, frozenset({"feeds"})),
-    ("schedule", timetable.schedule, frozenset()),
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A subject, what looks at it, and the sections of config.yaml whose mistakes would make its judgement worthless.
+
+    One that `asks` the network is left out with --offline unless it sees to that itself, and ends at the deadline.
+    """
+
+    subject: str
+    act: Callable[[Context], Iterable[Finding]]
+    needs: frozenset[str] = frozenset()
+    asks: bool = False
+
+
+# Their order matters: the store, the templates and the feeds leave what they found for those below them.
+PROBES: Final = (
+    Probe("config", settings.modes),
+    Probe("config", settings.examples),
+    Probe("config", settings.told),
+    Probe("store", database.store, frozenset({"store", "witness"})),
+    Probe("config", settings.domains, frozenset({"sender", "list_id", "base_url"})),
+    Probe("secret", settings.secret, frozenset({"secret", "secret_file", "old_secrets"})),
+    Probe("dkim", settings.keys, frozenset({"dkim", "sender"})),
+    Probe("templates", templates.templates, frozenset({"templates"})),
+    Probe("feeds", feeds.feeds, frozenset({"feeds", "fetch", "issue", "filters"})),  # it has fetch.deadline
+    Probe("smtp", smtp.smtp, frozenset({"smtp", "sender", "bounce_address"}), asks=True),
+    Probe("bounces", bounces.bounces, frozenset({"bounces"}), asks=True),
+    Probe("dns", records.dns, frozenset({"sender", "bounce_address"}), asks=True),
+    Probe("web", web.web, frozenset({"base_url"}), asks=True),
+    Probe("clock", web.clock, frozenset({"feeds"}), asks=True),
+    Probe("schedule", timetable.schedule),
 )
 
 
@@ -76,25 +89,40 @@ def examine(path: Path, options: Options | None = None, runtime: Runtime | None 
         found.written,
     )
     try:
-        for subject, probe, needs in PROBES:
-            if wrong := sorted(needs & context.faulty):
-                yield ok(subject, f"not looked at until {', '.join(wrong)} is right")
-            elif not (subject == "dns" and options.offline):
-                yield from _guarded(subject, probe, context)
+        for probe in PROBES:
+            if wrong := sorted(probe.needs & context.faulty):
+                yield ok(probe.subject, f"not looked at until {', '.join(wrong)} is right")
+            elif probe.asks and not options.offline:
+                yield from _in_time(probe, context)
+            else:
+                yield from _guarded(probe, context)
     finally:
         if context.store is not None:
             context.store.close()
 
 
-def _guarded(subject: str, probe: Probe, context: Context) -> Iterator[Finding]:
+def _guarded(probe: Probe, context: Context) -> Iterator[Finding]:
     """The findings of a probe; an error that it did not expect is one more."""
     try:
-        yield from probe(context)
+        yield from probe.act(context)
     except NewsletterError as error:
-        yield bad(subject, str(error), context.command("check"), error.exit_code)
+        yield bad(probe.subject, str(error), context.command("check"), error.exit_code)
     except Exception as error:  # whatever is broken, the operator gets a finding
         said = f"the check itself failed ({type(error).__name__}: {error}); please report it with this line"
-        yield bad(subject, said, Command("newsletter --version"), 1)
+        yield bad(probe.subject, said, Command("newsletter --version"), 1)
+
+
+def _in_time(probe: Probe, context: Context) -> Iterator[Finding]:
+    """The same with a deadline: a server that answers a byte at a time would never run into a time-out."""
+    found: list[Finding] = []
+    thread = Thread(target=lambda: found.extend(_guarded(probe, context)), daemon=True)
+    thread.start()
+    thread.join(context.options.deadline)
+    if thread.is_alive():
+        said = f"no end after {context.options.deadline:g} s: a server answers too slowly"
+        yield bad(probe.subject, said, context.command("check"), 75)
+    else:
+        yield from found
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -111,9 +139,9 @@ def send_copy(path: Path, address: str, options: Options | None = None, runtime:
         return next(iter(settings.mistakes(path, found.errors)))
     context = Context(path, found.config, options, Names(options.resolver), runtime or Runtime(), written=found.written)
     try:
-        for subject, probe in (("store", database.store), ("feeds", feeds.feeds)):
-            if subject == "store" or context.store is None or context.store.latest_issue() is None:
-                list(_guarded(subject, probe, context))
+        list(_guarded(Probe("store", database.store), context))
+        if context.store is None or context.store.latest_issue() is None:
+            list(_guarded(Probe("feeds", feeds.feeds), context))
         return copy_to.send(context, address)
     except Exception as error:  # as above
         return bad("copy", f"the check itself failed ({type(error).__name__}: {error})", context.command("check"), 1)

@@ -32,6 +32,8 @@ class Sending:
 
 def dns(context: Context) -> Iterator[Finding]:
     """What DNS says of the sender. Without an answer a rule says so, and the others go on."""
+    if context.options.offline:
+        return
     names, publication = context.names, context.config.publication
     sending = _sending(context)
     keys = _keys(context)
@@ -60,6 +62,8 @@ def _keys(context: Context) -> list[tuple[str, str]]:
 
 
 def _sending(context: Context) -> Sending:
+    if "smtp" in context.faulty:
+        return Sending((), ours=False)
     hosts = [server.host for server in context.config.smtp]
     if all(host in _LOCAL for host in hosts):
         return Sending(tuple(filter(is_global, own_addresses())), ours=True)

@@ -143,13 +143,14 @@ class Options:
 
     `offline`: ask nobody. `day`: the day whose issue is judged, as a function of today; None: the newest listing day.
     `resolver`: host and port of the name server to ask, None for the system's. `program`: the words that call this
-    program.
+    program. `deadline`: seconds for what is asked over the network about one subject.
     """
 
     offline: bool = False
     day: Callable[[date], date] | None = None
     resolver: tuple[str, int] | None = None
     program: tuple[str, ...] = ("newsletter",)
+    deadline: float = 180.0
 
 
 @dataclass(frozen=True)
