@@ -259,6 +259,18 @@ def base_url_at(address: str) -> Callable[[Clinic], object]:
     return act
 
 
+def catalogue(made: Clinic) -> None:
+    """A German catalogue of the operator's own that leaves out a name."""
+    path = made.folder / "locale" / "de" / "LC_MESSAGES" / "messages.po"
+    path.parent.mkdir(parents=True)
+    lines = (
+        *('msgid ""', 'msgstr "Language: de\\n"', '"Content-Type: text/plain; charset=utf-8\\n"', ""),
+        *('msgid "Confirm your new address for %(title)s"', 'msgstr "Neue Adresse"', ""),
+    )
+    path.write_text("\n".join(lines), "utf-8")
+    made.configure("language", "de")
+
+
 DKIM_NAME = f"s2026._domainkey.{DOMAIN}"
 SPF = f"{DOMAIN} has no SPF record"
 
@@ -350,6 +362,7 @@ FAULTS = (
     Fault("nobody is told", configured("alerts", {}), WARN, "alerts.address is not set"),
     Fault("nobody reads bounces", configured("bounces", None), WARN, "nobody reads bounces"),
     Fault("page of somebody else", lambda made: setattr(made.web, "page", "Parked."), WARN, "a page of somebody else"),
+    Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
     Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),
 )
 

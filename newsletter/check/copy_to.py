@@ -59,7 +59,8 @@ def _newest(context: Context) -> tuple[str, RenderedIssue]:
         return f"the issue of {issue.rendered.day}", replace(issue.rendered, operator=None)
     if context.mail is not None:
         return f"the issue that would be made of {context.mail.rendered.day}", context.mail.rendered
-    renderer = Renderer(context.config.publication, templates=context.config.templates)
+    config = context.config
+    renderer = Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
     return "the sample day", renderer.issue(replace(sample_issue(), notes=()))
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from newsletter import prepare
 from newsletter.check.values import Context, Finding, Mail, SetKey, bad, ok, warn
 from newsletter.config import Config, FeedConfig
-from newsletter.errors import NewsletterError, TemplateError
+from newsletter.errors import ConfigError, NewsletterError, TemplateError
 from newsletter.feed.urls import shown, without_secrets
 from newsletter.issue.calendar import is_rest_day
 from newsletter.issue.filters import Filters
@@ -35,7 +35,7 @@ def feeds(context: Context) -> Iterator[Finding]:
     with _history(context) as store:
         try:
             day, outcome = _newest(context, store)
-        except TemplateError as error:
+        except (TemplateError, ConfigError) as error:
             if not context.templates_broken:
                 yield bad("feeds", str(error), SetKey("templates", "null"), error.exit_code)
             return
@@ -90,7 +90,7 @@ def _made(context: Context, config: Config, store: Store, day: date) -> prepare.
     quick = replace(config, issue=replace(config.issue, look_back=0))
     try:
         return prepare.prepare(quick, day, store, runtime, Span(), kept.id if kept else None)
-    except TemplateError:
+    except (TemplateError, ConfigError):
         raise
     except NewsletterError as error:
         return NoIssue(Verdict.FEED_FAILED, str(error))

@@ -10,16 +10,15 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from newsletter import resources
+from newsletter import languages, resources
 from newsletter.check.values import Command, Context, Finding, Mail, bad, ok, quoted, warn
 from newsletter.config import FeedConfig
-from newsletter.errors import NewsletterError, TemplateError
+from newsletter.errors import ConfigError, NewsletterError, TemplateError
 from newsletter.feed import parse
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
-from newsletter.mail.templates import faults
 from newsletter.model import Issue, RenderedIssue
 
 _TAGS: Final = re.compile(r"<[^>]*+>")
@@ -30,10 +29,11 @@ _NOTE: Final = "a note for the operator"
 def templates(context: Context) -> Iterator[Finding]:
     """Faults of the operator's files, and of the mail that they make of the sample day."""
     folder = context.config.templates
-    found: list[Finding] = []
-    if folder is not None:
+    found = list(_catalogues(context))
+    if folder is not None and not any(finding.exit_code for finding in found):
         try:
-            found += [_finding(folder, fault.file, fault.words, fault.meant) for fault in faults(folder)]
+            faults = list(_renderer(context).faults(folder))
+            found += [_finding(folder, fault.file, fault.words, fault.meant) for fault in faults]
         except OSError as error:
             say = f"{error.filename or folder}: {error.strerror}"
             found.append(bad("templates", say, Command(f"chmod -R u+rX {quoted(folder)}"), 1))
@@ -43,6 +43,25 @@ def templates(context: Context) -> Iterator[Finding]:
     yield from found
     if not found:
         yield ok("templates", "the built-in ones" if folder is None else f"{folder}: they render the sample day")
+
+
+def _renderer(context: Context) -> Renderer:
+    config = context.config
+    return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
+
+
+def _catalogues(context: Context) -> Iterator[Finding]:
+    """Faults of the operator's catalogues; those of a language that is not the mail's stop nothing today."""
+    config = context.config
+    for path in sorted(config.catalogues.glob("*/LC_MESSAGES/messages.po")):
+        try:
+            languages.read(path)
+        except ConfigError as error:
+            spoken = path.parts[-3].replace("_", "-").casefold()
+            if spoken.partition("-")[0] == config.publication.language.casefold().partition("-")[0]:
+                yield bad("templates", str(error), _aside(path))
+            else:
+                yield warn("templates", str(error), _aside(path))
 
 
 def _finding(folder: Path, file: Path, words: str, meant: str | None) -> Finding:
@@ -60,7 +79,7 @@ def _sample(context: Context) -> Iterator[Finding]:
     """Render the sample day as `run` would, for readers and with the operator's notes, and look at both parts."""
     publication, folder = context.config.publication, context.config.templates
     try:
-        rendered = Renderer(publication, templates=folder).issue(sample_issue(), "0" * 16)
+        rendered = _renderer(context).issue(sample_issue(), "0" * 16)
     except TemplateError as error:
         match = _FILE.search(str(error))
         file = Path(match.group(1)) if match else folder

@@ -32,6 +32,7 @@ from newsletter.errors import ConfigError, TemplateError
 from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
 from newsletter.mail.excerpt import shorten
 from newsletter.mail.latex import readable
+from newsletter.mail.templates import TemplateFault, faults
 from newsletter.mail.wrap import wrap
 from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
 from newsletter.text import without
@@ -228,6 +229,10 @@ class Renderer:
         for name in names:
             with self._template_errors(name):
                 self._environment.get_template(name)
+
+    def faults(self, folder: Path) -> Iterator[TemplateFault]:
+        """What is wrong with the operator's templates in `folder`, without values to render them. Raises OSError."""
+        return faults(folder, self._environment)
 
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
         with self._template_errors(name):

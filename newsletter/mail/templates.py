@@ -14,7 +14,6 @@ from typing import Final
 
 import jinja2
 from jinja2 import meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from newsletter import resources
 
@@ -31,10 +30,11 @@ class TemplateFault:
     meant: str | None = None
 
 
-def faults(folder: Path) -> Iterator[TemplateFault]:
-    """Every fault of the templates in `folder` that can be seen without values. Raises OSError."""
-    environment = ImmutableSandboxedEnvironment(autoescape=True)  # it only parses
-    environment.filters["wrap"] = str
+def faults(folder: Path, environment: jinja2.Environment) -> Iterator[TemplateFault]:
+    """Every fault of the templates in `folder` that can be seen without values; `environment` knows the filters.
+
+    Raises OSError.
+    """
     builtin = _files(resources.find("templates"))
     own = _files(folder)
     used: set[str] = set()

@@ -1,0 +1,442 @@
+"""The doctor's parts: its rules on facts that no test can have, its ways to ask, and the command line."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from newsletter.check import Finding, Level, Options, examine, exit_code
+from newsletter.check.database import Space, judge_space
+from newsletter.check.names import Names, Unanswered
+from newsletter.check.records import Sending, dmarc_findings, mx_findings, ptr_findings, spf_findings
+from newsletter.check.settings import judge_domains, organisation
+from newsletter.check.smtp import Reply, judge_reply
+from newsletter.check.spf import Spf, judge, with_address
+from newsletter.check.timetable import runs
+from newsletter.check.values import Command, Publish, SetKey
+from newsletter.check.web import judge_clock
+from newsletter.cli import main
+from newsletter.config import SmtpConfig
+from newsletter.config.examine import examine as read
+from newsletter.model import Mailbox, Publication
+from newsletter.replies import Stage
+from newsletter.store import Store
+from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
+from tests.nameserver import NameServer, nameserver
+from tests.smtpd import DRIP, Script, smtpd
+
+GATEWAY = Sending(("192.0.2.25",), ours=True)
+
+
+@pytest.fixture
+def server() -> Iterator[NameServer]:
+    with nameserver() as running:
+        yield running
+
+
+@pytest.fixture
+def names(server: NameServer) -> Names:
+    return Names(("127.0.0.1", server.port))
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "dkim.pem"
+    private_key(path)
+    return path
+
+
+@pytest.fixture
+def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Path) -> Iterator[Clinic]:
+    with clinic(tmp_path, monkeypatch, key) as made:
+        yield made
+
+
+def levels(found: Iterator[Finding]) -> list[Level]:
+    return [each.level for each in found]
+
+
+# --- DNS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "result"),
+    [
+        ("v=spf1 ip4:192.0.2.0/24 -all", Spf.PASS),
+        ("v=spf1 a:mail.relay.example -all", Spf.PASS),
+        ("v=spf1 mx/28 ~all", Spf.PASS),
+        ("v=spf1 include:relay.example -all", Spf.PASS),
+        ("v=spf1 redirect=relay.example", Spf.PASS),
+        ("v=spf1 -ip4:192.0.2.25 +all", Spf.FAIL),
+        ("v=spf1 ip6:2001:db8::/32 ~all", Spf.SOFTFAIL),
+        ("v=spf1 ?all", Spf.NEUTRAL),
+        ("v=spf1 exists:%{i}.relay.example -all", Spf.UNKNOWN),
+        ("v=spf1 ip4:192.0.2.300 -all", Spf.PERMERROR),
+        ("v=spf1 ipv4:192.0.2.25 -all", Spf.PERMERROR),
+        ("v=spf1 include:nothing.example -all", Spf.PERMERROR),
+        ("v=spf1 include:a.example -all", Spf.PERMERROR),
+        ("v=spf1 " + "a:other.example " * 11 + "-all", Spf.PERMERROR),
+        ("other", Spf.NONE),
+    ],
+)
+def test_spf_is_read_as_a_receiver_reads_it(server: NameServer, names: Names, record: str, result: Spf) -> None:
+    server.records |= {
+        ("a.example", "TXT"): [record],
+        ("a.example", "MX"): ["10 mail.relay.example."],
+        ("mail.relay.example", "A"): ["192.0.2.25" if "/28" not in record else "192.0.2.17"],
+        ("relay.example", "TXT"): ["v=spf1 ip4:192.0.2.25 -all"],
+    }
+    address = "192.0.2.26" if "/28" in record else "192.0.2.25"
+    assert judge(names, "a.example", address).result is result
+
+
+@pytest.mark.parametrize(
+    ("record", "sending", "level"),
+    [
+        ("v=spf1 ip4:198.51.100.1 -all", GATEWAY, Level.BAD),
+        ("v=spf1 ip4:192.0.2.25 -all", GATEWAY, Level.OK),
+        # A relay takes mail at one address and sends from another, which its include names.
+        ("v=spf1 ip4:198.51.100.1 -all", Sending(("192.0.2.25",), ours=False), Level.WARN),
+        ("v=spf1 include:relay.example -all", Sending(("192.0.2.25",), ours=False), Level.OK),
+    ],
+)
+def test_the_address_that_sends_is_in_spf(
+    server: NameServer, names: Names, record: str, sending: Sending, level: Level
+) -> None:
+    server.records |= {("a.example", "TXT"): [record], ("relay.example", "TXT"): ["v=spf1 ip4:203.0.113.0/24 -all"]}
+    (found,) = spf_findings(names, "a.example", sending)
+    assert found.level is level
+    if found.remedy is not None:
+        assert isinstance(found.remedy, Publish)
+        assert found.remedy.text == "v=spf1 ip4:198.51.100.1 ip4:192.0.2.25 -all"
+        server.records["a.example", "TXT"] = [found.remedy.text]
+        assert levels(spf_findings(Names(("127.0.0.1", server.port)), "a.example", sending)) == [Level.OK]
+
+
+def test_an_address_goes_before_the_end_of_a_record() -> None:
+    assert with_address("v=spf1 mx redirect=b.example", "2001:db8::1") == "v=spf1 mx ip6:2001:db8::1 redirect=b.example"
+    assert with_address("v=spf1 mx", "192.0.2.1") == "v=spf1 mx ip4:192.0.2.1"
+
+
+def publication(sender: str, bounces: str = "", base_url: str | None = None, list_id: str = "") -> Publication:
+    domain = sender.rpartition("@")[2]
+    return Publication("Papers", Mailbox("", sender), bounces or sender, "A street", list_id or f"a.{domain}", base_url)
+
+
+@pytest.mark.parametrize(
+    ("record", "bounces", "signed", "level"),
+    [
+        ("v=DMARC1; p=reject", "b@returns.a.example", False, Level.OK),  # relaxed: of one organisation
+        ("v=DMARC1; p=reject; aspf=s", "b@returns.a.example", False, Level.BAD),
+        ("v=DMARC1; p=reject", "b@elsewhere.example", False, Level.BAD),
+        ("v=DMARC1; p=none", "b@elsewhere.example", False, Level.WARN),
+        ("v=DMARC1; p=reject", "b@elsewhere.example", True, Level.OK),  # DKIM signs with the domain of From
+    ],
+)
+def test_alignment_with_from(
+    server: NameServer, names: Names, record: str, bounces: str, *, signed: bool, level: Level
+) -> None:
+    server.records["_dmarc.a.example", "TXT"] = [record]
+    (found,) = dmarc_findings(names, publication("d@news.a.example", bounces), signed=signed)
+    assert found.level is level
+    if found.remedy is not None:
+        assert found.remedy == SetKey("bounce_address", "d@news.a.example")
+
+
+def test_reverse_dns_leads_back(server: NameServer, names: Names) -> None:
+    wanted: list[Publish] = []
+    for _ in range(2):
+        (found,) = ptr_findings(Names(("127.0.0.1", server.port)), GATEWAY)
+        assert found.level is Level.BAD
+        assert isinstance(found.remedy, Publish)
+        wanted.append(found.remedy)
+        text = found.remedy.text.replace("NAME-OF-YOUR-MAIL-HOST", "mail.a.example")
+        server.records[found.remedy.name, found.remedy.type] = [text]
+    assert [(each.name, each.type) for each in wanted] == [
+        ("25.2.0.192.in-addr.arpa", "PTR"),
+        ("mail.a.example", "A"),
+    ]
+    assert levels(ptr_findings(names, GATEWAY)) == [Level.OK]
+    assert levels(ptr_findings(names, Sending(("192.0.2.25",), ours=False))) == []
+
+
+def test_a_domain_without_mx_may_take_mail_at_its_address(server: NameServer, names: Names) -> None:
+    assert levels(mx_findings(names, "a.example")) == [Level.BAD]
+    server.records["b.example", "A"] = ["192.0.2.1"]
+    assert levels(mx_findings(names, "b.example")) == [Level.OK]
+
+
+def test_no_answer_says_nothing_of_a_record(server: NameServer) -> None:
+    server.failing = True
+    with pytest.raises(Unanswered, match=r"TXT of a\.example: "):
+        Names(("127.0.0.1", server.port)).txt("a.example")
+
+
+def test_without_dns_the_rest_is_looked_at(sound: Clinic) -> None:
+    sound.names.failing = True
+    faults = sound.faults()
+    assert {each.subject for each in faults} == {"dns"}
+    assert {each.level for each in faults} == {Level.WARN}
+    assert all(str(each.remedy).endswith("check --resolver 9.9.9.9") for each in faults)
+
+
+def test_long_records_are_shown_in_strings() -> None:
+    shown = str(Publish("a.example", "TXT", "x" * 300))
+    assert shown == f'publish: a.example. IN TXT "{"x" * 255}" "{"x" * 45}"'
+
+
+# --- rules on facts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "found"),
+    [(10**10, 10**6, []), (3 * 10**8, 10**6, [Level.WARN]), (10**7, 10**6, [Level.BAD]), (10**10, 5, [Level.BAD])],
+)
+def test_room_on_the_disk(free: int, files: int, found: list[Level]) -> None:
+    assert levels(judge_space(Space(Path("/srv/papers"), free, files))) == found
+
+
+@pytest.mark.parametrize(
+    ("sender", "list_id", "base_url", "sent", "key"),
+    [
+        ("d@news.a.example", "daily.a.example", "https://a.example/news", True, None),
+        ("d@news.a.co.uk", "daily.a.co.uk", "https://b.co.uk", False, "base_url"),
+        ("d@b.example", "daily.a.example", "https://www.a.example", False, "sender"),
+        ("d@b.example", "daily.a.example", None, False, "list_id"),
+        ("d@b.example", "daily.a.example", None, True, "sender"),
+        ("d@a.example", "daily.a.example", "http://127.0.0.1:8080", False, None),
+    ],
+)
+def test_names_of_one_organisation(sender: str, list_id: str, base_url: str | None, *, sent: bool, key: str) -> None:
+    found = list(judge_domains(publication(sender, "", base_url, list_id), sent=sent))
+    assert [getattr(each.remedy, "key", None) for each in found] == ([key] if key else [])
+    assert organisation("x.y.a.example") == "a.example"
+
+
+def test_one_wrong_clock_among_three_is_not_ours() -> None:
+    assert levels(judge_clock({"a": 2.0, "b": 4_000.0, "c": -3.0})) == [Level.OK]
+    assert levels(judge_clock({"a": 300.0})) == [Level.WARN]
+    (found,) = judge_clock({"a": -3_600.0, "b": -3_601.0})
+    assert (found.level, found.words) == (Level.BAD, "our clock is 60 min fast, say a, b")
+
+
+RELAY = SmtpConfig("mail.example.org", 587, username="me@a.example")
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "server", "key", "code"),
+    [
+        (Stage.RCPT, Reply(450, "4.2.0 greylisted, try again later"), RELAY, None, 0),
+        (Stage.RCPT, Reply(550, "5.1.1 no such user"), RELAY, "alerts.address", 0),
+        (Stage.RCPT, Reply(554, "5.7.1 relay access denied"), SmtpConfig(), "smtp.0.username", 78),
+        (Stage.MAIL, Reply(530, "5.7.0 must issue a STARTTLS command first"), SmtpConfig(), "smtp.0.username", 78),
+        (Stage.MAIL, Reply(553, "5.7.1 not owned by user"), RELAY, "bounce_address", 78),
+        (Stage.MAIL, Reply(0, "the server closed the connection"), RELAY, "smtp.0.host", 75),
+    ],
+)
+def test_what_a_reply_asks_of_the_operator(
+    stage: Stage, reply: Reply, server: SmtpConfig, key: str | None, code: int
+) -> None:
+    found = list(judge_reply("smtp.0", server, stage, reply, "ops@a.example", "alerts.address"))
+    assert [getattr(each.remedy, "key", None) for each in found] == ([key] if key else [])
+    assert exit_code(found) == code
+    if key == "bounce_address":
+        assert found[0].remedy == SetKey("bounce_address", "me@a.example")
+
+
+# --- config.yaml with mistakes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.system  # the schedule is looked at by a program
+def test_every_mistake_is_told_at_once_and_the_rest_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "sender: nobody\npostal_address: A street\nlist_id: a.example.net\ntimezone: Europe/Berln\n"
+        "smtp:\n  - {host: a, prot: 3, port: 99999, tls: implict}\nfeeds:\n  - {votes: x}\nbounces: {maildir: M}\n",
+        "utf-8",
+    )
+    found = read(path)
+    assert [error.key for error in found.errors] == [
+        *("sender", "timezone", "smtp.0.prot", "smtp.0.port", "smtp.0.tls", "feeds.0.url"),
+    ]
+    assert found.faulty == {"sender", "timezone", "smtp", "feeds"}
+    assert found.config is not None
+    assert found.config.bounces.maildir == tmp_path / "M"
+    assert (found.written("smtp.0.tls"), found.written("smtp.1.tls"), found.written("smtp")) == ("implict", None, None)
+    remedies = [
+        each.remedy
+        for each in examine(path, Options(offline=True))
+        if f"{path}:" in each.words and each.subject == "config"
+    ]
+    assert remedies == [
+        SetKey("sender", "NAME <ADDRESS@YOUR.DOMAIN>"),
+        SetKey("timezone", "Europe/Berlin"),
+        Command(f"sed -i '6s/prot/port/' {path}"),
+        SetKey("smtp.0.port", "25"),
+        SetKey("smtp.0.tls", "implicit"),
+        SetKey("feeds.0.url", "URL"),
+    ]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("text", ["", "a: [b", "- a\n- b\n", "just words", "\x00\x01", "a: &a [*a]", "smtp: {}\n"])
+def test_a_file_that_is_no_configuration_ends_with_a_finding(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, "utf-8")
+    found = list(examine(path, Options(offline=True)))
+    assert found[0].level is Level.BAD
+    assert exit_code(found) == 78
+    path.unlink()
+    (missing,) = examine(path, Options(offline=True))
+    assert missing.remedy == Command(f"newsletter init {tmp_path}")
+
+
+# --- schedule --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml run >> /srv/a/log", True),
+        ("ExecStart=/usr/bin/python -m newsletter -c /srv/a/config.yaml run --period week", True),
+        ("#0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml run", False),
+        ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml send", False),
+        ("0 7 * * * /usr/bin/newsletter -c /srv/b/config.yaml run", False),
+    ],
+)
+def test_a_line_that_runs_this_list(line: str, *, found: bool) -> None:
+    assert runs(f"# newsletter /srv/a/config.yaml: begin\n{line}\n", Path("/srv/a/config.yaml")) is found
+
+
+def test_a_timer_counts_once_it_is_enabled_and_its_name_does_not_matter(sound: Clinic) -> None:
+    (sound.folder / "crontab").write_text("")
+    units = sound.folder / ".config/systemd/user"
+    (units / "timers.target.wants").mkdir(parents=True)
+    (units / "papers-daily.service").write_text(f"[Service]\nExecStart=newsletter -c {sound.path} run\n")
+    (units / "papers-daily.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (found,) = sound.faults(offline=True)
+    assert found.remedy == Command("systemctl --user enable --now papers-daily.timer")
+    sound.follow(found)
+    assert (sound.folder / "systemctl").read_text() == "--user enable --now papers-daily.timer\n"
+    (units / "timers.target.wants" / "papers-daily.timer").symlink_to(units / "papers-daily.timer")  # as systemctl does
+    assert sound.faults(offline=True) == []
+
+
+# --- the issue -------------------------------------------------------------------------------------------------------
+
+
+def test_the_issue_is_judged_on_the_newest_day_that_has_papers(sound: Clinic) -> None:
+    sound.configure("feeds.0.url", "papers-{date}.json")
+    for age in range(8):
+        sound.feed(name=f"papers-{days_ago(age)}.json")
+    working = next(days_ago(age) for age in range(2, 6) if days_ago(age).weekday() < 5)
+    sound.feed(entry(1, 4), name=f"papers-{working}.json")
+    words = [each.words for each in sound.findings(offline=True) if each.subject == "feeds"]
+    assert words == [f"1 paper for {working}, and the mail passes its lint"]
+    asked = [
+        each.words for each in sound.findings(offline=True, day=lambda today: days_ago(7)) if "feeds" in each.subject
+    ]
+    assert asked[0].startswith(f"no papers for {days_ago(7)}: ")
+
+
+def test_an_issue_that_was_sent_today_is_no_fault(sound: Clinic) -> None:
+    assert sound.run("run").returncode == 0
+    assert sound.faults() == []
+
+
+# --- servers that are none -------------------------------------------------------------------------------------------
+
+
+def test_whatever_a_server_says_the_check_ends_with_a_finding(sound: Clinic) -> None:
+    with smtpd(Script(replies={"MAIL": [DRIP]})) as slow, smtpd(Script(replies={"MAIL": ["what?"]})) as strange:
+        sound.configure("smtp", [{"host": "127.0.0.1", "port": slow.port, "timeout": 2}])
+        (found,) = sound.faults(deadline=1.0)
+        assert (found.subject, found.exit_code) == ("smtp", 75)
+        assert found.words.startswith("no end after 1 s")
+        sound.configure("smtp", [{"host": "127.0.0.1", "port": strange.port, "timeout": 2}])
+        (found,) = sound.faults()
+        assert (found.words.endswith("with: no SMTP reply: what?"), found.exit_code) == (True, 75)
+
+
+def test_nobody_is_asked_with_offline(sound: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: object) -> None:
+        raise AssertionError(f"asked {words}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    sound.configure("feeds", [{"url": "https://huggingface.co/api/daily_papers?date={date}"}])
+    sound.configure("bounces", {"imap": {"host": "imap.example.org", "username": "a", "password": "${NOT_SET}"}})
+    assert sound.faults(offline=True) == []
+    assert sound.names.questions == []
+    assert sound.server.connections == 0
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def called(sound: Clinic, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["-c", str(sound.path), "check", *words])
+    return int(ended.value.code or 0), capsys.readouterr().out
+
+
+def test_the_command_prints_what_to_do_and_counts(sound: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = called(sound, capsys, "--offline")
+    assert (code, out.splitlines()[-1][:12]) == (0, "All is well:")
+    assert f"s2026._domainkey.{DOMAIN}. IN TXT " in out
+    sound.configure("timezone", "Europe/Berln")
+    code, out = called(sound, capsys, "--resolver", f"127.0.0.1:{sound.names.port}")
+    assert code == 78
+    assert "-> set: timezone: Europe/Berlin\n" in out
+    assert out.splitlines()[-1].startswith("1 BAD, 0 warn, ")
+
+
+def test_json_has_the_documented_shape(sound: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    sound.configure("sending", {"canary": "me@a.example"})
+    code, out = called(sound, capsys, "--offline", "--json")
+    told: dict[str, Any] = json.loads(out)
+    assert told["exit_code"] == code == 78
+    assert all(set(each) == {"subject", "level", "words", "remedy", "exit_code"} for each in told["findings"])
+    assert {each["level"] for each in told["findings"]} == {"ok", "bad"}
+    (found,) = [each for each in told["findings"] if each["level"] == "bad"]
+    assert found["remedy"]["kind"] == "command"
+    assert found["remedy"]["text"].endswith(" subscribers add me@a.example")
+
+
+@pytest.mark.parametrize("resolver", ["", ":53", "a b", "9.9.9.9:0", "9.9.9.9:99999", "[::1"])
+def test_a_resolver_that_is_none_is_wrong_usage(
+    sound: Clinic, capsys: pytest.CaptureFixture[str], resolver: str
+) -> None:
+    assert called(sound, capsys, "--resolver", resolver)[0] == 2
+
+
+def test_one_real_copy_is_sent_outside_the_ledger(sound: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = called(sound, capsys, "--to", "me@a.example")
+    assert (code, " was sent to me@a.example as a test, outside the ledger: 250" in " ".join(out.split())) == (0, True)
+    (message,) = sound.server.messages
+    received = message_from_bytes(message, EmailMessage, policy=default)
+    assert received["Subject"].startswith("[Test] ")
+    assert "DKIM-Signature" in received
+    parts = [received.get_body((kind,)) for kind in ("plain", "html")]
+    assert all("This is a test copy" in part.get_content() for part in parts if part is not None)
+    assert None not in parts
+    with Store.open(f"sqlite:///{sound.store}") as store:
+        assert store.latest_issue() is None
+        assert store.runs(10) == []
+    assert sound.run("run").returncode == 0
+    sent = len(sound.server.messages)
+    code, out = called(sound, capsys, "--to", "me@a.example")
+    assert (code, "the issue of " in out, len(sound.server.messages)) == (0, True, sent + 1)
+    sound.server.script.recipients["me@a.example"] = "550 5.1.1 no such user"
+    code, out = called(sound, capsys, "--to", "me@a.example")
+    assert (code, "550 5.1.1 no such user" in out) == (75, True)
+    assert called(sound, capsys, "--to", "nobody")[0] == 2
