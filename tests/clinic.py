@@ -56,6 +56,7 @@ class Web:
     port: int
     status: int = 200
     page: str = "<h1>Daily Papers</h1>"
+    tls: ssl.SSLContext | None = None  # its certificate, if it is another than at the start
     ahead: float = 0.0
 
 
@@ -157,7 +158,7 @@ class Clinic:
         if (self.folder / "program-was-upgraded").exists():
             self.schema(HEAD)
         if (self.folder / "certificate-was-renewed").exists():
-            self.server.script.tls = self.authority.context()
+            self.server.script.tls, self.web.tls = self.authority.context(), None
 
     def _filled(self, text: str) -> str:
         for word, value in self.fill.items():
@@ -286,6 +287,10 @@ def _website(tls: ssl.SSLContext) -> Iterator[Web]:
         def handle_error(self, request: object, client_address: object) -> None:
             """A client that refuses our certificate is one of the tests."""
 
+    def certificate(line: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        line.context = web.tls or tls
+
+    tls.sni_callback = certificate
     server = Quiet(("127.0.0.1", 0), Handler)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
     web = Web(server.server_port)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -196,6 +198,10 @@ def expired(made: Clinic) -> None:
     made.server.script.tls = made.authority.context(expired=True)
 
 
+def expired_page(made: Clinic) -> None:
+    made.web.tls = made.authority.context(expired=True)
+
+
 def other_name(made: Clinic) -> None:
     made.server.script.tls = made.authority.context(host="127.0.0.1")
 
@@ -324,6 +330,7 @@ FAULTS = (
     Fault("misspelt file name", template("digst.html", "Hello"), WARN, "did you mean digest.html?"),
     Fault("postal address dropped", template("digest.html", EXTENDS + FOOTER), BAD, "lacks the postal address"),
     Fault("base_url broken", lambda made: setattr(made.web, "status", 502), BAD, "answers 502", 75),
+    Fault("certificate of base_url expired", expired_page, BAD, "is refused: certificate has expired"),
     Fault("base_url http", base_url_at("http://localhost:{port}"), WARN, "is http: no mail program", others=75),
     Fault("time zone misspelt", configured("timezone", "Europe/Berln"), BAD, "no such time zone: 'Europe/Berln'"),
     Fault("no schedule", lambda made: (made.folder / "crontab").write_text(""), WARN, "no crontab and no timer"),
@@ -365,6 +372,19 @@ FAULTS = (
     Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
     Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),
 )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_broken_at_once_every_fault_has_a_remedy_and_the_check_ends(sound: Clinic, seed: int) -> None:
+    chosen = random.Random(seed).sample(FAULTS, 8)
+    for fault in chosen:
+        with suppress(LookupError, AssertionError, OSError, ValueError):  # what another fault took away
+            fault.plant(sound)
+    faults = sound.faults(deadline=20.0)
+    assert faults, chosen
+    assert [each for each in faults if "the check itself failed" in each.words] == []
+    assert all(each.remedy is not None for each in faults)
+
 
 FILL = {
     "YOUR@ADDRESS": f"ops@{DOMAIN}",

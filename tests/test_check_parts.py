@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from newsletter.check import Finding, Level, Options, examine, exit_code
+from newsletter.check import Finding, Level, Options, Probe, _guarded, examine, exit_code
 from newsletter.check.database import Space, judge_space
 from newsletter.check.names import Names, Unanswered
 from newsletter.check.records import Sending, dmarc_findings, mx_findings, ptr_findings, spf_findings
@@ -21,7 +21,7 @@ from newsletter.check.settings import judge_domains, organisation
 from newsletter.check.smtp import Reply, judge_reply
 from newsletter.check.spf import Spf, judge, with_address
 from newsletter.check.timetable import runs
-from newsletter.check.values import Command, Publish, SetKey
+from newsletter.check.values import Command, Context, Publish, SetKey, ok
 from newsletter.check.web import judge_clock
 from newsletter.cli import main
 from newsletter.config import SmtpConfig
@@ -29,7 +29,9 @@ from newsletter.config.examine import examine as read
 from newsletter.model import Mailbox, Publication
 from newsletter.replies import Stage
 from newsletter.store import Store
+from newsletter.store.survey import StoreState, survey
 from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
+from tests.mailhost import MailHost
 from tests.nameserver import NameServer, nameserver
 from tests.smtpd import DRIP, Script, smtpd
 
@@ -377,6 +379,58 @@ def test_nobody_is_asked_with_offline(sound: Clinic, monkeypatch: pytest.MonkeyP
     assert sound.faults(offline=True) == []
     assert sound.names.questions == []
     assert sound.server.connections == 0
+
+
+def test_an_error_that_nobody_foresaw_is_a_finding_and_the_others_go_on(sound: Clinic) -> None:
+    def broken(context: Context) -> Iterator[Finding]:
+        yield ok("feeds", "one is well")
+        raise KeyError("a fault of ours")
+
+    first, second = _guarded(Probe("feeds", broken), context_of(sound))
+    assert (first.level, second.level, second.exit_code) == (Level.OK, Level.BAD, 1)
+    assert second.words.startswith("the check itself failed (KeyError: ")
+
+
+def context_of(sound: Clinic) -> Context:
+    config = read(sound.path).config
+    assert config is not None
+    return Context(sound.path, config, Options(offline=True), Names())
+
+
+def test_a_real_mail_host_is_judged_too(sound: Clinic, host: MailHost) -> None:
+    """Postfix and Dovecot: a recipient at a strange domain, a wrong IMAP password, and STARTTLS on its own port."""
+    sound.configure("smtp", [{"host": "127.0.0.1", "port": host.smtp_port}])
+    sound.configure("sender", "digest@dest.test")
+    sound.configure("list_id", "daily.dest.test")
+    sound.configure("dkim", None)
+    sound.configure("alerts.address", "alice@dest.test")
+    imap = {"host": "localhost", "port": host.imap_port, "tls": "implicit", "username": "bounces@dest.test"}
+    authority = str(host.folder / "authority.pem")
+    sound.configure("bounces", {"imap": imap | {"password": "wrong", "ca_file": authority}})
+    sound.names.records |= {
+        ("dest.test", "TXT"): ["v=spf1 a -all"],
+        ("dest.test", "A"): ["192.0.2.25"],
+        ("_dmarc.dest.test", "TXT"): ["v=DMARC1; p=none"],
+    }
+    sound.fill["PASSWORD"] = "secret"
+    said = []
+    for _ in range(3):
+        faults = sound.faults()
+        said += [each.words for each in faults]
+        for each in faults:
+            sound.follow(each)
+    assert len(said) == 2, said
+    assert "greets in clear, and bounces.imap.tls is implicit" in said[0]
+    assert "refused the login of bounces@dest.test: " in said[1]
+    assert "b'" not in said[1]
+
+
+def test_a_store_is_surveyed_and_nothing_is_made(empty_database_url: str, tmp_path: Path) -> None:
+    before = survey(empty_database_url, busy_timeout=1.0).state
+    assert before is (StoreState.ABSENT if empty_database_url.startswith("sqlite") else StoreState.UNUSED)
+    assert list(tmp_path.iterdir()) == []
+    Store.open(empty_database_url).close()
+    assert survey(empty_database_url, busy_timeout=1.0).state is StoreState.CURRENT
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

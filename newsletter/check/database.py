@@ -11,7 +11,7 @@ from typing import Final
 
 from newsletter.check.values import Command, Context, Finding, Level, SetKey, bad, ok, quoted, warn
 from newsletter.errors import ConfigError, MissingExtra, StoreAway, StoreBusy, StoreError, StoreOutdated
-from newsletter.model import SubscriberStatus
+from newsletter.model import CachedResponse, SubscriberStatus
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, Survey, sqlite_file, survey
 
@@ -161,25 +161,32 @@ def _judge(context: Context, found: Survey) -> Iterator[Finding]:
     yield from _content(context, name)
 
 
+class _Unchanged(Store):
+    """The store without its feed cache: what the doctor fetches is not kept."""
+
+    def cache(self, answer: CachedResponse) -> None:
+        """Keep nothing."""
+
+
 def _content(context: Context, name: str) -> Iterator[Finding]:
     config = context.config
-    store = Store.open(config.store, busy_timeout=_PATIENCE, witness=config.witness_file)
+    store = _Unchanged.open(config.store, busy_timeout=_PATIENCE, witness=config.witness_file)
     try:
         store.check()
+        context.store = store
         store.check_provenance()
-        context.store, opened = store, store
-        found = list(_readers(context, opened))
+        found = list(_readers(context, store))
     except StoreOutdated as error:
         yield bad("store", str(error), context.command("send --trust-store"), error.exit_code)
-        context.store = store
         return
     except StoreError as error:
+        context.store = None
         store.close()
         yield _unusable(context, sqlite_file(config.store), error)
         return
     yield from found
     if not any(finding.level is Level.BAD for finding in found):
-        active = opened.count_subscribers()[SubscriberStatus.ACTIVE]
+        active = store.count_subscribers()[SubscriberStatus.ACTIVE]
         yield ok("store", f"{name}: {active} active subscribers")
 
 

@@ -53,7 +53,7 @@ def mistakes(path: Path, errors: Sequence[ConfigError]) -> Iterator[Finding]:
 
 def remedy_for(path: Path, error: ConfigError) -> Remedy:
     """What to do about a mistake: a line to change, a key to set, a variable, or the file that is missing."""
-    file, name = quoted(path), error.key.rpartition(".")[2]
+    file, name = quoted(path.absolute()), error.key.rpartition(".")[2]
     if meant := _UNKNOWN.search(error.message):
         return Command(f"sed -i '{error.line}s/{name}/{meant.group(1)}/' {file}")
     if "unknown key" in error.message or "given twice" in error.message:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BufferedReader
 from typing import Final
 
 from newsletter.check import lines
@@ -204,11 +205,11 @@ def _recipient(context: Context) -> tuple[str, str]:
     return config.publication.bounce_address, "bounce_address"
 
 
-def _read(replies: object) -> Reply:
+def _read(replies: BufferedReader) -> Reply:
     words: list[str] = []
     size = 0
     while size < _LONGEST:
-        line: bytes = replies.readline(2_000)  # type: ignore[attr-defined]
+        line = replies.readline(2_000)
         size += len(line)
         if len(line) < 4 or not line[:3].isdigit():
             return Reply(0, f"no SMTP reply: {one_line(line)}" if line else "the server closed the connection")

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from html import unescape
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
@@ -55,10 +55,12 @@ def web(context: Context) -> Iterator[Finding]:
         yield ok("web", f"{url} answers")
 
 
-def _open(url: str, method: str) -> urllib.response.addinfourl:
+def _open(url: str, method: str) -> HTTPResponse:
+    """The response to a request. Raises OSError, of which urllib's errors are, HTTPException and ValueError."""
     headers = {"User-Agent": f"newsletter-check/{__version__}"}
     request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 - config.py allows http(s) only
-    return urllib.request.urlopen(request, timeout=_SECONDS)  # type: ignore[no-any-return] # noqa: S310
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310
+    return response
 
 
 def _unreachable(context: Context, url: str, error: Exception) -> Finding:

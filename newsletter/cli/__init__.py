@@ -403,8 +403,8 @@ def check_command(
     """Test all that a run needs, and say for each fault one thing to do: a command, a config key or a DNS record.
 
     Findings are `ok`, `warn` (it works, and could be better) or `BAD`. Nothing is sent and nothing changed, except that
-    --to sends one copy to one address. The exit code is 0 if nothing is BAD, 78 if you have to change something, and
-    75 if it may pass by itself.
+    --to sends one copy to one address. The exit code is 0 if nothing is BAD, 78 if you have to change something, 1 if a
+    file is broken, and 75 if it may pass by itself.
     """
     from newsletter.cli.check import check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,8 @@ class Survey:
 def survey(url: str, *, busy_timeout: float) -> Survey:
     """Look at the database at `url`, and try a write that changes nothing and is undone.
 
+    The owner of a file alone tries to write: anybody else would leave a queue beside it that the owner cannot open.
+
     Raises StoreError, StoreBusy after `busy_timeout` seconds, StoreAway, and ConfigError for a wrong `url`.
     """
     file = sqlite_file(url)
@@ -52,7 +55,8 @@ def survey(url: str, *, busy_timeout: float) -> Survey:
             revision = _revision(connection)
         if revision is None:
             return Survey(StoreState.UNUSED, file)
-        _try_write(database)
+        if file is None or file.stat().st_uid == os.geteuid():
+            _try_write(database)
         return Survey(_state(revision, database), file, revision)
     finally:
         database.close()
