@@ -302,7 +302,7 @@ FAULTS = (
     Fault("no STARTTLS", script(tls=None), BAD, "does not offer STARTTLS"),
     Fault("secret world-readable", mode("newsletter.secret", 0o644), BAD, "secret_file can be read by others"),
     Fault("config world-readable", open_config, BAD, "secret can be read by others"),
-    Fault("store of a newer schema", schema("r9999"), BAD, "made by a newer version of this program (schema r9999)", 1),
+    Fault("store of a newer schema", schema("r9999"), BAD, "made by a newer version of this program (schema r9999)"),
     Fault("corrupt store", corrupt, BAD, "damaged", 1),
     Fault("no votes where votes says", configured("feeds.0.votes", "foo:bar"), BAD, "foo:bar is in none of 3 entries"),
     Fault("unsubscribe link dropped", template("digest.html", EXTENDS + "{% endblock %}"), BAD, "no unsubscribe link"),

@@ -153,7 +153,7 @@ def _judge(context: Context, found: Survey) -> Iterator[Finding]:
         return
     if found.state is StoreState.NEWER:
         said = f"{name} was made by a newer version of this program (schema {found.revision})"
-        yield bad("store", said, Command("pip install --upgrade daily-papers-newsletter"), 1)
+        yield bad("store", said, Command("pip install --upgrade daily-papers-newsletter"))
         return
     if found.state is not StoreState.CURRENT:
         yield warn("store", "nobody is subscribed: there is no list yet", context.command("subscribers add ADDRESS"))
