@@ -427,7 +427,7 @@ def check_command(
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.pass_obj
 def web_command(app: App, host: str, port: int) -> None:
-    """Serve the pages where readers subscribe, confirm, choose and unsubscribe, and send the confirmation mails and first copies.
+    """Serve the pages where readers subscribe, confirm, choose and unsubscribe; send confirmations and first copies.
 
     A web server with https, such as nginx or Caddy, must pass requests for base_url on to it; see docs/web.md.
     """
