@@ -45,7 +45,7 @@ def test_the_built_in_mail_gets_no_remark() -> None:
         (lambda: html("</body>", '<img src="https://x.example/a.png"></body>'), Level.ERROR, "has no alt"),
         (lambda: html("color:#57606a", "color:#aaaaaa"), Level.ERROR, "#aaaaaa on #ffffff in light mode"),
         (
-            lambda: html(".kicker, .meta, .links, .small { color: #a7b0bb", ".x { color: #fff"),
+            lambda: html(".kicker, .under, .meta, .links, .small, .by, .glance { color: #a7b0bb", ".x { color: #fff"),
             Level.ERROR,
             "in dark mode",
         ),

@@ -10,7 +10,8 @@ from jinja2 import meta, nodes
 
 from newsletter.errors import TemplateError
 from newsletter.languages import ENGLISH
-from newsletter.mail.render import LAYOUTS, Renderer, context
+from newsletter.mail.cards import LAYOUTS, context
+from newsletter.mail.render import Renderer
 from newsletter.model import Issue, Slot
 from tests.conftest import PUBLICATION, ROOT, issue, paper
 

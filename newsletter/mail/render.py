@@ -10,13 +10,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import textwrap
 import traceback
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -30,24 +27,17 @@ from premailer import Premailer
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
 from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
-from newsletter.mail.excerpt import shorten
+from newsletter.mail.cards import LAYOUTS, MOST_ROWS, context, leading, ranks_of, shared
 from newsletter.mail.latex import readable
 from newsletter.mail.templates import TemplateFault, faults
 from newsletter.mail.wrap import wrap
-from newsletter.model import SLOT_HOST, Issue, LateRiser, OperatorCopy, Paper, Publication, RenderedIssue, Slot
+from newsletter.model import SLOT_HOST, Issue, OperatorCopy, Paper, Publication, RenderedIssue
 from newsletter.text import without
 
 # Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
 # there is a margin.
 BUDGET: Final = 90 * 1024  # bytes of UTF-8 after inlining
 
-_WORDS_PER_MINUTE: Final = 230
-_SUBJECT: Final = 100  # characters; phones show about 40, desktops about 90
-_PREHEADER: Final = 110  # characters
-_NAMED_AUTHORS: Final = 3
-_KEYWORDS: Final = 6
-_TITLE: Final = 300  # characters; the longest title seen has 240
-_LINK_TITLE: Final = 50  # characters of a title in a link's accessible name
 
 # Beginnings of the names of files in a template folder that are not used to render an issue.
 _NOT_OF_AN_ISSUE: Final = ("README", "confirm.", ".")
@@ -61,35 +51,6 @@ _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 # Factor by which inlining enlarges the HTML: the least seen, and the usual one of a page with many rows.
 _LEAST_GROWTH: Final = 1.25
 _GROWTH: Final = 1.45
-
-# More rows than this never fit into the budget, so they are not rendered.
-_MOST_ROWS: Final = 150
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How much of each paper is shown: the number of full cards at the top, and lengths of texts in characters."""
-
-    full: int
-    abstract: int  # in a full card
-    summary: int  # in a full card
-    line: int  # of text in the row of any other paper
-
-
-# Tried in turn until the mail fits. If the last does not fit either, papers at the end of the list are left out.
-LAYOUTS: Final = (
-    Layout(full=5, abstract=420, summary=320, line=160),
-    Layout(full=5, abstract=300, summary=240, line=0),
-)
-
-# An abstract below a summary is shorter by this many characters, because it repeats much of the summary.
-_BESIDE_SUMMARY: Final = 120
-
-# Within a week the name of a weekday identifies a day.
-_WEEK: Final = timedelta(days=7)
-
-# With at most this many papers, each gets a full card.
-_SHORT_DAY: Final = 12
 
 
 class _Compiled(jinja2.BytecodeCache):
@@ -343,269 +304,12 @@ def _tidy(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"(?<![ \t])[ \t]++$", "", text, flags=re.MULTILINE)).strip() + "\n"
 
 
-# --- what templates get ----------------------------------------------------------------------------------------------
-
-
-def shared(publication: Publication) -> dict[str, Any]:
-    """The values that every template gets."""
-    return {
-        "title": publication.title,
-        "postal_address": publication.postal_address,
-        "language": publication.language,
-        "direction": publication.direction,
-    }
-
-
-def context(
-    publication: Publication, issue: Issue, layout: Layout, language: Language, kept: int | None = None
-) -> dict[str, Any]:
-    """All values for the digest's templates, as plain values. `kept` is the number of papers shown, None for all."""
-    cards = _cards(issue, layout, kept, language)
-    return shared(publication) | {
-        "subject": _subject(issue, language),
-        "preheader": _preheader(issue),
-        "day": _long_days(issue, language),
-        "count": language.ngettext("%(num)s paper", "%(num)s papers", len(issue.papers)),
-        "minutes": _minutes(cards),
-        "ranked_by_votes": issue.ranked_by_votes,
-        "papers": cards,
-        "rising": [_rising(rising, issue, layout, language) for rising in issue.rising],
-        "more": _more(len(issue.papers) - len(cards), issue, language),
-        "notes": list(issue.notes),
-        "reader_address": str(Slot.ADDRESS),
-        "unsubscribe_url": str(Slot.UNSUBSCRIBE),
-        "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
-        "archive_url": f"{publication.base_url}/archive/{issue.day}" if publication.base_url else "",
-    }
-
-
-def _long_days(issue: Issue, language: Language) -> str:
-    """The day of the issue, or the first and the last of its days, in words."""
-    last = language.long_date(issue.day)
-    if issue.since is None:
-        return last
-    return language.gettext("%(first)s to %(last)s", first=language.long_date(issue.since), last=last)
-
-
-def _cards(issue: Issue, layout: Layout, kept: int | None, language: Language) -> list[dict[str, Any]]:
-    """A card or row for each paper shown. With sections, the best of each; the first of a section has its name."""
-    ranks = _ranks(issue)
-    shown = _leading(ranks, min(_MOST_ROWS, kept or _MOST_ROWS))
-    sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
-    full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
-    several = _has_several_feeds(issue)
-    cards = []
-    for at in shown:
-        paper, rank = issue.papers[at], ranks[at]
-        card = _card(rank, paper, layout, language, full=rank <= full)
-        card["why"] = _why(issue.pinned.get(paper.key, ""), language)
-        card["moved"] = _gain(paper, issue, language) if rank <= full else ""
-        card["source"] = _feed_names(paper, sections, language) if several else ""
-        card["section"] = paper.source if sections > 1 and rank == 1 else ""
-        card["level"] = 3 if sections > 1 else 2
-        cards.append(card)
-    return cards
-
-
-def _ranks(issue: Issue) -> list[int]:
-    """Each paper's rank, from 1; within its section if the issue has one per source."""
-    counted: Counter[str] = Counter()
-    ranks = []
-    for paper in issue.papers:
-        section = paper.source if issue.by_source else ""
-        counted[section] += 1
-        ranks.append(counted[section])
-    return ranks
-
-
-def _leading(ranks: Sequence[int], number: int) -> list[int]:
-    """The indexes of the `number` papers with the best ranks, in the order of the issue."""
-    return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:number])
-
-
-def _has_several_feeds(issue: Issue) -> bool:
-    """Whether the papers come from more than one feed; then each card names its feeds."""
-    papers = (*issue.papers, *(rising.paper for rising in issue.rising))
-    return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
-
-
-def _feed_names(paper: Paper, sections: int, language: Language) -> str:
-    """The names of the feeds that list a paper; with several sections, those other than its own section's."""
-    if sections == 1:
-        return language.join((paper.source, *paper.also))
-    return language.gettext("also in %(feeds)s", feeds=language.join(paper.also)) if paper.also else ""
-
-
-def _why(reason: str, language: Language) -> str:
-    """Why a paper is pinned (see issue.filters), such as ``author: Ada Lovelace``; empty if it is not."""
-    kind, _, term = reason.partition(": ")
-    said = {
-        "author": language.gettext("author: %(name)s", name=term),
-        "keyword": language.gettext("keyword: %(name)s", name=term),
-        "organisation": language.gettext("organisation: %(name)s", name=term),
-    }
-    return said.get(kind, reason)
-
-
-def _card(rank: int, paper: Paper, layout: Layout, language: Language, *, full: bool) -> dict[str, Any]:
-    room = layout.abstract - (_BESIDE_SUMMARY if paper.summary else 0)
-    abstract = shorten(paper.abstract, room if full else layout.line)
-    if not full and paper.summary:  # for the one line of a row the summary is the better text
-        abstract = shorten(paper.summary, layout.line)
-    return {
-        "rank": rank,
-        "full": full,
-        "title": shorten(paper.title, _TITLE),
-        "url": paper.url,
-        "upvotes": paper.upvotes,
-        "published": language.short_date(paper.published) if paper.published else "",
-        "organisation": paper.organisation or "",
-        "authors": authors(paper, language),
-        "abstract": abstract,
-        "summary": shorten(paper.summary or "", layout.summary) if full else "",
-        "keywords": list(paper.keywords[:_KEYWORDS]) if full else [],
-        "links": _links(f"#{rank}", paper, language),
-    }
-
-
-def _rising(rising: LateRiser, issue: Issue, layout: Layout, language: Language) -> dict[str, Any]:
-    """A late riser's row, which says how many votes it gained and since when."""
-    paper = rising.paper
-    source = _feed_names(paper, 1, language) if _has_several_feeds(issue) else ""
-    own = {"since": _since(rising.day, issue, language), "gained": rising.gained, "source": source, "level": 3}
-    links = _links(language.gettext("rising"), paper, language)
-    return _card(0, paper, layout, language, full=False) | own | {"links": links}
-
-
-def _gain(paper: Paper, issue: Issue, language: Language) -> str:
-    """The votes that a paper has gained since an earlier issue, such as ``+41 since Tuesday``; empty if none."""
-    gain = issue.gains.get(paper.key)
-    if not gain or gain.votes <= 0:
-        return ""
-    day = _since(gain.day, issue, language)
-    return language.gettext("+%(votes)s since %(day)s", votes=language.number(gain.votes), day=day)
-
-
-def _since(day: date, issue: Issue, language: Language) -> str:
-    """The weekday if `day` is within the past week, else the date, as it stands after the word "since"."""
-    if issue.day - day < _WEEK:
-        return language.pgettext("after since", "%(weekday)s", weekday=language.weekday(day.weekday()))
-    return language.pgettext("after since", "%(date)s", date=language.short_date(day))
-
-
-def authors(paper: Paper, language: Language) -> str:
-    """The first three authors and the number of others: ``A, B, C and 14 more``. Without names ``17 authors``."""
-    if not paper.authors:
-        number = paper.author_count
-        return language.ngettext("%(num)s author", "%(num)s authors", number) if number else ""
-    named = paper.authors[:_NAMED_AUTHORS]
-    rest = max(paper.author_count, len(paper.authors)) - len(named)
-    if rest == 1 and len(paper.authors) > len(named):  # the name is about as long as "and 1 more"
-        return language.join(paper.authors)
-    names = language.join(named)
-    if not rest:
-        return names
-    return language.ngettext("%(names)s and %(num)s more", "%(names)s and %(num)s more", rest, names=names)
-
-
-def _links(place: str, paper: Paper, language: Language) -> list[dict[str, str]]:
-    """The paper's links in a fixed order, each URL once, without that of its title."""
-    stars = f" ★ {language.number(paper.code_stars)}" if paper.code_stars else ""
-    said = f" ({language.number(paper.comments)})" if paper.comments else ""
-    places = (
-        ("arXiv", paper.arxiv_url),
-        ("PDF", paper.pdf_url),
-        (language.gettext("Code") + stars, paper.code_url),
-        (language.gettext("Project"), paper.project_url),
-        (language.gettext("Discussion") + said, paper.discussion_url),
-    )
-    links: dict[str, str] = {}
-    for label, url in places:
-        if url and url != paper.url and url not in links:
-            links[url] = label
-    # Screen readers list links by their accessible names, so each names its paper (WCAG 2.2, success criterion 2.4.4).
-    title = shorten(paper.title, _LINK_TITLE)
-    return [
-        {
-            "label": label,
-            "url": url,
-            "name": language.gettext("%(link)s %(place)s: %(paper)s", link=label, place=place, paper=title),
-        }
-        for url, label in links.items()
-    ]
-
-
-def _subject(issue: Issue, language: Language) -> str:
-    first, rest = issue.papers[0], len(issue.papers) - 1
-    votes = f" (▲ {language.number(first.upvotes)})" if first.upvotes else ""
-
-    def subject(title: str) -> str:
-        paper = language.isolated(title + votes)
-        if not rest:
-            return language.gettext("%(day)s: %(paper)s", day=_days(issue, language), paper=paper)
-        return language.ngettext(
-            "%(day)s: %(paper)s and %(num)s more",
-            "%(day)s: %(paper)s and %(num)s more",
-            rest,
-            day=_days(issue, language),
-            paper=paper,
-        )
-
-    return subject(textwrap.shorten(first.title, _SUBJECT - len(subject("")), placeholder="…"))
-
-
-def _days(issue: Issue, language: Language) -> str:
-    """The issue's day such as ``24 Nov``, or its days such as ``18–24 Nov``."""
-    return language.day_and_month(issue.day) if issue.since is None else language.days(issue.since, issue.day)
-
-
-def _preheader(issue: Issue) -> str:
-    """The text that inboxes show after the subject: titles of the second and third paper, as the first is in that."""
-    titles = [paper.title for paper in issue.papers[1:3]] or [issue.papers[0].abstract]
-    return textwrap.shorten("; ".join(titles), _PREHEADER, placeholder="…")
-
-
-def _minutes(cards: list[dict[str, Any]]) -> int:
-    words = sum(len(f"{card['title']} {card['summary']} {card['abstract']}".split()) for card in cards)
-    return max(1, round(words / _WORDS_PER_MINUTE))
-
-
-def _more(not_shown: int, issue: Issue, language: Language) -> str:
-    """Sentences about the papers that the mail does not show; empty if there are none."""
-    said = []
-    if not_shown:
-        said.append(
-            language.ngettext(
-                "And %(num)s more that did not fit into a mail.",
-                "And %(num)s more that did not fit into a mail.",
-                not_shown,
-            )
-        )
-    if issue.left_out and issue.since:
-        said.append(
-            language.ngettext(
-                "%(num)s paper of these days did not make the cut.",
-                "%(num)s papers of these days did not make the cut.",
-                issue.left_out,
-            )
-        )
-    elif issue.left_out:
-        said.append(
-            language.ngettext(
-                "%(num)s paper of the day did not make the cut.",
-                "%(num)s papers of the day did not make the cut.",
-                issue.left_out,
-            )
-        )
-    return language.sentences(*said)
-
-
 # --- feed text -------------------------------------------------------------------------------------------------------
 
 
 def _readable(issue: Issue) -> Issue:
     """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax."""
-    shown = set(_leading(_ranks(issue), _MOST_ROWS))
+    shown = set(leading(ranks_of(issue), MOST_ROWS))
     papers = tuple(_readable_paper(paper) if at in shown else paper for at, paper in enumerate(issue.papers))
     rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
     return replace(issue, papers=papers, rising=rising, notes=_escape_slots(issue.notes))

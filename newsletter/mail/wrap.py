@@ -15,10 +15,13 @@ _NOT_LAST: Final = "（［｛〈《「『【〔“‘"
 
 
 def wrap(text: str) -> str:
-    """`text` in lines of at most 72 columns; a word that is longer is cut. White space becomes one space."""
+    """`text` in lines of at most 72 columns; white space becomes one space.
+
+    A longer word is cut, except an address of the web in text without wide characters: a reader has to click it.
+    """
     text = str(text)
     if not any(map(_is_wide, text)):
-        return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+        return "\n".join(_Wrapper(WIDTH, break_on_hyphens=False).wrap(text))
     lines, line, width = [], "", 0
     for piece in _pieces(" ".join(text.split())):
         if line and width + columns(piece.rstrip()) > WIDTH:
@@ -31,6 +34,14 @@ def wrap(text: str) -> str:
             lines.append(line[:cut])
             line, width = line[cut:], columns(line[cut:])
     return "\n".join([*lines, line.rstrip()])
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Cuts words that are too long, except addresses of the web."""
+
+    def _handle_long_word(self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int) -> None:
+        self.break_long_words = "://" not in reversed_chunks[-1]
+        super()._handle_long_word(reversed_chunks, cur_line, cur_len, width)
 
 
 def columns(text: str) -> int:
