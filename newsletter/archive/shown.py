@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from newsletter.archive.data import coins
 from newsletter.languages import Language
-from newsletter.mail.render import LAYOUTS, context
+from newsletter.mail.cards import LAYOUTS, context
 from newsletter.model import Issue, Paper, Publication
 
 _MOST: Final = 150  # papers on a page; the mail's templates get no more either
