@@ -98,7 +98,8 @@ _ADVERBS: Final = r"(?:(?:\w+ly|also|further|first|then|thus|hence|next|now|here
 # Verbs after "we" that say nothing about what the paper did.
 _NOT_DOING: Final = (
     r"(?!(?:term|call|refer|denote|name|live|need|know|can|cannot|may|might|often|hope|rarely|tend|still|face|lack|do"
-    r"|don|have|had|are|were|will|must|should|could|would|currently|all|humans?|see|get|no|never|want|wish|believe)\b)"
+    r"|don|have|had|are|were|will|must|should|could|would|currently|all|humans?|see|get|no|never|want|wish|believe|note"
+    r"|attribute|hypothesi[sz]e|posit|conjecture)\b)"
 )
 _DONE_VERB: Final = (
     r"(?:propos|present|introduc|develop|design|buil[dt]|releas|describ|construct|curat|establish|offer|provid|explor"
@@ -119,7 +120,7 @@ _DONE: Final = re.compile(
 _FOUND: Final = re.compile(
     rf"\b(?:[Oo]ur {_OURS}\b|(?:[Ee]xtensive|[Cc]omprehensive|[Ee]mpirical|[Ee]xperimental|[Ee]xperiments?|[Rr]esults"
     r"|[Ee]valuations?|[Aa]blations?|[Ff]indings|[Aa]nalys[ei]s|[Ss]imulations?)\b.{0,120}?\b(?:show|demonstrat|reveal"
-    r"|indicat|confirm|suggest|validat|prov|highlight|verif)\w*)"
+    r"|indicat|confirm|suggest|validat|proves?\b|highlight|verif)\w*)"
 )
 _LOOKED_AT: Final = re.compile(
     rf"{_WE}{_ADVERBS}(?:explor|investigat|stud|examin|analy[sz]|consider|focus|aim|seek|address|tackl|revisit|ask"
@@ -147,13 +148,14 @@ _NUMBER: Final = re.compile(
 
 # Beginnings that lead up to what follows and are left out: "In this paper, we propose" says "We propose".
 _LEAD_IN: Final = re.compile(
-    rf"^(?:In (?:this|the present|our) {_PAPER}|Here(?:in)?|To (?:this|that) end|Therefore|Thus|Hence|However|Moreover"
+    rf"^(?:In (?:this|the present|our) {_PAPER}|Here(?:in)?|To(?:wards)? (?:this|that) (?:end|goal)|Therefore|Thus"
+    r"|Hence|However|Moreover"
     r"|Furthermore|In addition|Additionally|Specifically|Concretely|Accordingly|Consequently|In response|Finally|First"
     r"|(?:To|In order to) (?:address|tackle|solve|overcome|mitigate|alleviate|bridge|resolve|close|fill|remedy|meet|fix"
     r"|handle|achieve|counter|combat|answer|enable|facilitate|circumvent|break|cope with|respond to|deal with) "
     r"(?:this|these|those|that|such|the above|the|both)(?: [\w-]+){0,4}"
     r"|(?:Motivated|Inspired) by (?:this|these|that|the above)(?: [\w-]+){0,3}"
-    rf"),? +(?=[Ww]e\b|(?:This|this) {_PAPER}\b)"
+    rf"),? +(?:here,? +)?(?=[Ww]e\b|(?:This|this) {_PAPER}\b)"
 )
 
 
@@ -220,7 +222,7 @@ def _kind(sentence: str, name: str) -> int:
         return _OTHER
     if _DONE.search(sentence):
         return _DONE_KIND
-    if _FOUND.search(sentence) or (name and _begins_with(sentence, name)):
+    if (_FOUND.search(sentence) and not _BACKGROUND.match(sentence)) or (name and _begins_with(sentence, name)):
         return _FOUND_KIND
     if _GOOD.search(sentence) and not _BACKGROUND.match(sentence):
         return _GOOD_KIND
