@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from newsletter import config as configs
 from newsletter import resources
 from newsletter.addresses import Fault, fault_of
 from newsletter.bounces import parse
+from newsletter.check import Options, examine
 from newsletter.errors import ConfigError
 from newsletter.languages import (
     ENGLISH,
@@ -42,6 +43,7 @@ from tests import messages
 from tests.conftest import PUBLICATION, issue, paper
 from tests.inbox import Inbox
 from tests.pages import Site
+from tests.test_archive import publish
 from tests.test_cli import Site as Operator
 
 BUILT_IN = ("de", "es", "fr", "he", "ja", "zh")
@@ -94,6 +96,7 @@ def test_a_translation_is_none_of_the_english_words(tag: str) -> None:
     same = {
         "Code",
         "Paper:",
+        "Site",
         "Pause",
         "Discussion",
         "organisation: %(name)s",
@@ -364,8 +367,8 @@ def test_a_wrong_catalogue_stops_a_run_before_anything_is_sent(
     own_catalogue(tmp_path, "de", 'msgid "Leave %(title)s?"\nmsgstr "Abmelden?"\n')
     operator.configure("language: de\n")
     path = tmp_path / "locale" / "de" / "LC_MESSAGES" / "messages.po"
-    for command in ("run", "check", "preview"):
-        done = operator(command, *([] if command == "check" else ["--date", "2026-11-24"]))
+    for command in ("run", "preview"):
+        done = operator(command, "--date", "2026-11-24")
         assert done.code == 78, done
         assert f"{path}:6: msgstr lacks the placeholder %(title)s" in done.out + done.err
     assert inbox.messages == []
@@ -375,16 +378,15 @@ def test_a_wrong_catalogue_stops_a_run_before_anything_is_sent(
     body = mail.get_body(("plain",))
     assert body is not None
     assert "24. November 2026" in body.get_content()
-    assert "ok   language: de" in operator("check").out
 
 
-def test_check_counts_what_stays_english(tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]) -> None:
-    operator = Operator(tmp_path, inbox.port, capsys)
+def test_check_counts_what_stays_english(tmp_path: Path) -> None:
     own = own_catalogue(tmp_path, "pt", 'msgid "Late risers"\nmsgstr "Subiram tarde"\n')
-    operator.configure("language: pt\n")
     number = len(untranslated("pt", own))
     assert number > 100
-    assert f"ok   language: pt; {number} messages stay English, such as " in operator("check").out
+    findings = list(examine(write_config(tmp_path, "language: pt"), Options(offline=True)))
+    said = [each.words for each in findings if each.subject == "templates"]
+    assert any(f"in pt, {number} messages stay English" in each for each in said), said
     assert [tag for tag in ("en", "en-GB", *BUILT_IN) if untranslated(tag)] == []
 
 
@@ -564,7 +566,7 @@ PAGES = {
 @pytest.mark.usefixtures("brackets")
 @pytest.mark.parametrize(("name", "values"), [(name, values) for name, cases in PAGES.items() for values in cases])
 def test_every_word_of_a_page_is_translated(name: str, values: dict[str, str]) -> None:
-    page = Renderer(SILENT).page(f"web/{name}", home_url="/", **values)
+    page = Renderer(SILENT).page(f"web/{name}", home_url="/", root="/", **values)
     assert outside_brackets(" ".join(Shown(page).said)) == ""
 
 
@@ -580,8 +582,24 @@ def quiet(page: str) -> str:
     return outside_brackets(re.sub(r"\S+@\S+|1 Example Street", "", " ".join(Shown(page).said)))
 
 
+def test_every_word_of_the_archive_is_translated(site: Site) -> None:
+    pages = [site.client.get("/archive/")]
+    assert "[No issue has been sent yet.]" in pages[0].text
+    for number, contents in enumerate(silent_issues()):
+        day = DAY + timedelta(days=2 - 16 * number)
+        rendered = Renderer(SILENT).issue(replace(contents, day=day))
+        publish(site.store, rendered, SILENT, replace(contents, day=day) if number else None)
+    paths = [f"/archive/{DAY + timedelta(days=days)}" for days in (2, -14, -30, 5, -8)]
+    paths += ["/", "/archive/", "/archive/2026-11/", "/archive/2026-10/", "/archive/1999-01/"]
+    paths += [f"/archive/search?q={words}" for words in ("", "10", "99", "11&page=2", "11&page=99")]
+    pages += [site.client.get(path, follow_redirects=True) for path in paths]
+    pages.append(site.client.get(f"/archive/{DAY + timedelta(days=2)}.bib"))
+    assert len({page.text for page in pages}) > 12
+    assert [(page.request.path, quiet(page.text)) for page in pages if quiet(page.text)] == []
+
+
 def test_every_word_of_the_forms_and_their_errors_is_translated(site: Site) -> None:
-    pages = [site.client.get("/"), site.client.get("/archive/"), site.client.get(site.preferences)]
+    pages = [site.client.get("/"), site.client.get(site.preferences)]
     pages += [
         site.subscribe(email) for email in ("", "1", "1@", "1@@2", "1 2@3.4", "1@2", "1" * 70 + "@2.3", "ada@x.org")
     ]
@@ -684,7 +702,7 @@ def test_a_word_in_a_sentence_removes_nobody(text: str) -> None:
 
 def test_the_word_that_pages_show_is_understood() -> None:
     for tag in ("en", *BUILT_IN):
-        page = Renderer(in_language(tag)).page("web/message.html", home_url="/", state="unknown")
+        page = Renderer(in_language(tag)).page("web/message.html", home_url="/", root="/", state="unknown")
         words = words_to_leave()
         assert any(f"{mark}{word}" in page for word in words for mark in "“„「«\u00a0"), tag
 

@@ -20,6 +20,7 @@ from newsletter.issue.rules import IssueRules
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue, RenderedIssue
+from newsletter.text import count
 
 _TAGS: Final = re.compile(r"<[^>]*+>")
 _FILE: Final = re.compile(r"(/[^:]+\.(?:html|txt|css)):")
@@ -43,6 +44,7 @@ def templates(context: Context) -> Iterator[Finding]:
     yield from found
     if not found:
         yield ok("templates", "the built-in ones" if folder is None else f"{folder}: they render the sample day")
+        yield from _english(context)
 
 
 def _renderer(context: Context) -> Renderer:
@@ -62,6 +64,13 @@ def _catalogues(context: Context) -> Iterator[Finding]:
                 yield bad("templates", str(error), _aside(path))
             else:
                 yield warn("templates", str(error), _aside(path))
+
+
+def _english(context: Context) -> Iterator[Finding]:
+    """The messages that an operator's catalogue leaves in English, which is allowed."""
+    tag = context.config.publication.language
+    if left := languages.untranslated(tag, context.config.catalogues):
+        yield ok("templates", f"in {tag}, {count(len(left), 'message stays', 'messages stay')} English: {left[0]!r} …")
 
 
 def _finding(folder: Path, file: Path, words: str, meant: str | None) -> Finding:
