@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -37,7 +37,19 @@ from newsletter.languages.catalogue import parse as parse_catalogue
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
 from newsletter.mail.wrap import columns, wrap
-from newsletter.model import Gain, Issue, LateRiser, Paper, Publication, RenderedIssue, ReportKind
+from newsletter.model import (
+    Gain,
+    Issue,
+    LateRiser,
+    Outcome,
+    OutcomeKind,
+    Paper,
+    Publication,
+    RenderedIssue,
+    ReportKind,
+    Result,
+    State,
+)
 from tests import messages
 from tests.conftest import PUBLICATION, issue, paper
 from tests.inbox import Inbox
@@ -552,7 +564,11 @@ def test_every_word_of_a_letter_is_translated(name: str, values: dict[str, objec
 
 
 PAGES = {
-    "confirm.html": [{"state": "ask"}, {"state": "done", "preferences_url": "/p"}],
+    "confirm.html": [
+        {"state": "ask"},
+        {"state": "done", "preferences_url": "/p", "first_copy": "1"},
+        {"state": "done", "preferences_url": "/p", "first_copy": ""},
+    ],
     "undo.html": [{"state": "ask"}, {"state": "done"}],
     "unsubscribe.html": [{"state": "ask"}, {"state": "left"}],
     "message.html": [
@@ -564,7 +580,7 @@ PAGES = {
 @pytest.mark.usefixtures("brackets")
 @pytest.mark.parametrize(("name", "values"), [(name, values) for name, cases in PAGES.items() for values in cases])
 def test_every_word_of_a_page_is_translated(name: str, values: dict[str, str]) -> None:
-    page = Renderer(SILENT).page(f"web/{name}", home_url="/", **values)
+    page = Renderer(SILENT).page(f"web/{name}", home_url="/", root="/", **values)
     assert outside_brackets(" ".join(Shown(page).said)) == ""
 
 
@@ -578,6 +594,39 @@ def site(tmp_path: Path, brackets: None) -> Iterator[Site]:
 def quiet(page: str) -> str:
     """The letters of a page outside brackets, without its addresses and the names in its configuration."""
     return outside_brackets(re.sub(r"\S+@\S+|1 Example Street", "", " ".join(Shown(page).said)))
+
+
+@pytest.mark.usefixtures("brackets")
+def test_every_word_of_the_archive_is_translated(site: Site) -> None:
+    renderer = Renderer(SILENT)
+    long = replace(next(silent_issues()), papers=tuple(silent(n, summary="1.") for n in range(1, 30)))
+    kept = [*(replace(each, notes=()) for each in silent_issues()), long]
+    for number, each in enumerate(kept):
+        day = DAY + timedelta(days=30 * number)
+        accepted(site, replace(each, day=day), renderer)
+    accepted(site, replace(kept[0], day=date(2025, 12, 31)), renderer, kept=False)
+    paths = ["/", "/archive/", "/archive/2026-11/", "/archive/search", "/archive/search?q=10", "/archive/search?q=1+2"]
+    paths += ["/archive/search?q=10&page=2", "/archive/2026-01-01", "/archive/2025-12-31/", "/archive/2025-12-31.bib"]
+    paths += [f"/archive/{DAY + timedelta(days=30 * number)}/" for number in range(len(kept))]
+    pages = {path: site.client.get(path).text for path in paths}
+    pages["/subscribe"] = site.client.post("/subscribe", data={"email": "1@2.3"}).text
+    left = {path: quiet(own_words(page)) for path, page in pages.items()}
+    assert {path: words for path, words in left.items() if words} == {}
+
+
+def accepted(site: Site, issue: Issue, renderer: Renderer, *, kept: bool = True) -> None:
+    """Freeze an issue, of which one copy is accepted."""
+    made = site.store.freeze(
+        renderer.issue(issue), SILENT, lifetime=timedelta(days=1), contents=issue if kept else None
+    )
+    copies = site.store.claim(made.id, 9, resend_uncertain=1)
+    site.store.turn([], copies)
+    site.store.turn([Result(copy, State.SENDING, Outcome(OutcomeKind.ACCEPTED, 250)) for copy in copies], [])
+
+
+def own_words(page: str) -> str:
+    """A page without what only reference managers read, and without names that are the same everywhere."""
+    return re.sub(r'<span class="Z3988" title="[^"]*"></span>|\b(?:arXiv|PDF|BibTeX|JSON)\b', "", page)
 
 
 def test_every_word_of_the_forms_and_their_errors_is_translated(site: Site) -> None:
@@ -684,7 +733,7 @@ def test_a_word_in_a_sentence_removes_nobody(text: str) -> None:
 
 def test_the_word_that_pages_show_is_understood() -> None:
     for tag in ("en", *BUILT_IN):
-        page = Renderer(in_language(tag)).page("web/message.html", home_url="/", state="unknown")
+        page = Renderer(in_language(tag)).page("web/message.html", home_url="/", root="/", state="unknown")
         words = words_to_leave()
         assert any(f"{mark}{word}" in page for word in words for mark in "“„「«\u00a0"), tag
 
