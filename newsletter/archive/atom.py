@@ -12,7 +12,7 @@ from typing import Any, Final
 from lxml import etree, html
 from lxml.builder import ElementMaker
 
-from newsletter.mail.excerpt import shorten
+from newsletter.mail.excerpt import excerpt, whole
 from newsletter.model import FrozenIssue, Issue, Paper, Publication
 
 MEDIA_TYPE: Final = "application/atom+xml"
@@ -102,7 +102,7 @@ def _papers(issue: Issue) -> Any:
 def _item(paper: Paper, *, with_text: bool) -> Any:
     title = _text(paper.title)
     item = _HTML.li(_HTML.a(title, href=_text(paper.url)) if paper.url else title)
-    said = shorten(paper.summary or paper.abstract, _TEXT) if with_text else ""
+    said = (whole(paper.summary, _TEXT) if paper.summary else excerpt(paper.abstract, _TEXT)) if with_text else ""
     if said:
         item.append(_HTML.p(_text(said)))
     return item
