@@ -271,10 +271,8 @@ def send_first_copies(config: Config, store: Store, runtime: Runtime) -> None:
     """Send the copies that new readers were given, and no others, unless another process is sending.
 
     What is left, because another process is sending or a server fails, is left to it or to the next `send`. Neither
-    copies that another run has claimed nor those that it left in doubt are touched. Raises NewsletterError.
+    copies that another process has claimed nor those that it left in doubt are touched. Raises NewsletterError.
     """
-    if not store.first_copies():
-        return
     with store.sending_lock() as alone:
         if not alone:
             return

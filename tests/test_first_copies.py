@@ -304,6 +304,38 @@ def publish_to_one(site: Site) -> FrozenIssue:
     return made
 
 
+def test_a_first_copy_lies_in_a_shard_and_is_sent_alone_on_postgresql(
+    tmp_path: Path, server: Smtpd, postgres_url: str
+) -> None:
+    smtp = f"smtp:\n  - host: 127.0.0.1\n    port: {server.port}\n"
+    site = Site(tmp_path, f"store: '{postgres_url}'\n{smtp}", store=postgres_url)
+    for n in range(400):
+        site.store.add(f"reader{n}@example.org")
+    rendered = Renderer(site.config.publication).issue(issue(day=DAY))
+    made = site.store.freeze(rendered, site.config.publication, lifetime=timedelta(hours=24))
+    shards = site.store.shards_due(made.id)
+    assert len(shards) == 10
+    with site.store.shard(made.id, 0, resend_uncertain=1):
+        accept(site.store, made)
+    press(site)
+    sender = site.confirmation_sender()
+    mine = site.store.shard_of(made.id, site.reader(EVE).id)
+    assert mine is not None
+    with (
+        Store.open(postgres_url, now=site.clock.now) as worker,
+        worker.shard(made.id, mine, resend_uncertain=1) as held,
+    ):
+        assert held == 0
+        sender.send_first_copies()
+        assert server.messages == []
+    site.clock.move(minutes=6)
+    sender.send_first_copies()
+    assert [message_from_bytes(raw, policy=default)["To"] for raw in server.messages] == [EVE]
+    assert site.store.counts(made.id)[State.PENDING] == 401 - 9
+    assert mine in site.store.shards_due(made.id)
+    site.store.close()
+
+
 def states(site: Site, made: FrozenIssue) -> dict[str, State | None]:
     return {each.address: site.store.state_of(made.id, each.id) for each in site.store.subscribers()}
 

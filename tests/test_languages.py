@@ -38,7 +38,15 @@ from newsletter.languages.catalogue import parse as parse_catalogue
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
 from newsletter.mail.wrap import columns, wrap
-from newsletter.model import Gain, Issue, LateRiser, Paper, Publication, RenderedIssue, ReportKind
+from newsletter.model import (
+    Gain,
+    Issue,
+    LateRiser,
+    Paper,
+    Publication,
+    RenderedIssue,
+    ReportKind,
+)
 from tests import messages
 from tests.conftest import PUBLICATION, issue, paper
 from tests.inbox import Inbox
@@ -554,7 +562,11 @@ def test_every_word_of_a_letter_is_translated(name: str, values: dict[str, objec
 
 
 PAGES = {
-    "confirm.html": [{"state": "ask"}, {"state": "done", "preferences_url": "/p"}],
+    "confirm.html": [
+        {"state": "ask"},
+        {"state": "done", "preferences_url": "/p", "first_copy": "1"},
+        {"state": "done", "preferences_url": "/p", "first_copy": ""},
+    ],
     "undo.html": [{"state": "ask"}, {"state": "done"}],
     "unsubscribe.html": [{"state": "ask"}, {"state": "left"}],
     "message.html": [

@@ -29,7 +29,7 @@ from newsletter import feed, resources
 from newsletter.config import FeedConfig
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
-from newsletter.mail.render import Renderer
+from newsletter.mail.render import Renderer, legible
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store import Store
 from tests import needs
@@ -46,12 +46,12 @@ DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": Fals
 class Running:
     """`newsletter web` as a process that sends to the mail host, with one subscriber and one issue sent."""
 
-    def __init__(self, folder: Path, smtp_port: int) -> None:
+    def __init__(self, folder: Path, smtp_port: int, more: str = "") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{port}"
-        smtp = f"smtp:\n  - host: 127.0.0.1\n    port: {smtp_port}\nweb:\n  per_ip: 1000\n"
+        smtp = f"smtp:\n  - host: 127.0.0.1\n    port: {smtp_port}\nweb:\n  per_ip: 1000\n{more}"
         self.path = write_config(folder, smtp, base=self.base)
         self.config = configs.load(self.path)
         self.store = Store.open(self.config.store)
@@ -64,8 +64,14 @@ class Running:
     def _send_an_issue(self) -> None:
         self.store.add(f"carol@{DOMAIN}")
         sample = feed.parse(resources.find("sample_day.json").read_bytes(), FeedConfig("day.json"))
-        rendered = Renderer(self.config.publication).issue(compose([sample], DAY, IssueRules()))
-        frozen = self.store.freeze(rendered, self.config.publication, lifetime=timedelta(hours=1))
+        issue = compose([sample], DAY, IssueRules())
+        frozen = self.store.freeze(
+            Renderer(self.config.publication).issue(issue),
+            self.config.publication,
+            lifetime=timedelta(hours=1),
+            contents=legible(issue),
+            key_id=self.config.links().key_id,
+        )
         copies = self.store.claim(frozen.id, 9, resend_uncertain=1)
         self.store.turn([], copies)
         accepted = Outcome(OutcomeKind.ACCEPTED, 250, "ok")
@@ -156,7 +162,7 @@ def test_from_the_form_over_the_mailbox_and_out_again(
         assert "Lighthouse: Reading Long Documents" in browser.page_source
         browser.find_element(By.ID, "email").send_keys("nobody@intranet")
         press(browser, "Subscribe")
-        assert "The part after @ has no dot." in browser.find_element(By.ID, "problem").text
+        assert "The part after the @ has no dot." in browser.find_element(By.ID, "problem").text
         field = browser.find_element(By.ID, "email")
         field.clear()
         field.send_keys(address)
@@ -190,6 +196,40 @@ def test_from_the_form_over_the_mailbox_and_out_again(
         assert running.status(address) is SubscriberStatus.UNSUBSCRIBED
     finally:
         browser.quit()
+
+
+def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german(
+    host: MailHost, browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    mailbox, address = f"carol@{DOMAIN}", f"carol+archiv@{DOMAIN}"
+    before = len(host.inbox(mailbox, 0))
+    german = Running(tmp_path, host.smtp_port, "language: de\n")
+    try:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+        browser.get(f"{german.base}/archive/{DAY}")  # as the link in a mail that was forwarded
+        assert heading(browser) == "24. November 2026"
+        assert browser.get_cookies() == []
+        field = browser.find_element(By.ID, "email")
+        field.send_keys(address)
+        press(browser, "Anmelden")
+        browser.get(link_in(confirmation(host, mailbox, before + 1)))
+        press(browser, browser.find_element(By.CSS_SELECTOR, "main button").text)
+        assert german.status(address) is SubscriberStatus.ACTIVE
+        assert "Die neueste Ausgabe von Daily Papers ist auf dem Weg" in browser.page_source
+        copy = host.inbox(mailbox, before + 2)[-1]
+        issue = german.store.issue(DAY)
+        reader = german.store.find(address)
+        assert issue is not None
+        assert reader is not None
+        assert copy["Subject"] == issue.rendered.subject
+        assert copy["Message-ID"] == german.config.links().message_id(DAY, reader.ref)
+        assert "24. November 2026" in str(copy.get_body(("plain",)))
+        again = link_in(copy, "unsubscribe")
+        browser.get(again)
+        press(browser, browser.find_element(By.CSS_SELECTOR, "main button").text)
+        assert german.status(address) is SubscriberStatus.UNSUBSCRIBED
+    finally:
+        assert german.stop() == (0, "")
 
 
 def axe() -> str:
@@ -228,7 +268,8 @@ def judged(browser: webdriver.Chrome, scheme: str, *, mail: bool) -> list[str]:
     "page",
     [
         *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
-        *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told"),
+        *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told", "search", "nothing_found", "no_issue"),
+        *("archive", "once_more"),
     ],
 )
 def test_every_page_is_accessible_and_fits_a_small_phone(
@@ -239,7 +280,7 @@ def test_every_page_is_accessible_and_fits_a_small_phone(
     background = browser.execute_script(
         "return getComputedStyle(document.querySelector('body, .page')).backgroundColor"
     )
-    assert background == {"light": "rgb(244, 245, 247)", "dark": "rgb(15, 19, 24)"}[scheme]
+    assert background == {"light": "rgb(238, 240, 243)", "dark": "rgb(15, 19, 24)"}[scheme]
 
 
 class Shown:
@@ -313,6 +354,30 @@ class Shown:
 
     def unknown(self) -> None:
         self.browser.get(f"{self.running.base}/confirm/nonsense")
+
+    def archive(self) -> None:
+        self.browser.get(f"{self.running.base}/archive/")
+
+    def search(self) -> None:
+        self.archive()
+        self.browser.find_element(By.ID, "q").send_keys("a")
+        press(self.browser, "Search")
+        assert self.browser.find_elements(By.CSS_SELECTOR, ".list li")
+
+    def nothing_found(self) -> None:
+        self.browser.get(f"{self.running.base}/archive/search?q={'x' * 150}")
+
+    def no_issue(self) -> None:
+        self.browser.get(f"{self.running.base}/archive/2026-01-01")
+        assert "There is no issue of 1 January 2026" in self.browser.page_source
+
+    def once_more(self) -> None:
+        (self.folder / "elsewhere.html").write_text(
+            f'<form method="post" action="{self.running.base}/subscribe"><button>Subscribe</button></form>', "utf-8"
+        )
+        self.browser.get(f"file://{self.folder / 'elsewhere.html'}")
+        press(self.browser, "Subscribe")
+        assert "Please press the button once more" in self.browser.page_source
 
     def undo(self) -> None:
         store, new = self.running.store, f"new.{self.address}"

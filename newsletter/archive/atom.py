@@ -102,8 +102,8 @@ def _papers(issue: Issue) -> Any:
 def _item(paper: Paper, *, with_text: bool) -> Any:
     title = _text(paper.title)
     item = _HTML.li(_HTML.a(title, href=_text(paper.url)) if paper.url else title)
-    said = whole(paper.summary, _TEXT) if paper.summary else excerpt(paper.abstract, _TEXT)
-    if said and with_text:
+    said = (whole(paper.summary, _TEXT) if paper.summary else excerpt(paper.abstract, _TEXT)) if with_text else ""
+    if said:
         item.append(_HTML.p(_text(said)))
     return item
 

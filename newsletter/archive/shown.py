@@ -24,7 +24,7 @@ def shown(publication: Publication, issue: Issue, language: Language) -> dict[st
         card |= _own(place, paper)
     for place, (card, paper) in enumerate(zip(values["rising"], rising, strict=True), len(issue.papers) + 1):
         card |= _own(place, paper)
-    names = ("day", "count", "minutes", "ranked_by_votes", "papers", "rising", "more")
+    names = ("day", "count", "minutes", "ranked_by_votes", "papers", "glance", "rising", "more")
     return {name: values[name] for name in names}
 
 

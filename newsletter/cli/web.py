@@ -44,7 +44,7 @@ def serve(config: Config, host: str, port: int) -> None:
     """
     if config.publication.base_url is None:
         raise ConfigError("base_url is missing: set it to the URL at which subscribers reach these pages")
-    with Store.open(config.store, hasher=config.address_hasher(), witness=config.witness_file) as store:
+    with Store.open(config.store, hasher=config.address_hasher()) as store:
         sender = ConfirmationSender(config, store, warn=lambda message: click.echo(f"newsletter: {message}", err=True))
         app = create_app(config, store, wake=sender.wake)
         server = create_server(app, config, host, port, connections=allow_connections(_CONNECTIONS))

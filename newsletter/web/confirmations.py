@@ -125,9 +125,13 @@ class ConfirmationSender:
         now = self._now()
         if not self._config.web.first_copy or (self._first_copies_at is not None and now < self._first_copies_at):
             return
+        if not self._store.first_copies():
+            return
+        runtime = Runtime(now=self._now, stop=self._stopped.is_set, warn=self._warn)
         try:
-            runtime = Runtime(now=self._now, stop=self._stopped.is_set, warn=self._warn)
-            send_first_copies(self._config, self._store, runtime)
+            # A Store of its own, because a sender keeps a connection with locks, and the pages must not wait for that.
+            with Store.open(self._config.store, now=self._now, witness=self._config.witness_file) as store:
+                send_first_copies(self._config, store, runtime)
         except NewsletterError as error:
             self._warn(f"first copies wait for the next `newsletter send`: {error}")
         self._first_copies_at = now + DELAYS[0] if self._store.first_copies() else None
