@@ -35,7 +35,7 @@ with needed("scale", "newsletter worker"):
 
 _SWEEP_EVERY: Final = 5.0  # seconds
 
-# How long a worker leaves the jobs alone when no server takes mail, or a job has failed.
+# How long a worker leaves the jobs alone when no server takes mail, the canary was put off, or a job has failed.
 _REST: Final = 30.0  # seconds
 
 # Seconds to wait for the database before the engine is started again; the last is repeated.
@@ -192,6 +192,11 @@ class Worker:
             self.say(f"issue of {issue.rendered.day}: {describe(store.counts(issue_id))}")
         if failure is not None:
             self.say(f"issue of {issue.rendered.day}: {failure}")
+        if sending.full_until is not None:
+            self.say(f"smtp.per_day is used up until {sending.full_until:%Y-%m-%d %H:%M} UTC")
+        # An issue that is paused gets no jobs; one that waits for its canary does, and would fail again at once.
+        waits = failure is not None and store.paused(issue_id) is None
+        if waits or sending.full_until is not None:
             self._rest()
 
     def _rest(self) -> None:

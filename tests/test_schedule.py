@@ -148,3 +148,12 @@ def test_root_fills_the_crontab_of_the_owner_of_the_config(
 def test_a_path_with_a_line_break_is_refused(config: str) -> None:
     with pytest.raises(NewsletterError, match=r"^'/srv/a\\[nr]b/config.yaml' has a line break"):
         job(config=config)
+
+
+def test_a_worker_starts_again_but_not_with_a_wrong_configuration() -> None:
+    asked = replace(job(), workers=True)
+    unit = units(asked)["newsletter-worker@.service"]
+    assert unit.split("ExecStart=")[1].splitlines()[0].endswith(" worker")
+    assert "Restart=always\n" in unit
+    assert "RestartPreventExitStatus=2 78\n" in unit
+    assert "newsletter-worker@.service" not in units(job())

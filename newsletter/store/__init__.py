@@ -17,7 +17,8 @@ from newsletter.store import upgrade
 from newsletter.store.copying import check_copy, readers_in, snapshot
 from newsletter.store.copying import restore as restore_copy
 from newsletter.store.corrections import Corrections
-from newsletter.store.database import AddressHasher, Database, file_of
+from newsletter.store.database import AddressHasher, Database
+from newsletter.store.engines import file_of
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
 from newsletter.store.first_copies import FirstCopies

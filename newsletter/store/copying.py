@@ -15,7 +15,8 @@ from sqlalchemy import Column, Connection, Table, delete, func, insert, select, 
 
 from newsletter.errors import StoreBusy, StoreError
 from newsletter.store import failures, upgrade
-from newsletter.store.database import Database, file_of
+from newsletter.store.database import Database
+from newsletter.store.engines import file_of
 from newsletter.store.files import copy_file, sqlite_file
 from newsletter.store.locks import sending_lock
 from newsletter.store.schema import HEAD, issues, metadata, subscribers

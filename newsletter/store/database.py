@@ -1,64 +1,36 @@
-"""One database, SQLite or PostgreSQL: how it is opened, and the two kinds of transaction everything else uses.
+"""One database, SQLite or PostgreSQL, and the kinds of transaction that everything else uses; see engines.py.
 
 Every failure leaves this module as a StoreError, or as a ConfigError when the URL is wrong, never as SQLAlchemy's.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
-    URL,
     Connection,
-    Engine,
     Executable,
     PoolProxiedConnection,
     Select,
     Table,
     UpdateBase,
-    create_engine,
-    event,
-    make_url,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from newsletter.errors import ConfigError, StoreAway, StoreError
-from newsletter.extras import needed
-from newsletter.store import failures
+from newsletter.errors import StoreAway, StoreError
+from newsletter.store import engines, failures
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
-
-_WRITES: Final = "newsletter_writes"  # execution option: this transaction will write
-_BEGIN_WRITING: Final = "BEGIN IMMEDIATE"  # SQLite's
-
-# FULL: a commit is on the disk when it returns, so a row that was begun is still begun after a power cut. With WAL,
-# NORMAL keeps the file consistent but may lose the last commits. fullfsync asks macOS for the same.
-_PRAGMAS: Final = (
-    "PRAGMA synchronous = FULL",
-    "PRAGMA fullfsync = ON",
-    "PRAGMA foreign_keys = ON",
-)
-
-_LOOK_EVERY: Final = 0.001  # seconds between attempts at the writer's lock
-
-# Seconds until PostgreSQL looks whether a silent client is still there, between looks, and the number of looks. A
-# machine without power says no goodbye, and its locks are held until the server has noticed: in 2 hours by default.
-_KEEPALIVE: Final = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
 _PAGE: Final = 1000  # rows read at a time by `pages`
 
@@ -71,15 +43,15 @@ class Database:
 
         Raises StoreError, ConfigError, and MissingExtra for PostgreSQL without psycopg.
         """
-        parsed = _parse(url)
-        self.file = _file(parsed) if parsed.get_backend_name() == "sqlite" else None
+        parsed = engines.parse(url)
+        self.file = engines.sqlite_file(parsed) if parsed.get_backend_name() == "sqlite" else None
         self.name = str(self.file or parsed.render_as_string(hide_password=True))
         if self.file is not None:
-            _create(self.file)
-            self.engine = _sqlite(self.file, busy_timeout)
+            engines.create(self.file)
+            self.engine = engines.sqlite_engine(self.file, busy_timeout)
         else:
-            self.engine = _postgresql(parsed, busy_timeout)
-        self._writer = self.engine.execution_options(**{_WRITES: True})
+            self.engine = engines.postgresql_engine(parsed, busy_timeout)
+        self._writer = self.engine.execution_options(**{engines.WRITES: True})
         self.busy_timeout = busy_timeout
         self._kept: PoolProxiedConnection | None = None
         self._session: Connection | None = None  # PostgreSQL: the kept connection, for statements of SQLAlchemy's
@@ -138,7 +110,7 @@ class Database:
             self._kept = kept = self._kept or self._keep()
             try:
                 if self.file is not None:  # psycopg begins by itself
-                    _begin_writing(kept.dbapi_connection, self.file, self.busy_timeout)
+                    engines.begin_writing(kept.dbapi_connection, self.file, self.busy_timeout)
                 yield kept.cursor()
                 kept.commit()
             except BaseException:
@@ -203,7 +175,7 @@ class Database:
             self._session = self.engine.connect()
             return self._session.connection
         kept = self.engine.raw_connection()
-        _wait(kept.dbapi_connection, 0.0)
+        engines.wait(kept.dbapi_connection, 0.0)
         return kept
 
     def _let_go(self) -> None:
@@ -331,176 +303,3 @@ class Part:
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._db = database
         self._now = now
-
-
-# --- opening ---------------------------------------------------------------------------------------------------------
-
-
-def _wrong(message: str) -> ConfigError:
-    """The key `store` is wrong, or names something that does not exist: trying again will not help."""
-    return ConfigError(message, key="store")
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except SQLAlchemyError as error:
-        raise _wrong("not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
-    if parsed.drivername == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise _wrong(f"{parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
-    return parsed
-
-
-def file_of(url: str) -> Path | None:
-    """The file of an SQLite URL, with symbolic links followed; None for PostgreSQL. Raises ConfigError."""
-    parsed = _parse(url)
-    return _file(parsed) if parsed.get_backend_name() == "sqlite" else None
-
-
-def _file(url: URL) -> Path:
-    """SQLite's file, with symbolic links followed, so that two names of one file have one lock."""
-    if not url.database or url.database == ":memory:":
-        raise _wrong("a database in memory forgets who got their copy; expected sqlite:///FILE")
-    return Path(url.database).resolve()
-
-
-def _create(path: Path) -> None:
-    """Make the file, for its owner only; SQLite gives -wal and -shm the same mode.
-
-    A file that exists is left alone, even unopened: closing it would drop the locks that another Store of this process
-    holds on it (sqlite.org/howtocorrupt.html section 2.2).
-    """
-    if path.exists():
-        return
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        return  # another process was quicker
-    except FileNotFoundError as error:
-        raise _wrong(f"the folder {path.parent} does not exist; create it first") from error
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
-
-
-def _sqlite(path: Path, busy_timeout: float) -> Engine:
-    """The engine for a file. BEGIN is ours, as SQLAlchemy recommends: its chapter "Transactions with SQLite"."""
-    url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, connect_args={"timeout": busy_timeout})
-
-    def prepare(connection: sqlite3.Connection, record: object) -> None:
-        connection.isolation_level = None  # the sqlite3 module begins no transaction by itself
-        try:
-            _use_wal(connection, busy_timeout)
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-        except BaseException:
-            connection.close()
-            raise
-
-    def begin(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if options.get(_WRITES, False):
-            driver = connection.connection.dbapi_connection
-            _wait(driver, 0.0)
-            try:
-                _begin_writing(driver, path, busy_timeout)
-            finally:
-                _wait(driver, busy_timeout)
-        elif options.get("isolation_level") != "AUTOCOMMIT":  # a session is in no transaction
-            connection.exec_driver_sql("BEGIN")
-
-    event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", begin)
-    return engine
-
-
-def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Turn on write-ahead logging, with which readers do not wait for the writer; the file remembers it.
-
-    Of two first runs that do it at once one gets BUSY, since SQLite lets neither of them wait for the other.
-    """
-    deadline = time.monotonic() + busy_timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _wait(driver: Any, seconds: float) -> None:
-    """How long SQLite itself waits for a lock."""
-    driver.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
-
-
-def _begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
-    """Take the writer's lock at the start: a transaction that had read first would fail where another has written.
-
-    SQLite lets those who wait sleep up to 100 ms between attempts, and whoever comes meanwhile goes first: while an
-    issue is being sent, a reader who unsubscribes would wait for a second. So writers queue at a lock of the system's,
-    and the first of them looks every millisecond; SQLite itself must not wait meanwhile. Both together take no longer
-    than `busy_timeout` seconds. Raises StoreBusy, and sqlite3's errors.
-    """
-    deadline = time.monotonic() + busy_timeout
-    with _queue(path, deadline):
-        while not _taken(driver) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY)
-        if not driver.in_transaction:
-            driver.execute(_BEGIN_WRITING)  # once more, for the error
-
-
-@contextmanager
-def _queue(path: Path, deadline: float) -> Iterator[None]:
-    """Be the only writer who polls SQLite's lock on `path`; the others wait here, until `deadline` (monotonic)."""
-    try:
-        descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"{path}.queue cannot be opened: {error.strerror}; run it as the user who owns it") from error
-    try:
-        while not _is_first(descriptor):
-            if time.monotonic() >= deadline:
-                raise failures.busy(str(path))
-            time.sleep(_LOOK_EVERY)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_first(descriptor: int) -> bool:
-    """Whether the queue's lock was free, and is ours now. flock itself waits for ever or not at all."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _taken(driver: sqlite3.Connection) -> bool:
-    """Whether the lock was free, and is ours now; any error but a lock that is not free counts as the latter."""
-    try:
-        driver.execute(_BEGIN_WRITING)
-    except sqlite3.OperationalError as error:
-        return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
-    return True
-
-
-def _postgresql(url: URL, busy_timeout: float) -> Engine:
-    try:
-        with needed("postgres", "store: postgresql://"):  # SQLAlchemy imports psycopg here
-            engine = create_engine(url, paramstyle="format")  # by position, as SQLite's
-    except SQLAlchemyError as error:
-        raise _wrong(str(failures.translate(error, url.render_as_string()))) from error
-
-    def prepare(connection: Any, record: object) -> None:
-        connection.execute(f"SET lock_timeout = {round(busy_timeout * 1000)}")
-        for setting, value in _KEEPALIVE.items():
-            connection.execute(f"SET {setting} = {value}")
-        connection.commit()
-
-    event.listen(engine, "connect", prepare)
-    return engine
