@@ -437,6 +437,28 @@ def web_command(app: App, host: str, port: int) -> None:
     serve(app.config(), host, port)
 
 
+@cli.group("store", cls=Commands, short_help="Move the store to another database.")
+def store_group() -> None:
+    """Work with the database itself."""
+
+
+@store_group.command("move")
+@click.option(
+    "--to", required=True, metavar="URL", help="Empty database: sqlite:///FILE or postgresql://USER@HOST/NAME."
+)
+@click.pass_obj
+def store_move(app: App, to: str) -> None:
+    """Copy everything into another database, SQLite or PostgreSQL, and compare both row for row.
+
+    Stop the schedule, `newsletter web` and all workers first; the exit code is 75 while one of them is at work. Nothing
+    changes in the database that you have. A move that is cut off leaves empty tables: begin it again. At the end it
+    says which line of the configuration to change.
+    """
+    from newsletter.cli.store import move
+
+    move(app.config(), to)
+
+
 @cli.command("bounces", short_help="Process bounces, complaints and unsubscribe mails.")
 @click.option("--show", is_flag=True, help="Only print how FILES are understood; change nothing.")
 @click.option("--confirm", is_flag=True, help="Suppress the readers that were held back.")

@@ -66,8 +66,8 @@ _PAGE: Final = 1000  # rows read at a time by `pages`
 class Database:
     """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` is what messages call it."""
 
-    def __init__(self, url: str, busy_timeout: float) -> None:
-        """`busy_timeout` in seconds: how long to wait for another process's lock.
+    def __init__(self, url: str, busy_timeout: float, *, create: bool = True) -> None:
+        """`busy_timeout` in seconds: how long to wait for another process's lock. `create` makes a missing SQLite file.
 
         Raises StoreError, ConfigError, and MissingExtra for PostgreSQL without psycopg.
         """
@@ -75,7 +75,10 @@ class Database:
         self.file = _file(parsed) if parsed.get_backend_name() == "sqlite" else None
         self.name = str(self.file or parsed.render_as_string(hide_password=True))
         if self.file is not None:
-            _create(self.file)
+            if create:
+                _create(self.file)
+            elif not self.file.is_file():
+                raise _wrong(f"there is no store at {self.file}")
             self.engine = _sqlite(self.file, busy_timeout)
         else:
             self.engine = _postgresql(parsed, busy_timeout)
