@@ -142,7 +142,8 @@ def test_text_that_postgresql_cannot_keep_becomes_what_it_can(tmp_path: Path, th
 
 def test_a_second_move_finds_everything_there_and_says_if_it_does_not(tmp_path: Path, there: Callable[[], str]) -> None:
     here, away = store_file(tmp_path / "a.db"), there()
-    fill(here, 5)
+    with Store.open(here) as store:
+        store.add("early@example.org")
     assert not moved(here, away).again
     assert moved(here, away).again
     with Store.open(here) as store:
@@ -177,6 +178,7 @@ def test_what_is_at_work_on_either_side_is_waited_for(tmp_path: Path, there: Cal
 
 def test_a_worker_that_sends_a_shard_is_waited_for(tmp_path: Path, there: Callable[[], str]) -> None:
     away = there()
+    Store.open(away).close()
     fill(away, 2)
     with Store.open(away) as store, store.shard(8, 0, resend_uncertain=0) as held:
         assert held is not None

@@ -242,14 +242,21 @@ def withdraw_command(app: App, issue: Clock) -> None:
     "issue", type=DAY, required=False, help="Day of the issue: YYYY-MM-DD, today or yesterday.  [default: latest]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--metrics",
+    "metrics_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Print nothing, and replace FILE by metrics for Prometheus.",
+)
 @click.pass_obj
-def status_command(app: App, issue: Clock | None, as_json: bool) -> None:
+def status_command(app: App, issue: Clock | None, as_json: bool, metrics_file: Path | None) -> None:
     """Show an issue's copies by state, failed ones with the server's words, the list, and the last ten runs."""
     from newsletter.cli.status import status
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    status(config, day, as_json=as_json)
+    status(config, day, as_json=as_json, metrics_file=metrics_file)
 
 
 @cli.group("subscribers", cls=Commands, short_help="Manage the list.")
