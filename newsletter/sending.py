@@ -83,6 +83,7 @@ class Sending:
             unused = pool.close()
             with suppress(StoreError):  # the block's own error, if any, is the one to report
                 self.store.reserve(unused)
+                self.store.end_sending()
             for name, seconds in pool.rests.items():
                 self.store.rest(name, self.runtime.now() + timedelta(seconds=seconds))
         for trouble in pool.troubles:

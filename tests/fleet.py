@@ -134,13 +134,12 @@ def _sink(folder: Path, delay: float) -> Iterator[tuple[int, Path]]:
     """Run the server; gives its port, and the path of its log."""
     log = folder / "sink.log"
     command = [sys.executable, "-m", "tests.fleet", "sink", str(log), str(delay)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline()), log
-    finally:
-        process.terminate()
-        process.wait(10)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline()), log
+        finally:
+            process.terminate()
 
 
 async def _serve(log: Path, delay: float) -> None:

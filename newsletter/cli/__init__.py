@@ -242,14 +242,21 @@ def withdraw_command(app: App, issue: Clock) -> None:
     "issue", type=DAY, required=False, help="Day of the issue: YYYY-MM-DD, today or yesterday.  [default: latest]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--metrics",
+    "metrics_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Print nothing, and replace FILE by metrics for Prometheus.",
+)
 @click.pass_obj
-def status_command(app: App, issue: Clock | None, as_json: bool) -> None:
+def status_command(app: App, issue: Clock | None, as_json: bool, metrics_file: Path | None) -> None:
     """Show an issue's copies by state, failed ones with the server's words, the list, and the last ten runs."""
     from newsletter.cli.status import status
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    status(config, day, as_json=as_json)
+    status(config, day, as_json=as_json, metrics_file=metrics_file)
 
 
 @cli.group("subscribers", cls=Commands, short_help="Manage the list.")
@@ -435,6 +442,28 @@ def web_command(app: App, host: str, port: int) -> None:
         from newsletter.cli.web import serve
 
     serve(app.config(), host, port)
+
+
+@cli.group("store", cls=Commands, short_help="Move the store to another database.")
+def store_group() -> None:
+    """Work with the database itself."""
+
+
+@store_group.command("move")
+@click.option(
+    "--to", required=True, metavar="URL", help="Empty database: sqlite:///FILE or postgresql://USER@HOST/NAME."
+)
+@click.pass_obj
+def store_move(app: App, to: str) -> None:
+    """Copy everything into another database, SQLite or PostgreSQL, and compare both row for row.
+
+    Stop the schedule, `newsletter web` and all workers first; the exit code is 75 while one of them is at work. Nothing
+    changes in the database that you have. A move that is cut off leaves empty tables: begin it again. At the end it
+    says which line of the configuration to change.
+    """
+    from newsletter.cli.store import move
+
+    move(app.config(), to)
 
 
 @cli.command("bounces", short_help="Process bounces, complaints and unsubscribe mails.")

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
+from newsletter import files
+from newsletter.cli import metrics
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
-from newsletter.model import FrozenIssue
+from newsletter.model import OWED, FrozenIssue
 from newsletter.store import Store
 from newsletter.text import count
 
 
-def status(config: Config, day: date | None, *, as_json: bool) -> None:
+def status(config: Config, day: date | None, *, as_json: bool, metrics_file: Path | None = None) -> None:
     """Print the state of an issue, the last 10 runs and the numbers of subscribers.
 
-    `day` is the issue's, None for the latest. Raises NewsletterError if there is no issue of that day.
+    `day` is the issue's, None for the latest. With `metrics_file` nothing is printed, and that file is replaced.
+    Raises NewsletterError if there is no issue of that day, and OSError if the file cannot be written.
     """
     with Store.open(config.store) as store:
         issue = store.latest_issue() if day is None else store.issue(day)
         if day is not None and issue is None:
             raise NewsletterError(f"there is no issue of {day}")
         known = _known(store, issue)
-    click.echo(json.dumps(known, indent=2, ensure_ascii=False) if as_json else _as_text(known))
+    if metrics_file is not None:
+        text = metrics.metrics(known, config.publication.list_id)
+        files.replace(metrics_file, text.encode(), private=False)
+    else:
+        click.echo(json.dumps(known, indent=2, ensure_ascii=False) if as_json else _as_text(known))
 
 
 def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
     """The status as plain values: the shape of `status --json`."""
     return {
         "issue": None if issue is None else _issue(store, issue),
+        "sending": _sending(store),
         "subscribers": {str(status): number for status, number in store.count_subscribers().items()},
         "returned": store.count_reports(),
         "held": [
@@ -42,6 +52,7 @@ def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
             {
                 "started_at": run.started_at.isoformat(),
                 "ended_at": run.ended_at.isoformat(),
+                "ended": run.ended_at.timestamp(),
                 "day": run.day and run.day.isoformat(),
                 "verdict": run.verdict,
                 "explanation": run.explanation,
@@ -52,12 +63,28 @@ def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
     }
 
 
+def _sending(store: Store) -> dict[str, Any]:
+    """Who sends now, how fast, and what the servers were given within a day."""
+    senders = store.active_senders()
+    now = datetime.now(UTC)
+    return {
+        "senders": [asdict(sender) | {"started_at": sender.started_at.isoformat()} for sender in senders],
+        "per_minute": sum(sender.per_minute for sender in senders),
+        "used": store.used(),
+        "resting": {name: until.isoformat() for name, (until, _) in store.rests().items() if until > now},
+    }
+
+
 def _issue(store: Store, issue: FrozenIssue) -> dict[str, Any]:
+    due = store.next_due(issue.id)
     return {
         "day": issue.rendered.day.isoformat(),
         "subject": issue.rendered.subject,
         "paused": issue.paused,
         "frozen_at": issue.frozen_at.isoformat(),
+        "frozen": issue.frozen_at.timestamp(),
+        "next_due": due.timestamp() if due is not None else None,
+        "shards": asdict(store.shard_counts(issue.id, len(store.shards_held(issue.id)))),
         "expires_at": issue.expires_at.isoformat(),
         "counts": {str(state): number for state, number in store.counts(issue.id).items()},
         "not_accepted": [
@@ -77,6 +104,7 @@ def _as_text(known: dict[str, Any]) -> str:
         lines += [
             f"  {row['state']}: {row['address'] or '(forgotten)'} - {_reply(row)}" for row in issue["not_accepted"]
         ]
+        lines += _now(known["sending"], issue)
     else:
         lines += ["No issue yet."]
     people = known["subscribers"]
@@ -94,6 +122,34 @@ def _as_text(known: dict[str, Any]) -> str:
         for run in known["runs"]
     ]
     return "\n".join(lines)
+
+
+def _now(sending: dict[str, Any], issue: dict[str, Any]) -> list[str]:
+    """Who sends now, how fast, and how long it takes; and what the servers' limits are about. Empty when nothing is."""
+    lines = []
+    if senders := sending["senders"]:
+        hosts = ", ".join(f"{sender['host']} (process {sender['pid']})" for sender in senders)
+        lines += [f"  sending now: {count(len(senders), 'sender')} on {hosts}"]
+    if issue["shards"]["held"]:
+        lines += [f"  shards: {issue['shards']['held']} being sent, {issue['shards']['open']} of {_all(issue)} left"]
+    owed = sum(number for state, number in issue["counts"].items() if state in OWED)
+    if senders and (rate := sending["per_minute"]):
+        left = timedelta(minutes=owed / rate)
+        lines += [f"  rate: {rate} a minute, {count(owed, 'copy', 'copies')} left: about {_rounded(left)}"]
+    lines += [f"  {server}: {number} messages within a day" for server, number in sending["used"].items()]
+    return [*lines, *(f"  {server}: left alone until {until[:16]} UTC" for server, until in sending["resting"].items())]
+
+
+def _all(issue: dict[str, Any]) -> int:
+    return int(issue["shards"]["all"])
+
+
+def _rounded(left: timedelta) -> str:
+    """``40 seconds``, ``12 minutes``, ``3.5 hours``."""
+    seconds = left.total_seconds()
+    if seconds < 90:
+        return count(round(seconds), "second")
+    return count(round(seconds / 60), "minute") if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _held(held: list[dict[str, Any]]) -> list[str]:

@@ -33,6 +33,7 @@ from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
 from newsletter.store.runs import RunRecord, Runs
 from newsletter.store.schema import HEAD
+from newsletter.store.senders import ActiveSender, ShardCounts
 from newsletter.store.servers import Servers
 from newsletter.store.shards import Shards
 from newsletter.store.signup_states import ConfirmationState
@@ -47,6 +48,7 @@ __all__ = [
     "QUEUE",
     "SHARD_TASK",
     "UNDO_FOR",
+    "ActiveSender",
     "Added",
     "CarriedOut",
     "ConfirmationState",
@@ -56,6 +58,7 @@ __all__ = [
     "PastReport",
     "Refusal",
     "RunRecord",
+    "ShardCounts",
     "Store",
     "check_copy",
     "file_of",

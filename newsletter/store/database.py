@@ -38,8 +38,8 @@ _PAGE: Final = 1000  # rows read at a time by `pages`
 class Database:
     """The database at `url`. `file` is SQLite's file, None for PostgreSQL; `name` is what messages call it."""
 
-    def __init__(self, url: str, busy_timeout: float) -> None:
-        """`busy_timeout` in seconds: how long to wait for another process's lock.
+    def __init__(self, url: str, busy_timeout: float, *, create: bool = True) -> None:
+        """`busy_timeout` in seconds: how long to wait for another process's lock. `create` makes a missing SQLite file.
 
         Raises StoreError, ConfigError, and MissingExtra for PostgreSQL without psycopg.
         """
@@ -47,7 +47,10 @@ class Database:
         self.file = engines.sqlite_file(parsed) if parsed.get_backend_name() == "sqlite" else None
         self.name = str(self.file or parsed.render_as_string(hide_password=True))
         if self.file is not None:
-            engines.create(self.file)
+            if create:
+                engines.create(self.file)
+            elif not self.file.is_file():
+                raise engines.wrong(f"there is no store at {self.file}")
             self.engine = engines.sqlite_engine(self.file, busy_timeout)
         else:
             self.engine = engines.postgresql_engine(parsed, busy_timeout)

@@ -39,7 +39,7 @@ _LOOK_EVERY: Final = 0.001  # seconds between attempts at the writer's lock
 _KEEPALIVE: Final = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
 
-def _wrong(message: str) -> ConfigError:
+def wrong(message: str) -> ConfigError:
     """The key `store` is wrong, or names something that does not exist: trying again will not help."""
     return ConfigError(message, key="store")
 
@@ -49,11 +49,11 @@ def parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except SQLAlchemyError as error:
-        raise _wrong("not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
+        raise wrong("not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise _wrong(f"{parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+        raise wrong(f"{parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")
     return parsed
 
 
@@ -66,7 +66,7 @@ def file_of(url: str) -> Path | None:
 def sqlite_file(url: URL) -> Path:
     """SQLite's file, with symbolic links followed, so that two names of one file have one lock."""
     if not url.database or url.database == ":memory:":
-        raise _wrong("a database in memory forgets who got their copy; expected sqlite:///FILE")
+        raise wrong("a database in memory forgets who got their copy; expected sqlite:///FILE")
     return Path(url.database).resolve()
 
 
@@ -83,7 +83,7 @@ def create(path: Path) -> None:
     except FileExistsError:
         return  # another process was quicker
     except FileNotFoundError as error:
-        raise _wrong(f"the folder {path.parent} does not exist; create it first") from error
+        raise wrong(f"the folder {path.parent} does not exist; create it first") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
 
@@ -199,7 +199,7 @@ def postgresql_engine(url: URL, busy_timeout: float) -> Engine:
         with needed("postgres", "store: postgresql://"):  # SQLAlchemy imports psycopg here
             engine = create_engine(url, paramstyle="format")  # by position, as SQLite's
     except SQLAlchemyError as error:
-        raise _wrong(str(failures.translate(error, url.render_as_string()))) from error
+        raise wrong(str(failures.translate(error, url.render_as_string()))) from error
 
     def prepare(connection: Any, record: object) -> None:
         connection.execute(f"SET lock_timeout = {round(busy_timeout * 1000)}")

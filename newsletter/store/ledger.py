@@ -41,6 +41,7 @@ from newsletter.store.claims import SOURCES, WANTED, Claims, checked, move
 from newsletter.store.database import Database
 from newsletter.store.locks import hold_statuses, sending_lock, status_change
 from newsletter.store.schema import OPEN_ROWS, deliveries, delivery_counts, issues, shards, storable
+from newsletter.store.senders import SenderDesk, Senders
 from newsletter.store.shard_table import close_finished, may_have_open_rows, reopen
 from newsletter.store.slots import SlotDesk
 
@@ -97,7 +98,7 @@ class Refusal:
     text: str
 
 
-class Ledger(Claims):
+class Ledger(Claims, Senders):
     """The part of the store that keeps the ledger. Raises StoreError for a move that is not in TRANSITIONS."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
@@ -106,6 +107,7 @@ class Ledger(Claims):
         self._begin = database.prepare(_BEGIN)
         self._not_begun = [database.prepare(each) for each in (_WITHDRAW, _PUT_BACK, _WITHDRAWN)]
         self._desk = SlotDesk(database, now)
+        self._told = SenderDesk(database, self._holder, now)
 
     @contextmanager
     def sending_lock(self) -> Iterator[bool]:
@@ -168,6 +170,8 @@ class Ledger(Claims):
                 raise self._forbidden([(change["row"], change["to"], change["source"]) for change in changes])
             stopped = list(begin) if paused else self._begin_all(cursor, begin)
             self._desk.fill(cursor, orders)
+            if results or begin:
+                self._told.note(cursor, sum(result.outcome.kind is OutcomeKind.ACCEPTED for result in results))
         return stopped
 
     def _begin_all(self, cursor: DBAPICursor, begin: Sequence[Delivery]) -> list[Delivery]:
@@ -183,6 +187,11 @@ class Ledger(Claims):
         if begun + len(stopped) != len(rows):
             raise self._forbidden([(delivery.id, State.SENDING, State.CLAIMED) for delivery in begin])
         return stopped
+
+    def end_sending(self) -> None:
+        """This process sends no more for now: it is no longer among the active senders. Raises StoreError."""
+        if self._told.end():
+            self._forget_sender(self._holder)
 
     def _change(self, result: Result) -> dict[str, Any]:
         """The parameters of _RECORD for a copy that was answered."""

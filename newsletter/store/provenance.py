@@ -118,7 +118,7 @@ class Provenance(Part):
             connection.execute(update(store_identity).values(id=secrets.token_hex(16), sendings=sendings))
             mark = _mark(connection)
         try:
-            _write(self.witness, mark)
+            write_witness(self.witness, mark)
         except OSError as error:
             raise StoreError(f"{self.witness}: the witness cannot be written: {error.strerror}") from error
 
@@ -133,7 +133,7 @@ class Provenance(Part):
         with self._db.read() as connection:
             here = _mark(connection)
         try:
-            _write(self.witness, here)
+            write_witness(self.witness, here)
         except OSError as error:
             self.witness_error = (
                 f"{self.witness} cannot be written ({error.strerror}), so that nothing tells when an old copy of the"
@@ -155,7 +155,7 @@ class Provenance(Part):
         """Write what was committed into the witness. One that cannot be written falls behind, which is harmless."""
         if mark is not None and self.witness is not None:
             with suppress(OSError):
-                _write(self.witness, mark)
+                write_witness(self.witness, mark)
 
     def _conclude(self) -> None:
         """After the last copy of a run: count once more, so that every earlier copy of the database is behind."""
@@ -186,7 +186,7 @@ def _read(path: Path) -> Mark | None:
         return None
 
 
-def _write(path: Path, mark: Mark) -> None:
+def write_witness(path: Path, mark: Mark) -> None:
     """Replace the witness as a whole, on the disk when this returns. Any user may read it: it holds no secret.
 
     Raises OSError; the old one is still there then.

@@ -320,15 +320,14 @@ send_slots = Table(
     Column("since", BigInteger, nullable=False),
 )
 
-# The processes that send, as each said last, and how much of this issue it has handed over. A process that ends deletes
-# its row; the row of one that was killed grows old.
+# The processes that send, as each said last. A process that ends deletes its row; the row of one that was killed grows
+# old.
 senders = Table(
     "senders",
     metadata,
     Column("id", String(16), primary_key=True),  # as deliveries.claimed_by
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("issue_id", ForeignKey(issues.c.id)),
     Column("started_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False),
     Column("accepted", Integer, nullable=False),  # copies, since it started

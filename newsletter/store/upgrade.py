@@ -48,6 +48,12 @@ def to_head(database: Database) -> None:
         print(f"newsletter: upgraded {database.name} from schema {found} to {HEAD}; {how}", file=sys.stderr)
 
 
+def revision(database: Database) -> str | None:
+    """The revision of the tables; None when there are none. Raises StoreError."""
+    with database.read() as connection:
+        return _revision(connection)
+
+
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None

@@ -22,11 +22,9 @@ def upgrade() -> None:
         sa.Column("id", sa.String(16), nullable=False),
         sa.Column("host", sa.Text, nullable=False),
         sa.Column("pid", sa.Integer, nullable=False),
-        sa.Column("issue_id", sa.Integer),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("accepted", sa.Integer, nullable=False),
         sa.Column("per_minute", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_senders"),
-        sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name="fk_senders_issue_id"),
     )
