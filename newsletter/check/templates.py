@@ -20,6 +20,7 @@ from newsletter.issue.rules import IssueRules
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue, RenderedIssue
+from newsletter.text import count
 
 _TAGS: Final = re.compile(r"<[^>]*+>")
 _FILE: Final = re.compile(r"(/[^:]+\.(?:html|txt|css)):")
@@ -43,6 +44,18 @@ def templates(context: Context) -> Iterator[Finding]:
     yield from found
     if not found:
         yield ok("templates", "the built-in ones" if folder is None else f"{folder}: they render the sample day")
+
+
+def language(context: Context) -> Iterator[Finding]:
+    """How much of the mail's language is translated; what is not stays English."""
+    config = context.config
+    tag = config.publication.language
+    try:
+        left = languages.untranslated(tag, config.catalogues)
+    except ConfigError:
+        return  # the finding about its catalogue has said so
+    english = f"; {count(len(left), 'message stays', 'messages stay')} English, such as {left[0]!r}" if left else ""
+    yield ok("language", f"{tag}{english}")
 
 
 def _renderer(context: Context) -> Renderer:
