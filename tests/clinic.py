@@ -205,9 +205,12 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
         environ.setenv("SSL_CERT_FILE", str(authority.file))
         environ.setenv("no_proxy", "localhost,127.0.0.1")
         _furnish(made, key)
+        before = dict(os.environ)
         try:
             yield made
         finally:
+            for name in os.environ.keys() - before.keys():  # what a remedy has exported
+                del os.environ[name]
             for child in made.children:
                 child.kill()
                 child.communicate()

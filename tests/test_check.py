@@ -43,7 +43,20 @@ def test_on_a_sound_list_everything_is_ok_and_nothing_was_sent(sound: Clinic) ->
     assert [each for each in found if each.level is not Level.OK] == []
     subjects = {each.subject for each in found}
     assert subjects == {
-        *("config", "store", "secret", "dkim", "templates", "feeds", "smtp", "bounces", "dns", "web", "clock"),
+        *(
+            "config",
+            "store",
+            "secret",
+            "dkim",
+            "templates",
+            "language",
+            "feeds",
+            "smtp",
+            "bounces",
+            "dns",
+            "web",
+            "clock",
+        ),
         "schedule",
     }
     assert sound.server.messages == []
@@ -265,6 +278,23 @@ def base_url_at(address: str) -> Callable[[Clinic], object]:
     return act
 
 
+def sendmail_gone(made: Clinic) -> None:
+    made.configure("smtp", [{"sendmail": "/nonexistent"}])
+    made.fill["PROGRAM"] = str(made.folder / "bin" / "sudo")
+
+
+def tokens_only(made: Clinic) -> None:
+    """The server has given up passwords; the operator's program prints tokens."""
+    made.server.script.extensions = ("SIZE 10000000", "AUTH XOAUTH2")
+    made.server.script.password = None
+    made.configure("smtp.0.password_file", None)
+    made.configure("smtp.0.password", "open sesame")
+    made.path.chmod(0o600)
+    made.fill["[COMMAND]"] = "echo token"
+    # The key that the new way excludes is taken out in the editor that is named.
+    os.environ["EDITOR"] = "sed -i /password:/d"
+
+
 def catalogue(made: Clinic) -> None:
     """A German catalogue of the operator's own that leaves out a name."""
     path = made.folder / "locale" / "de" / "LC_MESSAGES" / "messages.po"
@@ -369,6 +399,11 @@ FAULTS = (
     Fault("nobody is told", configured("alerts", {}), WARN, "alerts.address is not set"),
     Fault("nobody reads bounces", configured("bounces", None), WARN, "nobody reads bounces"),
     Fault("page of somebody else", lambda made: setattr(made.web, "page", "Parked."), WARN, "a page of somebody else"),
+    Fault("no sendmail program", sendmail_gone, BAD, "there is no program /nonexistent that this user may run"),
+    Fault(
+        "no program for summaries", configured("summary", {"command": ["/nonexistent"]}), WARN, "cards show excerpts"
+    ),
+    Fault("password where tokens are asked for", tokens_only, BAD, "offers no login but XOAUTH2; set auth: xoauth2"),
     Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
     Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),
 )

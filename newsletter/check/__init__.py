@@ -4,7 +4,7 @@ A probe that fails in a way nobody foresaw becomes a finding too, and the others
 
     settings, database, templates, feeds, smtp, bounces, records, web, timetable    the probes, by subject
     names, spf, lines                                                               how they ask: DNS, and ports
-    values                                                                          what they share and return
+    remedies, values                                                                what they share and return
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ PROBES: Final = (
     Probe("config", settings.told),
     Probe("store", database.store, frozenset({"store", "witness"})),
     Probe("config", settings.domains, frozenset({"sender", "list_id", "base_url"})),
-    Probe("secret", settings.secret, frozenset({"secret", "secret_file", "old_secrets"})),
+    Probe("secret", settings.secret, frozenset({"secret", "secret_file", "old_secrets", "old_secret_files"})),
     Probe("dkim", settings.keys, frozenset({"dkim", "sender"})),
     Probe("templates", templates.templates, frozenset({"templates"})),
+    Probe("language", templates.language, frozenset({"language", "templates"})),
     Probe("feeds", feeds.feeds, frozenset({"feeds", "fetch", "issue", "filters"})),  # it has fetch.deadline
     Probe("summary", feeds.summary, frozenset({"summary"}), asks=True),
     Probe("smtp", smtp.smtp, frozenset({"smtp", "sender", "bounce_address"}), asks=True),

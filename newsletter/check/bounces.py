@@ -8,10 +8,10 @@ from pathlib import Path
 from newsletter.bounces.mailbox import open_mailbox
 from newsletter.check import lines
 from newsletter.check.lines import Speech
-from newsletter.check.settings import remedy_for
+from newsletter.check.remedies import credentials, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import ImapConfig
-from newsletter.errors import ConfigError, MailboxUnavailable, MissingExtra
+from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, MissingExtra
 
 _PARTS = ("new", "cur", "tmp")
 
@@ -39,7 +39,9 @@ def bounces(context: Context) -> Iterator[Finding]:
     except ConfigError as error:
         yield bad("bounces", str(error), remedy_for(context.path, error))
     except MailboxUnavailable as error:
-        yield bad("bounces", str(error), _remedy(context, config.maildir, str(error)), error.exit_code)
+        final = isinstance(error, MailboxMisconfigured)
+        remedy = _remedy(context, config.maildir, str(error), misconfigured=final)
+        yield bad("bounces", str(error), remedy, error.exit_code)
 
 
 def judge_speech(imap: ImapConfig) -> Iterator[Finding]:
@@ -56,7 +58,7 @@ def judge_speech(imap: ImapConfig) -> Iterator[Finding]:
         yield bad("bounces", said, SetKey("bounces.imap.tls", "starttls"))
 
 
-def _remedy(context: Context, maildir: Path | None, said: str) -> Remedy:
+def _remedy(context: Context, maildir: Path | None, said: str, *, misconfigured: bool) -> Remedy:
     if maildir is not None:
         if maildir.exists() and all((maildir / part).is_dir() for part in _PARTS):
             return Command(f"chmod -R u+rwX {quoted(maildir)}")
@@ -67,10 +69,6 @@ def _remedy(context: Context, maildir: Path | None, said: str) -> Remedy:
         return SetKey("bounces.imap.folder", "INBOX")
     if "STARTTLS" in said:
         return SetKey("bounces.imap.tls", "none")
-    if "login" in said:
-        named = context.written("bounces.imap.password_file")
-        if named is None:
-            return SetKey("bounces.imap.password", "PASSWORD")
-        path = quoted(context.path.absolute().parent / named)
-        return Command(f"(umask 077; printf '%s\\n' PASSWORD > {path})")
+    if misconfigured:
+        return credentials(context, "bounces.imap", said)
     return SetKey("bounces.imap.host", "HOST")

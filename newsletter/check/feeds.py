@@ -13,7 +13,7 @@ from typing import Final
 from newsletter import feed as reader
 from newsletter import prepare, resources, summaries
 from newsletter.check.values import Context, Finding, Mail, SetKey, bad, ok, warn
-from newsletter.config import Config, FeedConfig
+from newsletter.config import Config, FeedConfig, SummaryConfig
 from newsletter.errors import ConfigError, NewsletterError, TemplateError
 from newsletter.feed.urls import shown, without_secrets
 from newsletter.issue.calendar import is_rest_day
@@ -103,7 +103,7 @@ def _made(context: Context, config: Config, store: Store, day: date) -> prepare.
     """What `run` would make of `day`; an issue of that day that exists counts as not made yet."""
     kept = store.issue(day)
     runtime = Runtime(now=context.runtime.now, sleep=context.runtime.sleep, stop=context.runtime.stop)
-    quick = replace(config, issue=replace(config.issue, look_back=0))
+    quick = replace(config, issue=replace(config.issue, look_back=0), summary=SummaryConfig())
     try:
         return prepare.prepare(quick, day, store, runtime, Span(), kept.id if kept else None)
     except (TemplateError, ConfigError):

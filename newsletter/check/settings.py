@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from newsletter import resources
+from newsletter.check.remedies import UNSET, WANTED, new_secret, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
-from newsletter.config import TABLES, load
-from newsletter.config.yaml_nodes import REQUIRED
+from newsletter.config import load
 from newsletter.errors import ConfigError
 from newsletter.links import Links
 from newsletter.model import FrozenIssue, Publication
 from newsletter.store import Store
 
-_UNKNOWN: Final = re.compile(r"unknown key; did you mean (\S+)\?")
-_ENVIRONMENT: Final = re.compile(r"the environment variable (\w+) is not set")
 _CHMOD: Final = re.compile(r"(?P<said>.*) can be read by others; (?P<command>chmod 600 (?P<path>.*))")
 
 _ISSUES: Final = 20  # whose links are looked at
-
-# What to write for a key that has no default and whose value only the operator knows.
-_WANTED: Final = {
-    "sender": "NAME <ADDRESS@YOUR.DOMAIN>",
-    "postal_address": "YOUR POSTAL ADDRESS",
-    "list_id": "daily-papers.YOUR.DOMAIN",
-    "base_url": "https://YOUR.DOMAIN",
-    "feeds": "[{url: 'https://huggingface.co/api/daily_papers?date={date}&limit=100'}]",
-    "url": "URL",
-    "host": "HOST",
-    "username": "NAME",
-    "password": "PASSWORD",
-    "selector": "SELECTOR",
-    "private_key_file": "FILE",
-}
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------
@@ -49,43 +30,6 @@ def mistakes(path: Path, errors: Sequence[ConfigError]) -> Iterator[Finding]:
     """Each mistake in the file, with what to write instead."""
     for error in errors:
         yield bad("config", str(error), remedy_for(path, error))
-
-
-def remedy_for(path: Path, error: ConfigError) -> Remedy:
-    """What to do about a mistake: a line to change, a key to set, a variable, or the file that is missing."""
-    file, name = quoted(path.absolute()), error.key.rpartition(".")[2]
-    if meant := _UNKNOWN.search(error.message):
-        return Command(f"sed -i '{error.line}s/{name}/{meant.group(1)}/' {file}")
-    if "unknown key" in error.message or "given twice" in error.message:
-        return Command(f"sed -i '{error.line}d' {file}")
-    if unset := _ENVIRONMENT.search(error.message):
-        return Command(f"export {unset.group(1)}=VALUE")
-    if "no such file; `newsletter init`" in error.message:
-        return Command(f"newsletter init {quoted(path.absolute().parent)}")
-    if error.key == "secret":
-        return _new_secret(path)
-    if not error.key:
-        return Command(f"${{EDITOR:-vi}} +{error.line or 1} {file}")
-    if "username needs password" in error.message:
-        return SetKey(f"{error.key}.password", "PASSWORD")
-    if "in clear" in error.message:
-        return SetKey(f"{error.key}.tls", "starttls")
-    if error.key == "templates":
-        return Command(f"mkdir -p {quoted(error.message.partition(': ')[2])}")
-    return SetKey(error.key, _better(error.key, name, error.message))
-
-
-def _better(key: str, name: str, message: str) -> str:
-    """The value to write at `key`: the nearest that may be meant, else the default, else what the operator knows."""
-    given = next(iter(re.findall(r"'([^']*)'", message)), "")
-    if key == "timezone":
-        return next(iter(difflib.get_close_matches(given, sorted(available_timezones()), 1, 0.6)), "UTC")
-    if choices := re.search(r"expected (\w+(?: \| [\w-]+)+)", message):
-        words = choices.group(1).split(" | ")
-        return next(iter(difflib.get_close_matches(given, words, 1, 0.5)), words[0])
-    table = TABLES.get(re.sub(r"\.?\d+\b", "", key.rpartition(".")[0]).strip("."))
-    default = table[name].default if table and name in table else REQUIRED
-    return _WANTED.get(name, "VALUE") if default == REQUIRED else default
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -106,7 +50,7 @@ def examples(context: Context) -> Iterator[Finding]:
     example = _to_edit(load(resources.find("config.yaml"), {}).publication)
     for key, value in _to_edit(context.config.publication).items():
         if value == example[key] and key not in context.faulty:
-            yield bad("config", f"{key} is still the example's", SetKey(key, _WANTED[key]))
+            yield bad("config", f"{key} is still the example's", SetKey(key, WANTED[key]))
 
 
 def _to_edit(publication: Publication) -> dict[str, str | None]:
@@ -195,20 +139,14 @@ def _latest(store: Store) -> Iterator[FrozenIssue]:
 
 
 def _secret_remedy(context: Context, error: ConfigError) -> Remedy:
-    if unset := _ENVIRONMENT.search(error.message):
+    if unset := UNSET.search(error.message):
         return Command(f"export {unset.group(1)}=VALUE")
     named = context.written("secret_file")
     if named is not None:
         return Command(f"(umask 077; openssl rand -hex 32 > {quoted(context.path.absolute().parent / named)})")
     if context.written("secret") is not None:
         return Command(f'sed -i "s/^secret:.*/secret: $(openssl rand -hex 32)/" {quoted(context.path.absolute())}')
-    return _new_secret(context.path.absolute())
-
-
-def _new_secret(path: Path) -> Command:
-    file = path.absolute().parent / "newsletter.secret"
-    made = f"(umask 077; openssl rand -hex 32 > {quoted(file)})"
-    return Command(f"{made} && echo 'secret_file: {file.name}' >> {quoted(path.absolute())}")
+    return new_secret(context.path.absolute())
 
 
 # --- DKIM keys ------------------------------------------------------------------------------------------------------

@@ -44,7 +44,18 @@ def templates(context: Context) -> Iterator[Finding]:
     yield from found
     if not found:
         yield ok("templates", "the built-in ones" if folder is None else f"{folder}: they render the sample day")
-        yield from _english(context)
+
+
+def language(context: Context) -> Iterator[Finding]:
+    """How much of the mail's language is translated; what is not stays English."""
+    config = context.config
+    tag = config.publication.language
+    try:
+        left = languages.untranslated(tag, config.catalogues)
+    except ConfigError:
+        return  # the finding about its catalogue has said so
+    english = f"; {count(len(left), 'message stays', 'messages stay')} English, such as {left[0]!r}" if left else ""
+    yield ok("language", f"{tag}{english}")
 
 
 def _renderer(context: Context) -> Renderer:
@@ -64,13 +75,6 @@ def _catalogues(context: Context) -> Iterator[Finding]:
                 yield bad("templates", str(error), _aside(path))
             else:
                 yield warn("templates", str(error), _aside(path))
-
-
-def _english(context: Context) -> Iterator[Finding]:
-    """The messages that an operator's catalogue leaves in English, which is allowed."""
-    tag = context.config.publication.language
-    if left := languages.untranslated(tag, context.config.catalogues):
-        yield ok("templates", f"in {tag}, {count(len(left), 'message stays', 'messages stay')} English: {left[0]!r} …")
 
 
 def _finding(folder: Path, file: Path, words: str, meant: str | None) -> Finding:
