@@ -8,6 +8,7 @@ from pathlib import Path
 from newsletter.bounces.mailbox import open_mailbox
 from newsletter.check import lines
 from newsletter.check.lines import Speech
+from newsletter.check.logins import login_remedy
 from newsletter.check.settings import remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import ImapConfig
@@ -67,10 +68,6 @@ def _remedy(context: Context, maildir: Path | None, said: str) -> Remedy:
         return SetKey("bounces.imap.folder", "INBOX")
     if "STARTTLS" in said:
         return SetKey("bounces.imap.tls", "none")
-    if "login" in said:
-        named = context.written("bounces.imap.password_file")
-        if named is None:
-            return SetKey("bounces.imap.password", "PASSWORD")
-        path = quoted(context.path.absolute().parent / named)
-        return Command(f"(umask 077; printf '%s\\n' PASSWORD > {path})")
+    if "login" in said or "token" in said:
+        return login_remedy(context, "bounces.imap", said)
     return SetKey("bounces.imap.host", "HOST")

@@ -11,10 +11,10 @@ from typing import Final
 
 from newsletter.check import lines
 from newsletter.check.lines import Speech
-from newsletter.check.settings import remedy_for
-from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, quoted, warn
+from newsletter.check.logins import login_remedy
+from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, warn
 from newsletter.config import SmtpConfig
-from newsletter.errors import ConfigError, NewsletterError, TransportMisconfigured, TransportUnavailable
+from newsletter.errors import NewsletterError, TransportMisconfigured, TransportUnavailable
 from newsletter.mail.message import compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import Delivery, FrozenIssue
@@ -64,9 +64,6 @@ def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]
         return
     try:
         connection = connect(server)
-    except ConfigError as error:
-        yield bad("smtp", str(error), _password(context, key) or remedy_for(context.path, error))
-        return
     except TransportUnavailable as error:
         yield bad("smtp", str(error), _remedy(context, key, server, error), error.exit_code)
         return
@@ -111,15 +108,6 @@ def judge_speech(key: str, server: SmtpConfig, heard: lines.Heard) -> Iterator[F
         yield bad("smtp", said, SetKey(f"{key}.tls", "starttls"))
 
 
-def _password(context: Context, key: str) -> Remedy | None:
-    """How to give a password: into the file that is named, else the key."""
-    named = context.written(f"{key}.password_file")
-    if named is not None:
-        path = context.path.absolute().parent / named
-        return Command(f"(umask 077; printf '%s\\n' PASSWORD > {quoted(path)})")
-    return SetKey(f"{key}.password", "PASSWORD") if context.written(f"{key}.password") else None
-
-
 def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnavailable) -> Remedy:
     """The one thing to do about a session that could not be opened."""
     said, cause = str(error), error.__cause__
@@ -127,12 +115,14 @@ def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnav
         return _certificate(key, server, cause.verify_code)
     if "STARTTLS" in said:
         return SetKey(f"{key}.tls", "none" if server.host in _LOCAL or server.username is None else "implicit")
-    if "offers no login" in said:
+    if said.endswith("(smtp.username asks for one)") and "offers no login;" in said:
         return SetKey(f"{key}.username", "null")
     if "ca_file" in said:
         return SetKey(f"{key}.ca_file", "null")
-    if "login" in said or isinstance(error, TransportMisconfigured):
-        return _password(context, key) or SetKey(f"{key}.password", "PASSWORD")
+    if "see smtp.helo" in said:
+        return SetKey(f"{key}.helo", "HOST")
+    if "login" in said or "access token" in said or isinstance(error, TransportMisconfigured):
+        return login_remedy(context, key, said)
     return SetKey(f"{key}.host", "HOST")
 
 
