@@ -17,6 +17,7 @@ from newsletter.check import Finding, Level, Options, Probe, _guarded, examine, 
 from newsletter.check.database import Space, judge_space
 from newsletter.check.names import Names, Unanswered
 from newsletter.check.records import Sending, dmarc_findings, mx_findings, ptr_findings, spf_findings
+from newsletter.check.remedies import credentials
 from newsletter.check.settings import judge_domains, organisation
 from newsletter.check.smtp import Reply, judge_reply
 from newsletter.check.spf import Spf, judge, with_address
@@ -494,3 +495,29 @@ def test_one_real_copy_is_sent_outside_the_ledger(sound: Clinic, capsys: pytest.
     code, out = called(sound, capsys, "--to", "me@a.example")
     assert (code, "550 5.1.1 no such user" in out) == (75, True)
     assert called(sound, capsys, "--to", "nobody")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "remedy"),
+    [
+        ({"token_file": "t"}, "refused the login of me: 535", "printf '%s\\n' TOKEN > "),
+        (
+            {"token_command": "helper"},
+            "token_command helper: ended with exit code 1",
+            "smtp.0.token_command: [COMMAND]",
+        ),
+        (
+            {"token_refresh": {"provider": "google", "client_id": "c", "refresh_token_file": "r"}},
+            "oauth2.googleapis.com gives no access token: invalid_grant",
+            "printf '%s\\n' REFRESH-TOKEN > ",
+        ),
+        ({"token_file": "t"}, "x:25 offers no login but LOGIN, PLAIN; set auth: password", "smtp.0.auth: password"),
+    ],
+)
+def test_a_login_by_token_has_a_remedy_of_its_own(
+    sound: Clinic, source: dict[str, object], said: str, remedy: str
+) -> None:
+    sound.configure("smtp", [{"host": "localhost", "username": "me", "auth": "xoauth2", **source}])
+    context = context_of(sound)
+    context.written = read(context.path).written
+    assert remedy in str(credentials(context, "smtp.0", said))
