@@ -133,6 +133,8 @@ def files(folder: Path) -> dict[str, tuple[int, str]]:
 def test_a_copy_has_every_row_and_goes_back_into_either_database(tmp_path: Path, database_url: str) -> None:
     with Store.open(database_url, now=lambda: NOW) as store:
         fill(store)
+    with Store.open(database_url) as store, store._db.write() as connection:
+        connection.execute(text("INSERT INTO engine_migrations (name) VALUES ('of this database')"))
     before = rows(database_url)
     assert [len(before[name]) for name in ("subscribers", "deliveries", "renderings")] == [5, 5, 1]
     snapshot(database_url, tmp_path / "copy")
@@ -145,8 +147,9 @@ def test_a_copy_has_every_row_and_goes_back_into_either_database(tmp_path: Path,
     with Store.open(database_url, now=lambda: NOW) as store:
         store.add("next@example.org")  # gets a number that is free
         assert store.find("next@example.org") is not None
-    restore_copy(tmp_path / "copy", f"sqlite:///{tmp_path / 'new.db'}")
-    assert rows(f"sqlite:///{tmp_path / 'new.db'}") == before
+    if database_url.startswith("postgresql"):
+        restore_copy(tmp_path / "copy", f"sqlite:///{tmp_path / 'new.db'}")
+        assert rows(f"sqlite:///{tmp_path / 'new.db'}") == before | {"engine_migrations": []}
 
 
 def test_a_copy_is_of_one_moment_while_others_write(tmp_path: Path, database_url: str) -> None:

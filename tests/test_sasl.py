@@ -591,7 +591,7 @@ class BearerHandler:
         return "250 kept"
 
 
-@pytest.mark.parametrize("length", [40, 2_500], ids=["short", "long"])
+@pytest.mark.parametrize("length", [40, 600], ids=["short", "long"])
 def test_aiosmtpd_takes_a_token_that_was_renewed(length: int) -> None:
     token = "t" * length
     handler = BearerHandler(token)

@@ -19,7 +19,7 @@ from newsletter.store.database import Database
 from newsletter.store.engines import file_of
 from newsletter.store.files import copy_file, sqlite_file
 from newsletter.store.locks import sending_lock
-from newsletter.store.schema import HEAD, issues, metadata, subscribers
+from newsletter.store.schema import HEAD, engine_migrations, issues, metadata, subscribers
 
 _BATCH: Final = 1_000  # rows
 _BUSY_TIMEOUT: Final = 30.0  # seconds
@@ -118,9 +118,13 @@ def _set_aside(file: Path) -> Path:
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
+# What it says holds for one database, and not for what is in it.
+_OF_A_DATABASE: Final = frozenset({engine_migrations})
+
+
 def _copy_rows(source: Connection, target: Connection) -> None:
     """Replace all rows of `target` by those of `source`; both have this program's tables."""
-    tables = metadata.sorted_tables
+    tables = [table for table in metadata.sorted_tables if table not in _OF_A_DATABASE]
     for table in tables:
         if own := _own_references(table):
             target.execute(update(table).values({column.name: None for column in own}))
