@@ -840,6 +840,14 @@ def test_the_name_for_ehlo_is_the_sender_s_domain_or_what_is_configured(tmp_path
     assert loaded(tmp_path, "smtp: [{helo: '[192.0.2.1]'}]\n").smtp[0].helo == "[192.0.2.1]"
 
 
+def test_a_command_is_a_text_or_a_list(tmp_path: Path) -> None:
+    for written in ("/bin/x 'a b' c", "[/bin/x, a b, c]"):
+        assert loaded(tmp_path, f"smtp: [{{sendmail: {written}}}]\n").smtp[0].sendmail == ("/bin/x", "a b", "c")
+    for wrong in ("[]", "[[x]]", "[x, '${KEY}']", "{a: b}"):
+        with pytest.raises(ConfigError, match=r"smtp\.0\.sendmail"):
+            loaded(tmp_path, f"smtp: [{{sendmail: {wrong}}}]\n", {"KEY": "secret"})
+
+
 def test_files_with_secrets_that_others_can_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("x", "utf-8")
     (tmp_path / "t").chmod(0o644)

@@ -115,15 +115,16 @@ def file(place: Place) -> Path:
 
 
 def command(place: Place) -> tuple[str, ...]:
-    """The words of a command, quoted as for a shell, which does not run it: no pipes, no variables.
+    """The words of a command: a list, or a text with words quoted as for a shell, which does not run it.
 
     ${NAME} is refused rather than replaced: whoever lists the processes of the machine sees the words of a command.
     """
-    value = scalar(place, "a command")
-    if ENV.search(value):
+    listed = isinstance(place.node, yaml.SequenceNode)
+    given = [scalar(item, "a word") for item in items(place)] if listed else [scalar(place, "a command")]
+    if any(ENV.search(value) for value in given):
         raise place.error("a command's words are visible to other users: let the command read the environment itself")
     try:
-        words = tuple(shlex.split(value))
+        words = tuple(given) if listed else tuple(shlex.split(given[0]))
     except ValueError as error:
         raise place.error(f"cannot be split into words: {error}") from error
     if not words or not words[0]:
