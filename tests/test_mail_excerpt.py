@@ -157,8 +157,8 @@ def test_the_limit_holds_and_no_character_is_split(text: str) -> None:
 )
 def test_hostile_text_takes_no_longer_than_its_length(text: str) -> None:
     """The time limit of the test suite fails this test if the time is not linear."""
-    assert len(excerpt(text, 300, "x")) <= 600
-    assert len(whole(text, 300)) <= 600
+    assert len(excerpt(text, 300, "x")) <= 900
+    assert len(whole(text, 300)) <= 900
 
 
 def real_texts(folder: Path) -> Iterator[tuple[str, str]]:
@@ -173,7 +173,7 @@ def real_texts(folder: Path) -> Iterator[tuple[str, str]]:
             yield readable(" ".join(paper["abstract"].split())), paper["summary"] or ""
 
 
-@pytest.mark.parametrize("limit", [170, 200, 340, 420])
+@pytest.mark.parametrize("limit", [118, 340])
 def test_no_real_text_ends_in_the_middle_of_a_sentence(shared_data: Path, limit: int) -> None:
     seen = 0
     for abstract, summary in real_texts(shared_data):

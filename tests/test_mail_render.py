@@ -17,7 +17,7 @@ from newsletter.errors import FeedFormatError
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.languages import ENGLISH
-from newsletter.mail.cards import authors
+from newsletter.mail.cards import LAYOUTS, authors, context
 from newsletter.mail.latex import readable
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import BUDGET, Renderer, inline
@@ -368,6 +368,19 @@ def test_every_real_day_is_a_sound_mail(path: Path, most: int) -> None:
     rendered = Renderer(PUBLICATION).issue(composed)
     shown, all_of_them = len(sound(rendered).headings), len(composed.papers)
     assert shown == all_of_them or (shown > 40 and f"And {all_of_them - shown} more" in rendered.text)
+
+
+def test_nothing_in_a_real_mail_ends_in_the_middle_of_a_sentence(shared_data: Path) -> None:
+    seen = 0
+    for path in sorted((shared_data / "hf").glob("*.json")):
+        parsed = feed.parse(path.read_bytes(), FeedConfig(str(path)))
+        composed = compose([parsed], date.fromisoformat(path.stem), IssueRules(max_papers=100))
+        for layout in LAYOUTS:
+            for card in context(PUBLICATION, composed, layout, ENGLISH)["papers"]:
+                said = card["summary"] or card["abstract"]
+                seen += bool(said)
+                assert not said or re.search(r"[.!?][\"'”’)\]]*$", said), said
+    assert seen > 600
 
 
 def test_the_papers_of_a_real_page_come_through_whole(shared_data: Path) -> None:

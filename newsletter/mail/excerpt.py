@@ -183,7 +183,7 @@ def excerpt(text: str, limit: int, name: str = "") -> str:
 def whole(text: str, limit: int) -> str:
     """`text` if it has at most `limit` characters, else its first sentences or, if the first is longer, a clause.
 
-    A sentence without a place to end within `limit` ends at the first one up to twice that. Only what has none there
+    A sentence without a place to end within `limit` ends at the first one up to three times that. Only what has none there
     either is cut between words, with an ellipsis.
     """
     found = _complete(sentences(text))
@@ -202,9 +202,9 @@ def _ended(sentence: str, limit: int) -> str:
     """A sentence of more than `limit` characters, ended as `whole` says."""
     if shown := _clause(sentence, limit):
         return shown
-    if len(sentence) <= 2 * limit:
-        return _clause(sentence, 2 * limit, first=True) or sentence
-    return _clause(sentence, 2 * limit, first=True) or shorten(sentence, limit)
+    if len(sentence) <= 3 * limit:
+        return _clause(sentence, 3 * limit, first=True) or sentence
+    return _clause(sentence, 3 * limit, first=True) or shorten(sentence, limit)
 
 
 def _chinese(shown: str) -> bool:
