@@ -565,7 +565,7 @@ def test_bounces_without_a_mailbox_and_files_without_show_are_mistakes(site: Sit
 def test_check_tries_the_bounce_mailbox(site: Site) -> None:
     assert "warn  bounces   no bounce mailbox is configured, so nobody reads bounces" in site("check", "--offline").out
     site.configure("bounces:\n  maildir: Maildir\n")
-    assert "BAD   bounces   bounces.maildir: " in site("check", "--offline").out
+    assert "BAD   bounces   bounces.maildir:" in site("check", "--offline").out
     for part in ("new", "cur", "tmp"):
         (site.folder / "Maildir" / part).mkdir(parents=True)
     assert "ok    bounces   the mailbox can be read" in site("check", "--offline").out
