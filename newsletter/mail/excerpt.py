@@ -183,8 +183,8 @@ def excerpt(text: str, limit: int, name: str = "") -> str:
 def whole(text: str, limit: int) -> str:
     """`text` if it has at most `limit` characters, else its first sentences or, if the first is longer, a clause.
 
-    A sentence without a place to end within `limit` ends at the first one up to three times that. Only what has none there
-    either is cut between words, with an ellipsis.
+    A sentence without a place to end within `limit` ends at the first one up to three times that. Only what has none
+    there either is cut between words, with an ellipsis.
     """
     found = _complete(sentences(text))
     if not found or limit < 2:
