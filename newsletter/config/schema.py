@@ -298,8 +298,8 @@ _WEB: Final[Table] = {
     "first_copy": Key(
         v.flag,
         "true",
-        "true: a reader who confirms gets the latest issue at once, unless it has expired (issue.lifetime) or was "
-        "withdrawn.",
+        "true: a reader who confirms gets the latest issue at once. They get none that has expired (`issue.lifetime`) "
+        "or was withdrawn.",
     ),
     "trusted_proxy": Key(
         v.network_address,
