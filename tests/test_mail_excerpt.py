@@ -47,6 +47,7 @@ BACKGROUND = "Lighthouses are old. However, their beams remain hard to model. "
 @pytest.mark.parametrize(
     ("text", "limit", "shown"),
     [
+        ("To judge it, however, evaluation must show more. We bend them.", 300, "We bend them."),
         (BACKGROUND + "We propose Fresnel, a lens for tides.", 300, "We propose Fresnel, a lens for tides."),
         (BACKGROUND + "In this paper, we present a lens.", 300, "We present a lens."),
         (BACKGROUND + "To address this gap, we briefly introduce lenses.", 300, "We briefly introduce lenses."),

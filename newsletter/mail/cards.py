@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -50,6 +50,9 @@ LAYOUTS: Final = (
     Layout(full=3, abstract=340, summary=400, line=118),
     Layout(full=3, abstract=240, summary=240, line=0),
 )
+
+# With at most this many papers, each says twice as much.
+_FEW: Final = 3
 
 # Within a week the name of a weekday identifies a day.
 _WEEK: Final = timedelta(days=7)
@@ -108,6 +111,8 @@ def _cards(issue: Issue, layout: Layout, kept: int | None, language: Language) -
     sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
     full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
     several = _has_several_feeds(issue)
+    if len(shown) <= _FEW:
+        layout = replace(layout, abstract=2 * layout.abstract)
     cards = []
     for at in shown:
         paper, rank = issue.papers[at], ranks[at]
