@@ -103,6 +103,7 @@ class Site:
     port: int = 0
     settings: str = ""
     hold: bool = False
+    connections: int = CONNECTIONS  # of all processes together
     rounds: int = field(default=0, init=False)
     asked: int = field(default=0, init=False)  # number of calls of `send --retry-uncertain`
 
@@ -117,7 +118,7 @@ class Site:
             "list_id: papers.news.example.org\nbase_url: https://news.example.org\nsecret: a secret of this test\n"
             f"feeds:\n  - url: sample_day.json\nstore: {self.store}\n"
             f"sending:\n  uncertain: {'hold' if self.hold else 'resend'}\n"
-            f"smtp:\n  - {{host: 127.0.0.1, port: {self.port}, connections: {CONNECTIONS}{self.settings}}}\n",
+            f"smtp:\n  - {{host: 127.0.0.1, port: {self.port}, connections: {self.connections}{self.settings}}}\n",
             "utf-8",
         )
         config.chmod(0o600)

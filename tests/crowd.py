@@ -137,7 +137,8 @@ def provoke(
     (folder / "expected.txt").write_text("\n".join(addresses) + "\n", "utf-8")
     shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
     with chaos.server(folder, FAULT, seed) as port, ExitStack() as stack:
-        site = chaos.Site(folder, url, recipients, port)
+        everyone = chaos.CONNECTIONS * (workers + 1)  # workers, and a run
+        site = chaos.Site(folder, url, recipients, port, connections=everyone)
         site.configure()
         assert site.call("subscribers", "import", str(folder / "expected.txt")) == 0
         crowd = [Program([*site.command, "worker"], folder / f"worker{number}.log") for number in range(workers)]

@@ -65,7 +65,7 @@ def fleet(folder: Path, url: str, fault: tuple[str, ...] = crowd.FAULT, workers:
     (folder / "readers.txt").write_text("".join(f"r{number}@example.org\n" for number in range(READERS)), "utf-8")
     with ExitStack() as stack:
         port = stack.enter_context(chaos.server(folder, fault, 7))
-        site = chaos.Site(folder, url, READERS, port)
+        site = chaos.Site(folder, url, READERS, port, connections=chaos.CONNECTIONS * workers)
         site.configure()
         assert site.call("subscribers", "import", str(folder / "readers.txt")) == 0
         store = stack.enter_context(Store.open(url))
