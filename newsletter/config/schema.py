@@ -160,17 +160,19 @@ _SMTP: Final[Table] = {
         "60",
         "Seconds for each reply. The reply to the message itself gets 600 (RFC 5321 section 4.5.3.2.6).",
     ),
-    "connections": Key(v.whole(1, 256), "4", "Connections to open at once, at most."),
+    "connections": Key(v.whole(1, 256), "4", "Connections open at once, at most, of all processes together."),
     "messages_per_connection": Key(
         v.optional(v.whole(1, 10**6)), "null", "Messages after which a connection is renewed; null: never."
     ),
     "rate": Key(
         v.optional(v.number(0, 10**6)),
         "null",
-        "Messages per second, at most; null: no limit. The rate is reached, and exceeded in no window of a second.",
+        "Messages a second, at most, of all processes together; null: no limit. No window of a second holds more.",
     ),
     "per_day": Key(
-        v.optional(v.whole(1, 10**6)), "null", "Messages in any 24 hours, counted over all runs; null: no limit."
+        v.optional(v.whole(1, 10**6)),
+        "null",
+        "Messages in any 24 hours, of all processes together; null: no limit.",
     ),
 }
 _SENDING: Final[Table] = {
