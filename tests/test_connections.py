@@ -75,6 +75,23 @@ def test_a_number_ends_with_its_process(store: Store, database_url: str) -> None
             assert any(leases.take(MX, 1) == 1 for _ in range(10_000))  # PostgreSQL notices it after a moment
 
 
+def test_numbers_outlive_a_connection_to_the_database_that_is_cut(postgres_url: str) -> None:
+    import psycopg
+
+    with (
+        Store.open(postgres_url) as store,
+        psycopg.connect(postgres_url, autocommit=True) as operator,
+        closing(store.leases()) as first,
+        closing(store.leases()) as second,
+    ):
+        assert first.take(MX, 2) == 1
+        ours = "datname = current_database() AND pid <> pg_backend_pid()"
+        operator.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}")
+        assert not first.wanted(MX)  # it is away, and a send goes on
+        assert first.take(MX, 2) == 2
+        assert second.take(MX, 2) is None
+
+
 class Others:
     """Leases of which a test says what other processes do."""
 

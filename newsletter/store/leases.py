@@ -11,13 +11,13 @@ import fcntl
 import hashlib
 import os
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, TextClause, text
 
-from newsletter.errors import StoreError
+from newsletter.errors import StoreAway, StoreError
 from newsletter.slots import Leases
 from newsletter.store.database import Database, Part
 
@@ -86,6 +86,7 @@ _TAKE: Final = text(
     "SELECT n FROM generate_series(1, :most) AS n"
     " WHERE CASE WHEN n = ANY(:held) THEN false ELSE pg_try_advisory_lock(:key, n) END LIMIT 1"
 )
+_AGAIN: Final = text("SELECT pg_try_advisory_lock(:key, :number)")
 _GIVE: Final = text("SELECT pg_advisory_unlock(:key, :number)")
 _WAIT: Final = text("SELECT pg_try_advisory_lock_shared(:key, 0)")
 _WAIT_NO_MORE: Final = text("SELECT pg_advisory_unlock_shared(:key, 0)")
@@ -95,7 +96,11 @@ _WANTED: Final = text(
 
 
 class _Advisory:
-    """Advisory locks of PostgreSQL, all on one connection."""
+    """Advisory locks of PostgreSQL, all on one connection.
+
+    When that is cut, the numbers are locked again over a new one as soon as there is one. The connections to the mail
+    server stay open meanwhile, so that another process may open a few more than are allowed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -105,31 +110,42 @@ class _Advisory:
         self._waits: set[str] = set()
 
     def take(self, server: str, most: int) -> int | None:
-        asked = {"most": most, "held": list(self._held[server]), "key": _key(server)}
-        number: int | None = self._ask(_TAKE, asked)
+        number: int | None = self._ask(_TAKE, server, most=most, held=list(self._held[server]))
         if number is not None:
             self._held[server].add(number)
         return number
 
     def give(self, server: str, number: int) -> None:
         self._held[server].discard(number)
-        self._ask(_GIVE, {"key": _key(server), "number": number})
+        self._ask(_GIVE, server, number=number)
 
     def wait(self, server: str, *, waiting: bool) -> None:
-        if waiting != (server in self._waits):
-            self._ask(_WAIT if waiting else _WAIT_NO_MORE, {"key": _key(server)})
+        if waiting != (server in self._waits) and self._ask(_WAIT if waiting else _WAIT_NO_MORE, server):
             self._waits ^= {server}
 
     def wanted(self, server: str) -> bool:
-        return bool(self._ask(_WANTED, {"key": _key(server)}))
+        return bool(self._ask(_WANTED, server))
 
     def close(self) -> None:
-        self._stack.close()
+        with suppress(StoreError):  # the server has noticed before us
+            self._stack.close()
 
-    def _ask(self, statement: TextClause, values: dict[str, Any]) -> Any:
-        if self._opened is None:
-            self._opened = self._stack.enter_context(self._database.session())
-        return self._database.scalar(self._opened, statement, values)
+    def _ask(self, statement: TextClause, server: str, **values: object) -> Any:
+        """What the database says; None while it is away."""
+        try:
+            connection = self._opened or self._open()
+            return self._database.scalar(connection, statement, {"key": _key(server), **values})
+        except StoreAway:
+            self.close()
+            self._opened, self._waits = None, set()
+            return None
+
+    def _open(self) -> Connection:
+        self._opened = connection = self._stack.enter_context(self._database.session())
+        for server, numbers in self._held.items():
+            for number in numbers:
+                self._database.scalar(connection, _AGAIN, {"key": _key(server), "number": number})
+        return connection
 
 
 def _key(server: str) -> int:
