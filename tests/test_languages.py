@@ -389,13 +389,8 @@ def test_a_wrong_catalogue_stops_a_run_before_anything_is_sent(
     assert "ok    language  de" in operator("check", "--offline").out
 
 
-<<<<<<< HEAD
 def test_check_counts_what_stays_english(tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]) -> None:
     operator = Operator(tmp_path, inbox.port, capsys)
-=======
-@pytest.mark.system
-def test_check_counts_what_stays_english(tmp_path: Path) -> None:
->>>>>>> e6595c7 (feat(languages): the text of papers keeps its language and side; Hebrew, German and Japanese in a browser)
     own = own_catalogue(tmp_path, "pt", 'msgid "Late risers"\nmsgstr "Subiram tarde"\n')
     operator.configure("language: pt\n")
     number = len(untranslated("pt", own))
@@ -567,20 +562,12 @@ def test_every_word_of_a_letter_is_translated(name: str, values: dict[str, objec
         assert outside_brackets(said) == "", said
 
 
-<<<<<<< HEAD
-PAGES = {
-    "confirm.html": [
-        {"state": "ask"},
-        {"state": "done", "preferences_url": "/p", "first_copy": "1"},
-        {"state": "done", "preferences_url": "/p", "first_copy": ""},
-=======
 PAGES: dict[str, list[dict[str, object]]] = {
     "confirm.html": [
         {"state": "ask", "first_copy": True},
         {"state": "ask", "first_copy": False},
         {"state": "done", "first_copy": True, "preferences_url": "/p"},
         {"state": "done", "first_copy": False, "preferences_url": "/p"},
->>>>>>> e6595c7 (feat(languages): the text of papers keeps its language and side; Hebrew, German and Japanese in a browser)
     ],
     "undo.html": [{"state": "ask"}, {"state": "done"}],
     "unsubscribe.html": [{"state": "ask"}, {"state": "left"}],
