@@ -104,6 +104,7 @@ def test_a_translation_is_none_of_the_english_words(tag: str) -> None:
         "Code",
         "Paper:",
         "Site",
+        "%(votes)s vote",
         "Pause",
         "Discussion",
         "organisation: %(name)s",
@@ -561,11 +562,12 @@ def test_every_word_of_a_letter_is_translated(name: str, values: dict[str, objec
         assert outside_brackets(said) == "", said
 
 
-PAGES = {
+PAGES: dict[str, list[dict[str, object]]] = {
     "confirm.html": [
-        {"state": "ask"},
-        {"state": "done", "preferences_url": "/p", "first_copy": "1"},
-        {"state": "done", "preferences_url": "/p", "first_copy": ""},
+        {"state": "ask", "first_copy": True},
+        {"state": "ask", "first_copy": False},
+        {"state": "done", "first_copy": True, "preferences_url": "/p"},
+        {"state": "done", "first_copy": False, "preferences_url": "/p"},
     ],
     "undo.html": [{"state": "ask"}, {"state": "done"}],
     "unsubscribe.html": [{"state": "ask"}, {"state": "left"}],
@@ -577,7 +579,7 @@ PAGES = {
 
 @pytest.mark.usefixtures("brackets")
 @pytest.mark.parametrize(("name", "values"), [(name, values) for name, cases in PAGES.items() for values in cases])
-def test_every_word_of_a_page_is_translated(name: str, values: dict[str, str]) -> None:
+def test_every_word_of_a_page_is_translated(name: str, values: dict[str, object]) -> None:
     page = Renderer(SILENT).page(f"web/{name}", home_url="/", root="/", **values)
     assert outside_brackets(" ".join(Shown(page).said)) == ""
 
@@ -591,7 +593,7 @@ def site(tmp_path: Path, brackets: None) -> Iterator[Site]:
 
 def quiet(page: str) -> str:
     """The letters of a page outside brackets, without its addresses and the names in its configuration."""
-    return outside_brackets(re.sub(r"\S+@\S+|1 Example Street", "", " ".join(Shown(page).said)))
+    return outside_brackets(re.sub(r"\S+@\S+|1 Example Street|arXiv|PDF|BibTeX|JSON", "", " ".join(Shown(page).said)))
 
 
 def test_every_word_of_the_archive_is_translated(site: Site) -> None:
@@ -662,9 +664,39 @@ def test_a_mail_has_no_english_sentence_of_ours(tag: str, source: Catalog) -> No
 
 def test_a_mail_from_right_to_left_aligns_to_the_right() -> None:
     html = rendered_in("he")[0].html
-    assert "text-align:left" not in html
+    to_the_left = re.findall(r"<[^>]*(?:text-align:left|align=.left)[^>]*>", html)
+    assert [tag for tag in to_the_left if 'dir="ltr"' not in tag] == []  # only the text of papers
     assert html.count("text-align:right") > 5
-    assert 'align="left"' not in html
+
+
+ATTRIBUTES = re.compile(r'<(?:h[23]|p|td|a)\b[^>]*? lang="(\w+)" dir="(\w+)"[^>]*>')
+
+
+def test_the_text_of_a_paper_keeps_its_own_language_and_side() -> None:
+    hebrew = paper(2, title="שיטה חדשה", abstract="אנו מציגים שיטה חדשה ללמידה.")
+    made = issue(paper(1, title="Owls that read", summary="We show that owls can read."), hebrew)
+    html = Renderer(in_language("he")).issue(made).html
+    foreign = re.findall(r'<[^>]* lang="en" dir="ltr" style="[^"]*text-align:left[^"]*"[^>]*>', html)
+    assert len(foreign) >= 2  # title and summary
+    assert re.search(r'lang="he" dir="rtl"[^>]*>תקציר', html)
+    assert re.search(r'<h2[^>]*? dir="rtl"[^>]*>.{0,200}שיטה', html)
+    assert not re.search(r'<h2[^>]*? lang="he"', html)
+
+
+@pytest.mark.parametrize(("tag", "expected"), [("en", set()), ("de", {("en", "ltr")}), ("ja", {("en", "ltr")})])
+def test_the_language_of_a_paper_is_said_where_it_differs(tag: str, expected: set[tuple[str, str]]) -> None:
+    html = Renderer(in_language(tag)).issue(issue()).html
+    assert set(ATTRIBUTES.findall(html)) == expected
+    assert "text-align:right" not in html
+
+
+def test_in_a_line_of_hebrew_names_stand_in_their_order() -> None:
+    made = issue(paper(1, authors=("Ada", "Bo", "Cy", "Di", "Ed"), author_count=5))
+    rendered = Renderer(in_language("he")).issue(made)
+    for part in (rendered.html, rendered.text):
+        assert "\u2068Ada, Bo, Cy\u2069 ועוד 2" in part
+    assert rendered.subject.startswith("24 בנוב׳: \u2068Paper number 1 (▲ 99)\u2069")
+    assert "\u2068" not in Renderer(in_language("de")).issue(made).html
 
 
 # --- leaving by a word -----------------------------------------------------------------------------------------------

@@ -199,7 +199,7 @@ def _card(rank: int, paper: Paper, issue: Issue, layout: Layout, language: Langu
 def _origin(paper: Paper, language: Language) -> str:
     """Where a paper is from, in a few words: the organisation, else the first author and the number of others."""
     if paper.organisation and len(paper.organisation) <= _ORIGIN:
-        return paper.organisation
+        return language.isolated(paper.organisation)
     return authors(paper, language, 1) or paper.organisation or ""
 
 
@@ -253,8 +253,8 @@ def authors(paper: Paper, language: Language, most: int = _NAMED_AUTHORS) -> str
     named = paper.authors[:most]
     rest = max(paper.author_count, len(paper.authors)) - len(named)
     if rest == 1 and len(paper.authors) > len(named):  # the name is about as long as "and 1 more"
-        return language.join(paper.authors)
-    names = language.join(named)
+        return language.isolated(language.join(paper.authors))
+    names = language.isolated(language.join(named))
     if not rest:
         return names
     return language.ngettext("%(names)s and %(num)s more", "%(names)s and %(num)s more", rest, names=names)

@@ -104,7 +104,7 @@ class Renderer:
             extensions=["jinja2.ext.i18n"],
         )
         _speak(self._environment, self.language)
-        self._environment.globals["written"] = partial(_written, publication)
+        self._environment.globals |= {"written": partial(_written, publication), "ours": partial(_ours, publication)}
 
     def language_of(self, publication: Publication) -> Language:
         """The language of `publication`, which is another than `language` if its issue was frozen before a change.
@@ -286,6 +286,13 @@ def _written(publication: Publication, text: str, *more: str | None, align: bool
     if align and direction != publication.direction:
         said += f' style="text-align:{"right" if direction == "rtl" else "left"}"'
     return Markup(said)  # noqa: S704 - made of our own words alone
+
+
+def _ours(publication: Publication, text: str) -> Markup:
+    """The attributes of words of ours within an element that has those of `_written`, if they are needed there."""
+    if language_of(text) == publication.language.partition("-")[0] and direction_of(text) == publication.direction:
+        return Markup("")
+    return Markup(' lang="{}" dir="{}"').format(publication.language, publication.direction)
 
 
 def _fitting(html: str, budget: float) -> int:

@@ -1,0 +1,113 @@
+"""Mails and pages in other languages as a browser shows them: whole on a small phone, and accessible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+
+from newsletter.languages import direction
+from newsletter.mail.render import Renderer
+from newsletter.model import LateRiser
+from tests.conftest import PUBLICATION, issue, paper
+from tests.pages import Site
+from tests.test_archive import publish
+from tests.test_web_browser import DESKTOP, PHONE, judged
+
+DAY = date(2026, 11, 24)
+
+
+@pytest.fixture(params=["he", "de", "ja"])
+def pages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Pages and mails in one language, by name."""
+    tag = str(request.param)
+    publication = replace(PUBLICATION, language=tag, direction=direction(tag))
+    renderer = Renderer(publication)
+    site = Site(tmp_path, f"language: {tag}\n")
+    papers = [paper(n, title=f"FastOwl-{n}: Owls that read at night", summary="We show 4x owls.") for n in range(1, 9)]
+    contents = replace(issue(*papers), rising=(LateRiser(paper(20), date(2026, 11, 20), 7),), left_out=3)
+    for n in (0, 1, 40):
+        dated = replace(contents, day=DAY - timedelta(days=n))
+        publish(site.store, renderer.issue(dated), publication, dated)
+    paths = {
+        "home": "/",
+        "archive": "/archive/",
+        "issue": f"/archive/{DAY}",
+        "month": "/archive/2026-11/",
+        "search": "/archive/search?q=owls",
+        "missing": "/archive/2026-11-20",
+        "preferences": site.preferences,
+        "unsubscribe": site.link,
+        "unknown": "/confirm/nonsense",
+    }
+    made = {name: site.client.get(path, follow_redirects=True).text for name, path in paths.items()}
+    made["problem"] = site.subscribe("nobody@intranet").text
+    made["mail"] = renderer.issue(contents).html
+    made["letter"] = renderer.letter("confirm", confirm_url="https://x.example/1", moves=False)[2]
+    made["moved"] = renderer.letter("moved", undo_url="https://x.example/1", new_address="a…@b.example", days=14)[2]
+    assert all(f'lang="{tag}" dir="{direction(tag)}"' in page for page in made.values())
+    yield made
+    site.store.close()
+
+
+def show(browser: webdriver.Chrome, folder: Path, page: str) -> None:
+    """Open the page from a file, and set a desktop's screen."""
+    (folder / "page.html").write_text(page, "utf-8")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+    browser.get(f"file://{folder / 'page.html'}")
+
+
+def test_pages_and_mails_fit_a_small_phone_and_are_accessible(
+    browser: webdriver.Chrome, pages: dict[str, str], tmp_path: Path
+) -> None:
+    found = {}
+    for name, page in pages.items():
+        show(browser, tmp_path, page)
+        found[name] = judged(browser, "light", mail=name in ("mail", "letter", "moved"))
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def test_nothing_lies_beyond_either_side(browser: webdriver.Chrome, pages: dict[str, str], tmp_path: Path) -> None:
+    """A page from right to left scrolls to negative positions, which its width does not show."""
+    for name, page in pages.items():
+        show(browser, tmp_path, page)
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+        scrolled = browser.execute_script(
+            "const root = document.scrollingElement; const found = [];"
+            "for (const x of [-5000, 5000]) { root.scrollLeft = x; found.push(root.scrollLeft); } return found"
+        )
+        assert scrolled == [0, 0], name
+
+
+def test_hebrew_runs_from_the_right(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    publication = replace(PUBLICATION, language="he", direction="rtl")
+    html = Renderer(publication).issue(issue(paper(1, authors=("Ada", "Bo", "Cy", "Di", "Ed"), author_count=5))).html
+    show(browser, tmp_path, re.sub(r"</?bdi>", "", html))
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    left = """
+        const range = document.createRange();
+        const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            const at = node.data.indexOf(arguments[0]);
+            if (at < 0 || !node.parentElement.getClientRects().length) continue;
+            range.setStart(node, at);
+            range.setEnd(node, at + arguments[0].length);
+            const box = range.getBoundingClientRect();
+            if (box.width) return [box.left, box.right];
+        }"""
+
+    def sides(text: str) -> tuple[float, float]:
+        begin, end = browser.execute_script(left, text)
+        return float(begin), float(end)
+
+    rank, votes, published = sides("#1"), sides("הצבעות"), sides("23")
+    assert rank[0] > votes[1] > published[1]  # the kicker begins at the right
+    names, others = sides("Ada, Bo, Cy"), sides("ועוד 2")
+    assert names[0] > others[1]
+    assert sides("Daily Papers")[1] > PHONE["width"] / 2  # the masthead is at the right
+    assert sides("Paper number 1")[0] < PHONE["width"] / 2  # the English title is not
