@@ -166,6 +166,27 @@ class LateRiser:
     gained: int
 
 
+class ReasonKind(StrEnum):
+    """Which of a reader's choices a paper fits."""
+
+    AUTHOR = "author"
+    TOPIC = "topic"
+    ORGANISATION = "organisation"
+    CATEGORY = "category"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a paper is in a reader's edition: the kind of their choice, and its `words`.
+
+    The words are the topic or category that the reader chose, or the name of the author or organisation as the paper
+    has it.
+    """
+
+    kind: ReasonKind
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class Gain:
     """The upvotes that a paper has won since an earlier issue, that of `day`, recorded it."""
@@ -186,6 +207,7 @@ class Issue:
     skipped: int = 0  # feed entries that could not be read
     seen: int = 0  # papers of the day left out because an earlier issue showed them
     pinned: Mapping[str, str] = field(default_factory=dict)  # reason for a pinned paper, by its key
+    reasons: Mapping[str, Reason] = field(default_factory=dict)  # why a paper is in a reader's edition, by its key
     rising: tuple[LateRiser, ...] = ()
     since: date | None = None  # first of several merged days, when days without a run are caught up
     gains: Mapping[str, Gain] = field(default_factory=dict)  # change in votes, by the paper's key

@@ -15,6 +15,7 @@ from newsletter.feed.urls import shown, site, without_secrets
 from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
 from newsletter.issue.late_risers import Candidate, select
+from newsletter.issue.rules import UNCUT
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer, legible
 from newsletter.model import (
@@ -305,7 +306,7 @@ def _rising(task: _Task, issue: Issue) -> tuple[LateRiser, ...]:
 def _ranked(config: Config, feeds: Sequence[ParsedFeed], day: date) -> tuple[Paper, ...]:
     """A past day as its issue would rank it now, uncut; a feed without votes has no risers."""
     voted = [feed for feed in feeds if feed.has_votes]
-    return compose(voted, day, replace(config.issue, max_papers=10**6), config.filters).papers
+    return compose(voted, day, replace(config.issue, max_papers=UNCUT), config.filters).papers
 
 
 def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:

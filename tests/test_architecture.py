@@ -57,6 +57,7 @@ HOMES = {
     "psycopg": {"worker"},
     "pylatexenc": {"mail"},
     "rich": {"cli"},
+    "snowballstemmer": {"issue"},
     "sqlalchemy": {"store"},
     "urllib3": {"feed", "sasl"},
     "waitress": {"cli"},

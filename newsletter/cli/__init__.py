@@ -134,16 +134,37 @@ def demo_command(output: Path) -> None:
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port for --serve.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the browser; with --serve.")
+@click.option("--topic", "topics", multiple=True, help="Only papers that fit this topic, in any words. Repeatable.")
+@click.option("--author", "authors", multiple=True, help="Also papers by this author. Repeatable.")
+@click.option("--organisation", "organisations", multiple=True, help="Also papers from this organisation. Repeatable.")
+@click.option("--category", "categories", multiple=True, help="Also papers in this category. Repeatable.")
+@click.option("--exclude", "never", multiple=True, help="No papers that mention this. Repeatable.")
 @click.pass_obj
-def preview_command(app: App, day: Clock | None, output: Path, serve: bool, port: int, open_browser: bool) -> None:
-    """Fetch, rank and render a day, and write digest.html and digest.txt. Uses neither the store nor a mail server."""
-    from newsletter.cli.preview import preview, serve_preview
+def preview_command(
+    app: App,
+    /,
+    day: Clock | None,
+    output: Path,
+    serve: bool,
+    port: int,
+    open_browser: bool,
+    **choices: tuple[str, ...],
+) -> None:
+    """Fetch, rank and render a day, and write digest.html and digest.txt. Uses neither the store nor a mail server.
 
+    With --topic and the options after it, it is the edition of a reader who chose these, and each paper says why it is
+    there.
+    """
+    from newsletter.cli.preview import preview, selector_of, serve_preview
+
+    selector = selector_of(**choices)
+    if serve and selector is not None:
+        raise click.UsageError("--serve shows the main edition; leave it out to preview a reader's choices")
     config = app.config()
     if serve:
         serve_preview(app.path, resolve_listed(day, config), port, open_browser=open_browser)
     else:
-        sys.exit(preview(config, resolve_listed(day, config), output))
+        sys.exit(preview(config, resolve_listed(day, config), output, selector))
 
 
 @cli.command("run", short_help="Make and send the issue of the day.")

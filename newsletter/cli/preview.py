@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -13,17 +14,38 @@ from newsletter.cli.run import print_verdict
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.extras import needed
+from newsletter.issue.selector import Selector, SelectorError
 from newsletter.mail.lint import Level
 from newsletter.model import NoIssue
 from newsletter.runtime import Runtime
 
 
-def preview(config: Config, day: date, output: Path) -> int:
+def selector_of(
+    topics: Sequence[str],
+    authors: Sequence[str],
+    organisations: Sequence[str],
+    categories: Sequence[str],
+    never: Sequence[str],
+) -> Selector | None:
+    """The selector of what was typed on the command line; None if nothing was. Raises click.UsageError."""
+    given = (topics, authors, organisations, categories, never)
+    if not any(given):
+        return None
+    try:
+        return Selector.of(
+            topics=topics, authors=authors, organisations=organisations, categories=categories, never=never
+        )
+    except SelectorError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def preview(config: Config, day: date, output: Path, selector: Selector | None = None) -> int:
     """Write the mail of a day to files in `output` and print their paths; returns the exit code.
 
-    It is 1 if the lint finds an error, and the verdict's if there is no mail.
+    With `selector` it is the edition of a reader who chose that. The exit code is 1 if the lint finds an error, and the
+    verdict's if there is no mail.
     """
-    made = previews.make(config, day, Runtime())
+    made = previews.make(config, day, Runtime(), selector)
     for problem in made.problems:
         click.echo(f"warning: {problem}", err=True)
     if isinstance(made.rendered, NoIssue):

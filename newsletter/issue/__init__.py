@@ -4,5 +4,9 @@ rules.py         the settings under `issue` in the configuration
 calendar.py      which day an issue has, and why a day may be without papers
 filters.py       which papers are kept and which are pinned
 compose.py       from feeds to an issue
+selector.py      what a reader chose, as a value with a canonical form and a hash
+terms.py         words, stems and phrases of a text
+matching.py      how well papers fit a topic
+picking.py       the papers of a reader's edition, and why each is there
 late_risers.py   papers of past days that are above the cut now
 """

@@ -81,8 +81,8 @@ def _why_pinned(paper: Paper, filters: Filters) -> str | None:
 
 # Scripts without spaces between words: Thai to Myanmar, Khmer, kana, Han (also of the supplementary planes). Hangul is
 # among them since Korean appends particles to words.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
-_LETTER: Final = rf"[^\W{_UNSPACED}]"  # a letter or digit of a script with spaces between words
+UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
+_LETTER: Final = rf"[^\W{UNSPACED}]"  # a letter or digit of a script with spaces between words
 
 # Combining accents of Latin, Greek and Cyrillic. The marks of kana and Indian scripts are kept: they change the letter.
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
@@ -112,11 +112,16 @@ def mentions(texts: Iterable[str], term: str) -> bool:
     wanted = fold(_unquoted(term))
     if not wanted:
         return False
-    before = "" if re.match(f"[{_UNSPACED}]", wanted) else f"(?<!{_LETTER})"
-    after = "" if re.search(f"[{_UNSPACED}]$", wanted) else f"(?!{_LETTER})"
-    pattern = re.compile(before + re.escape(wanted) + after)
+    pattern = phrase(wanted)
     # `in` is tested first because most texts do not contain the term; filtering is three times as fast.
     return any(wanted in text and pattern.search(text) for text in map(fold, texts))
+
+
+def phrase(wanted: str) -> re.Pattern[str]:
+    """The pattern that finds `wanted`, folded and not empty, in a folded text as whole words."""
+    before = "" if re.match(f"[{UNSPACED}]", wanted) else f"(?<!{_LETTER})"
+    after = "" if re.search(f"[{UNSPACED}]$", wanted) else f"(?!{_LETTER})"
+    return re.compile(before + re.escape(wanted) + after)
 
 
 def _unquoted(term: str) -> str:
@@ -154,16 +159,19 @@ def same_name(wanted: str, name: str) -> bool:
     order as far as both sides have them; an initial matches any name that begins with it. So ``A. Lovelace`` matches
     *Ada Lovelace*, *Ada King Lovelace* and also *Alan Lovelace*. A wanted name of one word is a family name.
     """
-    given, family = _parts(wanted)
-    their_given, their_family = _parts(name)
-    if not family or family != their_family:
-        return False
+    given, family = name_parts(wanted)
+    their_given, their_family = name_parts(name)
+    return bool(family) and family == their_family and same_given_names(given, their_given)
+
+
+def same_given_names(given: Sequence[str], their_given: Sequence[str]) -> bool:
+    """Whether the given names of two persons of one family name may be those of one person, see `same_name`."""
     if not given or "".join(given) == "".join(their_given):  # Xiao-Ming is Xiaoming
         return True
     return bool(their_given) and all(_same_given(*pair) for pair in zip(given, their_given, strict=False))
 
 
-def _parts(name: str) -> tuple[tuple[str, ...], str]:
+def name_parts(name: str) -> tuple[tuple[str, ...], str]:
     """Given names and family name, folded. ``Lovelace, Ada K.`` is ``Ada K. Lovelace``; a suffix as Jr is dropped."""
     family, comma, given = name.partition(",")
     words = fold((f"{given} {family}" if comma else name).replace(".", " ")).split()

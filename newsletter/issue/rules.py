@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from newsletter.issue.late_risers import Rule, cards_for
+
+UNCUT: Final = 10**6  # as `max_papers`: all of them
 
 
 @dataclass(frozen=True, slots=True)

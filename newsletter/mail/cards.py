@@ -15,7 +15,7 @@ from typing import Any, Final
 from newsletter.languages import Language
 from newsletter.mail.excerpt import excerpt, shorten, whole
 from newsletter.mail.subject import phrase, preheader, short_name, subject
-from newsletter.model import Issue, LateRiser, Paper, Publication, Slot
+from newsletter.model import Issue, LateRiser, Paper, Publication, Reason, ReasonKind, Slot
 
 _WORDS_PER_MINUTE: Final = 230
 _NAMED_AUTHORS: Final = 3
@@ -117,6 +117,7 @@ def _cards(issue: Issue, layout: Layout, kept: int | None, language: Language) -
     for at in shown:
         paper, rank = issue.papers[at], ranks[at]
         card = _card(rank, paper, issue, layout, language, full=rank <= full)
+        card["reason"] = _reason(issue.reasons.get(paper.key), language)
         card["why"] = _why(issue.pinned.get(paper.key, ""), language)
         card["moved"] = _gain(paper, issue, language) if rank <= full else ""
         card["source"] = _feed_names(paper, sections, language) if several else ""
@@ -171,6 +172,19 @@ def _why(reason: str, language: Language) -> str:
         "organisation": language.gettext("organisation: %(name)s", name=term),
     }
     return said.get(kind, reason)
+
+
+def _reason(reason: Reason | None, language: Language) -> str:
+    """Why a paper is in a reader's edition, such as ``your topic: protein design``; empty in the main edition."""
+    if reason is None:
+        return ""
+    said = {
+        ReasonKind.TOPIC: language.gettext("your topic: %(topic)s", topic=reason.words),
+        ReasonKind.AUTHOR: language.gettext("an author you follow: %(name)s", name=reason.words),
+        ReasonKind.ORGANISATION: language.gettext("an organisation you follow: %(name)s", name=reason.words),
+        ReasonKind.CATEGORY: language.gettext("your category: %(name)s", name=reason.words),
+    }
+    return said[reason.kind]
 
 
 def _card(rank: int, paper: Paper, issue: Issue, layout: Layout, language: Language, *, full: bool) -> dict[str, Any]:

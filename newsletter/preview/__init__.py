@@ -13,9 +13,13 @@ from pathlib import Path
 from newsletter import files, prepare
 from newsletter.config import Config
 from newsletter.issue.compose import compose
+from newsletter.issue.picking import Candidates, edition
+from newsletter.issue.rules import UNCUT
+from newsletter.issue.selector import Selector
 from newsletter.mail.lint import Finding, lint
-from newsletter.model import NoIssue, RenderedIssue, Slot
+from newsletter.model import NoIssue, RenderedIssue, Slot, Verdict
 from newsletter.runtime import Runtime
+from newsletter.text import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,12 @@ class Preview:
     findings: tuple[Finding, ...] = ()
 
 
-def make(config: Config, day: date, runtime: Runtime) -> Preview:
-    """Fetch, rank and render `day`. Raises FeedError if no feed can be read, TemplateError with file and line."""
+def make(config: Config, day: date, runtime: Runtime, selector: Selector | None = None) -> Preview:
+    """Fetch, rank and render `day`, as the edition of a reader with `selector` if that is given.
+
+    Document frequencies are those of the day's papers, since the store is not used. Raises FeedError if no feed can be
+    read, TemplateError with file and line.
+    """
     with prepare.parser() as children:
         gathered = prepare.gather(config, day, runtime, children)
     skipped = [
@@ -41,6 +49,12 @@ def make(config: Config, day: date, runtime: Runtime) -> Preview:
     issue = compose(gathered.feeds, day, config.issue, config.filters)
     if not issue.papers:
         return Preview(prepare.no_papers(issue, gathered, config.calendars), problems)
+    if selector is not None:
+        uncut = compose(gathered.feeds, day, replace(config.issue, max_papers=UNCUT), config.filters)
+        issue = edition(uncut, selector, Candidates.of(uncut.papers))
+        if not issue.papers:
+            said = f"none of the {count(len(uncut.papers), 'paper')} of {day} fits these choices"
+            return Preview(NoIssue(Verdict.QUIET_DAY, said), problems)
     rendered = prepare.render(config, issue)
     return Preview(personalise(rendered, config), problems, tuple(lint(rendered)))
 

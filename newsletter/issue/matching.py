@@ -1,0 +1,132 @@
+"""How well papers fit topics in a reader's own words: tf-idf over words, stems and whole phrases. Pure, deterministic.
+
+The papers of an issue are indexed once. A topic then costs as many steps as there are places at which its words stand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+from newsletter.issue import terms
+from newsletter.model import Paper
+
+# Chosen with `python -m tests.topics` on the first half of May to October 2025, and confirmed on the second.
+_SATURATION: Final = 0.3  # k1 of BM25: how soon another occurrence says nothing more
+_FEATURE_WEIGHTS: Final = {"=": 0.7, "~": 1.0}
+_PHRASE_WEIGHT: Final = 1.0
+
+_FITTING: Final = 0.5  # share of a topic's words, by weight, that a fitting paper has
+_REMEMBERED: Final = 20_000  # topics of an index whose matches are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Frequencies:
+    """How many of the `documents` papers that were listed lately have each feature; one of a single paper may lack."""
+
+    documents: int
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(cls, papers: Iterable[Paper]) -> Frequencies:
+        """The frequencies in `papers`."""
+        return cls.counted(_counted(paper) for paper in papers)
+
+    @classmethod
+    def counted(cls, counted: Iterable[Mapping[str, int]]) -> Frequencies:
+        """The frequencies in papers whose features have been counted."""
+        counts: Counter[str] = Counter()
+        documents = 0
+        for features in counted:
+            documents += 1
+            counts.update(feature for feature in features if not feature.startswith("#"))
+        return cls(documents, {feature: number for feature, number in counts.items() if number > 1})
+
+    def rarity(self, feature: str) -> float:
+        """The inverse document frequency, from 1 for a feature of all papers."""
+        return math.log((self.documents + 1) / (self.counts.get(feature, 1) + 1)) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A topic as features with their weights.
+
+    `words` has for each word its share of the whole topic, and the features of which one is enough for it.
+    """
+
+    weights: Mapping[str, float]
+    words: Sequence[tuple[float, Sequence[str]]]
+    most: float  # the sum of all weights
+
+
+@dataclass(frozen=True)
+class TopicIndex:
+    """Papers by the features of their title, abstract and summary.
+
+    `postings` maps a feature to the papers that have it, by position, each with the saturated number of occurrences.
+    """
+
+    papers: Sequence[Paper]
+    frequencies: Frequencies
+    postings: Mapping[str, Sequence[tuple[int, float]]]
+    _known: dict[str, Mapping[int, float]] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> TopicIndex:
+        """The index of `papers`. `lately` are the frequencies in the papers listed lately, by default in `papers`."""
+        counted = [_counted(paper) for paper in papers]
+        lengths = [sum(features.values()) for features in counted]
+        average = sum(lengths) / max(1, len(lengths)) or 1
+        postings: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+        for at, features in enumerate(counted):
+            norm = _SATURATION * lengths[at] / average
+            for feature, number in features.items():
+                postings[feature].append((at, number * (_SATURATION + 1) / (number + norm)))
+        return cls(papers, lately or Frequencies.counted(counted), dict(postings))
+
+    def matches(self, topic: str) -> Mapping[int, float]:
+        """The papers that fit `topic`, by position, with how well: above 0, about 1 for one that has all of it."""
+        if topic not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[topic] = self._match(topic)
+        return self._known[topic]
+
+    def _match(self, topic: str) -> Mapping[int, float]:
+        query = self._query(topic)
+        covered: dict[int, float] = {}
+        for share, enough in query.words:
+            for at in {at for feature in enough for at, _ in self.postings.get(feature, ())}:
+                covered[at] = covered.get(at, 0.0) + share
+        scores: dict[int, float] = {}
+        for feature, weight in query.weights.items():
+            for at, number in self.postings.get(feature, ()):
+                scores[at] = scores.get(at, 0.0) + weight * number
+        return {at: scores[at] / query.most * share for at, share in covered.items() if share >= _FITTING}
+
+    def _query(self, topic: str) -> _Query:
+        words = terms.words_of(topic)
+        rarity = self.frequencies.rarity
+        weights = {feature: _FEATURE_WEIGHTS[feature[0]] * rarity(feature) ** 2 for feature in terms.features(words)}
+        plain = sum(weight for feature, weight in weights.items() if feature[0] == "=")
+        weights[terms.whole(words)] = _PHRASE_WEIGHT * plain / _FEATURE_WEIGHTS["="]
+        enough = {word: [f"~{terms.stem(word)}"] for word in words if word not in terms.STOP_WORDS}
+        for one, other in pairwise(words):  # pre-training is also written pretraining
+            joined = f"~{terms.stem(one + other)}"
+            weights.setdefault(joined, weights[f"={one} {other}"])
+            for word in enough.keys() & {one, other}:
+                enough[word].append(joined)
+        total = sum(rarity(stems[0]) for stems in enough.values()) or 1.0
+        shares = [(rarity(stems[0]) / total, stems) for stems in enough.values()]
+        return _Query(weights, shares, max(sum(weights.values()), 1.0))
+
+
+def _counted(paper: Paper) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for text in (paper.title, paper.abstract, paper.summary or ""):
+        found.update(terms.count(text))
+    return found

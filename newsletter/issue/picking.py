@@ -1,0 +1,165 @@
+"""Pick the papers that a reader's selector wants out of a day's papers, and say why each is there. Pure, deterministic.
+
+What a paper is picked for, the most certain first: an author, a topic, an organisation, a category. Among papers picked
+for topics the better match comes first, and of equal ones the one with more votes; so it does among the others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+from newsletter.issue.filters import fold, name_parts, phrase, same_given_names
+from newsletter.issue.matching import Frequencies, TopicIndex
+from newsletter.issue.selector import Selector
+from newsletter.model import Issue, Paper, Reason, ReasonKind
+
+_ORDER: Final = (ReasonKind.AUTHOR, ReasonKind.TOPIC, ReasonKind.ORGANISATION, ReasonKind.CATEGORY)
+_ALIKE: Final = 100  # matches are compared in hundredths, so that votes decide between those that are nearly equal
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A paper for a reader, and why: None if the reader asked for nothing, only against something.
+
+    `match` is how well the paper fits the topic (about 1 for all of it); it is 1 for any other reason.
+    """
+
+    paper: Paper
+    reason: Reason | None
+    match: float = 1.0
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The papers of a day that selectors pick from, prepared once for all of them.
+
+    They are what the filters of the list keep, in the order of the issue, uncut, and the late risers.
+    """
+
+    papers: Sequence[Paper]
+    topics: TopicIndex
+    _saying: dict[str, frozenset[int]] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> Candidates:
+        """Prepare `papers`. `lately` are the document frequencies of the papers listed lately, see `TopicIndex`."""
+        return cls(papers, TopicIndex.of(papers, lately))
+
+    def by_author(self, author: str) -> Iterator[tuple[int, str]]:
+        """The papers by a person who may be `author` (`filters.same_name`), with the author's name on the paper."""
+        given, family = name_parts(author)
+        for at, their_given, name in self._families.get(family, ()) if family else ():
+            if same_given_names(given, their_given):
+                yield at, name
+
+    def from_organisation(self, organisation: str) -> Iterator[tuple[int, str]]:
+        """The papers from an organisation whose name has the words `organisation`, with its name on the paper."""
+        wanted = fold(organisation)
+        for at, text in self._organisations.items():
+            if wanted in text and phrase(wanted).search(text):
+                yield at, self.papers[at].organisation or ""
+
+    def in_category(self, category: str) -> Iterator[int]:
+        """The papers in a category, such as ``cs.lg``; ``cs`` and ``cs.*`` stand for all of its parts."""
+        yield from self._categories.get(fold(category).removesuffix(".*"), ())
+
+    def saying(self, words: str) -> frozenset[int]:
+        """The papers that mention a word or phrase in title, abstract or keywords, as the list's filters find it."""
+        if words not in self._saying:
+            wanted = fold(words)
+            pattern = phrase(wanted)
+            found = (at for at, text in enumerate(self._texts) if wanted in text and pattern.search(text))
+            self._saying[words] = frozenset(found)
+        return self._saying[words]
+
+    @cached_property
+    def _families(self) -> Mapping[str, Sequence[tuple[int, tuple[str, ...], str]]]:
+        """Authors by family name: position of the paper, given names, and the name as it is written there."""
+        found: defaultdict[str, list[tuple[int, tuple[str, ...], str]]] = defaultdict(list)
+        for at, paper in enumerate(self.papers):
+            for name in paper.authors:
+                given, family = name_parts(name)
+                found[family].append((at, given, name))
+        return found
+
+    @cached_property
+    def _organisations(self) -> Mapping[int, str]:
+        return {at: fold(paper.organisation) for at, paper in enumerate(self.papers) if paper.organisation}
+
+    @cached_property
+    def _categories(self) -> Mapping[str, Sequence[int]]:
+        """Papers by category, each also by the part before every dot."""
+        found: defaultdict[str, dict[int, None]] = defaultdict(dict)
+        for at, paper in enumerate(self.papers):
+            for keyword in map(fold, paper.keywords):
+                parts = keyword.split(".")
+                for end in range(len(parts)):
+                    found[".".join(parts[: end + 1])][at] = None
+        return {category: tuple(at) for category, at in found.items()}
+
+    @cached_property
+    def _texts(self) -> Sequence[str]:
+        return ["\n".join(map(fold, (each.title, each.abstract, *each.keywords))) for each in self.papers]
+
+
+def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
+    """The papers that `selector` wants, the best first, at most as many as it says; empty if none fits."""
+    found: dict[int, Pick] = {}
+    for at, reason, match in _wanted(selector, candidates):
+        known = found.get(at)
+        better = known and known.reason and reason and known.reason.kind is reason.kind and known.match < match
+        if known is None or better:
+            found[at] = Pick(candidates.papers[at], reason, match)
+    for words in selector.never:
+        for at in candidates.saying(words):
+            found.pop(at, None)
+    return tuple(found[at] for at in sorted(found, key=lambda at: _rank(at, found[at]))[: selector.papers])
+
+
+def edition(issue: Issue, selector: Selector, candidates: Candidates) -> Issue:
+    """The issue of a reader with `selector`: the papers that `pick` gives, with the reasons. It may be empty.
+
+    `issue` is the day's, uncut; `candidates` holds its papers and late risers. A late riser that is picked stands among
+    the others, since a reader's edition is by match.
+    """
+    picks = pick(selector, candidates)
+    return replace(
+        issue,
+        papers=tuple(each.paper for each in picks),
+        by_source=False,
+        left_out=issue.left_out + len(candidates.papers) - len(picks),
+        pinned={},
+        reasons={each.paper.key: each.reason for each in picks if each.reason},
+        rising=(),
+    )
+
+
+def _rank(at: int, picked: Pick) -> tuple[int, int, int, int]:
+    if picked.reason is None:
+        return (0, 0, 0, at)
+    return (
+        _ORDER.index(picked.reason.kind),
+        -round(picked.match * _ALIKE),
+        -(picked.paper.upvotes or 0),
+        at,
+    )
+
+
+def _wanted(selector: Selector, candidates: Candidates) -> Iterator[tuple[int, Reason | None, float]]:
+    """Every reason for a paper: its position, the reason, and how well it fits. In the order of `_ORDER`."""
+    if not (selector.authors or selector.topics or selector.organisations or selector.categories):
+        yield from ((at, None, 1.0) for at in range(len(candidates.papers)))
+    for author in selector.authors:
+        yield from ((at, Reason(ReasonKind.AUTHOR, name), 1.0) for at, name in candidates.by_author(author))
+    for topic in selector.topics:
+        reason = Reason(ReasonKind.TOPIC, topic)
+        yield from ((at, reason, match) for at, match in candidates.topics.matches(topic).items())
+    for wanted in selector.organisations:
+        for at, name in candidates.from_organisation(wanted):
+            yield at, Reason(ReasonKind.ORGANISATION, name), 1.0
+    for category in selector.categories:
+        yield from ((at, Reason(ReasonKind.CATEGORY, category), 1.0) for at in candidates.in_category(category))

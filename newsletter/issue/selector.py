@@ -1,0 +1,137 @@
+"""What a reader wants to read, as a value: topics, authors, organisations, categories, what never, how much. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from newsletter.issue.terms import STOP_WORDS, words_of
+
+# Bounds. Together they keep a selector below 3 KB, and what it costs to match it in proportion to what a reader reads.
+LONGEST: Final = 100  # characters of one choice
+MOST: Final = 30  # choices of one kind
+LONGEST_TOGETHER: Final = 1500  # characters of all choices
+MOST_PAPERS: Final = 100
+PAPERS: Final = 10  # papers in a day's mail unless the reader says otherwise
+
+KINDS: Final = ("topics", "authors", "organisations", "categories", "never")
+
+
+class Fault(StrEnum):
+    """What is wrong with a choice."""
+
+    TOO_LONG = "too-long"
+    TOO_MANY = "too-many"
+    TOO_MUCH = "too-much"  # all choices together
+    NO_WORD = "no-word"  # no letter or digit, or function words alone
+    CONTROL = "control"  # a control character, or half of a surrogate pair
+    PAPERS = "papers"
+
+
+_WORDS: Final = {
+    Fault.TOO_LONG: "{kind}: {shown!r} is longer than {limit} characters",
+    Fault.TOO_MANY: "{kind}: more than {limit}",
+    Fault.TOO_MUCH: "{kind}: all choices together are longer than {limit} characters",
+    Fault.NO_WORD: "{kind}: {shown!r} holds no word to look for",
+    Fault.CONTROL: "{kind}: {shown!r} holds a control character",
+    Fault.PAPERS: "{kind}: {shown!r} is not a number of papers from 1 to {limit}",
+}
+
+
+class SelectorError(ValueError):
+    """A choice that is refused.
+
+    `kind` is the field it stands in (one of `KINDS`, or ``papers``), `fault` what is wrong, `limit` the bound that it
+    breaks (0 if none), and `shown` its beginning, without control characters. The message is one line in English.
+    """
+
+    def __init__(self, kind: str, fault: Fault, limit: int = 0, text: str = "") -> None:
+        self.kind, self.fault, self.limit = kind, fault, limit
+        self.shown = "".join(char if char.isprintable() else " " for char in text[:40])
+        super().__init__(_WORDS[fault].format(kind=kind, shown=self.shown, limit=limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """What a reader chose, in canonical form: made by `of`, and equal for all who chose the same.
+
+    A paper is wanted if it fits one of the `topics`, is by one of the `authors`, comes from one of the `organisations`
+    or is in one of the `categories`; any paper is if all four are empty. A paper that mentions a word or phrase in
+    `never` is not. `papers` is how many the reader wants in one mail, None for all.
+    """
+
+    topics: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    organisations: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    papers: int | None = PAPERS
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        topics: Iterable[str] = (),
+        authors: Iterable[str] = (),
+        organisations: Iterable[str] = (),
+        categories: Iterable[str] = (),
+        never: Iterable[str] = (),
+        papers: int | None = PAPERS,
+    ) -> Selector:
+        """The selector of choices as somebody typed them. Blank ones are dropped.
+
+        Order, repetition, case, white space and Unicode forms (NFKC) make no difference. Raises SelectorError.
+        """
+        given = dict(zip(KINDS, (topics, authors, organisations, categories, never), strict=True))
+        chosen = {kind: _canonical(kind, texts) for kind, texts in given.items()}
+        for kind, texts in chosen.items():
+            if sum(len(text) for some in chosen.values() for text in some) > LONGEST_TOGETHER and texts:
+                raise SelectorError(kind, Fault.TOO_MUCH, LONGEST_TOGETHER)
+        if papers is not None and not 1 <= papers <= MOST_PAPERS:
+            raise SelectorError("papers", Fault.PAPERS, MOST_PAPERS, str(papers))
+        return cls(**chosen, papers=papers)
+
+    @property
+    def canonical(self) -> str:
+        """The selector as JSON (RFC 8259), the same for equal selectors. What is empty or by default is left out."""
+        kept: dict[str, object] = {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}
+        if self.papers != PAPERS:
+            kept["papers"] = self.papers
+        return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the canonical form: the identity of the edition that all readers with it share."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+
+def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """The choices of one kind: in lower case and NFKC, sorted, each once. Stops reading at the first too many."""
+    found: set[str] = set()
+    for text in texts:
+        if choice := _one(kind, text):
+            found.add(choice)
+        if len(found) > MOST:
+            raise SelectorError(kind, Fault.TOO_MANY, MOST)
+    return tuple(sorted(found))
+
+
+def _one(kind: str, text: str) -> str:
+    if len(text) > 4 * LONGEST:  # before any work on it
+        raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
+    plain = " ".join(unicodedata.normalize("NFKC", text.casefold()).split())
+    choice = " ".join(unicodedata.normalize("NFKC", plain.casefold()).split())
+    if len(choice) > LONGEST:
+        raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in choice):
+        raise SelectorError(kind, Fault.CONTROL, text=text)
+    if choice and not any(map(str.isalnum, choice)):
+        raise SelectorError(kind, Fault.NO_WORD, text=text)
+    if choice and kind == "topics" and not set(words_of(choice)) - STOP_WORDS:
+        raise SelectorError(kind, Fault.NO_WORD, text=text)
+    return choice

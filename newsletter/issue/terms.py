@@ -1,0 +1,125 @@
+"""The terms of a text, for comparing a reader's topic with a paper: words, pairs, stems, and whole phrases. Pure.
+
+A feature is a string whose first character says what it is:
+
+``=`` a word or a pair of neighbouring words, without the ending of the plural: ``=language model``
+``~`` the same with English stems, so that *generating* meets *generation*: ``~languag model``
+``#`` a whole phrase, which is what stands between two stop words or punctuation marks: ``#large language model``
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+import snowballstemmer
+
+from newsletter.issue.filters import UNSPACED, fold
+
+# English function words, and words of abstracts that carry no subject. A phrase ends at them, and no topic is made of
+# them alone.
+STOP_WORDS: Final = frozenset(
+    """a about above across after against all also although among an and another any are as at based be because been
+    being below between both but by can could did do does down due during each either even every few for from further
+    furthermore had has have having he her here his how however i if in include including into is it its just many may
+    might more moreover most much must neither no nor not of off on only onto or other our out over own per same several
+    shall she should since so some such than that the their them then there these they this those through thus to too
+    toward towards under until up upon use used uses using very via was we well were what when where whereas whether
+    which while who whom whose why will with within without would yet you your""".split()
+)
+
+_LONGEST_TEXT: Final = 20_000  # characters of a field that are read
+_LONGEST_WORD: Final = 64
+_LONGEST_PHRASE: Final = 6  # words
+
+# A character of a script without spaces is a word. A point or comma between digits, as in 2.5, ends no phrase.
+_WORD: Final = rf"[{UNSPACED}]|[^\W_{UNSPACED}]+"
+_TOKEN: Final = re.compile(rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2014\u2212-]")
+# The parts of a name such as DanceGRPO or 4o: capitals, a capitalised word, small letters, digits.
+_PARTS: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
+_LATIN: Final = re.compile(r"[A-Za-z0-9-]+")
+_STEMMER: Final = snowballstemmer.stemmer("english")
+
+
+@lru_cache(maxsize=50_000)
+def singular(word: str) -> str:
+    """`word` without the s of an English plural (Harman 1991, "How effective is suffixing?"); *-ie* becomes *-y*.
+
+    A word that lost its s already, such as *capabilitie*, becomes the same as *capabilities*.
+    """
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1]
+    return f"{word[:-2]}y" if len(word) > 4 and word.endswith("ie") else word
+
+
+@lru_cache(maxsize=50_000)
+def stem(word: str) -> str:
+    """The English stem (Snowball) of a word in the form that `singular` gives."""
+    return str(_STEMMER.stemWord(word))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a topic as a reader typed it, in the form that `singular` gives."""
+    return [singular(word) for phrase in _phrases(text) for word in phrase]
+
+
+def features(words: Sequence[str]) -> Iterator[str]:
+    """The words and pairs of `words`, each plain and as a stem. `words` are in the form that `singular` gives."""
+    stems = [stem(word) for word in words]
+    for sign, some in (("=", words), ("~", stems)):
+        yield from (f"{sign}{word}" for word in some)
+        yield from (f"{sign}{one} {other}" for one, other in pairwise(some))
+
+
+def whole(words: Sequence[str]) -> str:
+    """The feature of a whole phrase."""
+    return f"#{' '.join(words)}"
+
+
+def count(text: str) -> Counter[str]:
+    """How often each feature stands in `text`. At most the first 20,000 characters are read."""
+    found: Counter[str] = Counter()
+    for phrase in _phrases(text):
+        words = [singular(word) for word in phrase]
+        found.update(features(words))
+        found.update(whole(words[start:end]) for start, end in _between_stop_words(phrase))
+    for part in _parts(text):
+        found.update((f"={singular(part)}", f"~{stem(singular(part))}"))
+    return found
+
+
+def _phrases(text: str) -> Iterator[list[str]]:
+    """The words of `text`, folded, in groups that no punctuation mark divides. Hyphens divide words, not groups."""
+    group: list[str] = []
+    for token in _TOKEN.finditer(fold(text[:_LONGEST_TEXT])):
+        if token[1]:
+            group.append(token[1][:_LONGEST_WORD])
+        else:
+            yield group
+            group = []
+    yield group
+
+
+def _between_stop_words(group: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of each run of words that are no stop words, up to six words long."""
+    start = 0
+    for end in range(len(group) + 1):
+        if end == len(group) or group[end] in STOP_WORDS:
+            if 0 < end - start <= _LONGEST_PHRASE:
+                yield start, end
+            start = end + 1
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Other ways to write a word: *dance* and *grpo* for DanceGRPO, *finetuned* for fine-tuned; in lower case."""
+    written = set(_LATIN.findall(unicodedata.normalize("NFKC", text[:_LONGEST_TEXT])))
+    yield from {word.replace("-", "").lower()[:_LONGEST_WORD] for word in written if "-" in word.strip("-")}
+    for word in {part for joined in written for part in joined.split("-")}:
+        parts = _PARTS.findall(word[:_LONGEST_WORD])
+        if len(parts) > 1:
+            yield from (part.lower() for part in parts if len(part) > 1 or part.isdigit())

@@ -1,0 +1,201 @@
+"""Picking for a reader: which papers fit a topic in the reader's own words, in which order, and why."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from newsletter.issue.matching import Frequencies, TopicIndex
+from newsletter.issue.picking import Candidates, pick
+from newsletter.issue.selector import Selector
+from newsletter.issue.terms import count, words_of
+from newsletter.model import Paper, Reason, ReasonKind
+from tests.conftest import ROOT
+
+
+def paper(key: str, title: str, abstract: str = "", **more: object) -> Paper:
+    return Paper(key=key, title=title, abstract=abstract, **more)  # type: ignore[arg-type]
+
+
+PAPERS = (
+    paper("cats", "Why cats purr", "We record purring at night.", upvotes=90, keywords=("cs.SD",)),
+    paper("design", "Diffusion for protein design", "We generate proteins.", upvotes=3, authors=("Ada King Lovelace",)),
+    paper(
+        "fold", "Folding proteins faster", "A method to predict how a protein folds.", upvotes=8, keywords=("q-bio.BM",)
+    ),
+    paper(
+        "agents",
+        "ToolGym",
+        "Large language model (LLM) agents that call tools.",
+        upvotes=30,
+        organisation="Google DeepMind",
+    ),
+    paper(
+        "image", "Generating images", "Text-to-image generation with fine-tuned models.", upvotes=20, authors=("Bo Ek",)
+    ),
+    paper("pre", "A survey", "On pretraining of multimodal encoders.", upvotes=1, organisation="Inria"),
+)
+
+
+def keys(selector: Selector, papers: tuple[Paper, ...] = PAPERS) -> list[str]:
+    return [each.paper.key for each in pick(selector, Candidates.of(papers))]
+
+
+@pytest.mark.parametrize(
+    ("topic", "found"),
+    [
+        ("protein design", ["design"]),
+        ("Proteins", ["design", "fold"]),
+        ("protein folding", ["fold"]),
+        ("image generation", ["image"]),
+        ("image generator", ["image"]),  # a stem
+        ("text to image", ["image"]),
+        ("finetuned", ["image"]),
+        ("pre-training", ["pre"]),
+        ("LLM", ["agents"]),
+        ("tool", ["agents"]),  # a part of ToolGym, and tools
+        ("gym", ["agents"]),
+        ("quantum gravity", []),
+        ("the purring of cats", ["cats"]),
+    ],
+)
+def test_a_topic_finds_the_papers_that_have_its_words(topic: str, found: list[str]) -> None:
+    assert keys(Selector.of(topics=[topic])) == found
+
+
+def test_a_term_of_its_own_comes_before_a_part_of_a_longer_one() -> None:
+    papers = (
+        paper("part", "A", "We train large language models with care."),
+        paper("own", "B", "We train, as a language model, what we can."),
+    )
+    assert keys(Selector.of(topics=["language model"]), papers) == ["own", "part"]
+
+
+def test_votes_decide_between_equal_matches_and_the_order_of_the_issue_between_equal_votes() -> None:
+    papers = tuple(
+        paper(key, "Robots walk", "Same words.", upvotes=votes)
+        for key, votes in zip("abcd", (1, 5, 5, None), strict=True)
+    )
+    assert keys(Selector.of(topics=["robots"]), papers) == ["b", "c", "a", "d"]
+
+
+def test_the_best_match_of_several_topics_counts_and_is_the_reason() -> None:
+    picks = pick(Selector.of(topics=["proteins", "protein design"]), Candidates.of(PAPERS))
+    assert [(each.paper.key, each.reason) for each in picks] == [
+        ("design", Reason(ReasonKind.TOPIC, "protein design")),
+        ("fold", Reason(ReasonKind.TOPIC, "proteins")),
+    ]
+    alone = pick(Selector.of(topics=["protein design"]), Candidates.of(PAPERS))
+    assert picks[0].match == alone[0].match
+
+
+@pytest.mark.parametrize(
+    ("choice", "found", "reason"),
+    [
+        ({"authors": ["A. Lovelace"]}, ["design"], Reason(ReasonKind.AUTHOR, "Ada King Lovelace")),
+        ({"authors": ["lovelace, ada"]}, ["design"], Reason(ReasonKind.AUTHOR, "Ada King Lovelace")),
+        ({"authors": ["Bea Lovelace"]}, [], None),
+        ({"organisations": ["deepmind"]}, ["agents"], Reason(ReasonKind.ORGANISATION, "Google DeepMind")),
+        ({"organisations": ["mind"]}, [], None),
+        ({"categories": ["q-bio"]}, ["fold"], Reason(ReasonKind.CATEGORY, "q-bio")),
+        ({"categories": ["CS.SD", "cs.*"]}, ["cats"], Reason(ReasonKind.CATEGORY, "cs.*")),
+        ({"categories": ["c"]}, [], None),
+    ],
+)
+def test_names_and_categories_are_found_as_the_list_s_filters_find_them(
+    choice: dict[str, list[str]], found: list[str], reason: Reason | None
+) -> None:
+    picks = pick(Selector.of(**choice), Candidates.of(PAPERS))  # type: ignore[arg-type]
+    assert [each.paper.key for each in picks] == found
+    assert [each.reason for each in picks[:1]] == ([reason] if reason else [])
+
+
+def test_what_is_surest_comes_first_and_a_paper_once() -> None:
+    selector = Selector.of(
+        topics=["protein", "tools"], authors=["Bo Ek"], organisations=["Inria", "Google"], categories=["cs"]
+    )
+    assert keys(selector) == ["image", "design", "agents", "fold", "pre", "cats"]
+    assert keys(Selector.of(topics=["protein", "tools"], authors=["Bo Ek"], papers=2)) == ["image", "design"]
+
+
+def test_never_is_stronger_than_any_wish_and_alone_leaves_the_rest() -> None:
+    assert keys(Selector.of(topics=["proteins"], authors=["Ada Lovelace"], never=["diffusion"])) == ["fold"]
+    assert keys(Selector.of(never=["protein", "proteins"])) == ["cats", "agents", "image", "pre"]
+    assert [each.reason for each in pick(Selector.of(never=["cats"]), Candidates.of(PAPERS))] == [None] * 5
+
+
+def test_no_papers_and_papers_without_words_fit_nothing() -> None:
+    assert keys(Selector.of(topics=["protein"]), ()) == []
+    assert keys(Selector.of(topics=["protein"]), (paper("x", "?"), paper("y", ""))) == []
+
+
+def test_rare_words_weigh_more_by_what_was_listed_lately() -> None:
+    """In a list about proteins, *protein* says little; *robot* then decides what fits "protein robot" best."""
+    papers = (paper("p", "A protein", "Alpha."), paper("r", "A robot", "Alpha."))
+    often = Frequencies.of([*papers, *(paper(str(n), "A protein", "Beta.") for n in range(50))])
+    assert list(TopicIndex.of(papers, often).matches("protein robot")) == [1]
+    seldom = Frequencies.of([*papers, *(paper(str(n), "A robot", "Beta.") for n in range(50))])
+    assert list(TopicIndex.of(papers, seldom).matches("protein robot")) == [0]
+
+
+def test_the_same_papers_and_choices_give_the_same_picks() -> None:
+    selector = Selector.of(topics=["protein", "image generation", "language agents"], papers=None)
+    known = pick(selector, Candidates.of(PAPERS))
+    shuffled = list(PAPERS)
+    random.Random(3).shuffle(shuffled)
+    assert {(each.paper.key, each.match) for each in pick(selector, Candidates.of(shuffled))} == {
+        (each.paper.key, each.match) for each in known
+    }
+    assert pick(selector, Candidates.of(PAPERS)) == known
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "(" * 50_000, "a" * 10**6, "é" * 10**5, "1.1." * 10**4, "蛋白质" * 10**4, "a-" * 10**5]
+)
+def test_hostile_texts_are_read_in_bounded_work(text: str) -> None:
+    assert sum(count(text).values()) <= 250_000
+    index = TopicIndex.of([paper("x", text, text)])
+    assert set(index.matches("protein")) <= {0}
+
+
+def test_scripts_without_spaces_are_found_by_their_characters() -> None:
+    papers = (paper("zh", "蛋白质设计的新方法"), paper("other", "图像生成"))
+    assert keys(Selector.of(topics=["蛋白质设计"]), papers) == ["zh"]
+
+
+def test_a_point_between_digits_ends_no_phrase() -> None:
+    assert words_of("Qwen-2.5") == ["qwen", "2", "5"]
+    assert count("with Qwen-2.5 and others.")["#qwen 2 5"] == 1
+
+
+# --- the instrument that chose the weights ---------------------------------------------------------------------------
+
+
+def ranked(tmp_path: Path, *topics: str) -> list[list[str]]:
+    """The answers of the command to tasks about PAPERS."""
+    judged: dict[str, object] = {"keywords": ["zebra"], "organisation": "", "authors": [], "summary": ""}
+    rows = [
+        judged
+        | {"id": each.key, "day": "2026-11-23", "upvotes": each.upvotes, "title": each.title}
+        | {"abstract": each.abstract}
+        for each in PAPERS
+    ]
+    tasks: list[dict[str, object]] = [
+        {"task": topic, "topic": topic, "candidates": [each.key for each in PAPERS]} for topic in topics
+    ]
+    for name, some in (("papers", rows), ("tasks", tasks)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in some), "utf-8")
+    command = [sys.executable, "-m", "tests.topics", str(tmp_path / "papers.jsonl"), str(tmp_path / "tasks.jsonl")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    answers = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [each["task"] for each in answers] == list(topics)
+    return [each["ranked"] for each in answers]
+
+
+def test_the_instrument_answers_with_the_product_s_picks_and_reads_no_keyword(tmp_path: Path) -> None:
+    assert ranked(tmp_path, "protein design", "zebra", "images") == [["design"], [], ["image"]]
