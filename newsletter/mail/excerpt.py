@@ -132,7 +132,8 @@ _GOOD: Final = re.compile(
     r"|(?:novel|new) \w+ (?:that|for))\b"
 )
 _BACKGROUND: Final = re.compile(
-    r"^[^,]{0,200}, however,|^(?:Recent|Existing|Previous|Prior|Current|Traditional|Conventional|Despite|Although|However|While|Large|Many"
+    r"^[^,]{0,200}, however,"
+    r"|^(?:Recent|Existing|Previous|Prior|Current|Traditional|Conventional|Despite|Although|However|While|Large|Many"
     r"|Most|Today|Yet|Unfortunately|Can |How |What |Is |Are |Do |Does |Why )"
 )
 _AVAILABLE: Final = re.compile(
