@@ -133,8 +133,8 @@ _GOOD: Final = re.compile(
 )
 _BACKGROUND: Final = re.compile(
     r"^[^,]{0,200}, however,"
-    r"|^(?:Recent|Existing|Previous|Prior|Current|Traditional|Conventional|Despite|Although|However|While|Large|Many|Most"
-    r"|Today|Yet|Unfortunately|Can |How |What |Is |Are |Do |Does |Why )"
+    r"|^(?:Recent|Existing|Previous|Prior|Current|Traditional|Conventional|Despite|Although|However|While|Large|Many"
+    r"|Most|Today|Yet|Unfortunately|Can |How |What |Is |Are |Do |Does |Why )"
 )
 _AVAILABLE: Final = re.compile(
     r"https?://|\bgithub\b|\b(?:code|models?|data|datasets?|weights|checkpoints|demos?|project page|videos?|website)\b"
