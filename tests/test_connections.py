@@ -131,10 +131,25 @@ def test_one_of_several_is_closed_for_another_process_and_an_only_one_after_a_wh
     numbers = Numbers(fake := Others(4))
     assert not numbers.owes(MX, [1.0, 2.0], 3.0)
     fake.wanted_by_others = True
-    assert numbers.owes(MX, [1.0, 2.0], 3.0)
     assert not numbers.owes(MX, [2.0], 3.0)
-    assert numbers.owes(MX, [2.0], 7.0)
     assert not numbers.owes(MX, [], 7.0)
+    assert numbers.owes(MX, [1.0, 2.0], 3.0)
+    assert not numbers.owes(MX, [1.0, 2.0], 3.5)  # one is being closed already
+    assert Numbers(fake).owes(MX, [2.0], 7.0)
+
+
+def test_who_closed_a_connection_for_another_process_does_not_take_it_back_at_once() -> None:
+    numbers = Numbers(fake := Others(1))
+    assert numbers.take(MX, 2, 10.0, connected=True) == 1
+    fake.wanted_by_others = True
+    assert numbers.owes(MX, [1.0, 2.0], 11.0)
+    assert numbers.take(MX, 2, 11.1, connected=True) is None
+    numbers.give(MX, 1, 11.5)
+    fake.free = 1
+    assert numbers.take(MX, 2, 12.0, connected=True) is None  # it has given the number away at this moment
+    assert fake.given == [1]
+    assert numbers.take(MX, 2, 12.5, connected=True) is None
+    assert numbers.take(MX, 2, 13.5, connected=True) == 1
 
 
 def test_a_number_is_given_to_others_only_when_the_server_has_noticed() -> None:

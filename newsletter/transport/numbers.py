@@ -33,6 +33,7 @@ class Numbers:
         self._leases = leases
         self._returning: deque[tuple[float, str, int]] = deque()  # when, to which server, and which
         self._look_at: dict[str, float] = {}
+        self._owing: set[str] = set()  # servers of which a connection is being closed for another process
 
     def take(self, server: str, most: int, now: float, *, connected: bool) -> int | None:
         """A number for another connection to `server`, which takes `most` in all; None when there is none now."""
@@ -41,6 +42,8 @@ class Numbers:
         if now < self.look_at(server):
             return None
         self.settle(now)
+        if server in self._owing or now < self.look_at(server):
+            return None
         number = self._closed(server) or self._leases.take(server, most)
         self._leases.wait(server, waiting=number is None and not connected)
         if number is None:
@@ -61,14 +64,17 @@ class Numbers:
         while self._leases is not None and self._returning and self._returning[0][0] <= now:
             _, server, number = self._returning.popleft()
             self._leases.give(server, number)
+            if server in self._owing:
+                self._owing.discard(server)
+                self._look_at[server] = now + _LEFT_FOR
 
     def owes(self, server: str, opened: list[float], now: float) -> bool:
         """Whether one of our connections, opened at these moments, is to be closed for another process."""
-        if self._leases is None or not opened or not self._leases.wanted(server):
+        if self._leases is None or not opened or server in self._owing or not self._leases.wanted(server):
             return False
         if len(opened) == 1 and now - opened[0] < _ONLY_FOR:
             return False
-        self._look_at[server] = now + _LEFT_FOR
+        self._owing.add(server)
         return True
 
     def close(self) -> None:
