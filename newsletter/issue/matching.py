@@ -72,7 +72,7 @@ class TopicIndex:
 
     papers: Sequence[Paper]
     frequencies: Frequencies
-    postings: Mapping[str, Sequence[tuple[int, float]]]
+    postings: Mapping[str, Mapping[int, float]]
     _known: dict[str, Mapping[int, float]] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -81,11 +81,11 @@ class TopicIndex:
         counted = [_counted(paper) for paper in papers]
         lengths = [sum(features.values()) for features in counted]
         average = sum(lengths) / max(1, len(lengths)) or 1
-        postings: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+        postings: defaultdict[str, dict[int, float]] = defaultdict(dict)
         for at, features in enumerate(counted):
             norm = _SATURATION * lengths[at] / average
             for feature, number in features.items():
-                postings[feature].append((at, number * (_SATURATION + 1) / (number + norm)))
+                postings[feature][at] = number * (_SATURATION + 1) / (number + norm)
         return cls(papers, lately or Frequencies.counted(counted), dict(postings))
 
     def matches(self, topic: str) -> Mapping[int, float]:
@@ -100,13 +100,17 @@ class TopicIndex:
         query = self._query(topic)
         covered: dict[int, float] = {}
         for share, enough in query.words:
-            for at in {at for feature in enough for at, _ in self.postings.get(feature, ())}:
+            places = [self.postings[feature] for feature in enough if feature in self.postings]
+            for at in places[0] if len(places) == 1 else {at for each in places for at in each}:
                 covered[at] = covered.get(at, 0.0) + share
-        scores: dict[int, float] = {}
-        for feature, weight in query.weights.items():
-            for at, number in self.postings.get(feature, ()):
-                scores[at] = scores.get(at, 0.0) + weight * number
-        return {at: scores[at] / query.most * share for at, share in covered.items() if share >= _FITTING}
+        known = [
+            (weight, self.postings[feature]) for feature, weight in query.weights.items() if feature in self.postings
+        ]
+        return {
+            at: share * sum(weight * numbers[at] for weight, numbers in known if at in numbers) / query.most
+            for at, share in covered.items()
+            if share >= _FITTING
+        }
 
     def _query(self, topic: str) -> _Query:
         words = terms.words_of(topic)

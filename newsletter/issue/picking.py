@@ -6,13 +6,15 @@ for topics the better match comes first, and of equal ones the one with more vot
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
-from newsletter.issue.filters import fold, name_parts, phrase, same_given_names
+from newsletter.issue.filters import find, fold, name_parts, occurs, same_given_names
 from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.selector import Selector
 from newsletter.model import Issue, Paper, Reason, ReasonKind
@@ -60,7 +62,7 @@ class Candidates:
         """The papers from an organisation whose name has the words `organisation`, with its name on the paper."""
         wanted = fold(organisation)
         for at, text in self._organisations.items():
-            if wanted in text and phrase(wanted).search(text):
+            if occurs(wanted, text):
                 yield at, self.papers[at].organisation or ""
 
     def in_category(self, category: str) -> Iterator[int]:
@@ -70,10 +72,7 @@ class Candidates:
     def saying(self, words: str) -> frozenset[int]:
         """The papers that mention a word or phrase in title, abstract or keywords, as the list's filters find it."""
         if words not in self._saying:
-            wanted = fold(words)
-            pattern = phrase(wanted)
-            found = (at for at, text in enumerate(self._texts) if wanted in text and pattern.search(text))
-            self._saying[words] = frozenset(found)
+            self._saying[words] = frozenset(self._places(fold(words)))
         return self._saying[words]
 
     @cached_property
@@ -101,9 +100,24 @@ class Candidates:
                     found[".".join(parts[: end + 1])][at] = None
         return {category: tuple(at) for category, at in found.items()}
 
+    def _places(self, wanted: str) -> Iterator[int]:
+        text, ends = self._text
+        start = find(wanted, text)
+        while start >= 0:
+            at = bisect_right(ends, start)
+            yield at
+            start = find(wanted, text, ends[at])
+
     @cached_property
-    def _texts(self) -> Sequence[str]:
-        return ["\n".join(map(fold, (each.title, each.abstract, *each.keywords))) for each in self.papers]
+    def _text(self) -> tuple[str, Sequence[int]]:
+        """The texts of all papers as one, for one search instead of many, and where each ends.
+
+        A folded text holds no line break, so no phrase stands across two texts.
+        """
+        texts = [
+            "".join(f"{fold(text)}\n" for text in (each.title, each.abstract, *each.keywords)) for each in self.papers
+        ]
+        return "".join(texts), list(accumulate(map(len, texts)))
 
 
 def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
