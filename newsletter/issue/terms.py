@@ -26,7 +26,7 @@ from newsletter.issue.filters import UNSPACED, fold
 STOP_WORDS: Final = frozenset(
     """a about above across after against all also although among an and another any are as at based be because been
     being below between both but by can could did do does down due during each either even every few for from further
-    furthermore had has have having he her here his how however i if in include including into is it its just many may
+    furthermore had has have having her here how however i if in include including into is it its just many may
     might more moreover most much must neither no nor not of off on only onto or other our out over own per same several
     shall she should since so some such than that the their them then there these they this those through thus to too
     toward towards under until up upon use used uses using very via was we well were what when where whereas whether
