@@ -316,8 +316,8 @@ _CLAUSES: Final = (
     re.compile(
         r" (?:by (?:\w+ly )?\w+ing|to (?:\w+ly )?(?:improve|enhance|achieve|enable|ensure|reduce|address|support"
         r"|provide|make)|and (?:demonstrat|reveal|achiev|enabl|outperform|improv|reduc|surpass)\w+|through|using"
-        r"|in order to|without|so that|because|when|while|which|where|whereas|via|based on|across|under|compared"
-        r"|within)\b"
+        r"|in order to|without|so that|because|when|while|which|where|whereas|via|based on|across|under|despite"
+        r"|compared|within)\b"
     ),
 )
 # A head that only opens what the rest would say: a condition after "that", or a list of which items are missing.
