@@ -14,6 +14,7 @@ from tests.conftest import issue, paper
 @pytest.mark.parametrize(
     ("title", "name"),
     [
+        ("Zetta ζ: An Efficient Harness", "Zetta ζ"),
         ("Lamp-Flow: Building Lights", "Lamp-Flow"),
         ("LAMP²: Lights", "LAMP²"),
         ("vLamp: Lights", "vLamp"),

@@ -44,8 +44,8 @@ def short_name(title: str) -> str:
 
 
 def _is_proper(word: str) -> bool:
-    """Whether a word has a capital letter or a digit, or is of a script without capital letters."""
-    return any(not char.islower() and char.isalnum() for char in word)
+    """Whether a word is one letter, has a capital letter or a digit, or is of a script without capital letters."""
+    return len(word) == 1 or any(not char.islower() and char.isalnum() for char in word)
 
 
 def subject(issue: Issue, language: Language) -> str:
