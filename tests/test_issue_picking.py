@@ -76,6 +76,16 @@ def test_a_term_of_its_own_comes_before_a_part_of_a_longer_one() -> None:
     assert keys(Selector.of(topics=["language model"]), papers) == ["own", "part"]
 
 
+def test_words_near_each_other_come_before_words_far_apart() -> None:
+    """The topic's words stand in neither text in order; *improves performance* is nearer to it than two sentences."""
+    papers = (
+        paper("far", "A", "Performance is what we measure. We then improve something else."),
+        paper("near", "B", "Our method improves in each case the performance. It is another thing."),
+    )
+    assert keys(Selector.of(topics=["performance improvement"]), papers[::-1]) == ["near", "far"]
+    assert keys(Selector.of(topics=["performance improvement"]), papers) == ["near", "far"]
+
+
 def test_votes_decide_between_equal_matches_and_the_order_of_the_issue_between_equal_votes() -> None:
     papers = tuple(
         paper(key, "Robots walk", "Same words.", upvotes=votes)

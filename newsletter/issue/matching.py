@@ -16,9 +16,10 @@ from newsletter.issue import terms
 from newsletter.model import Paper
 
 # Chosen with `python -m tests.topics` on the first half of May to October 2025, and confirmed on the second.
-_SATURATION: Final = 0.3  # k1 of BM25: how soon another occurrence says nothing more
+_SATURATION: Final = 0.5  # k1 of BM25: how soon another occurrence says nothing more
 _FEATURE_WEIGHTS: Final = {"=": 0.7, "~": 1.0}
 _PHRASE_WEIGHT: Final = 1.0
+_NEAR_WEIGHT: Final = 0.5
 
 _FITTING: Final = 0.5  # share of a topic's words, by weight, that a fitting paper has
 _REMEMBERED: Final = 20_000  # topics of an index whose matches are kept
@@ -43,7 +44,7 @@ class Frequencies:
         documents = 0
         for features in counted:
             documents += 1
-            counts.update(feature for feature in features if not feature.startswith("#"))
+            counts.update(feature for feature in features if feature[0] in _FEATURE_WEIGHTS)
         return cls(documents, {feature: number for feature, number in counts.items() if number > 1})
 
     def rarity(self, feature: str) -> float:
@@ -79,7 +80,7 @@ class TopicIndex:
     def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> TopicIndex:
         """The index of `papers`. `lately` are the frequencies in the papers listed lately, by default in `papers`."""
         counted = [_counted(paper) for paper in papers]
-        lengths = [sum(features.values()) for features in counted]
+        lengths = [sum(features[each] for each in features if each[0] == "=") for features in counted]
         average = sum(lengths) / max(1, len(lengths)) or 1
         postings: defaultdict[str, dict[int, float]] = defaultdict(dict)
         for at, features in enumerate(counted):
@@ -118,6 +119,8 @@ class TopicIndex:
         weights = {feature: _FEATURE_WEIGHTS[feature[0]] * rarity(feature) ** 2 for feature in terms.features(words)}
         plain = sum(weight for feature, weight in weights.items() if feature[0] == "=")
         weights[terms.whole(words)] = _PHRASE_WEIGHT * plain / _FEATURE_WEIGHTS["="]
+        for pair in terms.near(words, 1):
+            weights[pair] = _NEAR_WEIGHT * sum(rarity(f"~{each}") ** 2 for each in pair[1:].split(" "))
         enough = {word: [f"~{terms.stem(word)}"] for word in words if word not in terms.STOP_WORDS}
         for one, other in pairwise(words):  # pre-training is also written pretraining
             joined = f"~{terms.stem(one + other)}"

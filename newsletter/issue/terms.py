@@ -4,6 +4,7 @@ A feature is a string whose first character says what it is:
 
 ``=`` a word or a pair of neighbouring words, without the ending of the plural: ``=language model``
 ``~`` the same with English stems, so that *generating* meets *generation*: ``~languag model``
+``&`` two stems near each other, in any order, so that *improves performance* meets *performance improvement*
 ``#`` a whole phrase, which is what stands between two stop words or punctuation marks: ``#large language model``
 """
 
@@ -36,6 +37,7 @@ STOP_WORDS: Final = frozenset(
 _LONGEST_TEXT: Final = 20_000  # characters of a field that are read
 _LONGEST_WORD: Final = 64
 _LONGEST_PHRASE: Final = 6  # words
+_REACH: Final = 5  # words that are no stop words
 
 # A character of a script without spaces is a word. A point or comma between digits, as in 2.5, ends no phrase.
 _WORD: Final = rf"[{UNSPACED}]|[^\W_{UNSPACED}]+"
@@ -76,6 +78,13 @@ def features(words: Sequence[str]) -> Iterator[str]:
         yield from (f"{sign}{one} {other}" for one, other in pairwise(some))
 
 
+def near(words: Sequence[str], reach: int = _REACH) -> set[str]:
+    """The pairs of different words, no stop words, of which one is at most `reach` such words after the other."""
+    stems = [stem(word) for word in words if word not in STOP_WORDS]
+    pairs = ((one, other) for at, one in enumerate(stems) for other in stems[at + 1 : at + 1 + reach])
+    return {f"&{min(pair)} {max(pair)}" for pair in pairs if pair[0] != pair[1]}
+
+
 def whole(words: Sequence[str]) -> str:
     """The feature of a whole phrase."""
     return f"#{' '.join(words)}"
@@ -87,6 +96,7 @@ def count(text: str) -> Counter[str]:
     for phrase in _phrases(text):
         words = [singular(word) for word in phrase]
         found.update(features(words))
+        found.update(near(words))
         found.update(whole(words[start:end]) for start, end in _between_stop_words(phrase))
     for part in _parts(text):
         found.update((f"={singular(part)}", f"~{stem(singular(part))}"))
