@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -66,11 +66,18 @@ def _bounds(body: bytes) -> Bounds:
 
 
 def gather(
-    config: Config, day: date, runtime: Runtime, children: Nursery, cache: feeds.Cache | None = None
+    config: Config,
+    day: date,
+    runtime: Runtime,
+    children: Nursery,
+    cache: feeds.Cache | None = None,
+    *,
+    failed: Callable[[str, str], None] = lambda feed, words: None,
 ) -> Gathered:
     """Ask every feed for `day`; `children` parse what they answer, see `parser`.
 
-    A feed that fails is reported and the others serve. Raises FeedError when none does.
+    A feed that fails is reported and the others serve; `failed` is called with its name and what happened. Raises
+    FeedError when none serves.
     """
     answers: list[tuple[FeedConfig, ParsedFeed]] = []
     failures: list[str] = []
@@ -84,8 +91,10 @@ def gather(
             answers.append((source, parsed))
         except FeedError as error:
             failures.append(str(error))
+            failed(_called(source), failures[-1])
         except Overrun as overrun:
             failures.append(without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden))
+            failed(_called(source), failures[-1])
     if not answers:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(answers), tuple(failures))
@@ -143,6 +152,10 @@ class _Task:
     replaces: int | None
     children: Nursery
 
+    def note(self, feed: str, words: str) -> None:
+        """Keep what is wrong with a feed, for `status --check` and the report."""
+        self.store.note_feed_fault(self.day, feed, words)
+
 
 def _prepare(task: _Task) -> Prepared | NoIssue:
     config, day, store, runtime, span = task.config, task.day, task.store, task.runtime, task.span
@@ -153,14 +166,20 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
             "this issue; write {date} where the address takes a day"
         )
     try:
-        days = {day: _with_their_votes(gather(config, day, runtime, task.children, store), store)}
+        store.clear_feed_faults(day)
+        asked = gather(config, day, runtime, task.children, store, failed=task.note)
+        days = {day: _with_their_votes(asked, store, task.note)}
         days |= {each: _quietly(task, each) for each in missed}
     except FeedError as error:
         return NoIssue(Verdict.FEED_FAILED, str(error))
     gathered = _merged(config, days.values())
     shown = _old(task, gathered)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
-    late = tuple(_late(gathered, shown, runtime.now()))
+    behind = list(_late(gathered, shown, runtime.now()))
+    for source, said in behind:
+        if not (source.calendar and why_empty(source.calendar, day)):  # on a rest day nothing new is due
+            task.note(_called(source), said)
+    late = tuple(said for _, said in behind)
     if not issue.papers:
         return no_papers(issue, gathered, config.calendars, late)
     notes = (*gathered.failures, *late, *voteless(gathered))
@@ -309,7 +328,7 @@ def _ranked(config: Config, feeds: Sequence[ParsedFeed], day: date) -> tuple[Pap
     return compose(voted, day, replace(config.issue, max_papers=UNCUT), config.filters).papers
 
 
-def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
+def _with_their_votes(gathered: Gathered, store: Store, failed: Callable[[str, str], None]) -> Gathered:
     """Without the feeds that carried votes in their last issue and carry none now: their shape has changed.
 
     Ranked by nothing, they would make a digest that looks like any other. Raises FeedError when no feed is left.
@@ -326,6 +345,7 @@ def _with_their_votes(gathered: Gathered, store: Store) -> Gathered:
                 f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes, "
                 "or give the feed another feeds.name if it has none any more"
             )
+            failed(_called(source_of), failures[-1])
     if not kept:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(kept), tuple(failures))
@@ -343,8 +363,10 @@ def voteless(gathered: Gathered) -> Iterator[str]:
             yield f"feeds.votes: {source.votes} is in none of {entries} of {_called(source)}"
 
 
-def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[str]:
-    """The feeds that hold nothing new and should: those asked for a day, and those older than their rhythm.
+def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[tuple[FeedConfig, str]]:
+    """The feeds that hold nothing new and should, and what to say of each.
+
+    They are those that were asked for a day, and those that are older than their rhythm.
 
     A feed that is asked for a day and gives another's papers is late, whatever their dates say. A date to come, as of
     an issue of a journal, says nothing of when the feed changed; in some time zones tomorrow has begun.
@@ -355,10 +377,11 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
         newest = max((each for each in dates if each <= tomorrow), default=None)
         if not feed.papers or any(paper.key not in shown for paper in feed.papers):
             continue
+        name = feed.papers[0].source or _called(source)
         if _by_day(source):
-            yield f"{feed.papers[0].source or _called(source)}: lists only papers of earlier days"
+            yield source, f"{name}: lists only papers of earlier days"
         elif is_stale(newest, now, timedelta(days=source.rhythm)):
-            yield f"{feed.papers[0].source or _called(source)}: nothing since {newest}, which is late for feeds.rhythm"
+            yield source, f"{name}: nothing since {newest}, which is late for feeds.rhythm"
 
 
 def _linted(rendered: RenderedIssue, runtime: Runtime) -> NoIssue | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +14,9 @@ from tests import needs
 
 if TYPE_CHECKING:
     from selenium import webdriver
+
+PHONE = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 
 
 def open_browser(profile: Path, *, scripts: bool = True) -> webdriver.Chrome:
@@ -52,3 +57,34 @@ def browser(chromium: webdriver.Chrome) -> webdriver.Chrome:
     ):
         chromium.execute_cdp_cmd(command, values)
     return chromium
+
+
+def axe() -> str:
+    """The source of axe-core, from the package that brings it, whose own code drives another browser."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or spec.origin is None:
+        needs.unmet("axe-playwright-python is not installed")
+    return (Path(spec.origin).parent / "axe.min.js").read_text("utf-8")
+
+
+# Rules of style, such as landmarks, are for pages: a mail is shown inside somebody's page.
+RULES = {False: "{}", True: "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"}
+
+
+def judged(browser: webdriver.Chrome, scheme: str, *, mail: bool) -> list[str]:
+    """What axe finds on the page that is shown, in this colour scheme, and whether it is too wide for a small phone."""
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    found: list[str] = []
+    for screen in (DESKTOP, PHONE):
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        browser.execute_script(axe())
+        result: dict[str, Any] = browser.execute_async_script(
+            f"const done = arguments[arguments.length - 1]; axe.run(document, {RULES[mail]}).then(done)"
+        )
+        found += [
+            f"{each['id']}: {json.dumps([node['html'] for node in each['nodes']])}" for each in result["violations"]
+        ]
+        assert len(result["passes"]) > 10
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    return [*found, *([f"{wide} px wide"] if wide > PHONE["width"] else [])]

@@ -17,7 +17,7 @@ from newsletter.model import Issue, Mailbox, Paper, Publication
 if TYPE_CHECKING:
     from tests.pages import Server, Site
 
-pytest_plugins = ["pytester", "tests.kinds", "tests.postgres", "tests.mailhost", "tests.chromium"]
+pytest_plugins = ["pytester", "tests.kinds", "tests.postgres", "tests.mailhost", "tests.chromium", "tests.monitor"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

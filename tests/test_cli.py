@@ -63,6 +63,7 @@ class Site:
 
     def __init__(self, folder: Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.port, self.capsys = folder, port, capsys
+        self.form = "plain"  # of warnings and errors
         self.feed = folder / f"papers-{DAY}.json"
         self.papers(entry(1, 5), entry(2, 50), entry(3, 7))
         (folder / "key").write_text("a long secret for the links", "utf-8")
@@ -90,7 +91,7 @@ class Site:
     def __call__(self, *arguments: str) -> Done:
         self.capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main(["-c", str(self.folder / "config.yaml"), *arguments])
+            main(["-c", str(self.folder / "config.yaml"), "--log", self.form, *arguments])
         captured = self.capsys.readouterr()
         assert "Traceback" not in captured.err
         return Done(int(ended.value.code or 0), captured.out, captured.err)
@@ -671,7 +672,7 @@ def unprivileged(site: Site, *arguments: str) -> tuple[int, str]:
     """Run the command in the site's folder as one to whom modes apply; returns its exit code and standard error."""
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     command = [*drop, sys.executable, "-m", "newsletter", *arguments]
-    environ = {"PYTHONPATH": str(ROOT)}
+    environ = {"PYTHONPATH": str(ROOT), "NEWSLETTER_LOG": "plain"}
     done = subprocess.run(command, cwd=site.folder, env=environ, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 

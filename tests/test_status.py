@@ -108,6 +108,15 @@ def test_metrics_replace_the_file_and_have_every_figure(
     assert found[f'newsletter_last_run_exit_code {of},verdict="still-owed"'] == 75
     assert found[f"newsletter_last_run_timestamp_seconds {of}"] > 1.7e9
     assert found[f"newsletter_issue_paused {of}"] == 0
+    assert found[f"newsletter_last_daily_run_timestamp_seconds {of}"] > 1.7e9
+    assert found[f"newsletter_well {of}"] == 1
+    assert found[f"newsletter_days_without_issue {of}"] == 0
+    sending.note_feed_fault(ISSUE.day, "A blog", "404 Not Found")
+    sending.record_run(RunReport(Verdict.FAILED, "it broke", ISSUE.day), utc_now())
+    status(config, None, as_json=False, metrics_file=path)
+    found = read(path.read_text("utf-8"))
+    assert found[f'newsletter_well {of},rule="failed"'] == 0
+    assert found[f'newsletter_feed_faults {of},feed="A blog"'] == 1
 
 
 def test_metrics_of_a_list_that_has_sent_nothing(config: Config, tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ wider than a small phone.
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import re
 import signal
 import socket
@@ -32,15 +30,12 @@ from newsletter.issue.rules import IssueRules
 from newsletter.mail.render import Renderer, legible
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store import Store
-from tests import needs
-from tests.chromium import open_browser
+from tests.chromium import DESKTOP, judged, open_browser
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, MailHost
 from tests.pages import write_config
 
 DAY = date(2026, 11, 24)
-PHONE = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 
 
 class Running:
@@ -230,37 +225,6 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
         assert german.status(address) is SubscriberStatus.UNSUBSCRIBED
     finally:
         assert german.stop() == (0, "")
-
-
-def axe() -> str:
-    """The source of axe-core, from the package that brings it, whose own code drives another browser."""
-    spec = importlib.util.find_spec("axe_playwright_python")
-    if spec is None or spec.origin is None:
-        needs.unmet("axe-playwright-python is not installed")
-    return (Path(spec.origin).parent / "axe.min.js").read_text("utf-8")
-
-
-# Rules of style, such as landmarks, are for pages: a mail is shown inside somebody's page.
-RULES = {False: "{}", True: "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"}
-
-
-def judged(browser: webdriver.Chrome, scheme: str, *, mail: bool) -> list[str]:
-    """What axe finds on the page that is shown, in this colour scheme, and whether it is too wide for a small phone."""
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    found: list[str] = []
-    for screen in (DESKTOP, PHONE):
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        browser.execute_script(axe())
-        result: dict[str, Any] = browser.execute_async_script(
-            f"const done = arguments[arguments.length - 1]; axe.run(document, {RULES[mail]}).then(done)"
-        )
-        found += [
-            f"{each['id']}: {json.dumps([node['html'] for node in each['nodes']])}" for each in result["violations"]
-        ]
-        assert len(result["passes"]) > 10
-    wide = browser.execute_script("return document.documentElement.scrollWidth")
-    return [*found, *([f"{wide} px wide"] if wide > PHONE["width"] else [])]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -99,7 +99,9 @@ def organisation(domain: str) -> str:
 
 def told(context: Context) -> Iterator[Finding]:
     """Whether anybody is told when there is no issue."""
-    if context.config.alerts.address is None and "alerts" not in context.faulty:
+    alerts = context.config.alerts
+    told = (alerts.address, alerts.pings.failure, alerts.webhook)
+    if not any(told) and "alerts" not in context.faulty:
         said = "alerts.address is not set: nobody gets a mail when there are no issues"
         yield warn("config", said, SetKey("alerts.address", "YOUR@ADDRESS"))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from newsletter import __version__
+from newsletter.cli.log import CHOICES, LOG
 from newsletter.cli.options import (
     DAY,
     HOST_AND_PORT,
@@ -47,7 +48,7 @@ class App:
 
         config = load(self.path)
         for warning in config.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            LOG.warning(warning)
         return config
 
 
@@ -78,10 +79,20 @@ class Commands(click.Group):
     show_envvar=True,
     help="Configuration file.",
 )
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(CHOICES),
+    default="auto",
+    envvar="NEWSLETTER_LOG",
+    show_envvar=True,
+    help="Form of warnings and errors: plain, text with time, level and day, or json.  [default: auto]",
+)
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, path: Path) -> None:
+def cli(ctx: click.Context, path: Path, form: str) -> None:
     """Send the day's research papers, ranked by upvotes, to your subscribers by mail."""
+    LOG.set_up(form, ctx.invoked_subcommand)
     ctx.obj = App(path)
 
 
@@ -270,14 +281,56 @@ def withdraw_command(app: App, issue: Clock) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Print nothing, and replace FILE by metrics for Prometheus.",
 )
+@click.option("--check", "checked", is_flag=True, help="Print one line instead: whether the list is well.")
+@click.option(
+    "--within",
+    type=click.FloatRange(1, 24 * 31),
+    metavar="HOURS",
+    help="With --check: the time in which a run is expected.  [default: 26]",
+)
 @click.pass_obj
-def status_command(app: App, issue: Clock | None, as_json: bool, metrics_file: Path | None) -> None:
-    """Show an issue's copies by state, failed ones with the server's words, the list, and the last ten runs."""
-    from newsletter.cli.status import status
+def status_command(
+    app: App, issue: Clock | None, as_json: bool, metrics_file: Path | None, checked: bool, within: float | None
+) -> None:
+    """Show an issue's copies by state, failed ones with the server's words, the list, and the last ten runs.
 
+    With --check the exit code is 0 if the list is well, 75 if what is wrong may pass by itself, and else 1; the line
+    begins with `well:` or `unwell:` and says why.
+    """
+    from newsletter.cli.status import check, status
+
+    if checked and (issue is not None or metrics_file is not None):
+        raise click.UsageError("--check looks at the whole list: it goes with neither an issue nor --metrics")
+    if within is not None and not checked:
+        raise click.UsageError("--within belongs to --check")
     config = app.config()
+    if checked:
+        sys.exit(check(config, within, as_json=as_json))
     day = None if issue is None else resolve_day(issue, config)
     status(config, day, as_json=as_json, metrics_file=metrics_file)
+
+
+@cli.command("report", short_help="Write a page about the last weeks.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="File to write.",
+)
+@click.option(
+    "--days", type=click.IntRange(7, 366), default=60, show_default=True, help="Days to look back, today included."
+)
+@click.pass_obj
+def report_command(app: App, output: Path, days: int) -> None:
+    """Write one HTML page: the list over time, issues and their copies, who left and why, bounces, feeds, runs.
+
+    It names no reader, runs no script and loads nothing. The file is replaced in one step, and only its owner may read
+    it (0600).
+    """
+    from newsletter.cli.report import report
+
+    report(app.config(), output, days)
 
 
 @cli.group("subscribers", cls=Commands, short_help="Manage the list.")
@@ -579,11 +632,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(arguments, prog_name="newsletter")
     except NewsletterError as error:
-        click.echo(f"newsletter: {error}", err=True)
+        LOG.error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `newsletter status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        click.echo(f"newsletter: {error.filename or ''}: {error.strerror or error}", err=True)
+        LOG.error(f"{error.filename or ''}: {error.strerror or error}")
         sys.exit(1)

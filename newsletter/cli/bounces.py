@@ -12,6 +12,7 @@ import click
 from newsletter.bounces import FailedRecipient, process, weigh
 from newsletter.bounces.mailbox import LARGEST
 from newsletter.children import Nursery, Overrun
+from newsletter.cli.log import LOG
 from newsletter.config import Config
 from newsletter.languages import words_to_leave
 from newsletter.runtime import Runtime
@@ -32,11 +33,10 @@ def collect(config: Config) -> int:
     if not held:
         return os.EX_OK
     number = sum(reason.readers for reason in held)
-    click.echo(
-        f"newsletter: {count(number, 'reader')} would be suppressed, which is more than usual, and nothing was done "
+    LOG.error(
+        f"{count(number, 'reader')} would be suppressed, which is more than usual, and nothing was done "
         f"about them; most often because of: {held[0].rule}. `newsletter status` shows the reasons; "
-        "`newsletter bounces --confirm` suppresses these readers, `--discard` keeps them",
-        err=True,
+        "`newsletter bounces --confirm` suppresses these readers, `--discard` keeps them"
     )
     return os.EX_TEMPFAIL
 
@@ -79,4 +79,4 @@ def _show(file: Path, children: Nursery, words: Collection[str]) -> None:
 
 
 def _warn(message: str) -> None:
-    click.echo(f"newsletter: {one_line(message)}", err=True)
+    LOG.warning(one_line(message), prefix="newsletter: ")

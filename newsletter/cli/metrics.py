@@ -54,12 +54,28 @@ def _metrics(known: dict[str, Any]) -> Iterator[_Metric]:
         "Readers whose suppression waits for the operator.",
         [({}, sum(held["readers"] for held in known["held"]))],
     )
+    if "health" in known:
+        yield from _of_health(known["health"])
     if known["runs"]:
         last = known["runs"][0]
         yield _Metric("last_run_timestamp_seconds", "When the last run ended.", [({}, last["ended"])])
         yield _Metric(
             "last_run_exit_code", "Exit code of the last run.", [({"verdict": str(last["verdict"])}, last["exit_code"])]
         )
+
+
+def _of_health(well: dict[str, Any]) -> Iterator[_Metric]:
+    """Whether the list is well, as `status --check` judges, and when it was last run."""
+    unwell: list[tuple[dict[str, str], float]] = [({"rule": str(each["rule"])}, 0) for each in well["findings"]]
+    yield _Metric("well", "1, or 0 with each rule of status --check that says otherwise.", unwell or [({}, 1)])
+    if well["last_daily_run"] is not None:
+        yield _Metric(
+            "last_daily_run_timestamp_seconds", "When the last run for a day ended.", [({}, well["last_daily_run"])]
+        )
+    yield _Metric(
+        "days_without_issue", "Days with a run and no issue since the last one.", [({}, well["days_without_issue"])]
+    )
+    yield _Metric("feed_faults", "In how many issues in a row a feed had a fault.", _by("feed", well["feed_faults"]))
 
 
 def _of_issue(issue: dict[str, Any] | None) -> Iterator[_Metric]:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import click
-
+from newsletter.cli.log import LOG
 from newsletter.errors import Stopped
 from newsletter.model import FrozenIssue, Outcome
 from newsletter.runtime import Runtime
@@ -43,7 +42,7 @@ class _Signals:
         if not self._sending:
             raise Stopped(f"stopped by {signal.Signals(number).name} before anything was sent; the next run goes on")
         if number == signal.SIGINT:
-            click.echo("finishing the copies that are being sent; press Ctrl-C again to end at once", err=True)
+            LOG.warning("finishing the copies that are being sent; press Ctrl-C again to end at once", prefix="")
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def watching() -> Iterator[Runtime]:
 
 
 def _warn(message: str) -> None:
-    click.echo(f"warning: {message}", err=True)
+    LOG.warning(message)
 
 
 @contextmanager

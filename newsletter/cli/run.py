@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from newsletter import pipeline
+from newsletter.cli.log import LOG, Level
 from newsletter.cli.progress import watching
+from newsletter.cli.tell import Meter, Teller
 from newsletter.config import Config
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.model import RunReport, Span, Verdict
@@ -24,7 +28,10 @@ def run(config: Config, day: date, *, span: Span, dry_run: bool, remake: bool) -
     def act(store: Store, runtime: Runtime) -> RunReport:
         return pipeline.run(config, day, store, runtime, dry_run=dry_run, span=span, remake=remake)
 
-    return _reported(config, act, day)
+    LOG.day = day
+    if not dry_run:
+        Teller(config).begin()
+    return _reported(config, act, day, daily=True)
 
 
 def not_begun(error: ConfigError) -> int:
@@ -63,7 +70,7 @@ def work(config: Config, concurrency: int) -> None:
     """Take shards until a signal ends it, and write a line for the log to standard error for each job done."""
     from newsletter.worker import Worker
 
-    Worker(config, concurrency, lambda line: click.echo(f"worker: {line}", err=True)).run()
+    Worker(config, concurrency, lambda line: LOG.say(Level.INFO, line, prefix="worker: ")).run()
 
 
 def withdraw(config: Config, day: date) -> int:
@@ -82,42 +89,37 @@ def _reported(
     act: Callable[[Store, Runtime], RunReport],
     day: date | None,
     *,
+    daily: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Run `act`, record its report in the store, and print the verdict; returns the exit code.
+    """Run `act`, record its report in the store, tell whoever is to be told, and print the verdict.
 
-    An error becomes the verdict `failed`. With `quiet`, a run that did nothing is neither recorded nor printed.
+    Returns the exit code. `daily` is the run that a monitor expects. An error becomes the verdict `failed`. With
+    `quiet`, a run that did nothing is neither recorded, told nor printed.
     """
-    started = datetime.now(UTC)
+    started, teller, meter = datetime.now(UTC), Teller(config), Meter()
+    LOG.day = day
     try:
         with Store.open(config.store, witness=config.witness_file) as store:
-            report = _attempt(lambda: _watched(act, store), config, day)
+            before = None if daily else store.last_daily_run()  # whose failure this `send` may heal
+            report = _attempt(lambda: _watched(act, store, meter), config, day)
             if not (quiet and _nothing_done(report)):
-                store.record_run(report, started)
-                _alert(config, store, report)
+                store.record_run(report, started, meter.rate)
+                teller.end(report, before.verdict if before else None)
+                teller.write(store, report)
     except NewsletterError as error:
         report = _failed(error, config.path, day)
+        teller.end(report)
+    except Exception as error:
+        teller.end(RunReport(Verdict.FAILED, f"the program failed: {type(error).__name__}", day))
+        raise
     print_verdict(report, quiet=quiet)
     return report.exit
 
 
-def _alert(config: Config, store: Store, report: RunReport) -> None:
-    """Mail the operator if there has been no issue for too long. A failure is printed; the verdict stays the same."""
-    if config.alerts.address is None:
-        return
-    from newsletter import alert
-
-    try:
-        if (letter := alert.due(config, store, report)) is not None:
-            alert.send(config, store, letter)
-            click.echo(f"newsletter: wrote to {config.alerts.address}: {letter['Subject']}", err=True)
-    except NewsletterError as error:
-        click.echo(f"newsletter: the alert could not be sent: {error}", err=True)
-
-
-def _watched(act: Callable[[Store, Runtime], RunReport], store: Store) -> RunReport:
+def _watched(act: Callable[[Store, Runtime], RunReport], store: Store, meter: Meter) -> RunReport:
     with watching() as runtime:
-        return act(store, runtime)
+        return act(store, replace(runtime, progress=meter.watching(runtime.progress)))
 
 
 def _attempt(act: Callable[[], RunReport], config: Config, day: date | None) -> RunReport:
@@ -145,6 +147,11 @@ def print_verdict(report: RunReport, *, quiet: bool = False) -> None:
     """
     if quiet and (_nothing_done(report) or report.verdict is Verdict.ALREADY_RUNNING):
         return
+    if report.day is not None:
+        LOG.day = report.day
+    ended: dict[str, Any] = {"verdict": report.verdict, "exit_code": report.exit}
     if report.exit:
-        click.echo(f"newsletter: {report.explanation}", err=True)
+        LOG.say(Level.ERROR, report.explanation, prefix="newsletter: ", **ended)
+    elif LOG.form == "json":  # elsewhere the last line of standard output says it
+        LOG.say(Level.INFO, report.explanation, **ended)
     click.echo(f"verdict: {report.verdict} - {report.explanation}")

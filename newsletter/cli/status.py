@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from newsletter import files
+from newsletter import files, health
 from newsletter.cli import metrics
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.model import OWED, FrozenIssue
 from newsletter.store import Store
-from newsletter.text import count
+from newsletter.text import count, one_line
 
 
 def status(config: Config, day: date | None, *, as_json: bool, metrics_file: Path | None = None) -> None:
@@ -25,16 +25,52 @@ def status(config: Config, day: date | None, *, as_json: bool, metrics_file: Pat
     `day` is the issue's, None for the latest. With `metrics_file` nothing is printed, and that file is replaced.
     Raises NewsletterError if there is no issue of that day, and OSError if the file cannot be written.
     """
-    with Store.open(config.store) as store:
+    with Store.open(config.store, witness=config.witness_file) as store:
         issue = store.latest_issue() if day is None else store.issue(day)
         if day is not None and issue is None:
             raise NewsletterError(f"there is no issue of {day}")
-        known = _known(store, issue)
+        known = _known(store, issue) | {"health": _health(store, config)}
     if metrics_file is not None:
         text = metrics.metrics(known, config.publication.list_id)
         files.replace(metrics_file, text.encode(), private=False)
     else:
         click.echo(json.dumps(known, indent=2, ensure_ascii=False) if as_json else _as_text(known))
+
+
+def check(config: Config, within: float | None, *, as_json: bool) -> int:
+    """Print one line that says whether the list is well; returns the exit code. `within` is in hours, None for 26.
+
+    A store that cannot be read is not well either.
+    """
+    now = datetime.now(UTC)
+    well = ""
+    try:
+        with Store.open(config.store, witness=config.witness_file) as store:
+            facts = health.gather(store, now, within=within or health.WITHIN, alert_after=config.alerts.after)
+        found, well = health.findings(facts), health.well(facts)
+    except NewsletterError as error:
+        found = [health.Finding("store", str(error), error.exit_code)]
+    if as_json:
+        click.echo(json.dumps({"well": not found, "findings": [asdict(each) for each in found]}, ensure_ascii=False))
+    elif found:
+        others = f" (and {', '.join(each.rule for each in found[1:])})" if found[1:] else ""
+        click.echo(f"unwell: {found[0].rule}: {one_line(found[0].words)}{others}")
+    else:
+        click.echo(f"well: {well}")
+    return found[0].exit_code if found else 0
+
+
+def _health(store: Store, config: Config) -> dict[str, Any]:
+    """Whether the list is well, with what `status --check` looks at."""
+    facts = health.gather(store, datetime.now(UTC), within=health.WITHIN, alert_after=config.alerts.after)
+    found = health.findings(facts)
+    return {
+        "well": not found,
+        "findings": [asdict(each) for each in found],
+        "last_daily_run": facts.last and facts.last.ended_at.timestamp(),
+        "days_without_issue": facts.days_without,
+        "feed_faults": dict(facts.feeds),
+    }
 
 
 def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:

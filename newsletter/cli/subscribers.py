@@ -251,5 +251,7 @@ def export(config: Config, path: Path) -> None:
         if path == Path("-"):
             subscriber_csv.write(sys.stdout, store.subscribers())
         else:
-            with files.replacing(path, private=True) as stream, io.TextIOWrapper(stream, "utf-8") as text:
+            with files.replacing(path, private=True) as stream:
+                text = io.TextIOWrapper(stream, "utf-8")
                 subscriber_csv.write(text, store.subscribers())
+                text.detach()  # flushes it, and leaves the stream open for its owner

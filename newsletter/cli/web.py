@@ -17,6 +17,7 @@ import waitress
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 
+from newsletter.cli.log import LOG
 from newsletter.config import Config
 from newsletter.errors import ConfigError, NewsletterError
 from newsletter.store import Store
@@ -45,7 +46,7 @@ def serve(config: Config, host: str, port: int) -> None:
     if config.publication.base_url is None:
         raise ConfigError("base_url is missing: set it to the URL at which subscribers reach these pages")
     with Store.open(config.store, hasher=config.address_hasher()) as store:
-        sender = ConfirmationSender(config, store, warn=lambda message: click.echo(f"newsletter: {message}", err=True))
+        sender = ConfirmationSender(config, store, warn=lambda message: LOG.warning(message, prefix="newsletter: "))
         app = create_app(config, store, wake=sender.wake)
         server = create_server(app, config, host, port, connections=allow_connections(_CONNECTIONS))
         with _delivering(sender):

@@ -324,6 +324,34 @@ def _one_line(place: Place, value: str) -> str:
     return value
 
 
+def secret_url(place: Place) -> Secret:
+    """An http(s) URL that is a secret, because whoever knows it may use it. It is judged at once if it is written out.
+
+    A login in front of the host is refused: HTTP libraries treat it differently, and this one would drop it.
+    """
+    given = secret(place)
+
+    def reveal() -> str:
+        value = given.reveal()
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            usable = False
+        if not usable or "@" in parts.netloc or not value.isascii() or not value.isprintable() or " " in value:
+            raise place.error("expected an http(s) URL without a login, such as https://hc-ping.com/UUID")  # not shown
+        return value
+
+    if not ENV.search(scalar(place, "a URL")):
+        reveal()
+    return Secret(reveal)
+
+
+def or_off(read: Reader) -> Reader:
+    """The word off, which gives False, or what `read` accepts."""
+    return lambda place: False if not place.is_null and scalar(place, "a URL, or off") == "off" else read(place)
+
+
 def secret_file(place: Place) -> Secret:
     """The path of a file whose content, without the final newline, is the secret."""
     path = file(place)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from newsletter.config import fields as v
 from newsletter.config.fields import Secret
+from newsletter.config.pings import pings
 from newsletter.config.sections import (
     AlertConfig,
     BouncesConfig,
@@ -205,6 +206,37 @@ _ALERTS: Final[Table] = {
         "3",
         "Days with a run and without an issue before the alert. It is repeated weekly while that lasts.",
     ),
+    "summary": Key(v.flag, "false", "true: a short mail to `address` after each issue."),
+    "ping": Key(
+        v.optional(v.secret_url),
+        "null",
+        "URL to ask when a run went well; null: none. A check at healthchecks.io has one; the verdict is the body of "
+        "the request. See [operating](operating.md#somebody-hears-of-it).",
+    ),
+    "ping_start": Key(
+        v.or_off(v.optional(v.secret_url)),
+        "null",
+        "URL to ask when a run begins; null: `ping` with /start; off: none.",
+    ),
+    "ping_fail": Key(
+        v.or_off(v.optional(v.secret_url)),
+        "null",
+        "URL to ask when a run failed; null: `ping` with /fail; off: none.",
+    ),
+    "webhook": Key(
+        v.optional(v.secret_url),
+        "null",
+        "URL that gets a POST for each day and verdict; null: none. Recipes for Slack, Discord, Telegram and ntfy are "
+        "in [operating](operating.md#webhooks).",
+    ),
+    "webhook_secret": Key(
+        v.optional(v.signing(v.secret)),
+        "null",
+        "Signs those POSTs; null: they are not signed. It has at least 16 characters, or is whsec_ and Base64.",
+    ),
+    "webhook_secret_file": Key(
+        v.optional(v.signing(v.secret_file)), "null", "File that holds it, instead of `webhook_secret`."
+    ),
 }
 _IMAP: Final[Table] = {
     "host": Key(v.text, REQUIRED, "Host name or address."),
@@ -348,7 +380,14 @@ def _sending(place: Place) -> SendingConfig:
 
 
 def _alerts(place: Place) -> AlertConfig:
-    return AlertConfig(**mapping(place, _ALERTS))
+    values = secret_or_file(place, mapping(place, _ALERTS), "webhook_secret")
+    found = [values.pop(name, None) for name in ("ping_start", "ping", "ping_fail")]
+    alerts = AlertConfig(**values, pings=pings(*found))
+    if alerts.summary and alerts.address is None:
+        raise place.error("summary needs an address")
+    if alerts.webhook_secret is not None and alerts.webhook is None:
+        raise place.error("webhook_secret is given, and webhook is not")
+    return alerts
 
 
 def _dkim(place: Place) -> tuple[DkimConfig, ...]:
@@ -529,7 +568,7 @@ ROOT: Final[Table] = {
         "A program of yours that summarises papers whose feed gives no summary. Each is summarised once; where that "
         "fails the mail shows an excerpt of the abstract.",
     ),
-    "alerts": Key(_alerts, "{}", "A mail to the operator when days pass without an issue."),
+    "alerts": Key(_alerts, "{}", "Who is told when something is wrong: mail, pings, a webhook."),
     "bounces": Key(_bounces, "{}", "Mailbox of bounce_address, for `newsletter bounces`."),
     "dkim": Key(
         _dkim,

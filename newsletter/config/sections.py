@@ -85,11 +85,27 @@ class SendingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Pings:
+    """The URLs that a monitor is told by: that a run begins, and how it ended. None: it is not told."""
+
+    start: Secret | None = None
+    success: Secret | None = None
+    failure: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertConfig:
-    """The mail to the operator. `after` is in days with a run and without an issue."""
+    """Whom to tell what: mail to the operator, pings and a webhook. `after` is in days with a run and without an issue.
+
+    URLs are secrets. `webhook_secret` signs the POSTs of `webhook`. `summary` asks for a mail after each issue.
+    """
 
     address: str | None = None
     after: int = 3
+    pings: Pings = Pings()
+    webhook: Secret | None = None
+    webhook_secret: Secret | None = None
+    summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,12 @@ from newsletter.store.jobs import QUEUE, SHARD_TASK
 from newsletter.store.leases import Connections
 from newsletter.store.ledger import Refusal
 from newsletter.store.moves import UNDO_FOR, Moves
+from newsletter.store.notices import SUMMARY, WEBHOOK, Notice, Notices
+from newsletter.store.overview import Departure, FeedFault, IssueFate, Overview, ServerWords
 from newsletter.store.papers import Papers
 from newsletter.store.reports import NewReport, Reports
 from newsletter.store.retention import Retention
-from newsletter.store.runs import RunRecord, Runs
+from newsletter.store.runs import Rate, RunRecord, Runs
 from newsletter.store.schema import HEAD
 from newsletter.store.senders import ActiveSender, ShardCounts
 from newsletter.store.servers import Servers
@@ -47,17 +49,25 @@ __all__ = [
     "HEAD",
     "QUEUE",
     "SHARD_TASK",
+    "SUMMARY",
     "UNDO_FOR",
+    "WEBHOOK",
     "ActiveSender",
     "Added",
     "CarriedOut",
     "ConfirmationState",
+    "Departure",
+    "FeedFault",
     "HeldReason",
+    "IssueFate",
     "NewReport",
+    "Notice",
     "PastCopy",
     "PastReport",
+    "Rate",
     "Refusal",
     "RunRecord",
+    "ServerWords",
     "ShardCounts",
     "Store",
     "check_copy",
@@ -84,6 +94,8 @@ class Store(
     Reports,
     Suppressions,
     Runs,
+    Notices,
+    Overview,
     Servers,
     Slots,
     Connections,

@@ -1,4 +1,4 @@
-"""What is deleted when it is old: deliveries, which are then counted per issue, reports and runs.
+"""What is deleted when it is old: deliveries, which are then counted per issue, reports, runs, feeds' faults, notices.
 
 Issues stay for the archive, and which papers they have shown. SQLite uses the freed pages again, so the file stays as
 large as the kept rows need; it needs no VACUUM.
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, o
 from newsletter.model import OPEN
 from newsletter.store.database import Part
 from newsletter.store.issues import WAS_ACCEPTED
-from newsletter.store.schema import deliveries, delivery_counts, issues, reports, runs
+from newsletter.store.schema import deliveries, delivery_counts, feed_faults, issues, notices, reports, runs
 
 _BATCH: Final = 1_000  # rows deleted in one transaction: others wait for a few milliseconds
 
@@ -49,6 +49,8 @@ class Retention(Part):
             lambda: self._prune_deliveries(deliveries_before),
             lambda: self._prune_rows(reports, reports.c.digest, reports.c.read_at, reports_before),
             lambda: self._prune_rows(runs, runs.c.id, runs.c.started_at, runs_before, settled),
+            lambda: self._prune_small(feed_faults, feed_faults.c.at, runs_before),
+            lambda: self._prune_small(notices, notices.c.made_at, runs_before),
         )
         deleted = 0
         for batch in batches:
@@ -81,6 +83,17 @@ class Retention(Part):
         )
         values = [{"issue_id": issue, "state": state, "copies": number} for state, number in copies.items()]
         connection.execute(added, values)
+
+    def _prune_small(self, table: Table, moment: ColumnElement[Any], before: datetime | None) -> int:
+        """Delete the rows of before that moment from a table that gets a few rows a day; returns how many."""
+        if before is None:
+            return 0
+        with self._db.read() as connection:
+            old: int = connection.execute(select(func.count()).where(moment < before)).scalar_one()
+        if old:
+            with self._db.write() as connection:
+                connection.execute(delete(table).where(moment < before))
+        return old
 
     def _prune_rows(
         self,

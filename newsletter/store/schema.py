@@ -34,7 +34,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0014"
+HEAD: Final = "0015"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -345,6 +345,41 @@ runs = Table(
     Column("explanation", Text, nullable=False),
     Column("exit_code", Integer, nullable=False),
     Column("alerted", Boolean, nullable=False, server_default=false()),  # the operator was written to after it
+    Column("accepted", Integer),  # copies that servers accepted in this run; null if it sent none
+    Column("sending_ms", Integer),  # from its first answer to its last
+)
+
+# The feeds that failed, are late or have lost their votes: what the last run for a day said of each. `feed` is its name
+# or host.
+feed_faults = Table(
+    "feed_faults",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("feed", Text, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("words", Text, nullable=False),
+)
+
+# How many readers were active at the end of each day's last run.
+list_sizes = Table(
+    "list_sizes",
+    metadata,
+    Column("day", Date, primary_key=True),  # by UTC
+    Column("active", Integer, nullable=False),
+)
+
+# What the operator is told once: the POSTs of `alerts.webhook`, one for each day and verdict, and the summary mails,
+# one for each day. See notices.py.
+notices = Table(
+    "notices",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("verdict", String(16), primary_key=True),
+    Column("made_at", Utc, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("done", Boolean, nullable=False),
 )
 
 feed_cache = Table(

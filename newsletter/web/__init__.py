@@ -19,7 +19,7 @@ from newsletter.errors import StoreError, TemplateError
 from newsletter.mail.render import Renderer
 from newsletter.runtime import utc_now
 from newsletter.store import Store
-from newsletter.web import abuse, archive, home, readers
+from newsletter.web import abuse, archive, health, home, readers
 from newsletter.web.site import Site
 
 # Pages run no script, load nothing but the icon, cannot be framed, and send no Referer, which would reveal the token.
@@ -73,6 +73,7 @@ def create_app(
     guard = abuse.AbuseGuard(app, config.web)
     app.register_blueprint(home.pages(site, guard))
     app.register_blueprint(readers.pages(site, guard))
+    app.register_blueprint(health.pages(store))
     app.register_blueprint(archive.pages(config, store, renderer))
     _answer_errors(app, site, guard)
 

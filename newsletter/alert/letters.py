@@ -69,11 +69,16 @@ def _letter(config: Config, store: Store, subject: str, words: str) -> EmailMess
 
 
 def send(config: Config, store: Store, letter: EmailMessage) -> None:
-    """Hand the mail to a server and note it in the store. Raises TransportUnavailable when no server takes it."""
+    """Hand the alert to a server and note it in the store. Raises TransportUnavailable when no server takes it."""
+    deliver(config, store, letter)
+    store.note_alert()
+
+
+def deliver(config: Config, store: Store, letter: EmailMessage) -> None:
+    """Hand a mail to the operator to a server. Raises TransportUnavailable when no server takes it."""
     copy, outcome = as_copy(letter, config.publication, utc_now()), None
     for _, outcome in send_letters(Pool(config.smtp, leases=store.leases()), [copy], lambda begun: None, store.reserve):
         if outcome.kind is not OutcomeKind.ACCEPTED:
             raise TransportUnavailable(f"{outcome.code or 'no answer'} {outcome.text}")
     if outcome is None:
         raise TransportUnavailable("smtp.per_day is used up")
-    store.note_alert()
