@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from datetime import time
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -21,6 +23,7 @@ from newsletter.check.remedies import credentials
 from newsletter.check.settings import judge_domains, organisation
 from newsletter.check.smtp import Reply, judge_reply
 from newsletter.check.spf import Spf, judge, with_address
+from newsletter.check.timetable import _timers as timers
 from newsletter.check.timetable import runs
 from newsletter.check.values import Command, Context, Publish, SetKey, ok
 from newsletter.check.web import judge_clock
@@ -29,6 +32,7 @@ from newsletter.config import SmtpConfig
 from newsletter.config.examine import examine as read
 from newsletter.model import Mailbox, Publication
 from newsletter.replies import Stage
+from newsletter.schedule import Job, units
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, survey
 from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
@@ -317,6 +321,20 @@ def test_a_file_that_is_no_configuration_ends_with_a_finding(tmp_path: Path, tex
 )
 def test_a_line_that_runs_this_list(line: str, *, found: bool) -> None:
     assert runs(f"# newsletter /srv/a/config.yaml: begin\n{line}\n", Path("/srv/a/config.yaml")) is found
+
+
+def test_the_units_of_schedule_are_known_whatever_their_path(sound: Clinic) -> None:
+    (sound.folder / "crontab").write_text("")
+    folder = sound.folder / ".config/systemd/user"
+    odd = sound.folder / 'my "own" 100% $HOME' / "config.yaml"
+    odd.parent.mkdir()
+    job = Job(("/usr/bin/newsletter",), odd, time(7), ZoneInfo("UTC"), list_id="odd.example.org")
+    folder.mkdir(parents=True)
+    for name, text in units(job, system=False).items():
+        (folder / name).write_text(text)
+    (found,) = timers(odd)
+    assert (found.where, found.active) == (str(folder / "newsletter-odd.example.org.timer"), False)
+    assert list(timers(sound.path)) == []
 
 
 def test_a_timer_counts_once_it_is_enabled_and_its_name_does_not_matter(sound: Clinic) -> None:

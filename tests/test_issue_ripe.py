@@ -169,6 +169,7 @@ def test_a_quiet_friday_makes_the_weekend_no_quiet_day(desk: Desk) -> None:
     [(-1, "issue of the day at"), (1, "issue of the day before at"), (2, "issue of 2 days before at")],
 )
 def test_the_schedule_says_which_day_its_job_makes(back: int, words: str) -> None:
-    job = Job(("/usr/bin/newsletter",), Path("/srv/config.yaml"), time(8), ZoneInfo("UTC"), back=back)
+    zone = ZoneInfo("UTC")
+    job = Job(("newsletter",), Path("/srv/config.yaml"), time(8), zone, list_id="a.example", user="ada", back=back)
     assert words in crontab(job, datetime(2026, 11, 24, tzinfo=UTC))
-    assert words.removesuffix(" at") in units(job)["newsletter.service"]
+    assert words.removesuffix(" at") in units(job)["newsletter-a.example.service"]

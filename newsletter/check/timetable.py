@@ -88,8 +88,7 @@ def _timers(path: Path) -> Iterator[Job]:
     folders.append(Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user")
     for folder in folders:
         for service in sorted(folder.glob("*.service")):
-            text = _text(service)
-            if not runs("\n".join(line for line in text.splitlines() if line.startswith("ExecStart")), path):
+            if not _calls_run(_text(service), path):
                 continue
             for timer in sorted(folder.glob("*.timer")):
                 unit = [
@@ -98,6 +97,14 @@ def _timers(path: Path) -> Iterator[Job]:
                 if (unit or [f"{timer.stem}.service"])[0] == service.name:
                     wanted = folder / "timers.target.wants" / timer.name
                     yield Job(str(timer), wanted.is_symlink() or wanted.exists())
+
+
+def _calls_run(unit: str, path: Path) -> bool:
+    """Whether a service calls `run` on the configuration at `path`, by whatever name and in whatever shell."""
+    words = schedules.command_of(unit)
+    if str(path) in words:
+        return "run" in words[words.index(str(path)) :]
+    return runs("\n".join(line for line in unit.splitlines() if line.startswith("ExecStart")), path)
 
 
 def _text(file: Path) -> str:

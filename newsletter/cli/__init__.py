@@ -601,8 +601,12 @@ def restore_command(app: App, file: Path, force: bool) -> None:
     restore(file, app.path, force=force)
 
 
-@cli.command("schedule", short_help="Print or install cron or systemd jobs.")
-@click.argument("kind", type=click.Choice(["cron", "systemd"]), help="Crontab lines, or systemd services and timers.")
+@cli.command("schedule", short_help="Run it every day: cron or systemd.")
+@click.argument(
+    "kind",
+    type=click.Choice(["cron", "systemd", "remove"]),
+    help="Crontab lines, systemd units; or remove what was installed.",
+)
 @click.option(
     "--at",
     type=TIME_OF_DAY,
@@ -615,12 +619,32 @@ def restore_command(app: App, file: Path, force: bool) -> None:
 def schedule_command(app: App, kind: str, at: time, install: bool) -> None:
     """Print crontab lines or systemd units for the daily run, for what is still owed, and for the bounce mailbox.
 
-    With --install they are put into the crontab, or into the folder of systemd's units, and started.
+    With --install they are put into the crontab, or into the folder of systemd's units, and started. `remove` takes
+    crontab lines and units of this configuration away again.
     """
-    from newsletter.cli.setup import schedule
+    from newsletter.cli import schedule
 
-    for line in schedule(app.path, app.config(), kind, at, install=install):
+    if kind == "remove":
+        lines = schedule.remove(app.path)
+    elif kind == "cron":
+        lines = schedule.cron(app.path, app.config(), at, install=install)
+    else:
+        lines = schedule.systemd(app.path, app.config(), at, install=install)
+    for line in lines:
         click.echo(line)
+
+
+@cli.command("alert", short_help="Tell the operator that a job failed.")
+@click.argument("job", help="What failed, such as run.")
+@click.pass_obj
+def alert_command(app: App, job: str) -> None:
+    """Mail alerts.address that JOB failed, at most once a day for each JOB. The systemd units call it (OnFailure=).
+
+    It also works when the store cannot be opened. The exit code is 75 if no mail server took the mail.
+    """
+    from newsletter.cli.alert import tell
+
+    sys.exit(tell(app.config(), job))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,20 +1,17 @@
-"""The commands for setting up: init, demo and schedule."""
+"""The commands for setting up: init and demo."""
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from newsletter import resources
-from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.extras import needed
 
@@ -63,37 +60,6 @@ def demo(output: Path) -> int:
         click.echo(f"  {path}")
     click.echo(f"verdict: {done.report.verdict} - {done.report.explanation}")
     return done.report.exit
-
-
-def schedule(path: Path, config: Config, kind: str, at: time, *, install: bool) -> Iterator[str]:
-    """The lines to print: the crontab lines or systemd units, or with `install` what was installed.
-
-    `kind` is ``cron`` or ``systemd``; `at` is the local time in the configured time zone. Raises NewsletterError.
-    """
-    from newsletter import schedule as schedules
-
-    mailbox = config.bounces.maildir is not None or config.bounces.imap is not None
-    as_root = os.geteuid() == 0 or (kind == "systemd" and not install)  # printed units are for /etc/systemd/system
-    user = schedules.owner(path) if as_root else None
-    workers = config.store.startswith("postgresql")
-    now = datetime.now().astimezone()
-    job = schedules.Job(program(), path.resolve(), at, config.timezone, bounces=mailbox, workers=workers, user=user)
-    job = replace(job, back=(job.moment(now).date() - config.due(job.moment(now))).days)
-    if kind == "cron":
-        lines = schedules.crontab(job, now)
-        if install:
-            schedules.install_crontab(lines, user)
-            whose = f"the crontab of {user}; see `crontab -u {user} -l`" if user else "your crontab; see `crontab -l`"
-            yield f"installed in {whose}"
-        else:
-            yield lines.rstrip("\n")
-    else:
-        units = schedules.units(job)
-        if install:
-            yield from schedules.install_units(units)
-        else:
-            for name, text in units.items():
-                yield f"# /etc/systemd/system/{name}\n{text}"
 
 
 def program() -> tuple[str, ...]:
