@@ -14,10 +14,10 @@ from selenium import webdriver
 from newsletter.languages import direction
 from newsletter.mail.render import Renderer
 from newsletter.model import LateRiser
+from tests.chromium import DESKTOP, PHONE, judged
 from tests.conftest import PUBLICATION, issue, paper
 from tests.pages import Site
 from tests.test_archive import publish
-from tests.test_web_browser import DESKTOP, PHONE, judged
 
 DAY = date(2026, 11, 24)
 
