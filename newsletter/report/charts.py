@@ -21,8 +21,8 @@ _LEAST: Final = 1.2  # percent: what is there is seen, however little it is
 class Axis:
     """The numbers from the bottom of a chart to its top, and the lines across it."""
 
-    low: float
-    high: float
+    low: int
+    high: int
     ticks: tuple[int, ...]
 
     def top(self, value: float) -> float:
