@@ -601,11 +601,11 @@ def restore_command(app: App, file: Path, force: bool) -> None:
     restore(file, app.path, force=force)
 
 
-@cli.command("schedule", short_help="Run it every day: cron or systemd.")
+@cli.command("schedule", short_help="Run it every day: cron, systemd or GitHub Actions.")
 @click.argument(
     "kind",
-    type=click.Choice(["cron", "systemd", "remove"]),
-    help="Crontab lines, systemd units; or remove what was installed.",
+    type=click.Choice(["cron", "systemd", "github", "remove"]),
+    help="Crontab lines, systemd units, a workflow of GitHub Actions; or remove what was installed.",
 )
 @click.option(
     "--at",
@@ -619,13 +619,16 @@ def restore_command(app: App, file: Path, force: bool) -> None:
 def schedule_command(app: App, kind: str, at: time, install: bool) -> None:
     """Print crontab lines or systemd units for the daily run, for what is still owed, and for the bounce mailbox.
 
-    With --install they are put into the crontab, or into the folder of systemd's units, and started. `remove` takes
-    crontab lines and units of this configuration away again.
+    With --install they are put into the crontab, or into the folder of systemd's units, and started. `github` writes
+    .github/workflows/newsletter.yml into the repository that holds the configuration. `remove` takes crontab lines and
+    units of this configuration away again.
     """
     from newsletter.cli import schedule
 
     if kind == "remove":
         lines = schedule.remove(app.path)
+    elif kind == "github":
+        lines = schedule.github(app.path, app.config(), at)
     elif kind == "cron":
         lines = schedule.cron(app.path, app.config(), at, install=install)
     else:

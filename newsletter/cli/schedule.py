@@ -11,7 +11,10 @@ from pathlib import Path
 from newsletter import schedule as schedules
 from newsletter.cli.setup import program
 from newsletter.config import Config
+from newsletter.config.named import Named, named
+from newsletter.errors import NewsletterError
 from newsletter.schedule import Job
+from newsletter.schedule.github import Workflow, starts, write
 from newsletter.store import file_of
 
 
@@ -59,6 +62,62 @@ def remove(path: Path) -> Iterator[str]:
         yield line
     if not found:
         yield f"nothing was installed for {config}"
+
+
+def github(path: Path, config: Config, at: time) -> Iterator[str]:
+    """Write the workflow into the repository that holds `path`; yields lines on what to do next.
+
+    Raises NewsletterError if the configuration needs what a runner does not have.
+    """
+    home = path.resolve().parent
+    top = next((folder for folder in (home, *home.parents) if (folder / ".git").exists()), home)
+    moment = datetime.combine(datetime.now(config.timezone).date(), at, config.timezone)
+    needed = named(path)
+    _fit_for_a_runner(config, needed)
+    store = _inside(home, file_of(config.store), "store")
+    workflow = Workflow(
+        path.resolve().relative_to(top),
+        store,
+        _inside(home, config.witness_file, "witness")
+        if config.witness_file
+        else store.with_name(f"{store.name}.witness"),
+        needed.environment,
+        ["imap"] if config.bounces.imap else [],
+        starts(moment, config.due),
+        f"The {at:%H:%M} of {config.timezone.key} on {moment:%Y-%m-%d}, in UTC",
+        bounces=config.bounces.imap is not None,
+    )
+    yield f"wrote {write(top, workflow.text())}"
+    yield "Next, in the repository on GitHub:"
+    yield f"  1. Commit this file and {path.name}, and never {store} or a secret (.gitignore)."
+    yield "  2. Add the secrets of Actions, under Settings, Secrets and variables, Actions:"
+    yield "       NEWSLETTER_STORE_KEY     encrypts the store: openssl rand -hex 32"
+    yield "       NEWSLETTER_SUBSCRIBERS   one address on each line"
+    yield from (f"       {name}" for name in needed.environment)
+    yield "  3. Start the workflow once by hand, with store: begin."
+
+
+def _fit_for_a_runner(config: Config, needed: Named) -> None:
+    """Raise NewsletterError for what cannot work there: a database elsewhere, or secrets in files of the repository."""
+    if file_of(config.store) is None:
+        raise NewsletterError("a store in PostgreSQL needs no such workflow; use `newsletter schedule cron`")
+    if config.bounces.maildir is not None:
+        raise NewsletterError("bounces.maildir is on this machine; a runner can read bounces.imap")
+    for key, _ in needed.files:
+        name = key.rpartition(".")[2] or key
+        if not name.startswith("ca_"):
+            instead = name.removesuffix("_file").removesuffix("_files")
+            raise NewsletterError(
+                f"{key} names a file with a secret, which must not be in a repository: write"
+                f" `{instead}: ${{{instead.upper()}}}`, or another variable, and remove {key}"
+            )
+
+
+def _inside(home: Path, file: Path | None, key: str) -> Path:
+    """`file` as seen from `home`. Raises NewsletterError if it is elsewhere."""
+    if file is None or not file.absolute().is_relative_to(home):
+        raise NewsletterError(f"{key}: {file} is outside {home}, which a runner does not have")
+    return file.absolute().relative_to(home)
 
 
 def _job(path: Path, config: Config, at: time, user: str | None, now: datetime) -> Job:

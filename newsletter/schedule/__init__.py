@@ -1,12 +1,12 @@
-"""What runs `newsletter` every day: crontab lines or systemd units.
+"""What runs `newsletter` every day: crontab lines, systemd units, or a workflow of GitHub Actions.
 
 There are two jobs: `run` once a day, and `send` every 15 minutes, which sends copies that a server deferred
 (greylisting) or a crash left, and prints nothing when none is owed. With a bounce mailbox there is a third, `bounces`,
 every hour.
 
-    job                   what to run, and when
-    cron, systemd         what each of them needs, as text
-    crontabs, unit_files  install and remove it
+    job                    what to run, and when
+    cron, systemd, github  what each of them needs, as text
+    crontabs, unit_files   install and remove it
 """
 
 from newsletter.schedule.cron import crontab
