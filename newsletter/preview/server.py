@@ -109,7 +109,7 @@ class Previewer:
         return RenderedDay(
             rendered=personalise(rendered, config),
             headers=_headers(rendered, config),
-            findings=tuple(lint(rendered)),
+            findings=tuple(lint(rendered, config.catalogues)),
             size=len(rendered.html.encode()),
         )
 
