@@ -194,7 +194,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
     issue = _with_summaries(task, issue)
     rendered = render(config, issue, _operator(config, store))
-    return _linted(rendered, runtime) or Prepared(issue, rendered, offered)
+    return _linted(rendered, config, runtime) or Prepared(issue, rendered, offered)
 
 
 def _with_summaries(task: _Task, issue: Issue) -> Issue:
@@ -384,9 +384,9 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
             yield source, f"{name}: nothing since {newest}, which is late for feeds.rhythm"
 
 
-def _linted(rendered: RenderedIssue, runtime: Runtime) -> NoIssue | None:
+def _linted(rendered: RenderedIssue, config: Config, runtime: Runtime) -> NoIssue | None:
     """The verdict on a mail that must not go out as it is; warnings are said and do not stop it."""
-    findings = lint(rendered)
+    findings = lint(rendered, config.catalogues)
     errors = [finding.message for finding in findings if finding.level is Level.ERROR]
     for finding in findings:
         if finding.level is Level.WARNING:

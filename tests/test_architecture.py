@@ -39,6 +39,7 @@ HOMES = {
     "babel": {"languages"},
     "click": {"cli"},
     "cryptography": {"check", "mail"},
+    "cssutils": {"mail"},  # comes with premailer
     "dns": {"check"},
     "email_validator": {"addresses"},
     "feedparser": {"feed"},

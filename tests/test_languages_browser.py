@@ -109,5 +109,7 @@ def test_hebrew_runs_from_the_right(browser: webdriver.Chrome, tmp_path: Path) -
     assert rank[0] > votes[1] > published[1]  # the kicker begins at the right
     names, others = sides("Ada, Bo, Cy"), sides("ועוד 2")
     assert names[0] > others[1]
+    arxiv, pdf = sides("arXiv"), sides("PDF")
+    assert arxiv[0] > pdf[1]  # the first link is at the right
     assert sides("Daily Papers")[1] > PHONE["width"] / 2  # the masthead is at the right
     assert sides("Paper number 1")[0] < PHONE["width"] / 2  # the English title is not

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from newsletter.mail.lint import Level, contrast, lint
+from newsletter.languages import direction
+from newsletter.mail.colours import colour, contrast
+from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
 from newsletter.model import RenderedIssue, Slot
-from tests.conftest import PUBLICATION, issue
+from tests.conftest import PUBLICATION, ROOT, issue, paper
 
 GOOD = Renderer(PUBLICATION).issue(issue())
 
@@ -60,12 +63,52 @@ def test_each_rule_finds_what_it_is_for(spoil: Callable[[], RenderedIssue], leve
     assert any(finding.level is level and said in finding.message for finding in found), found
 
 
+@pytest.mark.parametrize("tag", ["de", "es", "fr", "he", "ja", "zh"])
+def test_english_words_in_a_mail_of_another_language_are_told(tag: str, tmp_path: Path) -> None:
+    publication = replace(PUBLICATION, language=tag, direction=direction(tag))
+    contents = issue(*(paper(n, authors=("A", "B", "C", "D", "E"), author_count=5) for n in range(1, 9)))
+    assert lint(Renderer(publication).issue(contents)) == []
+    (tmp_path / "_cards.html").write_text(
+        (ROOT / "templates" / "_cards.html")
+        .read_text("utf-8")
+        .replace("{% trans %}At a glance{% endtrans %}", "At a glance")
+    )
+    (tmp_path / "digest.html").write_text(
+        "{% extends 'builtin/digest.html' %}{% block more %}<tr><td><p>12 upvotes</p><p>Ada and 3 more</p>"
+        '<p lang="en">Subscribe</p></td></tr>{% endblock %}'
+    )
+    (tmp_path / "digest.txt").write_text("{% extends 'builtin/digest.txt' %}")
+    found = [each.message for each in lint(Renderer(publication, templates=tmp_path).issue(contents))]
+    assert [message.rpartition(" is English")[0] for message in found if "English" in message] == [
+        repr("%(names)s and %(num)s more"), repr("%(votes)s upvotes"), repr("At a glance")
+    ]  # fmt: skip
+
+
 def test_errors_come_before_warnings() -> None:
     spoilt = replace(html("<title>", "<title></title><p>"), text=GOOD.text + "word " * 20)
     assert [finding.level for finding in lint(spoilt)] == sorted(finding.level for finding in lint(spoilt))
 
 
 def test_contrast_is_that_of_wcag() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
-    assert contrast("#ffffff", "#777777") == contrast("#777777", "#ffffff")
+    black, white, grey = (0, 0, 0), (255, 255, 255), (119, 119, 119)
+    assert contrast(black, white) == pytest.approx(21)
+    assert contrast(grey, white) == pytest.approx(4.48, abs=0.01)
+    assert contrast(white, grey) == contrast(grey, white)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("#FfF", (255, 255, 255)),
+        ("#1c2128", (28, 33, 40)),
+        (" rgb(1, 2,3)", (1, 2, 3)),
+        ("rgb(1 2 3 / 1)", (1, 2, 3)),
+        ("navy", (0, 0, 128)),
+        ("transparent", None),
+        ("rgba(1, 2, 3, 0.5)", None),
+        ("var(--x)", None),
+        ("", None),
+    ],
+)
+def test_a_colour_is_read_as_css_writes_it(written: str, meant: tuple[int, int, int] | None) -> None:
+    assert colour(written) == meant

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import http.client
+import re
 import shutil
 import socket
 import threading
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter.cli import main
@@ -88,12 +91,62 @@ def test_the_page_shows_each_view_of_a_day(running: server.Server, site: Path) -
     assert "No problems found." in page
     assert "KiB of HTML; Gmail clips at 102 KiB." in page
     outlook = read(running, f"/mail?date={DAY}&part=outlook")
-    assert "<style" not in outlook
+    assert outlook.count("<style") == 1  # that of the frame
+    assert "@media" not in outlook
     assert "PixelsPerInch" not in outlook  # whose figure would stand above the mail
     assert '<table role="presentation" width="640"' in outlook
     assert "@media all" in read(running, f"/mail?date={DAY}&scheme=dark")
     assert "@media not all" in read(running, f"/mail?date={DAY}&scheme=light")
     assert not list(site.glob("*.db"))
+
+
+def test_the_inbox_row_is_cut_as_on_a_phone(running: server.Server, site: Path) -> None:
+    page = read(running, f"/?date={DAY}")
+    assert '<p class="sender"><bdi>digest@news.example.org</bdi></p>' in page
+    subject, words = (re.findall(f'<p class="{name}"><bdi>(.*)</bdi>', page)[0] for name in ("subject", "preheader"))
+    assert len(html.unescape(subject)) <= 40
+    assert words == "How Much Sleep Does a Robot Need? Conso…"
+    assert len(html.unescape(words)) <= 40
+    (site / "mine" / "digest.html").write_text(
+        '<body><p> <b>A&shy;&zwnj;</b> lot&#847; of <img alt="owls"></p><p>No', "utf-8"
+    )
+    assert '<p class="preheader"><bdi>A lot of owls</bdi></p>' in read(running, f"/?date={DAY}")
+
+
+def test_a_mail_from_right_to_left_is_shown_so(running: server.Server, site: Path) -> None:
+    config = site / "config.yaml"
+    config.write_text(config.read_text("utf-8") + "language: he\n", "utf-8")
+    assert '<div class="inbox" lang="he" dir="rtl">' in read(running, f"/?date={DAY}")
+    assert '<pre class="mail" lang="he" dir="rtl">' in read(running, f"/?date={DAY}&part=text")
+    assert 'dir="rtl"' in read(running, f"/mail?date={DAY}")
+
+
+@pytest.mark.parametrize(
+    ("query", "mail", "names", "schemes"),
+    [
+        ({}, "prefers-color-scheme: dark", ["part", "width", "scheme"], ["light", "dark"]),
+        ({"scheme": "dark"}, "prefers-color-scheme: dark", ["part", "width", "scheme"], ["dark"]),
+        ({"scheme": "dark"}, "one look for all", ["part", "width"], ["light"]),
+        ({"scheme": "x", "part": "y"}, "<img src=z>", ["part", "width", "images"], ["light"]),
+        ({"part": "outlook", "scheme": "dark"}, "prefers-color-scheme <IMG>", ["part", "images"], ["light"]),
+        ({"part": "text"}, "prefers-color-scheme <img>", ["part"], []),
+        ({"part": "headers"}, "prefers-color-scheme <img>", ["part"], []),
+    ],
+)
+def test_only_views_that_change_something_are_offered(
+    query: dict[str, str], mail: str, names: list[str], schemes: list[str]
+) -> None:
+    view = server.View.of(query)
+    assert list(server.offered(view, mail)) == names
+    assert [frame.scheme for frame in server.frames(view, mail)] == schemes
+
+
+def test_the_days_beside_are_links(running: server.Server) -> None:
+    page = read(running, f"/?date={DAY}&part=text")
+    for rel, day in (("prev", "2026-11-23"), ("next", "2026-11-25")):
+        assert re.search(f'<a rel="{rel}" href="[^"]*part=text[^"]*date={day}"', page)
+    assert 'rel="next"' not in read(running, "/?date=9999-12-31")
+    assert 'rel="prev"' not in read(running, "/?date=0001-01-01")
 
 
 def test_the_mail_is_shown_with_its_hands_tied(running: server.Server) -> None:
@@ -154,23 +207,42 @@ def test_views_switch_by_a_click_and_a_saved_template_shows_by_itself(
         finally:
             browser.switch_to.default_content()
 
+    def width() -> object:
+        """The width of the mail's content: of its page without a scroll bar."""
+        return mail("document.documentElement.clientWidth")
+
     background = "getComputedStyle(document.querySelector('div[role=article]')).backgroundColor"
     wait = WebDriverWait(browser, 20)
     browser.get(f"{running.url}?date={DAY}")
     assert (
-        mail("document.querySelector('h2').innerText")
+        mail("document.querySelector('.titlelink').innerText")
         == "Lighthouse: Reading Long Documents in One Pass with Sparse Beams"
     )
-    assert (mail("innerWidth"), mail(background)) == (375, "rgb(244, 245, 247)")
+    assert (width(), mail("innerWidth"), mail(background)) == (375, 375, "rgb(238, 240, 243)")
+    assert mail("document.documentElement.scrollHeight > innerHeight") is True  # there is something to scroll
+    light, dark = browser.find_elements(By.TAG_NAME, "iframe")
+    assert light.location["y"] == dark.location["y"]  # side by side
+    browser.switch_to.frame(dark)
+    assert browser.execute_script(f"return {background}") == "rgb(15, 19, 24)"
+    browser.switch_to.default_content()
 
     browser.find_element(By.LINK_TEXT, "dark").click()
     assert mail(background) == "rgb(15, 19, 24)"
     browser.find_element(By.LINK_TEXT, "desktop").click()
-    assert (mail("innerWidth"), mail(background)) == (800, "rgb(15, 19, 24)")
+    assert (width(), mail("innerWidth"), mail(background)) == (800, 800, "rgb(15, 19, 24)")
     browser.find_element(By.LINK_TEXT, "Outlook for Windows").click()
-    assert mail("document.styleSheets.length") == 0
+    assert (mail("document.styleSheets.length"), mail(background)) == (1, "rgb(238, 240, 243)")  # the frame's own
+    assert browser.find_elements(By.LINK_TEXT, "dark") == []
     browser.find_element(By.LINK_TEXT, "text").click()
     assert "Daily Papers" in browser.find_element(By.TAG_NAME, "pre").text
+
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_LEFT)
+    wait.until(lambda _: "date=2026-11-23" in browser.current_url)
+    browser.find_element(By.NAME, "date").send_keys(Keys.ARROW_RIGHT)  # the cursor moves
+    browser.find_element(By.TAG_NAME, "h1").click()
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
+    wait.until(lambda _: f"date={DAY}" in browser.current_url)
+    assert "part=text" in browser.current_url  # the view stays
 
     browser.get(f"{running.url}?date={DAY}")
     # The server has the page's ear once it answered /changes; saving before that would go unheard.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +17,7 @@ from newsletter.errors import ConfigError, NewsletterError, TemplateError
 from newsletter.feed import parse
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
+from newsletter.mail.lint import Finding as Fault
 from newsletter.mail.lint import Level, lint
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue, RenderedIssue
@@ -102,13 +103,17 @@ def _sample(context: Context) -> Iterator[Finding]:
         yield bad("templates", str(error), context.command("preview"), error.exit_code)
         return
     context.mail = context.mail or Mail(rendered, 0)
-    for words, part in _missing(rendered, publication.postal_address):
+    faults = lint(rendered, context.config.catalogues)
+    for words, part in _missing(rendered, faults, publication.postal_address):
         yield bad("templates", words, _aside(_source(folder, part)))
+    if warnings := [fault.message for fault in faults if fault.level is Level.WARNING]:
+        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+        yield warn("templates", f"{warnings[0]}{more}", context.command("preview --serve"))
 
 
-def _missing(rendered: RenderedIssue, postal_address: str) -> Iterator[tuple[str, str]]:
+def _missing(rendered: RenderedIssue, faults: Iterable[Fault], postal_address: str) -> Iterator[tuple[str, str]]:
     """What the mail must have and has not: a sentence, and the template that should have it."""
-    for fault in lint(rendered):
+    for fault in faults:
         if fault.level is Level.ERROR:
             yield fault.message, "digest.txt" if "text part" in fault.message else "digest.html"
     wanted = _words(postal_address)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from newsletter.languages.catalogue import read
 from newsletter.languages.foreign import direction_of, language_of
-from newsletter.languages.language import ENGLISH, Language, untranslated, words_to_leave
-from newsletter.languages.tags import UnknownLanguage, direction, find, normalise
+from newsletter.languages.language import ENGLISH, Language, foreign_messages, untranslated, words_to_leave
+from newsletter.languages.tags import UnknownLanguage, direction, find, is_language, normalise
 
 __all__ = [
     "ENGLISH",
@@ -19,6 +19,8 @@ __all__ = [
     "direction",
     "direction_of",
     "find",
+    "foreign_messages",
+    "is_language",
     "language_of",
     "normalise",
     "read",

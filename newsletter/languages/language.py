@@ -193,6 +193,31 @@ def untranslated(tag: str, own: Path | None = None) -> list[str]:
     return sorted(message if isinstance(message, str) else message[0] for message in left)
 
 
+def foreign_messages(tag: str, own: Path | None = None) -> list[str]:
+    """The English messages, with their placeholders, that a mail in the language `tag` says in other words.
+
+    Those without a translation are among them. Of a message with a plural each form is one. Empty for English. Raises
+    UnknownLanguage, and ConfigError with file and line for a catalogue that is wrong.
+    """
+    if normalise(tag).partition("-")[0] == SOURCE:
+        return []
+    said: dict[tuple[str | None, tuple[str, ...]], tuple[str, ...]] = {}
+    for path in reversed(find(tag, own)):
+        said |= {(each.context, _strings(each.id)): _strings(each.string) for each in parse(path) if not each.fuzzy}
+    complete = parse(next(iter(every())))  # as all that are built in are
+    found: list[str] = []
+    for each in complete:
+        english = _strings(each.id)
+        if each.id and not set(english) & set(said.get((each.context, english), ())):
+            found += english
+    return list(dict.fromkeys(found))
+
+
+def _strings(message: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The forms of a message or of its translation; one without plural has one."""
+    return (message,) if isinstance(message, str) else tuple(message or ())
+
+
 def words_to_leave(own: Path | None = None) -> frozenset[str]:
     """The words in all languages that a reader may send alone to leave, the operator's folder `own` included.
 

@@ -37,6 +37,17 @@ def direction(tag: str) -> str:
     return "rtl" if language in _RTL else "ltr"
 
 
+def is_language(tag: str) -> bool:
+    """Whether there is such a language, by CLDR's names and aliases; script and region are not looked at."""
+    from babel.core import Locale, get_global
+
+    language = normalise(tag).partition("-")[0]
+    return any(
+        language in known
+        for known in (Locale("en").languages, get_global("likely_subtags"), get_global("language_aliases"))
+    )
+
+
 def every(own: Path | None = None) -> dict[Path, str]:
     """All catalogues, the operator's before the built-in ones, with the tags of their languages."""
     folders = [folder for folder in (own, resources.find("locale")) if folder is not None and folder.is_dir()]

@@ -10,21 +10,29 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from html.parser import HTMLParser
+from pathlib import Path
 from typing import Final
 
+from newsletter.mail import accessible
+from newsletter.mail.accessible import several
+from newsletter.mail.markup import Page
+from newsletter.mail.untranslated import untranslated
 from newsletter.model import RenderedIssue, Slot
 
 _CLIP: Final = 102 * 1024  # bytes of HTML after which Gmail clips a mail, by public tests; Google documents no figure
 _NEAR: Final = 96 * 1024  # bytes
 _TEXT_WIDTH: Final = 78  # characters of a line (RFC 5322 section 2.1.1)
-_CONTRAST: Final = 4.5  # least contrast ratio of text (WCAG 2.2, success criterion 1.4.3)
-_CONTRAST_LARGE: Final = 3.0  # the same for text of at least 24 px, or 18.66 px in bold
+_STYLE: Final = 16 * 1024  # bytes of <style> that Gmail keeps (email-bugs #90)
+_LONG_WORD: Final = 20  # characters
+_UNTRANSLATED: Final = 3  # English messages that are named
 _WORDS_IN_TEXT: Final = 0.9  # share of the HTML's distinct words that the text part must have
 
 _RESIDUE: Final = re.compile(r"\{\{|\}\}|\{%|%\}")
-_ACTIVE: Final = frozenset("script iframe object embed form input button base svg math video audio frame link".split())
-_VOID: Final = frozenset("area base br col embed hr img input link meta source track wbr".split())
+_ACTIVE: Final = frozenset(
+    "script iframe object embed form input button base svg math video audio frame link marquee blink select".split()
+) | frozenset("textarea applet".split())
+_ABSOLUTE: Final = re.compile(r"(https?://[^/\s]|mailto:)")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
 _URL_LINE: Final = re.compile(r"\s*\S+://\S+\s*|.*@.*")
 
 
@@ -43,229 +51,152 @@ class Finding:
     message: str
 
 
-def lint(rendered: RenderedIssue) -> list[Finding]:
-    """All findings, errors first. The slots of `rendered` need not be filled."""
-    page = _Page()
-    page.feed(rendered.html)
-    page.close()
+def lint(rendered: RenderedIssue, catalogues: Path | None = None) -> list[Finding]:
+    """All findings, errors first. The slots of `rendered` need not be filled.
+
+    `catalogues` is the operator's folder of catalogues. Raises ConfigError with file and line for one that is wrong.
+    """
+    page = Page(rendered.html)
     found = [Finding(level, message) for level, rule in _RULES for message in rule(rendered, page)]
+    found += [
+        Finding(Level.WARNING, message)
+        for message in several(untranslated(page, rendered.text, catalogues), _UNTRANSLATED)
+    ]
     return sorted(found, key=lambda finding: finding.level is not Level.ERROR)
-
-
-# --- reading the HTML ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Style:
-    """Style of an element's text. Colours are #rrggbb, for the light and the dark scheme; `size` is in px."""
-
-    colour: tuple[str, str]
-    background: tuple[str, str]
-    size: float
-    bold: bool
-    hidden: bool
-
-
-class _Page(HTMLParser):
-    """Collects what the rules need to know about the HTML part."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.title = ""
-        self.unreadable: list[str] = []
-        self._css = ""
-        self._stack: list[tuple[str, _Style]] = [
-            ("", _Style(("#000000", "#ffffff"), ("#ffffff", "#000000"), 16, False, False))
-        ]
-        self._dark: dict[str, dict[str, str]] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record an element and the style of its text."""
-        values = {name: value or "" for name, value in attrs}
-        self.tags.append((tag, values))
-        if tag not in _VOID:
-            self._stack.append((tag, self._styled(tag, values)))
-
-    def handle_endtag(self, tag: str) -> None:
-        """Close an element and the elements left open inside it."""
-        if tag == "style":
-            self._dark.update(_dark_rules(self._css))
-        for at in range(len(self._stack) - 1, 0, -1):
-            if self._stack[at][0] == tag:
-                del self._stack[at:]
-                return
-
-    def handle_data(self, data: str) -> None:
-        """Record visible text, the title, or CSS."""
-        tag, style = self._stack[-1]
-        if tag == "style":
-            self._css = data
-        elif tag == "title":
-            self.title += data
-        elif data.strip() and not style.hidden:
-            self.text.append(data)
-            self._check(data, style)
-
-    def _styled(self, tag: str, values: dict[str, str]) -> _Style:
-        before = self._stack[-1][1]
-        css = _declarations(values.get("style", ""))
-        dark: dict[str, str] = {}
-        for name in values.get("class", "").split():
-            dark |= self._dark.get(name, {})
-        colour, background = css.get("color", ""), css.get("background-color", css.get("background", ""))
-        size = re.match(r"([\d.]+)px", css.get("font-size", ""))
-        return _Style(
-            colour=(_hex(colour) or before.colour[0], _hex(dark.get("color", colour)) or before.colour[1]),
-            background=(
-                _hex(background) or before.background[0],
-                _hex(dark.get("background-color", background)) or before.background[1],
-            ),
-            size=float(size.group(1)) if size else before.size,
-            bold=css.get("font-weight", "") in ("bold", "700") or before.bold or tag in ("b", "strong"),
-            hidden=before.hidden or css.get("display") == "none",
-        )
-
-    def _check(self, data: str, style: _Style) -> None:
-        least = _CONTRAST_LARGE if style.size >= 24 or (style.bold and style.size >= 18.66) else _CONTRAST
-        for scheme, colour, background in zip(("light", "dark"), style.colour, style.background, strict=True):
-            ratio = contrast(colour, background)
-            if ratio < least:
-                said = f"{colour} on {background} in {scheme} mode has a contrast of {ratio:.1f}, needs {least:g}"
-                self.unreadable.append(f"{said}: {' '.join(data.split())[:40]!r}")
-
-
-def _declarations(css: str) -> dict[str, str]:
-    pairs = (part.partition(":") for part in css.split(";"))
-    return {name.strip().lower(): value.replace("!important", "").strip().lower() for name, _, value in pairs}
-
-
-# Quantifiers are bounded or possessive, so that the time is linear in the length of the style sheet.
-_DARK: Final = re.compile(
-    r"@media[^{]{0,200}?prefers-color-scheme:\s{0,20}dark[^{]{0,200}+\{((?:[^{}]*+\{[^{}]*+\})*+)"
-)
-_RULE: Final = re.compile(r"(?<![^{}])([^{}]++)\{([^{}]*+)\}")
-
-
-def _dark_rules(css: str) -> dict[str, dict[str, str]]:
-    """The declarations for each class under ``@media (prefers-color-scheme: dark)``."""
-    rules: dict[str, dict[str, str]] = {}
-    for block in _DARK.findall(css):
-        for selectors, body in _RULE.findall(block):
-            for name in re.findall(r"\.([\w-]+)\s*(?=,|$)", selectors.strip()):
-                rules.setdefault(name, {}).update(_declarations(body))
-    return rules
-
-
-def _hex(colour: str) -> str | None:
-    if re.fullmatch(r"#[0-9a-f]{6}", colour):
-        return colour
-    if re.fullmatch(r"#[0-9a-f]{3}", colour):
-        return "#" + "".join(2 * digit for digit in colour[1:])
-    return None
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two #rrggbb colours, 1 to 21 (WCAG 2.2, definition of contrast ratio)."""
-    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    channels = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
 
-_Rule = Callable[[RenderedIssue, _Page], Iterator[str]]
+_Rule = Callable[[RenderedIssue, Page], Iterator[str]]
 
 
-def _clipped(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
+def _clipped(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     size = len(rendered.html.encode())
     if size > _CLIP:
         yield f"the HTML has {size / 1024:.0f} KiB; Gmail clips at 102 KiB, so the unsubscribe link is cut off"
 
 
-def _near_the_clip(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
+def _near_the_clip(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     size = len(rendered.html.encode())
     if _NEAR < size <= _CLIP:
         yield f"the HTML has {size / 1024:.0f} KiB, close to the 102 KiB at which Gmail clips"
 
 
-def _unsubscribe(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    if not any(values.get("href") == Slot.UNSUBSCRIBE for tag, values in page.tags if tag == "a"):
+def _unsubscribe(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    if not any(each.get("href") == Slot.UNSUBSCRIBE for each in page.all("a")):
         yield 'the HTML has no unsubscribe link: <a href="{{ unsubscribe_url }}">'
     if Slot.UNSUBSCRIBE not in rendered.text:
         yield "the text part has no unsubscribe link: {{ unsubscribe_url }}"
 
 
-def _residue(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
+def _residue(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     for name, part in (("the HTML", " ".join(page.text)), ("the text part", rendered.text)):
         if match := _RESIDUE.search(part):
             around = part[max(0, match.start() - 20) : match.end() + 20].strip()
             yield f"{name} shows what looks like template syntax: {' '.join(around.split())!r}"
 
 
-def _links(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    for tag, values in page.tags:
+def _links(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    for each in page.elements:
         for name in ("href", "src"):
-            if (url := values.get(name)) is not None and not re.match(r"(https?://[^/\s]|mailto:)", url):
-                yield f"<{tag} {name}={url[:80]!r}> is not an absolute http(s) or mailto link"
+            if (url := each.attributes.get(name)) is not None and not _ABSOLUTE.match(url):
+                yield f"<{each.tag} {name}={url[:80]!r}> is not an absolute http(s) or mailto link"
 
 
-def _insecure(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    links = [values.get(name, "") for _, values in page.tags for name in ("href", "src")]
+def _insecure(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    links = [each.attributes.get(name, "") for each in page.elements for name in ("href", "src")]
     insecure = [link for link in links if link.startswith("http://")]
     if insecure:
         others = f" (and {len(insecure) - 1} more)" if len(insecure) > 1 else ""
         yield f"{insecure[0][:80]!r} is http, not https{others}"
 
 
-def _active(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    for tag, values in page.tags:
-        if tag in _ACTIVE:
-            yield f"<{tag}> is not allowed in a mail: mail clients remove it"
-        for name in values:
+def _active(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    for each in page.elements:
+        if each.tag in _ACTIVE:
+            yield f"<{each.tag}> is not allowed in a mail: mail clients remove it"
+        for name in each.attributes:
             if name.startswith("on"):
-                yield f"<{tag} {name}=...> is not allowed in a mail: mail clients remove scripts"
+                yield f"<{each.tag} {name}=...> is not allowed in a mail: mail clients remove scripts"
 
 
-def _language(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    html = next((values for tag, values in page.tags if tag == "html"), {})
-    for name in ("lang", "dir"):
-        if not html.get(name):
-            yield f"<html> has no {name} attribute, which screen readers and right-to-left languages need"
-
-
-def _title(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
+def _title(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     if not page.title.strip():
         yield "<title> is missing or empty"
 
 
-def _alternatives(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    for tag, values in page.tags:
-        if tag == "img" and "alt" not in values:
-            yield f"<img src={values.get('src', '')[:80]!r}> has no alt attribute"
+def _kept_style(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    size = len(page.css.encode())
+    if size > _STYLE:
+        yield f"the <style> blocks have {size / 1024:.0f} KiB; Gmail drops those beyond {_STYLE // 1024} KiB"
+    if page.css.count("{") != page.css.count("}"):
+        yield "the braces in <style> are not balanced, so mail clients drop the rules"
+    if any(rule.depth > 1 for rule in page.rules):
+        yield "an @ rule within an @ rule in <style> makes Gmail drop the whole block"
+    if match := re.search(r"@(?:import|font-face)", page.css):
+        yield f"{match.group()} in <style> loads a file from elsewhere, which mail clients do not do"
 
 
-def _readable(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
-    yield from dict.fromkeys(page.unreadable)
+def _head(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    said = {name for meta in page.all("meta") for name in (meta.get("name").lower(), *map(str.lower, meta.attributes))}
+    types = [meta.get("content").lower() for meta in page.all("meta")]
+    if "charset" not in said and not any("charset=" in content for content in types):
+        yield '<head> lacks <meta charset="utf-8">'
+    if "viewport" not in said:
+        yield '<head> lacks <meta name="viewport" content="width=device-width, initial-scale=1">'
+    if "color-scheme" not in said or not any(rule.dark for rule in page.rules):
+        yield "the mail has no colours for dark mode: a <meta> color-scheme, and rules for prefers-color-scheme"
 
 
-def _text_complete(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
+def _preheader(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    first = next((each for each in page.elements if each.parent and each.parent.tag == "body"), None)
+    if first is None or not first.style.hidden or not first.name():
+        yield "no hidden preheader begins the <body>, so the inbox shows whatever text comes first"
+
+
+def _images(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    for image in page.all("img"):
+        if not image.get("width"):
+            yield f"<img src={image.get('src')[:80]!r}> has no width attribute, so Outlook shows it in its own size"
+
+
+def _control_characters(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    if match := _CONTROL.search(rendered.html):
+        yield f"the HTML has the control character U+{ord(match.group()):04X}, at which Gmail may clip"
+
+
+def _outlook(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    if rendered.html.count("<!--[if") != rendered.html.count("<![endif]"):
+        yield "a conditional comment for Outlook is not closed: each <!--[if mso]> needs its <![endif]-->"
+
+
+def _of_page(rule: Callable[[Page], Iterator[str]]) -> _Rule:
+    """A rule that needs the HTML only."""
+
+    def judge(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+        return rule(page)
+
+    return judge
+
+
+def _text_complete(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     seen, written = _words(" ".join(page.text)), _words(rendered.text)
-    if seen and len(seen & written) < _WORDS_IN_TEXT * len(seen):
-        missing = sorted(seen - written)[:5]
+    unbroken = "".join(rendered.text.lower().split())
+    lacking = {word for word in seen - written if not (_may_be_broken(word) and word in unbroken)}
+    if seen and len(lacking) > (1 - _WORDS_IN_TEXT) * len(seen):
+        missing = sorted(lacking)[:5]
         yield f"the text part lacks words of the HTML, such as {', '.join(missing)}"
 
 
-def _text_width(rendered: RenderedIssue, page: _Page) -> Iterator[str]:
+def _text_width(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     for number, line in enumerate(rendered.text.splitlines(), 1):
         if len(line) > _TEXT_WIDTH and not _URL_LINE.fullmatch(line):
             yield f"line {number} of the text part has {len(line)} characters, more than {_TEXT_WIDTH}"
+
+
+def _may_be_broken(word: str) -> bool:
+    """Whether the text part may have a line break within a word: in one too long for it, and in Chinese."""
+    return len(word) > _LONG_WORD or not word.isascii()
 
 
 def _words(text: str) -> set[str]:
@@ -278,12 +209,19 @@ _RULES: Final[tuple[tuple[Level, _Rule], ...]] = (
     (Level.ERROR, _residue),
     (Level.ERROR, _links),
     (Level.ERROR, _active),
-    (Level.ERROR, _language),
+    (Level.ERROR, _of_page(accessible.language)),
     (Level.ERROR, _title),
-    (Level.ERROR, _alternatives),
-    (Level.ERROR, _readable),
+    (Level.ERROR, _of_page(accessible.alternatives)),
+    (Level.ERROR, _of_page(accessible.readable)),
     (Level.ERROR, _text_complete),
     (Level.WARNING, _near_the_clip),
     (Level.WARNING, _insecure),
     (Level.WARNING, _text_width),
+    (Level.WARNING, _kept_style),
+    (Level.WARNING, _head),
+    (Level.WARNING, _preheader),
+    (Level.WARNING, _images),
+    (Level.WARNING, _control_characters),
+    (Level.WARNING, _outlook),
+    *((Level.WARNING, _of_page(rule)) for rule in accessible.WARNINGS),
 )

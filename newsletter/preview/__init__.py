@@ -56,7 +56,7 @@ def make(config: Config, day: date, runtime: Runtime, selector: Selector | None 
             said = f"none of the {count(len(uncut.papers), 'paper')} of {day} fits these choices"
             return Preview(NoIssue(Verdict.QUIET_DAY, said), problems)
     rendered = prepare.render(config, issue)
-    return Preview(personalise(rendered, config), problems, tuple(lint(rendered)))
+    return Preview(personalise(rendered, config), problems, tuple(lint(rendered, config.catalogues)))
 
 
 def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:

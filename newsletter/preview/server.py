@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -31,30 +31,44 @@ from newsletter.mail.lint import Finding, lint
 from newsletter.mail.message import compile_copies
 from newsletter.model import Delivery, FrozenIssue, NoIssue, RenderedIssue
 from newsletter.preview import personalise
+from newsletter.preview.inbox import InboxRow, inbox_row
 from newsletter.runtime import Runtime
 from newsletter.text import unwrapped, without
 
 _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
-# Width in px of the frame with the mail.
+# Widths in px of the frames with the mail. A frame shows no scroll bar, so this is the width that the mail has.
 _WIDTHS: Final = {"phone": 375, "desktop": 800}
 
 # The mail may run no script and load nothing but images over https.
 _MAIL_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src {images}; sandbox allow-popups; base-uri 'none'"
 )
+_FRAME: Final = (
+    "<style>:root {{ color-scheme: {scheme} !important; scrollbar-width: none; }} "
+    "::-webkit-scrollbar {{ display: none; }}</style>"
+)
+_IMAGE: Final = re.compile(r"<img\b|url\(|\bbackground=", re.IGNORECASE)
 _PAGE_POLICY: Final = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-src 'self'; base-uri 'none'; form-action 'self'"
 )
 
 
+CHOICES: Final = {
+    "part": ("html", "outlook", "text", "headers"),
+    "width": tuple(_WIDTHS),
+    "scheme": ("both", "light", "dark"),
+    "images": ("on", "off"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """How the page shows the mail: which part, width, colour scheme, and whether with images. See `CHOICES`."""
+    """How the page shows the mail: which part, width, colour schemes, and whether with images. See `CHOICES`."""
 
     part: str = "html"
     width: str = "phone"
-    scheme: str = "light"
+    scheme: str = "both"
     images: str = "on"
 
     @classmethod
@@ -64,12 +78,29 @@ class View:
         return cls(**chosen)
 
 
-CHOICES: Final = {
-    "part": ("html", "outlook", "text", "headers"),
-    "width": tuple(_WIDTHS),
-    "scheme": ("light", "dark"),
-    "images": ("on", "off"),
-}
+def offered(view: View, mail: str) -> dict[str, tuple[str, ...]]:
+    """The choices that change something in `view` of the HTML `mail`.
+
+    Outlook for Windows has no dark colours of the mail's own and no phone. A mail without images looks the same when
+    they are off, one without dark colours the same in the dark.
+    """
+    choices = {"part": CHOICES["part"]}
+    if view.part == "html":
+        choices["width"] = CHOICES["width"]
+        if "prefers-color-scheme" in mail:
+            choices["scheme"] = CHOICES["scheme"]
+    if view.part in ("html", "outlook") and _IMAGE.search(mail):
+        choices["images"] = CHOICES["images"]
+    return choices
+
+
+def frames(view: View, mail: str) -> list[View]:
+    """The views of the HTML `mail` that stand side by side: light and dark, or the one that was asked for."""
+    if view.part not in ("html", "outlook"):
+        return []
+    if "scheme" not in offered(view, mail):
+        return [replace(view, scheme="light", width=view.width if view.part == "html" else "desktop")]
+    return [replace(view, scheme=scheme) for scheme in ("light", "dark") if view.scheme in (scheme, "both")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +111,9 @@ class RenderedDay:
     headers: str
     findings: tuple[Finding, ...]
     size: int  # bytes of HTML
+    inbox: InboxRow
+    language: str
+    direction: str
 
 
 class Previewer:
@@ -109,8 +143,11 @@ class Previewer:
         return RenderedDay(
             rendered=personalise(rendered, config),
             headers=_headers(rendered, config),
-            findings=tuple(lint(rendered)),
+            findings=tuple(lint(rendered, config.catalogues)),
             size=len(rendered.html.encode()),
+            inbox=inbox_row(rendered, config.publication),
+            language=config.publication.language,
+            direction=config.publication.direction,
         )
 
     def _gather(self, config: Config, day: date) -> prepare.Gathered:
@@ -135,14 +172,22 @@ def _headers(rendered: RenderedIssue, config: Config) -> str:
 def as_seen(mail: str, view: View) -> str:
     """The mail's HTML as the client of `view` shows it.
 
-    The media query for dark colours is replaced by its result, because a frame cannot have its own colour scheme.
+    The media query for dark colours is replaced by its result, because a frame cannot have its own colour scheme. The
+    frame's own colours follow, and its scroll bar takes no width, as on a phone.
     """
+    dark = view.scheme == "dark"
+    frame = _FRAME.format(scheme="dark" if dark else "light")
     if view.part == "outlook":
         # Outlook for Windows reads its own comments, ignores the style sheet, and does not show <xml>.
         mail = unwrapped(mail, "<!--[if mso]>", "<![endif]-->")
-        return without(without(mail, "<style", "</style>"), "<xml", "</xml>")
-    media = "all" if view.scheme == "dark" else "not all"
-    return re.sub(r"\(prefers-color-scheme:\s*dark\)", media, mail)
+        return frame_style(without(without(mail, "<style", "</style>"), "<xml", "</xml>"), frame)
+    return frame_style(re.sub(r"\(prefers-color-scheme:\s*dark\)", "all" if dark else "not all", mail), frame)
+
+
+def frame_style(mail: str, style: str) -> str:
+    """`mail` with `style` at the end of its head, or of the whole if it has none."""
+    head, end, rest = mail.partition("</head>")
+    return f"{head}{style}{end}{rest}"
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------
@@ -162,9 +207,11 @@ def create_app(previewer: Previewer, changes: ChangeWatcher) -> flask.Flask:
     def page() -> str:
         view = View.of(flask.request.args.to_dict())
         day, shown, problem = _requested_day(previewer)
+        mail = shown.rendered.html if shown else ""
         return flask.render_template(
-            "page.html", view=view, day=day, shown=shown, problem=problem, choices=CHOICES, width=_WIDTHS[view.width],
-            clip=102 * 1024, link=lambda **changed: _link(view, day, **changed),
+            "page.html", view=view, day=day, shown=shown, problem=problem, choices=offered(view, mail),
+            frames=frames(view, mail), widths=_WIDTHS, clip=102 * 1024, query=CHOICES, previous=beside(day, -1),
+            next=beside(day, 1), link=lambda **changed: _link(view, day, **changed),
         )  # fmt: skip
 
     @app.get("/mail")
@@ -209,6 +256,14 @@ def _requested_day(previewer: Previewer) -> tuple[date, RenderedDay | None, str]
     if isinstance(shown, NoIssue):
         return day, None, f"{shown.verdict} - {shown.explanation}"
     return day, shown, ""
+
+
+def beside(day: date, step: int) -> date | None:
+    """The day before (`step` -1) or after (1) `day`; None at the ends of the calendar."""
+    try:
+        return day + timedelta(days=step)
+    except OverflowError:
+        return None
 
 
 def _link(view: View, day: date, **changed: str) -> str:
