@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo unit check test lint docs messages bench chaos fuzz clean lock packages
+.PHONY: help demo unit check test lint docs site messages bench chaos fuzz dist clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,16 +26,20 @@ unit: $(VENV)/.dev ## the quick tests, which need no server and no other process
 unit-%: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet -m unit tests/test_[$*]*.py
 
-check: unit lint ## unit, ruff and mypy: what a change must pass before it is committed
+check: unit lint ## unit, ruff, mypy, docs site: what a change must pass before it is committed
 
-test: lint packages ## ruff, mypy, and every test, with real servers: minutes
+test: lint packages ## the same, and every test, with real servers: minutes
 	@$(PYTEST)
 
-lint: $(VENV)/.dev ## ruff and mypy alone
+lint: $(VENV)/.dev site ## ruff, mypy and the docs site alone
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
 
 docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml
 	@$(BIN)/python -m docs.generate
+
+# Every warning is an error, such as a dead link. A page that was read before would not be warned of again (-E).
+site: $(VENV)/.dev ## the docs as a site, into build/site
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -n -d build/doctrees -c docs . build/site
 
 messages: $(VENV)/.dev ## bring the catalogues in locale/ up to date with the words in templates and code
 	@$(BIN)/python -m tests.messages
@@ -53,6 +57,10 @@ fuzz: $(VENV)/.dev ## ten minutes of damaged feeds, mails, lists, configurations
 
 lock: $(VENV)/.dev ## write requirements/ anew from pyproject.toml
 	@tests/setup/lock.sh $(BIN)
+
+dist: $(VENV)/.dev ## wheel and sdist, into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) demo preview build dist .pytest_cache .mypy_cache .ruff_cache

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
 import click
+import jinja2
 import pytest
 
 from docs import generate
 from newsletter import errors
 from newsletter.cli import cli
+from newsletter.mail.render import Renderer
 from newsletter.model import VERDICT_EXIT, State, SubscriberStatus, Verdict
-from tests.conftest import ROOT
+from tests.conftest import PUBLICATION, ROOT
 from tests.test_architecture import LAYER
+from tests.test_templates import rendered_names, used_by
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "templates").glob("*.md")])
 GENERATED = generate.generated()
@@ -138,13 +144,162 @@ def test_a_dead_link_is_seen(link: str) -> None:
     assert not is_dead(ROOT / "README.md", "docs/web.md#caddy")
 
 
+def linked_from(name: str) -> list[Path]:
+    """The files to which a document links, in the order of its links."""
+    page = ROOT / name
+    targets = re.findall(r"\]\(([^)#]+)", page.read_text("utf-8"))
+    return [(page.parent / target).resolve() for target in targets if "://" not in target]
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
-    linked = set(re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text("utf-8")))
-    assert [name_of(page) for page in DOCUMENTS if name_of(page) not in {*linked, "README.md"}] == []
+    reached = {ROOT / "README.md", *linked_from("README.md"), *SITE}
+    assert ROOT / "docs" / "index.md" in reached
+    assert [name_of(page) for page in DOCUMENTS if page not in reached] == []
 
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 150
+
+
+# --- the site --------------------------------------------------------------------------------------------------------
+
+SITE = linked_from("docs/index.md")
+SITE_TEXT = "\n".join(page.read_text("utf-8") for page in SITE)
+
+# The order in which a person needs them; other pages may stand between.
+ORDER = (
+    *("quickstart", "configuration", "commands", "templates", "languages", "deliverability", "scheduling", "operating"),
+    *("scale", "security", "design", "contributing"),
+)
+
+
+def subject(page: Path) -> str:
+    return (page.parent.name if page.name == "README.md" else page.stem).lower()
+
+
+def test_the_site_has_every_page_once_in_the_order_of_need() -> None:
+    subjects = [subject(page) for page in SITE]
+    assert [each for each in subjects if each in ORDER] == list(ORDER)
+    assert len(set(SITE)) == len(SITE)
+    assert {*SITE, ROOT / "README.md", ROOT / "docs" / "index.md"} == set(DOCUMENTS)
+
+
+def variables() -> set[str]:
+    """The names that templates get: those of an issue and its papers, and all that the built-in templates use."""
+    names, of_a_paper = rendered_names()
+    files = [path for path in (ROOT / "templates").rglob("*") if path.suffix in {".html", ".txt", ".svg"}]
+    used = [used_by(str(path.relative_to(ROOT / "templates"))) for path in files if not path.name.startswith("_")]
+    return names.union(*used) | {f"paper.{name}" for name in of_a_paper}
+
+
+GETTEXT = {"gettext", "ngettext", "pgettext", "npgettext"}  # what {% trans %} calls
+
+
+def filters() -> set[str]:
+    """The filters and functions of templates that are ours, not Jinja's."""
+    environment, plain = Renderer(PUBLICATION)._environment, jinja2.Environment(extensions=["jinja2.ext.i18n"])
+    return {*environment.filters, *environment.globals} - {*plain.filters, *plain.globals, *GETTEXT}
+
+
+def extras() -> set[str]:
+    """The extras that pyproject.toml declares, without that of the developers."""
+    table = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2]
+    return set(re.findall(r"^(\w+) = \[", table.partition("\n[")[0], re.MULTILINE)) - {"dev"}
+
+
+OPTIONS = [each for _, command in generate.leaves(cli) for each in command.params if isinstance(each, click.Option)]
+
+WORDS: dict[str, set[str]] = {
+    "command": {name for name, _ in generate.leaves(cli)},
+    "option": {option for param in OPTIONS for option in param.opts if option.startswith("--")},
+    "key": set(generate.described()),
+    "verdict": set(Verdict),
+    "exit code": {str(code) for code in {*VERDICT_EXIT.values(), click.UsageError.exit_code}},
+    "state of a copy": set(State),
+    "status of a subscriber": set(SubscriberStatus),
+    "variable of a template": variables(),
+    "filter of a template": filters(),
+    "extra": extras(),
+    "language": {each.name for each in (ROOT / "locale").iterdir()},
+}
+
+
+def is_in_the_site(word: str) -> bool:
+    """Whether a page shows the word as code, such as `--date DAY` or `-c, --config PATH`, or as the cell of a table."""
+    shown = rf"`(?:-\w, )?{re.escape(word)}(?![\w.-])|^\| {re.escape(word)} \|"
+    return re.search(shown, SITE_TEXT, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_every_word_of_the_contract_is_in_the_site(kind: str) -> None:
+    assert [word for word in sorted(WORDS[kind]) if not is_in_the_site(word)] == []
+    assert WORDS[kind]
+
+
+@pytest.mark.parametrize("word", ["newsletter sleep", "--no-such", "issue.no_such", "no-such-verdict", "paper.no_such"])
+def test_a_word_that_no_page_has_is_missed(word: str) -> None:
+    assert not is_in_the_site(word)
+
+
+BUILD = ("-q", "-E", "-W", "--keep-going", "-n")
+
+
+def built(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Build a site of `folder` as `make site` does."""
+    command = [sys.executable, "-m", "sphinx", *BUILD, "-c", "docs", ".", "out", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A site of two pages, with the settings of the real one."""
+    shutil.copytree(ROOT / "docs" / "site", tmp_path / "docs" / "site")
+    shutil.copy(ROOT / "docs" / "conf.py", tmp_path / "docs")
+    (tmp_path / "docs" / "index.md").write_text("# All\n\n- [One](one.md): the first\n", "utf-8")
+    (tmp_path / "docs" / "one.md").write_text("# One\n\n## What it is\n\n[here](#what-it-is)\n", "utf-8")
+    return tmp_path
+
+
+def test_the_strict_build_is_the_one_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert f"-m sphinx {' '.join(BUILD)} -d build/doctrees -c docs . build/site" in makefile
+    assert re.search(r"^lint:.* site\b", makefile, re.MULTILINE)
+
+
+def test_a_sound_site_is_built_and_loads_nothing_from_elsewhere(small: Path) -> None:
+    done = built(small)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (small / "out" / "docs" / "one.html").read_text("utf-8")
+    assert re.findall(r"""<(?:link|script|img)[^>]*(?:src|href)=["'](?:https?:)?//[^>]*""", page) == []
+    assert "url=docs/index.html" in (small / "out" / "index.html").read_text("utf-8")
+    index = (small / "out" / "docs" / "index.html").read_text("utf-8")
+    assert re.findall(r'class="toctree-l1"><a[^>]*href="([^"]+)', index) == ["one.html"]
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("# One\n\n[dead](two.md)\n", "two.md"),
+        ("# One\n\n[dead](#what-it-was)\n", "what-it-was"),
+        ("# One\n\n![dead](two.png)\n", "two.png"),
+        ("# One\n\n### Two levels down\n", "H1 to H3"),
+    ],
+)
+def test_a_fault_of_a_page_fails_the_build(small: Path, page: str, said: str) -> None:
+    (small / "docs" / "one.md").write_text(page, "utf-8")
+    done = built(small)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_page_that_the_index_does_not_list_fails_the_build(small: Path) -> None:
+    (small / "docs" / "two.md").write_text("# Two\n", "utf-8")
+    done = built(small)
+    assert done.returncode == 1
+    assert "toctree" in done.stderr
+
+
+# --- prose -----------------------------------------------------------------------------------------------------------
 
 
 def prose() -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -87,3 +88,65 @@ def test_the_hooks_are_well_formed_and_fetch_nothing() -> None:
         (repo["repo"], hook["language"]) for repo in load(".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]
     ]
     assert set(hooks) == {("local", "system")}
+
+
+# --- the release -----------------------------------------------------------------------------------------------------
+
+RELEASE = ".github/workflows/release.yml"
+
+
+def jobs() -> dict[str, Any]:
+    return dict(load(RELEASE)["jobs"])
+
+
+def test_every_action_is_pinned_by_its_commit_and_names_its_version() -> None:
+    used = re.findall(r"uses: (.*)", text(RELEASE))
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
+
+
+def test_only_the_job_that_publishes_has_an_identity_and_it_runs_nothing_of_ours() -> None:
+    assert load(RELEASE)["permissions"] == {}
+    assert {name: job["permissions"] for name, job in jobs().items()} == {
+        "build": {"contents": "read"},
+        "publish": {"id-token": "write"},
+    }
+    publish = jobs()["publish"]
+    assert (publish["environment"], publish["needs"]) == ("pypi", "build")
+    assert not any("run" in step or "checkout" in step["uses"] for step in publish["steps"])
+    assert "secrets." not in text(RELEASE)
+
+
+def test_what_is_published_is_what_was_built_and_has_attestations() -> None:
+    given = {
+        step["uses"].partition("@")[0]: step["with"]
+        for job in jobs().values()
+        for step in job["steps"]
+        if "with" in step
+    }
+    up, down = given["actions/upload-artifact"], given["actions/download-artifact"]
+    assert (up["name"], up["path"]) == (down["name"], down["path"])
+    assert given["pypa/gh-action-pypi-publish"]["attestations"] is True
+
+
+def test_every_target_that_is_made_exists() -> None:
+    made = {
+        word
+        for job in jobs().values()
+        for step in job["steps"]
+        for word in re.findall(r"^make (\w+)$", step.get("run", ""))
+    }
+    assert made == {"test", "dist"}
+    assert made <= set(re.findall(r"^(\w+):", text("Makefile"), re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("tag", "agrees"), [(f"v{__version__}", True), ("v99.0.0", False), (f"v{__version__}.1", False)]
+)
+def test_a_tag_that_is_not_the_version_stops_the_release(tag: str, agrees: bool) -> None:
+    (step,) = [step for step in jobs()["build"]["steps"] if "GITHUB_REF_NAME" in step.get("run", "")]
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag}, capture_output=True, check=False
+    )
+    assert (done.returncode == 0) is agrees

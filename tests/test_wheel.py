@@ -27,8 +27,8 @@ from tests.inbox import Inbox
 
 SHIPPED = ("newsletter", "templates", "locale", "tests", "docs", "requirements", ".github")
 FILES = (
-    ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
-    "SECURITY.md", "config.yaml", "pyproject.toml",
+    ".dockerignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Containerfile",
+    "LICENSE", "Makefile", "README.md", "SECURITY.md", "config.yaml", "pyproject.toml",
 )  # fmt: skip
 
 
@@ -134,7 +134,8 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, python: Path, tmp_p
     pip(python, "install", "--quiet", "--no-deps", wheel)
     pip(python, "check")  # what the wheel asks for is what the lock gives
     does_the_job(python, tmp_path)
-    assert "demo" in call(python.with_name("newsletter"), "--help", cwd=tmp_path)
+    for name in ("newsletter", "daily-papers-newsletter"):  # uvx and pipx run look for the distribution's name
+        assert "demo" in call(python.with_name(name), "--help", cwd=tmp_path)
 
 
 def test_the_sdist_works_unpacked_and_makes_a_wheel_that_works(built: Path, python: Path, tmp_path: Path) -> None:

@@ -54,9 +54,17 @@ def _modes(file: Path) -> Iterator[Finding]:
         if not mode & 0o200:
             yield bad("store", f"{path} has mode {mode & 0o777:04o}: its owner cannot write", _chmod(path), 1)
         elif not os.access(path, os.W_OK):
-            user = pwd.getpwuid(os.geteuid()).pw_name
+            user = _account()
             said = f"{path} cannot be written by {user}; SQLite writes files beside it too"
             yield bad("store", said, Command(f"sudo chown {user} {quoted(path)}"), 1)
+
+
+def _account() -> str:
+    """The account that runs this process: its name, or its number if it has none, as in a container."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _chmod(path: Path) -> Command:

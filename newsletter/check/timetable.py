@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -85,7 +86,8 @@ def _output(command: list[str]) -> str:
 def _timers(path: Path) -> Iterator[Job]:
     """The timers of services that run this list, whatever the units are called."""
     folders = [Path(folder) for folder in _UNITS]
-    folders.append(Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user")
+    with suppress(RuntimeError):  # an account without a name, as in a container, may have no home
+        folders.append(Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user")
     for folder in folders:
         for service in sorted(folder.glob("*.service")):
             if not _calls_run(_text(service), path):

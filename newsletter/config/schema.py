@@ -501,7 +501,7 @@ ROOT: Final[Table] = {
         v.language,
         "en",
         "Language of mails and pages: a BCP 47 tag, such as en, de-AT or zh. "
-        "[Templates](../templates/README.md#languages) says which there are, and how to add one.",
+        "[Languages](languages.md) says which there are, and how to add one.",
     ),
     "direction": Key(
         v.optional(v.choice("ltr", "rtl")), "null", "Writing direction, ltr or rtl; null: that of the language."
