@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -166,7 +167,7 @@ def test_a_fortnight_of_bad_starts(made: Repository) -> None:
     """`python -m tests.runner` lives through a year of them."""
     seen = runner.year(made, days=14, share=0.5, seed=7)
     assert set(seen.fates) == set(runner.FATES)
-    assert replace(seen, fates=runner.Counter()) == runner.Year()
+    assert replace(seen, fates=Counter()) == runner.Year()
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
