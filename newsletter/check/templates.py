@@ -97,7 +97,9 @@ def _sample(context: Context) -> Iterator[Finding]:
     except TemplateError as error:
         match = _FILE.search(str(error))
         file = Path(match.group(1)) if match else folder
-        yield bad("templates", str(error), _aside(file) if file else context.command("preview"), error.exit_code)
+        own = file is not None and folder is not None and file.is_relative_to(folder)  # never a built-in one
+        remedy = _aside(file) if own and file else context.command("preview")
+        yield bad("templates", str(error), remedy, error.exit_code)
         return
     except NewsletterError as error:
         yield bad("templates", str(error), context.command("preview"), error.exit_code)
@@ -105,7 +107,7 @@ def _sample(context: Context) -> Iterator[Finding]:
     context.mail = context.mail or Mail(rendered, 0)
     faults = lint(rendered, context.config.catalogues)
     for words, part in _missing(rendered, faults, publication.postal_address):
-        yield bad("templates", words, _aside(_source(folder, part)))
+        yield bad("templates", words, _aside(_source(folder, part)) if folder else context.command("preview --serve"))
     if warnings := [fault.message for fault in faults if fault.level is Level.WARNING]:
         more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
         yield warn("templates", f"{warnings[0]}{more}", context.command("preview --serve"))
@@ -126,10 +128,8 @@ def _words(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _source(folder: Path | None, part: str) -> Path:
+def _source(folder: Path, part: str) -> Path:
     """The operator's file that makes a part of the mail."""
-    if folder is None:
-        return resources.find("templates") / part
     own = [folder / part, *sorted(folder.glob("_*"))]
     return next((path for path in own if path.exists()), folder / part)
 
