@@ -9,7 +9,7 @@ A probe that fails in a way nobody foresaw becomes a finding too, and the others
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -71,8 +71,16 @@ PROBES: Final = (
 )
 
 
-def examine(path: Path, options: Options | None = None, runtime: Runtime | None = None) -> Iterator[Finding]:
-    """Run every probe on the configuration at `path`; yields findings as they come. Raises nothing."""
+def examine(
+    path: Path,
+    options: Options | None = None,
+    runtime: Runtime | None = None,
+    subjects: Container[str] | None = None,
+) -> Iterator[Finding]:
+    """Run every probe on the configuration at `path`; yields findings as they come. Raises nothing.
+
+    With `subjects` only the probes of these are run.
+    """
     options = options or Options()
     found = read(path)
     yield from settings.mistakes(path, found.errors)
@@ -92,6 +100,8 @@ def examine(path: Path, options: Options | None = None, runtime: Runtime | None 
     )
     try:
         for probe in PROBES:
+            if subjects is not None and probe.subject not in subjects:
+                continue
             if wrong := sorted(probe.needs & context.faulty):
                 yield ok(probe.subject, f"not looked at until {', '.join(wrong)} is right")
             elif probe.asks and not options.offline:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -96,18 +96,48 @@ def cli(ctx: click.Context, path: Path, form: str) -> None:
     ctx.obj = App(path)
 
 
-@cli.command("init", short_help="Write a config.yaml with comments.")
+@cli.command("init", short_help="Write a config.yaml, and try what is in it.")
 @click.argument(
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     help="Folder to write into.  [default: the current one]",
 )
-def init_command(folder: Path) -> None:
-    """Write config.yaml with comments, and newsletter.secret with a new secret, into FOLDER. Existing files stay."""
-    from newsletter.cli.setup import init
+@click.option("--sender", metavar="'NAME <ADDRESS>'", help="Name and address that mails come from.")
+@click.option("--postal-address", metavar="TEXT", help="Postal address for the footer.")
+@click.option("--list-id", metavar="NAME", help="List-Id.  [default: daily-papers. and the sender's domain]")
+@click.option("--smtp", metavar="HOST[:PORT]", help="Mail server.")
+@click.option("--tls", type=click.Choice(["none", "starttls", "implicit"]), help="TLS there.  [default: by the port]")
+@click.option("--username", metavar="NAME", help="Name for the login there, or - for none.")
+@click.option(
+    "--password-file", type=click.File("r", encoding="utf-8"), help="File with its password, or - for standard input."
+)
+@click.option("--feed", metavar="URL", help="Feed.  [default: Hugging Face's daily papers]")
+@click.option("--base-url", metavar="URL", help="Where readers reach `newsletter web`, or - for by mail only.")
+@click.option("--language", metavar="TAG", help="Language of the mail, such as en.")
+@click.option("--resolver", type=HOST_AND_PORT, help="Name server to ask, HOST or HOST:PORT.  [default: the system's]")
+@click.option("--offline", is_flag=True, help="Write the answers without trying them.")
+def init_command(
+    folder: Path, password_file: TextIO | None, resolver: tuple[str, int] | None, offline: bool, **given: str | None
+) -> None:
+    """Write config.yaml with comments, and files with its secrets that only you may read, into FOLDER.
 
-    for line in init(folder):
+    On a terminal it asks for what the options do not say, and tries each answer: mail server and login, feed, DNS.
+    Without a terminal the options must say it; an answer that fails ends it, and nothing is written. Without options
+    and without a terminal the example is written. Existing files stay.
+    """
+    from newsletter.check import Options
+    from newsletter.cli import init
+
+    password = None if password_file is None else password_file.read().rstrip("\r\n")
+    answers, options = init.Answers(**given, password=password), Options(offline=offline, resolver=resolver)
+    if init.on_a_terminal():
+        lines = init.ask(folder, answers, options)
+    elif answers == init.Answers():
+        lines = init.plain(folder)
+    else:
+        lines = init.from_options(folder, answers, options)
+    for line in lines:
         click.echo(line)
 
 
