@@ -1,7 +1,7 @@
-"""Generates the reference: docs/configuration.md, docs/commands.md and the comments in config.yaml.
+"""Generates the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml, and share/.
 
     newsletter/config/schema.py --> docs/configuration.md, config.yaml
-    newsletter/cli/__init__.py  --> docs/commands.md
+    newsletter/cli/__init__.py  --> docs/commands.md; the man page and completions in share/ (terminal.py)
 
 `make docs` calls it as `python -m docs.generate`. tests/test_docs.py fails if a file is not what it generates. Keys,
 values and order in config.yaml are written by hand; its comments are the first sentences of the schema's descriptions.
@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 
+from docs import terminal
 from newsletter.cli import cli
 from newsletter.config import TABLES
 from newsletter.config.yaml_nodes import REQUIRED, Key
@@ -197,10 +198,12 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "configuration.md": configuration(),
         ROOT / "docs" / "commands.md": commands(),
         config: commented(config.read_text("utf-8")),
+        **{ROOT / "share" / path: text for path, text in terminal.files(list(leaves(cli))).items()},
     }
 
 
 if __name__ == "__main__":
     for path, text in generated().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
         print(path.relative_to(ROOT))

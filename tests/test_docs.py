@@ -19,6 +19,7 @@ from newsletter import errors
 from newsletter.cli import cli
 from newsletter.mail.render import Renderer
 from newsletter.model import VERDICT_EXIT, State, SubscriberStatus, Verdict
+from tests import needs
 from tests.conftest import PUBLICATION, ROOT
 from tests.test_architecture import LAYER
 from tests.test_templates import rendered_names, used_by
@@ -69,6 +70,37 @@ def test_only_the_comments_of_the_configuration_are_replaced() -> None:
     assert new[3].startswith("  # attempts: 2    ")
     assert new[:2] == text.splitlines()[:2]
     assert "old" not in "".join(new)
+
+
+@pytest.mark.system
+def test_the_man_page_has_no_mistakes_and_every_command() -> None:
+    page = ROOT / "share" / "man" / "man1" / "newsletter.1"
+    groff = [needs.program("groff", "groff-base"), "-man", "-Tutf8", "-ww", "-P-cbou", page]
+    done = subprocess.run(groff, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = done.stdout.replace("\u2010", "-")
+    assert [name for name, _ in generate.leaves(cli) if name not in shown] == []
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("words", [("sched", "schedule"), ("subscribers imp", "import"), ("schedule gi", "github")])
+def test_bash_completes_commands(words: tuple[str, str], tmp_path: Path) -> None:
+    """The installed file, in a bash, with a `newsletter` that is this checkout's."""
+    typed, expected = words
+    program = tmp_path / "newsletter"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m newsletter "$@"\n', "utf-8")
+    program.chmod(0o755)
+    cursor = len(typed.split())
+    script = (
+        f"PATH={tmp_path}:$PATH; . {ROOT}/share/bash-completion/completions/newsletter\n"
+        f"COMP_WORDS=(newsletter {typed}); COMP_CWORD={cursor}; _newsletter_completion newsletter\n"
+        'echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr.replace("bash: complete: nosort: invalid option name", "").strip()) == (
+        [expected],
+        "",
+    )
 
 
 # --- verdicts, exit codes, states ------------------------------------------------------------------------------------

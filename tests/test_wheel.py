@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 from tests.inbox import Inbox
 
-SHIPPED = ("newsletter", "templates", "locale", "tests", "docs", "requirements", ".github")
+SHIPPED = ("newsletter", "templates", "locale", "share", "tests", "docs", "requirements", ".github")
 FILES = (
     ".dockerignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Containerfile",
     "LICENSE", "Makefile", "README.md", "SECURITY.md", "config.yaml", "pyproject.toml",
@@ -116,7 +116,10 @@ def test_the_wheel_holds_all_the_program_needs_and_nothing_else(source: Path, bu
     shipped = [path for folder in ("templates", "locale") for path in (source / folder).rglob("*")]
     beside = {path.relative_to(source).as_posix() for path in shipped if path.is_file()}
     expected = program | {f"newsletter/{name}" for name in (*beside, "config.yaml")}
-    assert {name for name in names if ".dist-info/" not in name} == expected
+    shared = {path.relative_to(source).as_posix() for path in (source / "share").rglob("*") if path.is_file()}
+    data = {name.partition(".data/data/")[2] for name in names if ".data/" in name}
+    assert {name for name in names if ".dist-info/" not in name and ".data/" not in name} == expected
+    assert data == shared
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "newsletter/py.typed" in names  # PEP 561: the annotations are for type checkers elsewhere too
 
