@@ -75,7 +75,7 @@ def test_only_the_comments_of_the_configuration_are_replaced() -> None:
 @pytest.mark.system
 def test_the_man_page_has_no_mistakes_and_every_command() -> None:
     page = ROOT / "share" / "man" / "man1" / "newsletter.1"
-    groff = [needs.program("groff", "groff-base"), "-man", "-Tutf8", "-ww", "-P-cbou", page]
+    groff = [str(needs.program("groff", "groff-base")), "-man", "-Tutf8", "-ww", "-P-cbou", str(page)]
     done = subprocess.run(groff, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     shown = done.stdout.replace("\u2010", "-")
