@@ -204,6 +204,7 @@ def template(name: str, text: str) -> Callable[[Clinic], object]:
 
 
 EXTENDS = '{% extends "builtin/digest.html" %}{% block footer %}'
+H4 = '{% extends "builtin/digest.html" %}{% block more %}<tr><td><h4>Owls</h4></td></tr>{% endblock %}'
 FOOTER = '<tr><td><a href="{{ unsubscribe_url }}">Unsubscribe</a></td></tr>{% endblock %}'
 
 
@@ -405,6 +406,7 @@ FAULTS = (
     ),
     Fault("password where tokens are asked for", tokens_only, BAD, "offers no login but XOAUTH2; set auth: xoauth2"),
     Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
+    Fault("a mail that axe would fault", template("digest.html", H4), WARN, "so a level is left out"),
     Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),
 )
 

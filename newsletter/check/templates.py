@@ -107,17 +107,28 @@ def _sample(context: Context) -> Iterator[Finding]:
     context.mail = context.mail or Mail(rendered, 0)
     faults = lint(rendered, context.config.catalogues)
     for words, part in _missing(rendered, faults, publication.postal_address):
-        yield bad("templates", words, _aside(_source(folder, part)) if folder else context.command("preview --serve"))
+        yield bad("templates", words, _remedy(context, part))
     if warnings := [fault.message for fault in faults if fault.level is Level.WARNING]:
         more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-        yield warn("templates", f"{warnings[0]}{more}", context.command("preview --serve"))
+        yield warn("templates", f"{warnings[0]}{more}", _remedy(context, _part(warnings[0])))
+
+
+def _remedy(context: Context, part: str) -> Command:
+    """What to do about a fault of a part of the mail; a built-in template is never put aside."""
+    folder = context.config.templates
+    return _aside(_source(folder, part)) if folder is not None else context.command("preview")
+
+
+def _part(message: str) -> str:
+    """The template that a fault of the lint is in."""
+    return "digest.txt" if "text part" in message else "digest.html"
 
 
 def _missing(rendered: RenderedIssue, faults: Iterable[Fault], postal_address: str) -> Iterator[tuple[str, str]]:
     """What the mail must have and has not: a sentence, and the template that should have it."""
     for fault in faults:
         if fault.level is Level.ERROR:
-            yield fault.message, "digest.txt" if "text part" in fault.message else "digest.html"
+            yield fault.message, _part(fault.message)
     wanted = _words(postal_address)
     for part, text in (("digest.html", html.unescape(_TAGS.sub(" ", rendered.html))), ("digest.txt", rendered.text)):
         if wanted not in _words(text):
