@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo unit check test lint docs site messages bench chaos fuzz dist clean lock packages
+.PHONY: help demo unit check test lint docs site pictures messages bench chaos fuzz dist clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/comman
 # Every warning is an error, such as a dead link. A page that was read before would not be warned of again (-E).
 site: $(VENV)/.dev ## the docs as a site, into build/site
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -n -d build/doctrees -c docs . build/site
+
+pictures: $(VENV)/.dev ## draw docs/gallery/*.svg anew: what commands print in a terminal
+	@$(BIN)/python -m docs.screens
 
 messages: $(VENV)/.dev ## bring the catalogues in locale/ up to date with the words in templates and code
 	@$(BIN)/python -m tests.messages

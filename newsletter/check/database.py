@@ -14,6 +14,7 @@ from newsletter.errors import ConfigError, MissingExtra, StoreAway, StoreBusy, S
 from newsletter.model import CachedResponse, SubscriberStatus
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, Survey, sqlite_file, survey
+from newsletter.text import count
 
 _PATIENCE: Final = 4.0  # seconds for another process's lock: only an import holds it for three
 _LEAST: Final = 50_000_000  # bytes free: a day's issue for 100,000 readers takes about half of that
@@ -195,7 +196,7 @@ def _content(context: Context, name: str) -> Iterator[Finding]:
     yield from found
     if not any(finding.level is Level.BAD for finding in found):
         active = store.count_subscribers()[SubscriberStatus.ACTIVE]
-        yield ok("store", f"{name}: {active} active subscribers")
+        yield ok("store", f"{name}: {count(active, 'active subscriber')}")
 
 
 def _readers(context: Context, store: Store) -> Iterator[Finding]:
