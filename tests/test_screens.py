@@ -18,12 +18,12 @@ def drawn() -> dict[str, str]:
 @pytest.mark.system
 @pytest.mark.parametrize("name", ["check.svg", "status.svg"])
 def test_a_picture_is_what_the_program_prints(drawn: dict[str, str], name: str) -> None:
-    assert (terminal.GALLERY / name).read_text("utf-8") == drawn[name], "run `make pictures`"
+    assert (screens.GALLERY / name).read_text("utf-8") == drawn[name], "run `make pictures`"
 
 
 @pytest.mark.parametrize("name", ["check.svg", "status.svg"])
 def test_a_picture_loads_nothing_and_names_no_place_of_this_machine(name: str) -> None:
-    text = (terminal.GALLERY / name).read_text("utf-8")
+    text = (screens.GALLERY / name).read_text("utf-8")
     assert re.findall(r"url\((?!#)|href=|<script|@font-face|@import", text) == []
     shown = "".join(ET.fromstring(text).itertext())
     assert re.findall(r"localhost|127\.0\.0\.1|/tmp|/dev/shm|python", shown) == []
