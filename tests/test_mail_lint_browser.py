@@ -12,8 +12,8 @@ from selenium import webdriver
 
 from newsletter.mail.lint import lint
 from newsletter.mail.render import Renderer
+from tests.chromium import DESKTOP, axe
 from tests.conftest import PUBLICATION, issue, paper
-from tests.test_web_browser import DESKTOP, axe
 
 GOOD = Renderer(PUBLICATION).issue(
     issue(*(paper(n, summary=f"The lamp of number {n} is seen from thirty miles away.") for n in range(1, 9)))
