@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import time
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -23,6 +24,7 @@ from newsletter.check.remedies import credentials
 from newsletter.check.settings import judge_domains, organisation
 from newsletter.check.smtp import Reply, judge_reply
 from newsletter.check.spf import Spf, judge, with_address
+from newsletter.check.templates import _remedy as mend_template
 from newsletter.check.timetable import _timers as timers
 from newsletter.check.timetable import runs
 from newsletter.check.values import Command, Context, Publish, SetKey, ok
@@ -414,6 +416,14 @@ def context_of(sound: Clinic) -> Context:
     config = read(sound.path).config
     assert config is not None
     return Context(sound.path, config, Options(offline=True), Names())
+
+
+def test_a_built_in_template_is_never_put_aside(sound: Clinic) -> None:
+    context = context_of(sound)
+    own = replace(context, config=replace(context.config, templates=sound.folder / "mine"))
+    built_in = replace(context, config=replace(context.config, templates=None))
+    assert str(mend_template(own, "digest.html")).startswith("run: mv ")
+    assert str(mend_template(built_in, "digest.html")).endswith(" preview")
 
 
 def test_a_real_mail_host_is_judged_too(sound: Clinic, host: MailHost) -> None:
