@@ -71,7 +71,7 @@ def test_a_unit_test_cannot_start_a_process(pytester: pytest.Pytester) -> None:
     pytester.makeconftest('pytest_plugins = ["tests.kinds"]')
     pytester.makepyfile(
         """
-        from newsletter.schedule import subprocess as hidden
+        from newsletter.schedule.crontabs import subprocess as hidden
 
         def test_it():
             try:
