@@ -41,8 +41,9 @@ docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/comman
 site: $(VENV)/.dev ## the docs as a site, into build/site
 	@$(BIN)/python -m sphinx -q -E -W --keep-going -n -d build/doctrees -c docs . build/site
 
-pictures: $(VENV)/.dev ## draw docs/gallery/*.svg anew: what commands print in a terminal
+pictures: $(VENV)/.dev ## make docs/gallery anew: mails and pages in a browser, commands in a terminal
 	@$(BIN)/python -m docs.screens
+	@$(BIN)/python -m docs.gallery
 
 messages: $(VENV)/.dev ## bring the catalogues in locale/ up to date with the words in templates and code
 	@$(BIN)/python -m tests.messages

@@ -1,7 +1,7 @@
-"""Renders the gallery: docs/gallery/*.png, the sample day as readers see it, in the mail and in the archive.
+"""Renders the gallery: docs/gallery/*.png, the sample day as readers see it, in the mail and on the pages.
 
-`python -m docs.gallery` does all of it; it needs Debian's chromium and chromium-driver. Run it when the look changes,
-and look at each picture.
+`make pictures` calls it as `python -m docs.gallery`; it needs Debian's chromium and chromium-driver. Run it when the
+look changes, and look at each picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from newsletter.mail.render import Renderer, legible
 from newsletter.model import Issue, Publication, Slot
 from tests.chromium import open_browser
 from tests.conftest import PUBLICATION
-from tests.pages import Site
+from tests.pages import BASE, Site
 from tests.test_archive import publish
 
 if TYPE_CHECKING:
@@ -69,6 +69,14 @@ def archive(folder: Path, issue: Issue) -> tuple[str, str]:
         return site.client.get(f"/archive/{issue.day}/").text, site.client.get("/archive/").text
 
 
+def choices(folder: Path) -> str:
+    """The page on which a reader chooses."""
+    folder.mkdir()
+    site = Site(folder)
+    with closing(site.store):
+        return site.client.get(site.preferences, base_url=BASE).text
+
+
 def pictures(folder: Path) -> Iterator[Picture]:
     """All pictures; `folder` is for the files of the site."""
     issue = replace(sample_issue(), notes=())
@@ -81,6 +89,7 @@ def pictures(folder: Path) -> Iterator[Picture]:
     yield Picture("hebrew", hebrew)
     yield Picture("archive-issue", of_issue, width=900, height=900)
     yield Picture("archive-index", index, width=900, height=700)
+    yield Picture("choices", choices(folder / "choices"))
 
 
 def take(browser: webdriver.Chrome, picture: Picture, folder: Path) -> bytes:

@@ -331,6 +331,12 @@ def test_a_page_that_the_index_does_not_list_fails_the_build(small: Path) -> Non
     assert "toctree" in done.stderr
 
 
+def test_the_tour_shows_every_picture_of_the_gallery_and_says_what_is_on_it() -> None:
+    tour = (ROOT / "docs" / "tour.md").read_text("utf-8")
+    shown = dict(re.findall(r'<img src="gallery/([^"]+)" width="\d+" alt="([^"]{20,})">', tour))
+    assert set(shown) == {path.name for path in (ROOT / "docs" / "gallery").iterdir()}
+
+
 # --- prose -----------------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,10 @@ open(password, "w").write({secret!r})
 """
 CRONTAB = """\
 #!/bin/sh
-if [ "$1" = -l ]; then cat "$HOME/crontab"; else cat > "$HOME/crontab"; fi
+if [ "$1" != -l ]; then exec cat > "$HOME/crontab"; fi
+if [ -e "$HOME/crontab" ]; then exec cat "$HOME/crontab"; fi
+echo "no crontab for reader" >&2
+exit 1
 """
 NEWSLETTER = """\
 #!/bin/sh
