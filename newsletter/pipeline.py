@@ -127,6 +127,7 @@ def _make(
         lifetime=timedelta(hours=config.issue.lifetime),
         papers=prepared.shown,
         contents=prepared.contents,
+        candidates=prepared.candidates,
         offered=prepared.offered,
         key_id=links.key_id,
         templates=prepare.fingerprint(config),

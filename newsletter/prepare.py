@@ -115,6 +115,7 @@ class Prepared:
     issue: Issue
     rendered: RenderedIssue
     offered: Mapping[date, Sequence[Paper]]
+    candidates: Issue  # with all papers that passed the filters, before the cut
 
     @property
     def shown(self) -> tuple[Paper, ...]:
@@ -175,6 +176,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     gathered = _merged(config, days.values())
     shown = _old(task, gathered)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
+    uncut = compose(gathered.feeds, day, replace(config.issue, max_papers=UNCUT), config.filters, shown)
     behind = list(_late(gathered, shown, runtime.now()))
     for source, said in behind:
         if not (source.calendar and why_empty(source.calendar, day)):  # on a rest day nothing new is due
@@ -194,7 +196,8 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
     issue = _with_summaries(task, issue)
     rendered = render(config, issue, _operator(config, store))
-    return _linted(rendered, config, runtime) or Prepared(issue, rendered, offered)
+    candidates = replace(uncut, rising=issue.rising)
+    return _linted(rendered, config, runtime) or Prepared(issue, rendered, offered, candidates)
 
 
 def _with_summaries(task: _Task, issue: Issue) -> Issue:

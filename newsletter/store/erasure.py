@@ -14,7 +14,7 @@ from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
 from newsletter.store.database import AddressHasher, Part
 from newsletter.store.locks import status_change
-from newsletter.store.schema import deliveries, issues, moves, reports, runs, subscribers, suppressions
+from newsletter.store.schema import choices, deliveries, issues, moves, reports, runs, subscribers, suppressions
 from newsletter.store.subscribers import look_up
 
 # Columns with words of ours or of a server that may name an address, in whoever's row. `deliveries` is not listed: a
@@ -28,7 +28,7 @@ _WORDS: Final = (
 )
 
 # The tables whose rows are overwritten.
-_REWRITTEN: Final = (subscribers, moves, deliveries, reports, suppressions, issues, runs)
+_REWRITTEN: Final = (subscribers, choices, moves, deliveries, reports, suppressions, issues, runs)
 
 _ROW: Final = subscribers.c
 
@@ -98,6 +98,7 @@ class Erasure(Part):
         connection.execute(update(deliveries).where(*theirs).values(address="", reply_text=None))
         connection.execute(update(reports).where(reports.c.subscriber_id == row).values(words=""))
         connection.execute(delete(suppressions).where(suppressions.c.subscriber_id == row))
+        connection.execute(delete(choices).where(choices.c.subscriber_id == row))
 
 
 def _linked(connection: Connection, row: int) -> list[Row[Any]]:

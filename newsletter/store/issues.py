@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    and_,
     delete,
     exists,
     func,
@@ -39,6 +40,7 @@ from newsletter.model import (
     State,
     SubscriberStatus,
 )
+from newsletter.store.choices import keep_candidates
 from newsletter.store.contents import insert_contents
 from newsletter.store.corrections import discard, may_have_arrived
 from newsletter.store.jobs import Jobs
@@ -58,6 +60,9 @@ from newsletter.store.shard_table import divide, has_open_rows, number_of_shards
 _CHUNK: Final = 500  # keys looked up together
 _LISTED_FOR: Final = timedelta(days=60)
 
+# The main edition among the renderings of an issue.
+MAIN: Final = renderings.c.edition.is_(None)
+
 _ISSUE: Final = select(
     issues.c.id,
     renderings.c.id.label("rendering_id"),
@@ -72,7 +77,7 @@ _ISSUE: Final = select(
     issues.c.frozen_at,
     issues.c.expires_at,
     issues.c.paused,
-).join_from(issues, renderings)
+).join_from(issues, renderings, and_(renderings.c.issue_id == issues.c.id, MAIN))
 
 # Whether a copy of the issue was accepted; the deliveries of an old issue are only counted (retention.py).
 WAS_ACCEPTED: Final = or_(
@@ -94,6 +99,7 @@ class Issues(Jobs):
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
         contents: Issue | None = None,
+        candidates: Issue | None = None,
         offered: Mapping[date, Sequence[Paper]] | None = None,
         key_id: str | None = None,
         templates: str | None = None,
@@ -104,9 +110,10 @@ class Issues(Jobs):
         Those are the readers who are active, not paused, and have not chosen other weekdays than the issue's.
         `papers` are the ones it shows, which no later issue is to show again; `offered` are all it was made from, by
         the day they were listed on. `contents` is the issue as its page shows it, with LaTeX as text; without it, the
-        page is the mail. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that id is
-        deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when it
-        exists already, it is returned as it is, and nothing changes.
+        page is the mail. `candidates` is the issue with all papers that editions can be picked from. `key_id` and
+        `templates` are as in FrozenIssue. With `replaces`, the issue of that id is deleted with all its copies,
+        provided that none of them may have arrived. There is one issue a day: when it exists already, it is returned as
+        it is, and nothing changes.
         """
         # While an issue is deleted no copy of it may begin, nor be added for a new reader (add_copy).
         with self._db.write() if replaces is None else status_change(self._db) as connection:
@@ -119,6 +126,8 @@ class Issues(Jobs):
                 self._insert_deliveries(connection, issue_id, rendering_id, rendered.day)
                 if contents is not None:
                     insert_contents(connection, issue_id, rendering_id, contents)
+                if candidates is not None:
+                    keep_candidates(connection, rendering_id, candidates)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
@@ -256,13 +265,13 @@ class Issues(Jobs):
         """The issues of which a copy was accepted, newest day first; the newest `limit` of them."""
         query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
         with self._db.read() as connection:
-            rows = connection.execute(query.where(WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
+            rows = connection.execute(query.where(MAIN, WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
             return [ArchivedIssue(*row) for row in rows]
 
     def neighbours(self, day: date) -> tuple[ArchivedIssue | None, ArchivedIssue | None]:
         """The issues of `archive` before and after `day`, which need not have one."""
         query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
-        query = query.where(WAS_ACCEPTED).limit(1)
+        query = query.where(MAIN, WAS_ACCEPTED).limit(1)
         before = query.where(issues.c.day < day).order_by(issues.c.day.desc())
         after = query.where(issues.c.day > day).order_by(issues.c.day)
         with self._db.read() as connection:

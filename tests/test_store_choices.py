@@ -1,0 +1,120 @@
+"""What readers chose, on both databases: kept, moved along, forgotten; and what editions could be picked from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import insert, select
+
+from newsletter.issue.choice import Choice
+from newsletter.issue.selector import Selector
+from newsletter.links import Links
+from newsletter.model import LateRiser, RenderedIssue
+from newsletter.store import ConfirmationState, Store
+from newsletter.store.schema import choices, subscribers
+from tests.conftest import PUBLICATION, issue, paper
+from tests.fakes import FakeClock
+
+DAY = date(2026, 11, 24)
+ADA, NEW = "ada@example.org", "new@example.org"
+LINKS = Links("the secret", PUBLICATION)
+PROTEINS = Choice.of(Selector.of(topics=["protein design"]), on_top=False, hour=7, zone="Europe/Berlin")
+RENDERED = RenderedIssue(DAY, "Papers", "<p>html", "text\n")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
+    with Store.open(database_url, now=clock.now, hasher=LINKS.forgotten_hashes) as opened:
+        opened.add(ADA)
+        yield opened
+
+
+def ref(store: Store, address: str = ADA) -> str:
+    reader = store.find(address)
+    assert reader is not None
+    return reader.ref
+
+
+def test_a_choice_is_kept_until_the_reader_chooses_anew(store: Store) -> None:
+    assert store.choice_of(ref(store)) == Choice()
+    assert store.choose(ref(store), PROTEINS)
+    assert store.choice_of(ref(store)) == PROTEINS
+    assert [choice for _, choice in store.choices()] == [PROTEINS]
+    assert store.choose(ref(store), Choice())
+    assert list(store.choices()) == []
+
+
+def test_nobody_chooses_who_is_not_on_the_list(store: Store) -> None:
+    key = ref(store)
+    assert not store.choose("0" * 16, PROTEINS)
+    assert store.choice_of("0" * 16) == Choice()
+    store.unsubscribe(ADA)
+    assert not store.choose(key, PROTEINS)
+    assert list(store.choices()) == []
+
+
+def test_a_choice_is_forgotten_with_its_reader(store: Store) -> None:
+    store.choose(ref(store), PROTEINS)
+    store.forget(ADA)
+    assert list(store.choices()) == []
+
+
+def test_a_choice_moves_along_to_a_new_address(store: Store, clock: FakeClock) -> None:
+    store.choose(ref(store), PROTEINS)
+    store.ask_move(ref(store), NEW)
+    (move,) = store.due_sign_ups(9)
+    clock.move(minutes=1)
+    assert store.confirm(move.ref, move.asked_at, "pressed") is ConfirmationState.CONFIRMED
+    assert store.choice_of(ref(store, NEW)) == PROTEINS
+
+
+def test_a_reader_at_the_new_address_keeps_their_own_choice(store: Store, clock: FakeClock) -> None:
+    store.add(NEW)
+    store.choose(ref(store, NEW), Choice(hour=5))
+    store.choose(ref(store), PROTEINS)
+    store.ask_move(ref(store), NEW)
+    (move,) = store.due_sign_ups(9)
+    clock.move(minutes=1)
+    store.confirm(move.ref, move.asked_at, "pressed")
+    assert store.choice_of(ref(store, NEW)) == Choice(hour=5)
+
+
+def test_a_row_of_another_version_harms_nobody(store: Store) -> None:
+    """A zone that this machine does not know costs the hour alone, and what cannot be read is nothing chosen."""
+    rows = ['{"hour":7,"more":["a title"],"zone":"Moon/Crater"}', "{"]
+    for number, text in enumerate(rows):
+        store.add(f"{number}@example.org")
+        with store._db.write() as connection:
+            who = connection.execute(
+                select(subscribers.c.id).where(subscribers.c.identity == f"{number}@example.org")
+            ).scalar_one()
+            connection.execute(insert(choices).values(subscriber_id=who, choice=text))
+    assert [choice for _, choice in store.choices()] == [Choice.of(more=["a title"]), Choice()]
+
+
+def test_the_papers_that_editions_could_be_picked_from_are_kept(store: Store) -> None:
+    days = [DAY - timedelta(days=age) for age in (9, 3, 0)]
+    for number, day in enumerate(days):
+        riser = LateRiser(paper(90 + number), day - timedelta(days=1), 5)
+        uncut = replace(issue(paper(number), paper(50 + number), day=day), rising=(riser,))
+        store.freeze(replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), candidates=uncut)
+    found = store.recent_candidates(7)
+    assert [day for day, _ in found] == days[:0:-1]
+    assert found[0][1].papers == (paper(2), paper(52))
+    assert found[0][1].rising[0].paper == paper(92)
+    assert [day for day, _ in store.recent_candidates(1)] == [DAY]
+
+
+def test_old_candidates_are_dropped(store: Store) -> None:
+    for day in (DAY - timedelta(days=61), DAY - timedelta(days=60), DAY):
+        uncut = issue(paper(1), day=day)
+        store.freeze(replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), candidates=uncut)
+    assert [day for day, _ in store.recent_candidates(99)] == [DAY, DAY - timedelta(days=60)]
