@@ -12,11 +12,11 @@ from sqlalchemy import insert, select
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from newsletter.links import Links
-from newsletter.model import LateRiser, RenderedIssue
+from newsletter.model import Editions, LateRiser, NewSubscriber, RenderedEdition, RenderedIssue, Result, State
 from newsletter.store import ConfirmationState, Store
-from newsletter.store.schema import choices, subscribers
+from newsletter.store.schema import choices, renderings, subscribers
 from tests.conftest import PUBLICATION, issue, paper
-from tests.fakes import FakeClock
+from tests.fakes import ACCEPTED, FakeClock
 
 DAY = date(2026, 11, 24)
 ADA, NEW = "ada@example.org", "new@example.org"
@@ -118,3 +118,88 @@ def test_old_candidates_are_dropped(store: Store) -> None:
         uncut = issue(paper(1), day=day)
         store.freeze(replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), candidates=uncut)
     assert [day for day, _ in store.recent_candidates(99)] == [DAY, DAY - timedelta(days=60)]
+
+
+def edition(*readers: int, topic: str = "secret topic") -> RenderedEdition:
+    return RenderedEdition(replace(RENDERED, html=f"<p>{topic}", text=f"{topic}\n"), ("arxiv:1",), readers)
+
+
+def test_editions_and_hours_are_frozen_with_the_issue(store: Store, clock: FakeClock) -> None:
+    """Copies come in the order in which they are due, and none before its hour; each lives from its hour on."""
+    ids = {}
+    for name in ("b", "c", "d", "e"):
+        store.add(f"{name}@example.org")
+        reader = store.find(f"{name}@example.org")
+        assert reader is not None
+        ids[name] = reader.id
+        store.choose(reader.ref, PROTEINS)
+    frozen = store.freeze(
+        RENDERED,
+        PUBLICATION,
+        lifetime=timedelta(hours=24),
+        editions=Editions(
+            (edition(ids["b"]), edition(ids["c"])),
+            unfitting=frozenset({ids["e"]}),
+            hours={ids["b"]: (12, "UTC"), ids["d"]: (6, "UTC")},
+        ),
+    )
+    assert store.unfitting(frozen.id) == 1
+    assert sum(store.counts(frozen.id).values()) == 4
+    assert store.not_yet_due(frozen.id) == (2, clock.now().replace(hour=12))
+
+    def claimed() -> list[tuple[str, str]]:
+        found = []
+        for shard in store.shards_due(frozen.id):
+            with store.shard(frozen.id, shard, resend_uncertain=0) as free:
+                assert free is not None
+                copies = store.claim(frozen.id, 10, resend_uncertain=0)
+                found += copies
+                store.turn([], copies)
+                store.turn([Result(copy, State.SENDING, ACCEPTED) for copy in copies], [])
+        made = [store.rendering(copy.rendering_id) for copy in found]
+        return [(copy.address[0], each.rendered.text.strip()) for copy, each in zip(found, made, strict=True) if each]
+
+    assert claimed() == [("a", "text"), ("c", "secret topic")]
+    clock.move(hours=4, minutes=59)
+    assert claimed() == []
+    clock.move(minutes=1)
+    assert claimed() == [("b", "secret topic")]
+    clock.move(hours=18)  # the next morning, at six; the others would be too old
+    assert claimed() == [("d", "text")]
+    assert store.expire() == {}
+    assert store.issue(DAY) == frozen
+
+
+def test_a_copy_that_misses_its_hour_expires_a_lifetime_later(store: Store, clock: FakeClock) -> None:
+    reader = store.find(ADA)
+    assert reader is not None
+    store.choose(reader.ref, PROTEINS)
+    hours = Editions(hours={reader.id: (12, "UTC")})
+    store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=2), editions=hours)
+    clock.move(hours=6, minutes=59)
+    assert store.expire() == {}
+    clock.move(minutes=1)
+    assert store.expire() == {DAY: 1}
+
+
+def test_an_edition_is_forgotten_with_the_only_reader_who_got_it(store: Store) -> None:
+    store.add(NEW)
+    readers = []
+    for address in (ADA, NEW):
+        reader = store.find(address)
+        assert reader is not None
+        store.choose(reader.ref, PROTEINS)
+        readers.append(reader.id)
+    made = (edition(*readers[:1], topic="hers alone"), edition(*readers[1:], topic="the other's"))
+    store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24), editions=Editions(made))
+    store.forget(ADA)
+    with store._db.read() as connection:
+        kept = set(connection.execute(select(renderings.c.html)).scalars())
+    assert kept == {"<p>html", "<p>the other's"}
+
+
+def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> None:
+    store.choose(ref(store), Choice(hour=5))
+    store.merge([NewSubscriber(ADA, choice=PROTEINS.canonical), NewSubscriber(NEW, choice=PROTEINS.canonical)])
+    assert store.choice_of(ref(store)) == Choice(hour=5)
+    assert store.choice_of(ref(store, NEW)) == PROTEINS
