@@ -17,8 +17,17 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from newsletter.errors import IssuePaused
-from newsletter.mail.message import Copies
-from newsletter.model import OUTCOME_STATE, UNCHARGED, Delivery, FrozenIssue, Outcome, OutcomeKind, Result, State
+from newsletter.model import (
+    OUTCOME_STATE,
+    UNCHARGED,
+    Delivery,
+    Envelope,
+    FrozenIssue,
+    Outcome,
+    OutcomeKind,
+    Result,
+    State,
+)
 from newsletter.replies import Concern, Stage, alike, judge
 from newsletter.slots import SlotOrder
 from newsletter.store import Store
@@ -59,6 +68,13 @@ def retry_at(delivery: Delivery, now: datetime) -> datetime:
     """When a copy that was put off may be tried again (UTC). The wait grows with its attempts."""
     longer = delivery.id * _GOLDEN % 1 * _SPREAD
     return now + DELAYS[min(delivery.attempts, len(DELAYS) - 1)] * (1 + longer)
+
+
+class Maker(Protocol):
+    """Makes the envelopes of an issue: mail.message.Copies, or those of several editions."""
+
+    def envelope(self, delivery: Delivery) -> Envelope:
+        """The envelope of one delivery, always the same bytes. Raises ValueError if none can be made."""
 
 
 class Carrier(Protocol):
@@ -255,7 +271,7 @@ class Sender:
     resend_uncertain: int = RESEND_UNCERTAIN
     breaker: Breaker = field(default_factory=lambda: Breaker(10**9, 1.1))
 
-    def send(self, issue: FrozenIssue, copies: Copies, *, only: int | None = None, more: bool = False) -> None:
+    def send(self, issue: FrozenIssue, copies: Maker, *, only: int | None = None, more: bool = False) -> None:
         """Send every copy of `issue` that is due, or only that of the subscriber `only`.
 
         Where the store holds a shard, only its copies are sent; `more` says that further shards may follow, until
@@ -277,7 +293,7 @@ class _Loop:
 
     sender: Sender
     issue: FrozenIssue
-    copies: Copies
+    copies: Maker
     only: int | None
     more: bool
     queue: deque[Delivery] = field(default_factory=deque)  # claimed

@@ -278,26 +278,39 @@ SLOT_HOST: Final = "slot.invalid"
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorCopy:
-    """The HTML and text parts for the operator, subscriber `ref`: those of the issue plus the run's problems."""
-
-    ref: str
-    html: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class RenderedIssue:
-    """An issue as subject, HTML part (CSS inlined) and text part, with `Slot`s still to be filled for each subscriber.
-
-    `operator` holds the operator's parts if the run has problems to report, else None.
-    """
+    """An issue as subject, HTML part (CSS inlined) and text part, with `Slot`s that each subscriber's copy fills."""
 
     day: date
     subject: str
     html: str
     text: str
-    operator: OperatorCopy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedEdition:
+    """An edition of an issue beside the main one, and the ids of the subscribers who get it.
+
+    `papers` are the keys of the papers that it shows.
+    """
+
+    rendered: RenderedIssue
+    papers: tuple[str, ...]
+    readers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Editions:
+    """What readers get of an issue who do not get the main edition at once; who is not named here gets that.
+
+    No paper fits the subscribers of the ids `unfitting`, and those `resting` get a later issue: neither gets a copy.
+    `hours` has the hour (0 to 23) and the IANA time zone at which a subscriber wants the mail, by their id.
+    """
+
+    made: tuple[RenderedEdition, ...] = ()
+    unfitting: frozenset[int] = frozenset()
+    resting: frozenset[int] = frozenset()
+    hours: Mapping[int, tuple[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +396,7 @@ class NewSubscriber:
     """A person to add to the list, with all that an exported file says of them, so that an export can be imported.
 
     `status` is their status in the file: whoever left or is suppressed there is not mailed here either. Times are UTC,
-    None if unknown.
+    None if unknown. `choice` is what they chose (issue.choice.Choice.canonical), empty if nothing.
     """
 
     address: str
@@ -394,6 +407,7 @@ class NewSubscriber:
     paused_until: date | None = None
     created_at: datetime | None = None
     status_at: datetime | None = None
+    choice: str = ""
 
 
 class RequestKind(StrEnum):

@@ -108,7 +108,7 @@ def _make(
     replaces: int | None,
 ) -> FrozenIssue | RunReport:
     """A new issue of `day`, frozen, in place of the one whose id is `replaces`; or the verdict why there is none."""
-    from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
+    from newsletter import editions, prepare  # `send` needs neither feeds nor templates, nor their 30 MB
 
     links = config.links()  # an issue that could not be sent is not begun
     prepared = prepare.prepare(config, day, store, runtime, span, replaces)
@@ -127,6 +127,8 @@ def _make(
         lifetime=timedelta(hours=config.issue.lifetime),
         papers=prepared.shown,
         contents=prepared.contents,
+        candidates=prepared.candidates,
+        editions=editions.make(config, prepared, store, runtime, again=span.again, replaces=replaces),
         offered=prepared.offered,
         key_id=links.key_id,
         templates=prepare.fingerprint(config),

@@ -100,21 +100,28 @@ def gather(
     return Gathered(tuple(answers), tuple(failures))
 
 
-def render(config: Config, issue: Issue, operator: str | None = None) -> RenderedIssue:
-    """The issue as mail, with the operator's templates; `operator` is the ref of the reader whose copy has the notes.
+def renderer(config: Config) -> Renderer:
+    """What renders mails with the operator's templates and catalogues. Raises ConfigError."""
+    return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
 
-    Raises TemplateError with file and line.
-    """
-    return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues).issue(issue, operator)
+
+def render(config: Config, issue: Issue) -> RenderedIssue:
+    """The issue as mail, without its notes. Raises TemplateError with file and line."""
+    return renderer(config).issue(issue)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An issue, its rendering, and the papers it was chosen from, by the day they were listed on."""
+    """An issue, its rendering, and the papers it was chosen from, by the day they were listed on.
+
+    `noted` is the rendering with the notes for the operator; equal to `rendered` if there are none.
+    """
 
     issue: Issue
     rendered: RenderedIssue
+    noted: RenderedIssue
     offered: Mapping[date, Sequence[Paper]]
+    candidates: Issue  # with all papers that passed the filters, before the cut
 
     @property
     def shown(self) -> tuple[Paper, ...]:
@@ -129,7 +136,7 @@ class Prepared:
 
 def fingerprint(config: Config) -> str:
     """SHA-256 (hex) of the templates that an issue is rendered with."""
-    return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues).fingerprint()
+    return renderer(config).fingerprint()
 
 
 def prepare(
@@ -175,6 +182,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     gathered = _merged(config, days.values())
     shown = _old(task, gathered)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)
+    uncut = compose(gathered.feeds, day, replace(config.issue, max_papers=UNCUT), config.filters, shown)
     behind = list(_late(gathered, shown, runtime.now()))
     for source, said in behind:
         if not (source.calendar and why_empty(source.calendar, day)):  # on a rest day nothing new is due
@@ -193,8 +201,12 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     gains = _gains(issue, sorted(days), store) if span.again else {}
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
     issue = _with_summaries(task, issue)
-    rendered = render(config, issue, _operator(config, store))
-    return _linted(rendered, config, runtime) or Prepared(issue, rendered, offered)
+    rendered, noted = renderer(config).noted(issue)
+    known = {paper.key: paper for paper in issue.papers}  # with their summaries
+    candidates = replace(
+        uncut, papers=tuple(known.get(paper.key, paper) for paper in uncut.papers), rising=issue.rising
+    )
+    return _linted(rendered, config, runtime) or Prepared(issue, rendered, noted, offered, candidates)
 
 
 def _with_summaries(task: _Task, issue: Issue) -> Issue:
@@ -231,13 +243,6 @@ def _gains(issue: Issue, days: Sequence[date], store: Store) -> dict[str, Gain]:
             then.setdefault(key, (day, upvotes or 0))
     known = [(paper, *then[paper.key]) for paper in issue.papers if paper.key in then and paper.upvotes is not None]
     return {paper.key: Gain(day, paper.upvotes - votes) for paper, day, votes in known if paper.upvotes}
-
-
-def _operator(config: Config, store: Store) -> str | None:
-    """The ref of the reader whose copy has the notes: the one at `alerts.address`, else at `sending.canary`."""
-    address = config.alerts.address or config.sending.canary
-    reader = store.find(address) if address else None
-    return reader.ref if reader else None
 
 
 def _shortened(notes: tuple[str, ...]) -> tuple[str, ...]:

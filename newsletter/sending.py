@@ -6,6 +6,7 @@ unfinished issues -> Sender.send over all servers -> the ledger's counts -> RunR
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from itertools import islice
 from typing import Final
 
 from newsletter.config import Config
-from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Sender
+from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Maker, Sender
 from newsletter.errors import IssuePaused, NewsletterError, SenderRefused, StoreError, TransportUnavailable
 from newsletter.mail.message import Copies, compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import (
     OPEN,
     OWED,
+    Delivery,
+    Envelope,
     FrozenIssue,
     Outcome,
     RunReport,
@@ -37,7 +40,39 @@ from newsletter.transport import Pool, Rest
 
 _LOOK_EVERY: Final = 1.0  # seconds between looks at shards that other processes are sending
 
+_ENCODED: Final = 8  # editions of an issue that are kept encoded, each of some 100 KB
+
 _LOOKED_AT: Final = 200  # copies that are owed, for the last words on the sender
+
+
+class Editions:
+    """The copies of all editions of an issue. An edition is encoded for its first copy, and the last few are kept."""
+
+    def __init__(self, issue: FrozenIssue, config: Config, store: Store) -> None:
+        self._store = store
+        self._links = config.links(issue.publication, issue.key_id)
+        self._signers = signers(config, issue.publication)
+        self._main = issue
+        self._encoded: OrderedDict[int, Copies] = OrderedDict()  # by the id of the rendering
+
+    def envelope(self, delivery: Delivery) -> Envelope:
+        """The envelope of one delivery; the same delivery always gives the same bytes. Raises StoreError.
+
+        Raises ValueError if it cannot be made.
+        """
+        rendering = delivery.rendering_id
+        copies = self._encoded.get(rendering) or compile_copies(self._edition(rendering), self._links, self._signers)
+        self._encoded[rendering] = copies
+        self._encoded.move_to_end(rendering)
+        if len(self._encoded) > _ENCODED:
+            self._encoded.popitem(last=False)
+        return copies.envelope(delivery)
+
+    def _edition(self, rendering: int) -> FrozenIssue:
+        found = self._main if rendering == self._main.rendering_id else self._store.rendering(rendering)
+        if found is None:
+            raise ValueError("its edition is gone")
+        return found
 
 
 @dataclass
@@ -53,6 +88,9 @@ class Sending:
     full_until: datetime | None = None  # UTC: every server has used up its day until then
     refused_until: datetime | None = None  # UTC: no server takes mail of this sender until then
     next_due: datetime | None = None  # UTC: when the first of the copies that were put off may be tried again
+    later: int = 0  # copies that wait for the hour of their readers
+    later_at: datetime | None = None  # UTC: the first of these hours
+    unfitting: int = 0  # readers whom no paper of a new issue fits
     readers: Sequence[int] = ()  # ids of the subscribers whose copies are to be sent, and no others; empty: all
 
     def issues(
@@ -140,11 +178,7 @@ class Sending:
             resend_uncertain=repetitions(self.config),
             breaker=Breaker(careful.pause_after, careful.pause_share, few=not self.resumed),
         )
-        copies = compile_copies(
-            issue,
-            self.config.links(issue.publication, issue.key_id),
-            signers(self.config, issue.publication),
-        )
+        copies = Editions(issue, self.config, self.store)
         if self.readers:
             self._send_to_readers(issue, sender, copies)
             return
@@ -154,7 +188,7 @@ class Sending:
                 raise IssuePaused(why)
         sender.end(issue)
 
-    def _send_to_readers(self, issue: FrozenIssue, sender: Sender, copies: Copies) -> None:
+    def _send_to_readers(self, issue: FrozenIssue, sender: Sender, copies: Maker) -> None:
         """Send the copies of `readers` alone. A copy in a shard that another process is sending is left to it."""
         for reader in self.readers:
             shard = self.store.shard_of(issue.id, reader)
@@ -167,7 +201,7 @@ class Sending:
     def _can_go_on(self, pool: Pool) -> bool:
         return not self.runtime.stop() and pool.full_until() is None
 
-    def _sent(self, issue: FrozenIssue, sender: Sender, copies: Copies, first: int | None) -> bool:
+    def _sent(self, issue: FrozenIssue, sender: Sender, copies: Maker, first: int | None) -> bool:
         """Send the shards that are free, one after the other; returns whether other processes held none."""
         canary = self.config.sending.canary
         if canary is not None and not self._canary(canary, sender, issue, copies):
@@ -199,7 +233,7 @@ class Sending:
                 "them; `newsletter status` shows why, `newsletter bounces --confirm` suppresses them"
             )
 
-    def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Copies) -> bool:
+    def _canary(self, address: str, sender: Sender, issue: FrozenIssue, copies: Maker) -> bool:
         """Send this reader's copy first; returns False when another process is sending it.
 
         Raises IssuePaused unless it was accepted, now or in an earlier run.
@@ -265,6 +299,10 @@ def send_owed(sending: Sending, day: date | None, *, fresh: bool, only: date | N
     late = [issue for expired in sending.expired if (issue := store.issue(expired))]
     shown = {issue.id for issue in (*issues, *late, *([asked] if asked else []))}
     counts = _sum(store.counts(issue_id) for issue_id in shown)
+    waiting = [store.not_yet_due(issue_id) for issue_id in shown]
+    sending.later = sum(number for number, _ in waiting)
+    sending.later_at = min((at for _, at in waiting if at is not None), default=None)
+    sending.unfitting = store.unfitting(asked.id) if asked is not None and fresh else 0
     return _report(counts, day, failure, sending, fresh=fresh)
 
 
@@ -307,15 +345,16 @@ def _report(
     counts: Mapping[State, int], day: date | None, failure: NewsletterError | None, sending: Sending, *, fresh: bool
 ) -> RunReport:
     """The verdict of a run that came as far as sending: decided from the ledger alone."""
+    left = owed(counts) - sending.later
     if failure is not None:
         verdict = Verdict.PAUSED if isinstance(failure, IssuePaused) else Verdict.SEND_FAILED
-        said = f"{_why(failure, sending)}; {count(owed(counts), 'copy', 'copies')} still owed"
+        said = f"{_why(failure, sending)}; {count(left, 'copy', 'copies')} still owed"
         waits = verdict is Verdict.PAUSED or sending.refused_until is not None
         told = waits and not (fresh or sending.answered)  # by the run that had to stop there
         return RunReport(verdict, said, day, counts, exit_code=failure.exit_code, idle=told)
-    if owed(counts):
+    if left:
         wait = _wait(counts, sending)
-        said = "; ".join((describe(counts), *([wait] if wait else []), "run `newsletter send` to go on"))
+        said = "; ".join((_described(counts, sending), *([wait] if wait else []), "run `newsletter send` to go on"))
         return RunReport(Verdict.STILL_OWED, said, day, counts, idle=bool(wait) and not sending.answered)
     if sending.expired and counts.get(State.ACCEPTED):
         return RunReport(Verdict.PARTLY_EXPIRED, f"{_expired(sending)}; {describe(counts)}", day, counts)
@@ -330,8 +369,20 @@ def _report(
         said = f"it is uncertain whether {held} arrived; `newsletter send --retry-uncertain` sends them again"
         return RunReport(Verdict.STILL_OWED, f"{describe(counts)}; {said}", day, counts)
     if fresh or sending.answered:
-        return RunReport(Verdict.NEW_ISSUE, describe(counts), day, counts)
-    return RunReport(Verdict.ALREADY_SENT, describe(counts) if counts else "nothing is owed", day, counts)
+        return RunReport(Verdict.NEW_ISSUE, _described(counts, sending), day, counts)
+    said = _described(counts, sending) if counts else "nothing is owed"
+    return RunReport(Verdict.ALREADY_SENT, said, day, counts)
+
+
+def _described(counts: Mapping[State, int], sending: Sending) -> str:
+    """The ledger's counts, and who gets the issue later or not at all because of what they chose."""
+    said = [describe(counts)]
+    if sending.later and sending.later_at is not None:
+        at = f"{sending.later_at:%Y-%m-%d %H:%M} UTC"
+        said.append(f"{count(sending.later, 'copy', 'copies')} of them wait for the hours of their readers, from {at}")
+    if sending.unfitting:
+        said.append(f"{count(sending.unfitting, 'reader')} had nothing that fits")
+    return "; ".join(said)
 
 
 def _why(failure: NewsletterError, sending: Sending) -> str:
@@ -349,7 +400,7 @@ def _wait(counts: Mapping[State, int], sending: Sending) -> str:
     if (full := sending.full_until) is not None:
         return f"smtp.per_day is used up until {full:%Y-%m-%d %H:%M} UTC"
     due = sending.next_due
-    if due is None or due <= sending.runtime.now() or owed(counts) != counts[State.DEFERRED]:
+    if due is None or due <= sending.runtime.now() or owed(counts) - sending.later != counts[State.DEFERRED]:
         return ""
     return f"the next try is due at {due:%Y-%m-%d %H:%M} UTC"
 

@@ -24,7 +24,7 @@ LAYERS = {
     4: "feed store subscriber_csv transport",
     5: "backup bounces mail summaries",
     6: "archive deliver health prepare report",
-    7: "alert preview sending",
+    7: "alert editions preview sending",
     8: "pipeline worker",
     9: "check demo web",
     10: "cli",

@@ -277,3 +277,70 @@ def test_an_export_is_its_owner_s_alone_whatever_stood_there(site: Site) -> None
     assert [each.name for each in site.folder.iterdir() if each.name.startswith(".newsletter")] == []
     done = site("subscribers", "export", str(site.folder / "missing" / "out.csv"))
     assert (done.code, done.err) == (1, f"newsletter: {site.folder}/missing/out.csv: No such file or directory\n")
+
+
+# --- what a reader chose ---------------------------------------------------------------------------------------------
+
+
+def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    done = site("subscribers", "set", "ADA@example.org", "--topic", "Protein design", "--topic", "RNA", "--only")
+    assert (done.code, done.err) == (0, "")
+    lines = ["  topics: protein design", "  topics: rna", "  only these papers"]
+    assert done.out.splitlines() == ["ADA@example.org", *lines]
+    site("subscribers", "set", "ada@example.org", "--hour", "7", "--zone", "Asia/Kathmandu", "--papers", "0")
+    shown = site("subscribers", "show", "ada@example.org", "--choice").out
+    for line in (*lines, "  papers: all that fit", "  at 07:00, Asia/Kathmandu"):
+        assert line in shown.splitlines()
+    assert "protein" not in site("subscribers", "show", "ada@example.org").out
+    assert "protein" not in site("subscribers", "list").out
+    assert '"topics":["protein design","rna"]' in site("subscribers", "list", "--choices").out
+    cleared = site("subscribers", "set", "ada@example.org", "--clear")
+    assert cleared.out.splitlines()[1:] == ["  chose nothing: gets the main edition"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--topic", "the"), "topics: 'the' holds no word to look for"),
+        (("--topic", "x" * 500), "is longer than 100 characters"),
+        (("--hour", "24"), "24"),
+        (("--hour", "7", "--zone", "Berlin"), "'Berlin' is no time zone such as Europe/Berlin"),
+        (("--papers", "101"), "101"),
+    ],
+)
+def test_set_refuses_what_is_wrong_in_one_line_and_keeps_what_was(
+    site: Site, typed: tuple[str, ...], said: str
+) -> None:
+    site("subscribers", "add", "ada@example.org")
+    site("subscribers", "set", "ada@example.org", "--topic", "proteins")
+    done = site("subscribers", "set", "ada@example.org", *typed)
+    assert done.code == 2
+    assert said in done.err
+    assert "proteins" in site("subscribers", "list", "--choices").out
+
+
+def test_set_needs_a_reader_who_is_subscribed(site: Site) -> None:
+    done = site("subscribers", "set", "nobody@example.org", "--topic", "proteins")
+    assert (done.code, done.err) == (1, "nobody@example.org: not subscribed\n")
+
+
+def test_an_export_brings_back_what_readers_chose(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org", "alan@example.org")
+    site("subscribers", "set", "ada@example.org", "--topic", "proteins", "--weekly")
+    text = site("subscribers", "export").out
+    (site.folder / "newsletter.db").unlink()
+    done = site("subscribers", "import", csv(site, text))
+    assert done.code == 0
+    listed = dict(line.split("\t") for line in site("subscribers", "list", "--choices").out.splitlines())
+    assert listed == {
+        "ada@example.org": '{"selector":{"topics":["proteins"]},"weekly":true}',
+        "alan@example.org": "{}",
+    }
+
+
+def test_a_choice_that_is_none_costs_no_reader(site: Site) -> None:
+    done = site("subscribers", "import", csv(site, 'email,choice\nada@example.org,"{""hour"": 99}"\n'))
+    assert done.code == 0
+    assert "99 is no hour from 0 to 23" in done.err
+    assert site("subscribers", "list", "--choices").out == "ada@example.org\t{}\n"

@@ -23,7 +23,7 @@ from newsletter.links import Links
 from newsletter.mail.letter import new_letter
 from newsletter.mail.message import compile_copies
 from newsletter.mail.render import Renderer
-from newsletter.model import Delivery, FrozenIssue, Mailbox, OperatorCopy, Publication, RenderedIssue, Slot
+from newsletter.model import Delivery, FrozenIssue, Mailbox, Publication, RenderedIssue, Slot
 from tests.conftest import PUBLICATION, SHARED
 
 AUDIT = SHARED / "tools" / "chaos" / "audit_eml.py"
@@ -101,21 +101,6 @@ def check(message: bytes) -> EmailMessage:
     assert [each.get_content_type() for each in read.iter_parts()] == ["text/plain", "text/html"]  # M1
     assert not any(each.defects for each in read.walk())
     return read
-
-
-def test_one_reader_s_copy_may_have_parts_of_its_own() -> None:
-    operator = OperatorCopy("0" * 16, RENDERED.html + "<p>日本</p>" * 99, RENDERED.text + "日本\n" * 99)
-    mine, hers = (
-        compile_copies(frozen(replace(RENDERED, operator=operator)), Links("secret", PUBLICATION))
-        .envelope(Delivery(1, 1, 1, ref, "ada@example.org", 0))
-        .message
-        for ref in ("0" * 16, "1" * 16)
-    )
-    for kind in ("plain", "html"):
-        assert "日本" in part(mine, kind)
-        assert "日本" not in part(hers, kind)
-    assert part(mine, "plain").startswith("Grüße")
-    check(mine)
 
 
 def test_both_parts_read_back_as_they_were_rendered_with_the_reader_s_own_values() -> None:

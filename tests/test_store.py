@@ -24,7 +24,6 @@ from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreErro
 from newsletter.model import (
     EVERY_DAY,
     CachedResponse,
-    OperatorCopy,
     RenderedIssue,
     RunReport,
     State,
@@ -172,14 +171,6 @@ def test_an_issue_goes_to_those_who_want_one_that_day(store: Store) -> None:
     issue = store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME)
     due = store.claim(issue.id, 10, resend_uncertain=1)
     assert [copy.address.partition("@")[0] for copy in due] == ["ada", "sofia", "alan"]
-
-
-def test_the_operator_s_copy_is_frozen_with_its_issue(store: Store) -> None:
-    noted = replace(RENDERED, operator=OperatorCopy("0123456789abcdef", "<p>π, noted</p>", "π, noted\n"))
-    store.freeze(noted, PUBLICATION, lifetime=LIFETIME)
-    kept = store.issue(DAY)
-    assert kept is not None
-    assert kept.rendered == noted
 
 
 def test_a_frozen_issue_comes_back_as_it_was_made(store: Store, clock: FakeClock) -> None:

@@ -10,7 +10,18 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import text
 
-from newsletter.model import FrozenIssue, Gain, Issue, LateRiser, Paper, RenderedIssue, Result, State
+from newsletter.model import (
+    FrozenIssue,
+    Gain,
+    Issue,
+    LateRiser,
+    Paper,
+    Reason,
+    ReasonKind,
+    RenderedIssue,
+    Result,
+    State,
+)
 from newsletter.store import Store, contents, search_words
 from tests.conftest import PUBLICATION, issue, paper
 from tests.fakes import ACCEPTED, FakeClock
@@ -67,6 +78,7 @@ def full() -> Issue:
         rising=(LateRiser(paper(9), date(2026, 11, 20), 41),),
         since=date(2026, 11, 20),
         gains={rich.key: Gain(date(2026, 11, 21), 12)},
+        reasons={rich.key: Reason(ReasonKind.TOPIC, "proteins")},
         notes=("only for the operator",),
     )
 

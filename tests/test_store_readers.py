@@ -235,7 +235,7 @@ def everything(store: Store) -> str:
     with store._db.read() as connection:
         for table in metadata.sorted_tables:
             columns = [column for column in table.columns if isinstance(column.type, (Text, String))]
-            told += [str(row) for row in connection.execute(select(*columns))]
+            told += [str(row) for row in connection.execute(select(*columns))] if columns else []
     return "\n".join(told).casefold()
 
 

@@ -237,8 +237,8 @@ def test_no_cell_of_an_export_is_a_formula() -> None:
     out = io.StringIO()
     subscriber_csv.write(out, [replace(subscriber("=cmd|calc!a1@example.org"), reason="-bad", consent="@once")])
     assert out.getvalue().splitlines() == [
-        "email,status,reason,consent,days,paused_until,created_at,status_at",
-        "'=cmd|calc!a1@example.org,active,'-bad,'@once,,,2026-11-24T07:00:00+00:00,2026-11-24T07:00:00+00:00",
+        "email,status,reason,consent,days,paused_until,created_at,status_at,choice",
+        "'=cmd|calc!a1@example.org,active,'-bad,'@once,,,2026-11-24T07:00:00+00:00,2026-11-24T07:00:00+00:00,",
     ]
 
 

@@ -56,7 +56,7 @@ def _begin(copy: Copy) -> None:
 def _newest(context: Context) -> tuple[str, RenderedIssue]:
     issue = context.store.latest_issue() if context.store is not None else None
     if issue is not None:
-        return f"the issue of {issue.rendered.day}", replace(issue.rendered, operator=None)
+        return f"the issue of {issue.rendered.day}", issue.rendered
     if context.mail is not None:
         return f"the issue that would be made of {context.mail.rendered.day}", context.mail.rendered
     config = context.config
@@ -68,4 +68,4 @@ def marked(rendered: RenderedIssue) -> RenderedIssue:
     """The issue with words in subject, text and HTML that say that it is a test."""
     html = _BODY.sub(lambda match: f'{match.group()}<p dir="ltr" lang="en">{_NOTICE}</p>', rendered.html, count=1)
     text = f"{_NOTICE}\n\n{rendered.text}"
-    return replace(rendered, subject=f"[Test] {rendered.subject}", html=html, text=text, operator=None)
+    return replace(rendered, subject=f"[Test] {rendered.subject}", html=html, text=text)

@@ -93,7 +93,7 @@ def _sample(context: Context) -> Iterator[Finding]:
     """Render the sample day as `run` would, for readers and with the operator's notes, and look at both parts."""
     publication, folder = context.config.publication, context.config.templates
     try:
-        rendered = _renderer(context).issue(sample_issue(), "0" * 16)
+        rendered = _renderer(context).noted(sample_issue())[1]
     except TemplateError as error:
         match = _FILE.search(str(error))
         file = Path(match.group(1)) if match else folder

@@ -418,24 +418,68 @@ def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
     sys.exit(forget(app.config(), addresses))
 
 
+@subscribers_group.command("set")
+@click.argument("address", help="Mail address.")
+@click.option("--topic", "topics", multiple=True, help="A topic, in any words. Repeatable.")
+@click.option("--author", "authors", multiple=True, help="An author. Repeatable.")
+@click.option("--organisation", "organisations", multiple=True, help="An organisation. Repeatable.")
+@click.option("--category", "categories", multiple=True, help="A category, such as cs.LG or cs.*. Repeatable.")
+@click.option("--exclude", "never", multiple=True, help="No papers that mention this. Repeatable.")
+@click.option("--papers", type=click.IntRange(0, 100), help="How many of these papers at most; 0 is all that fit.")
+@click.option("--only/--on-top", default=None, help="Only these papers, or the main edition with them on top.")
+@click.option("--weekly/--every-issue", default=None, help="One issue a week, or every issue.")
+@click.option("--hour", type=click.IntRange(0, 23), help="The hour at which the mail is sent.")
+@click.option("--zone", help="The time zone of --hour, such as Europe/Berlin.")
+@click.option("--say-nothing/--tell-nothing", default=None, help="No mail, or one line, when nothing fits.")
+@click.option("--clear", is_flag=True, help="Forget what was chosen before.")
+@click.pass_obj
+def subscribers_set(
+    app: App,
+    /,
+    address: str,
+    topics: tuple[str, ...],
+    authors: tuple[str, ...],
+    organisations: tuple[str, ...],
+    categories: tuple[str, ...],
+    never: tuple[str, ...],
+    **typed: Any,
+) -> None:
+    """Choose for a reader, as they can by the link in each mail; the next issue follows it.
+
+    Topics, authors and so on replace those of the same kind that were chosen before; what is not given stays.
+    """
+    from newsletter.cli.choices import Given, set_choice
+
+    texts = {
+        "topics": topics,
+        "authors": authors,
+        "organisations": organisations,
+        "categories": categories,
+        "never": never,
+    }
+    sys.exit(set_choice(app.config(), address, Given(texts, **typed)))
+
+
 @subscribers_group.command("show")
 @click.argument("address", help="Mail address.")
+@click.option("--choice", "with_choice", is_flag=True, help="Also print what the reader chose.")
 @click.pass_obj
-def subscribers_show(app: App, address: str) -> None:
+def subscribers_show(app: App, address: str, with_choice: bool) -> None:
     """Print what is known of an address: status and reason, consent, days, last copies, and mails that came back."""
     from newsletter.cli.subscribers import tell
 
-    sys.exit(tell(app.config(), address))
+    sys.exit(tell(app.config(), address, with_choice=with_choice))
 
 
 @subscribers_group.command("list")
 @click.option("--all", "everyone", is_flag=True, help="Include those who get no issues; print the status of each.")
+@click.option("--choices", "with_choices", is_flag=True, help="Also print what each chose, as JSON.")
 @click.pass_obj
-def subscribers_list(app: App, everyone: bool) -> None:
+def subscribers_list(app: App, everyone: bool, with_choices: bool) -> None:
     """Print the addresses of active subscribers, one per line."""
     from newsletter.cli.subscribers import show
 
-    show(app.config(), everyone=everyone)
+    show(app.config(), everyone=everyone, with_choices=with_choices)
 
 
 @subscribers_group.command("import")
@@ -447,7 +491,7 @@ def subscribers_list(app: App, everyone: bool) -> None:
     multiple=True,
     metavar="ROLE=HEADING",
     help="Say what a column is; repeatable. ROLE is email, status, reason, consent, days, paused_until, created_at, "
-    "status_at or ignore.",
+    "status_at, choice or ignore.",
 )
 @click.option(
     "--status-of",
@@ -484,7 +528,7 @@ def subscribers_import(
 )
 @click.pass_obj
 def subscribers_export(app: App, file: Path) -> None:
-    """Write all subscribers as CSV, with status, reason, consent, days, pause and dates (UTC).
+    """Write all subscribers as CSV, with status, reason, consent, days, pause, dates (UTC) and choice.
 
     The file is replaced in one step, and only its owner may read it (0600). Forgotten addresses are not in it.
     """

@@ -123,6 +123,7 @@ def _issue(store: Store, issue: FrozenIssue) -> dict[str, Any]:
         "shards": asdict(store.shard_counts(issue.id, len(store.shards_held(issue.id)))),
         "expires_at": issue.expires_at.isoformat(),
         "counts": {str(state): number for state, number in store.counts(issue.id).items()},
+        "unfitting": store.unfitting(issue.id),
         "not_accepted": [
             {"address": row.address, "state": row.state, "code": row.code, "text": row.text}
             for row in store.refusals(issue.id)
@@ -137,6 +138,8 @@ def _as_text(known: dict[str, Any]) -> str:
         lines += [f"Issue of {issue['day']}: {issue['subject']}"]
         lines += [f"  paused: {issue['paused']}"] if issue["paused"] else []
         lines += [f"  {state:<10} {number}" for state, number in issue["counts"].items() if number]
+        if issue["unfitting"]:
+            lines += [f"  {count(issue['unfitting'], 'reader')} had nothing that fits what they chose"]
         lines += [
             f"  {row['state']}: {row['address'] or '(forgotten)'} - {_reply(row)}" for row in issue["not_accepted"]
         ]

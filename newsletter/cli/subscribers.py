@@ -15,8 +15,10 @@ import click
 
 from newsletter import addresses as address_rules
 from newsletter import files, subscriber_csv
+from newsletter.cli.choices import described
 from newsletter.config import Config
 from newsletter.errors import AddressError, NewsletterError
+from newsletter.issue.choice import Choice
 from newsletter.model import EVERY_DAY, Subscriber, SubscriberStatus
 from newsletter.store import Added, Store
 from newsletter.text import count, weekdays
@@ -83,25 +85,35 @@ def _unless(good: str, bad: str, done: bool) -> tuple[str, bool]:
     return (good if done else bad), done
 
 
-def show(config: Config, *, everyone: bool) -> None:
-    """Print the addresses, oldest subscriber first."""
+def show(config: Config, *, everyone: bool, with_choices: bool = False) -> None:
+    """Print the addresses, oldest subscriber first; what readers chose only `with_choices`."""
     with _store(config) as store:
+        choices = dict(store.choices()) if with_choices else {}
         for subscriber in store.subscribers(None if everyone else SubscriberStatus.ACTIVE):
-            click.echo(f"{subscriber.address}\t{subscriber.status}" if everyone else subscriber.address)
+            cells = [subscriber.address, *([str(subscriber.status)] if everyone else [])]
+            cells += [choices.get(subscriber.id, Choice()).canonical] if with_choices else []
+            click.echo("\t".join(cells))
 
 
 # --- one reader ------------------------------------------------------------------------------------------------------
 
 
-def tell(config: Config, address: str) -> int:
-    """Print all that is known of one reader; returns 1 when there is none."""
+def tell(config: Config, address: str, *, with_choice: bool = False) -> int:
+    """Print what is known of one reader, and what they chose `with_choice`; returns 1 when there is none."""
     normal = address_rules.normalise(address)
     with _store(config) as store:
         found = store.find(normal)
         if found is None:
             click.echo(f"{normal}: not known", err=True)
             return 1
-        lines = [found.address or normal, *_reader(found), *_copies(store, found.id), *_reports(store, found.id)]
+        chosen = [*described(store.choice_of(found.ref))] if with_choice else []
+        lines = [
+            found.address or normal,
+            *_reader(found),
+            *chosen,
+            *_copies(store, found.id),
+            *_reports(store, found.id),
+        ]
     click.echo("\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines))
     return 0
 
@@ -248,10 +260,11 @@ def export(config: Config, path: Path) -> None:
     Raises OSError.
     """
     with _store(config) as store:
+        choices = {reader: choice.canonical for reader, choice in store.choices()}
         if path == Path("-"):
-            subscriber_csv.write(sys.stdout, store.subscribers())
+            subscriber_csv.write(sys.stdout, store.subscribers(), choices)
         else:
             with files.replacing(path, private=True) as stream:
                 text = io.TextIOWrapper(stream, "utf-8")
-                subscriber_csv.write(text, store.subscribers())
+                subscriber_csv.write(text, store.subscribers(), choices)
                 text.detach()  # flushes it, and leaves the stream open for its owner

@@ -96,6 +96,14 @@ def context(
     }
 
 
+def nothing(publication: Publication, issue: Issue, language: Language) -> dict[str, Any]:
+    """The values for the digest's templates on a day when no paper fits what a reader chose."""
+    said = language.gettext("No paper of %(day)s fits what you chose.", day=_long_days(issue, language))
+    shown = context(publication, replace(issue, rising=(), notes=()), LAYOUTS[0], language, kept=1)
+    none = {"subject": said, "preheader": said, "more": said, "papers": [], "glance": [], "minutes": 1}
+    return shown | none | {"count": language.ngettext("%(num)s paper", "%(num)s papers", 0)}
+
+
 def _long_days(issue: Issue, language: Language) -> str:
     """The day of the issue, or the first and the last of its days, in words."""
     last = language.long_date(issue.day)

@@ -17,13 +17,13 @@ import html
 import re
 from base64 import encodebytes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from newsletter.links import Links
-from newsletter.model import Delivery, Envelope, FrozenIssue, Mailbox, OperatorCopy, Publication, Slot
+from newsletter.model import Delivery, Envelope, FrozenIssue, Mailbox, Publication, Slot
 
 if TYPE_CHECKING:  # it imports cryptography, which is large
     from newsletter.mail.dkim import Signer
@@ -66,7 +66,6 @@ class Copies:
         self._canonical = _chain([start], text.canonical, [between], page.canonical, [end])
         self._hashed = hashlib.sha256(self._canonical[0])  # the body up to its first gap
         self._seals = [signer.seal(shared, frozen.frozen_at) for signer in signers]
-        self._own = {each.ref: Copies(_with_parts_of(each, frozen), links, signers) for each in _operators(frozen)}
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The envelope of one delivery; the same delivery always gives the same bytes.
@@ -75,8 +74,6 @@ class Copies:
         """
         if _CONTROLS.search(delivery.address):
             raise ValueError(f"{delivery.address!r} has control characters")
-        if delivery.ref in self._own:
-            return self._own[delivery.ref].envelope(delivery)
         unsubscribe, mailto = self._links.unsubscribe(delivery.ref)
         values = {Slot.UNSUBSCRIBE: unsubscribe, Slot.ADDRESS: delivery.address}
         if self._has_preferences:
@@ -112,16 +109,6 @@ class Copies:
         if unsubscribe.startswith("https:"):
             headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")  # RFC 8058 section 3.1
         return [header.encode() for header in headers]
-
-
-def _operators(frozen: FrozenIssue) -> tuple[OperatorCopy, ...]:
-    """The operator's copy, if it has parts of its own."""
-    return (frozen.rendered.operator,) if frozen.rendered.operator else ()
-
-
-def _with_parts_of(own: OperatorCopy, frozen: FrozenIssue) -> FrozenIssue:
-    """The issue with the parts of the operator's copy."""
-    return replace(frozen, rendered=replace(frozen.rendered, html=own.html, text=own.text, operator=None))
 
 
 def compile_copies(frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> Copies:

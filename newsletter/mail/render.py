@@ -27,11 +27,11 @@ from premailer import Premailer
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
 from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
-from newsletter.mail.cards import LAYOUTS, MOST_ROWS, context, leading, ranks_of, shared
+from newsletter.mail.cards import LAYOUTS, MOST_ROWS, context, leading, nothing, ranks_of, shared
 from newsletter.mail.latex import readable
 from newsletter.mail.templates import TemplateFault, faults
 from newsletter.mail.wrap import wrap
-from newsletter.model import SLOT_HOST, Issue, OperatorCopy, Paper, Publication, RenderedIssue
+from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue
 from newsletter.text import without
 
 # Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
@@ -124,23 +124,31 @@ class Renderer:
         except UnknownLanguage as error:
             raise ConfigError(str(error), key="language") from error
 
-    def issue(self, issue: Issue, operator: str | None = None) -> RenderedIssue:
-        """Render `issue` for all recipients; the result still has its slots. Papers that do not fit are left out.
+    def issue(self, issue: Issue) -> RenderedIssue:
+        """Render `issue` without its notes; the result still has its slots. Papers that do not fit are left out.
 
-        The subscriber whose ref is `operator` gets a copy of their own that also has `issue.notes`. Raises
-        TemplateError with the template's file and line, and ValueError if the issue has no papers.
+        Raises TemplateError with the template's file and line, and ValueError if the issue has no papers.
         """
+        return self.noted(replace(issue, notes=()))[0]
+
+    def noted(self, issue: Issue) -> tuple[RenderedIssue, RenderedIssue]:
+        """As `issue`, and the edition of the operator, which also has `issue.notes`; the same twice without notes."""
         if not issue.papers:
             raise ValueError("an issue with no papers is not a mail")
-        issue = _readable(issue if operator else replace(issue, notes=()))
+        issue = _readable(issue)
         html, shown = self._fitted(issue)
-        text = _tidy(self._render("digest.txt", shown))
-        if not issue.notes or operator is None:
-            return RenderedIssue(issue.day, shown["subject"], html, text)
-        own = OperatorCopy(operator, html, text)
+        noted = RenderedIssue(issue.day, shown["subject"], html, _tidy(self._render("digest.txt", shown)))
+        if not issue.notes:
+            return noted, noted
         shown["notes"] = []
         others = without(html, *_NOTES) if _NOTES[0] in html else inline(self._render("digest.html", shown))
-        return RenderedIssue(issue.day, shown["subject"], others, _tidy(self._render("digest.txt", shown)), own)
+        return replace(noted, html=others, text=_tidy(self._render("digest.txt", shown))), noted
+
+    def nothing(self, issue: Issue) -> RenderedIssue:
+        """The mail of a day on which no paper of `issue` fits what a reader chose, for who wants to be told."""
+        shown = nothing(self._publication, issue, self.language)
+        html = inline(self._render("digest.html", shown))
+        return RenderedIssue(issue.day, shown["subject"], html, _tidy(self._render("digest.txt", shown)))
 
     def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
         """Render another mail from the templates `name`.txt and `name`.html: its subject, text and inlined HTML.

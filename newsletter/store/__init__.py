@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from newsletter.runtime import utc_now
 from newsletter.store import upgrade
+from newsletter.store.choices import Choices
 from newsletter.store.copying import check_copy, readers_in, snapshot
 from newsletter.store.copying import restore as restore_copy
 from newsletter.store.corrections import Corrections
@@ -88,6 +89,7 @@ class Store(
     History,
     Issues,
     Papers,
+    Choices,
     FirstCopies,
     Corrections,
     Shards,

@@ -14,7 +14,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, exists, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from newsletter.errors import StoreError
 from newsletter.model import TRANSITIONS, Delivery, State, SubscriberStatus
@@ -69,7 +82,10 @@ _DUE: Final = (
     )
     .join_from(deliveries, subscribers)
     .where(
-        exists().where(issues.c.id == bindparam("issue"), issues.c.expires_at > bindparam("now")),
+        exists().where(
+            issues.c.id == bindparam("issue"), func.coalesce(_ROW.ends_at, issues.c.expires_at) > bindparam("now")
+        ),
+        or_(_ROW.due_at.is_(None), _ROW.due_at <= bindparam("now")),
         or_(_ROW.not_before.is_(None), _ROW.not_before <= bindparam("now")),
     )
     .limit(bindparam("most"))
@@ -138,10 +154,10 @@ class Claims(Provenance):
 
         Copies with a `not_before`, which were tried before, come after those without. An uncertain copy is due until it
         has been uncertain more than `resend_uncertain` times (0 holds it), and comes last: what killed the last run may
-        kill this one too, and would use up the copy's only repetition. A copy whose `not_before` lies ahead is not due,
-        nor is any of an expired issue. Copies of readers who left become WITHDRAWN instead. `subscriber_id` limits it
-        to one reader. With a shard of the issue held, only its copies are taken. Raises StoreOutdated when the database
-        is older than its witness.
+        kill this one too, and would use up the copy's only repetition. A copy whose `due_at` or `not_before` lies
+        ahead is not due, nor is any that is too old. Copies of readers who left become WITHDRAWN instead.
+        `subscriber_id` limits it to one reader. With a shard of the issue held, only its copies are taken. Raises
+        StoreOutdated when the database is older than its witness.
         """
         self._prepare_witness()
         asked = {"issue": issue_id, "now": self._now(), "most": limit, "doubts": resend_uncertain}

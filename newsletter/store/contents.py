@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, update
 
-from newsletter.model import Gain, Issue, LateRiser, Paper
+from newsletter.model import Gain, Issue, LateRiser, Paper, Reason, ReasonKind
 from newsletter.store import search_words
 from newsletter.store.schema import issue_papers, renderings, storable
 
@@ -42,6 +42,9 @@ def loaded(text: str) -> Issue:
         ),
         "gains": {
             key: Gain(date.fromisoformat(gain["day"]), gain["votes"]) for key, gain in kept.get("gains", {}).items()
+        },
+        "reasons": {
+            key: Reason(ReasonKind(reason["kind"]), reason["words"]) for key, reason in kept.get("reasons", {}).items()
         },
         "notes": (),
     }

@@ -7,14 +7,24 @@ import secrets
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Row, Table, delete, func, or_, select, update
+from sqlalchemy import Column, Connection, Row, Table, delete, exists, func, or_, select, update
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import EVERY_DAY, SubscriberStatus
 from newsletter.store.database import AddressHasher, Part
 from newsletter.store.locks import status_change
-from newsletter.store.schema import deliveries, issues, moves, reports, runs, subscribers, suppressions
+from newsletter.store.schema import (
+    choices,
+    deliveries,
+    issues,
+    moves,
+    renderings,
+    reports,
+    runs,
+    subscribers,
+    suppressions,
+)
 from newsletter.store.subscribers import look_up
 
 # Columns with words of ours or of a server that may name an address, in whoever's row. `deliveries` is not listed: a
@@ -28,7 +38,7 @@ _WORDS: Final = (
 )
 
 # The tables whose rows are overwritten.
-_REWRITTEN: Final = (subscribers, moves, deliveries, reports, suppressions, issues, runs)
+_REWRITTEN: Final = (subscribers, choices, renderings, moves, deliveries, reports, suppressions, issues, runs)
 
 _ROW: Final = subscribers.c
 
@@ -98,6 +108,25 @@ class Erasure(Part):
         connection.execute(update(deliveries).where(*theirs).values(address="", reply_text=None))
         connection.execute(update(reports).where(reports.c.subscriber_id == row).values(words=""))
         connection.execute(delete(suppressions).where(suppressions.c.subscriber_id == row))
+        connection.execute(delete(choices).where(choices.c.subscriber_id == row))
+        _drop_editions(connection, row)
+
+
+def _drop_editions(connection: Connection, row: int) -> None:
+    """Delete the editions that nobody else got: their cards say what this reader chose."""
+    theirs = (deliveries.c.issue_id.in_(select(issues.c.id)), deliveries.c.subscriber_id == row)
+    query = select(deliveries.c.id, deliveries.c.issue_id, deliveries.c.rendering_id).join(renderings)
+    for copy in connection.execute(query.where(*theirs, renderings.c.edition.is_not(None))).all():
+        others = exists().where(
+            deliveries.c.issue_id == copy.issue_id,
+            deliveries.c.rendering_id == copy.rendering_id,
+            deliveries.c.subscriber_id != row,
+        )
+        if not connection.execute(select(others)).scalar():
+            main = select(renderings.c.id).where(renderings.c.issue_id == copy.issue_id, renderings.c.edition.is_(None))
+            change = update(deliveries).where(deliveries.c.id == copy.id)
+            connection.execute(change.values(rendering_id=main.scalar_subquery()))
+            connection.execute(delete(renderings).where(renderings.c.id == copy.rendering_id))
 
 
 def _linked(connection: Connection, row: int) -> list[Row[Any]]:

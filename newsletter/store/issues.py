@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Row,
     Select,
+    and_,
     delete,
     exists,
     func,
@@ -29,20 +29,20 @@ from newsletter.addresses import split_name
 from newsletter.model import (
     ArchivedIssue,
     Delivery,
+    Editions,
     FrozenIssue,
     Issue,
     Mailbox,
-    OperatorCopy,
     Paper,
     Publication,
     RenderedIssue,
     State,
-    SubscriberStatus,
 )
+from newsletter.store.choices import keep_candidates, wanting
 from newsletter.store.contents import insert_contents
 from newsletter.store.corrections import discard, may_have_arrived
-from newsletter.store.jobs import Jobs
 from newsletter.store.locks import status_change
+from newsletter.store.recipients import NEW_COPY, NewIssue, Recipients, new_copies
 from newsletter.store.schema import (
     deliveries,
     delivery_counts,
@@ -53,12 +53,15 @@ from newsletter.store.schema import (
     storable,
     subscribers,
 )
-from newsletter.store.shard_table import divide, has_open_rows, number_of_shards, reopen
+from newsletter.store.shard_table import has_open_rows, reopen
 
 _CHUNK: Final = 500  # keys looked up together
 _LISTED_FOR: Final = timedelta(days=60)
 
-_ISSUE: Final = select(
+# The main edition among the renderings of an issue.
+MAIN: Final = renderings.c.edition.is_(None)
+
+_COLUMNS: Final = (
     issues.c.id,
     renderings.c.id.label("rendering_id"),
     issues.c.day,
@@ -66,13 +69,13 @@ _ISSUE: Final = select(
     renderings.c.html,
     renderings.c.text,
     renderings.c.publication,
-    renderings.c.operator,
     renderings.c.key_id,
     renderings.c.templates,
     issues.c.frozen_at,
     issues.c.expires_at,
     issues.c.paused,
-).join_from(issues, renderings)
+)
+_ISSUE: Final = select(*_COLUMNS).join_from(issues, renderings, and_(renderings.c.issue_id == issues.c.id, MAIN))
 
 # Whether a copy of the issue was accepted; the deliveries of an old issue are only counted (retention.py).
 WAS_ACCEPTED: Final = or_(
@@ -80,10 +83,8 @@ WAS_ACCEPTED: Final = or_(
     exists().where(delivery_counts.c.issue_id == issues.c.id, delivery_counts.c.state == State.ACCEPTED),
 )
 
-_NEW_COPY: Final = ("issue_id", "rendering_id", "subscriber_id", "address", "state", "shard")
 
-
-class Issues(Jobs):
+class Issues(Recipients):
     """The part of the store that keeps issues."""
 
     def freeze(
@@ -94,6 +95,8 @@ class Issues(Jobs):
         lifetime: timedelta,
         papers: Sequence[Paper] = (),
         contents: Issue | None = None,
+        candidates: Issue | None = None,
+        editions: Editions | None = None,
         offered: Mapping[date, Sequence[Paper]] | None = None,
         key_id: str | None = None,
         templates: str | None = None,
@@ -104,28 +107,41 @@ class Issues(Jobs):
         Those are the readers who are active, not paused, and have not chosen other weekdays than the issue's.
         `papers` are the ones it shows, which no later issue is to show again; `offered` are all it was made from, by
         the day they were listed on. `contents` is the issue as its page shows it, with LaTeX as text; without it, the
-        page is the mail. `key_id` and `templates` are as in FrozenIssue. With `replaces`, the issue of that id is
-        deleted with all its copies, provided that none of them may have arrived. There is one issue a day: when it
-        exists already, it is returned as it is, and nothing changes.
+        page is the mail. `candidates` is the issue with all papers that editions can be picked from. `editions` says
+        who gets another edition than the main one, no copy, or a copy at an hour of their own. `key_id` and
+        `templates` are as in FrozenIssue. With `replaces`, the issue of that id is deleted with all its copies,
+        provided that none of them may have arrived. There is one issue a day: when it exists already, it is returned as
+        it is, and nothing changes.
         """
         # While an issue is deleted no copy of it may begin, nor be added for a new reader (add_copy).
         with self._db.write() if replaces is None else status_change(self._db) as connection:
             if replaces is not None and may_have_arrived(connection, replaces) == 0:
                 discard(connection, replaces)
-            issue_id = self._insert_issue(connection, rendered.day, lifetime)
+            now, own = self._now(), editions or Editions()
+            issue_id = self._insert_issue(connection, rendered.day, now, lifetime)
             if issue_id is not None:
-                identity = {"key_id": key_id, "templates": templates}
-                rendering_id = _insert_rendering(connection, issue_id, rendered, publication, identity)
-                self._insert_deliveries(connection, issue_id, rendering_id, rendered.day)
+                common = {"issue_id": issue_id, "publication": asdict(publication)}
+                common |= {"key_id": key_id, "templates": templates}
+                keys = [paper.key for paper in papers]
+                rendering_id = _insert_rendering(connection, common, rendered, keys)
+                others = [
+                    _insert_rendering(connection, common | {"edition": str(number)}, each.rendered, each.papers)
+                    for number, each in enumerate(own.made, 1)
+                ]
+                new = NewIssue(issue_id, rendering_id, rendered.day, now, lifetime)
+                self._insert_deliveries(connection, new, own, others)
+                unfitting = update(issues).where(issues.c.id == issue_id).values(unfitting=len(own.unfitting))
+                connection.execute(unfitting)
                 if contents is not None:
                     insert_contents(connection, issue_id, rendering_id, contents)
+                if candidates is not None:
+                    keep_candidates(connection, rendering_id, candidates)
                 self._insert_shown(connection, issue_id, papers)
                 self._insert_listed(connection, rendered.day, offered or {})
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
 
-    def _insert_issue(self, connection: Connection, day: date, lifetime: timedelta) -> int | None:
+    def _insert_issue(self, connection: Connection, day: date, now: datetime, lifetime: timedelta) -> int | None:
         """The new issue's id; None when the day has one."""
-        now = self._now()
         statement = self._db.insert(issues).on_conflict_do_nothing(index_elements=[issues.c.day])
         values = {"day": day, "frozen_at": now, "expires_at": now + lifetime}
         # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
@@ -133,25 +149,6 @@ class Issues(Jobs):
             return None
         found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
         return found
-
-    def _insert_deliveries(self, connection: Connection, issue_id: int, rendering_id: int, day: date) -> None:
-        """One row for each reader who wants it, made inside the database: 100,000 readers need no round trip each.
-
-        On PostgreSQL they are divided into shards, each of neighbours: a claim then reads few pages.
-        """
-        shard: ColumnElement[int] = literal(0)
-        number = 1
-        if self._db.file is None:
-            readers = select(func.count()).select_from(subscribers).where(*_wanting(day))
-            recipients = connection.execute(readers).scalar_one()
-            number = number_of_shards(recipients)
-            size = max(1, math.ceil(recipients / number))
-            shard = func.least((func.row_number().over(order_by=subscribers.c.id) - 1) // size, number - 1)
-            connection.execute(update(issues).where(issues.c.id == issue_id).values(shards=number))
-        copies = _new_copies(issue_id, rendering_id, shard).where(*_wanting(day)).order_by(subscribers.c.id)
-        connection.execute(insert(deliveries).from_select(_NEW_COPY, copies))
-        divide(connection, issue_id, number)
-        self._defer_new(connection)
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
@@ -178,7 +175,7 @@ class Issues(Jobs):
         """How many readers want an issue of `day`: see `freeze`."""
         with self._db.read() as connection:
             found: int = connection.execute(
-                select(func.count()).select_from(subscribers).where(*_wanting(day))
+                select(func.count()).select_from(subscribers).where(*wanting(day))
             ).scalar_one()
         return found
 
@@ -237,6 +234,17 @@ class Issues(Jobs):
         """The issue of that id."""
         return self._issue_where(_ISSUE.where(issues.c.id == issue_id))
 
+    def rendering(self, rendering_id: int) -> FrozenIssue | None:
+        """The issue as the edition of that rendering has it."""
+        query = select(*_COLUMNS).join_from(issues, renderings).where(renderings.c.id == rendering_id)
+        return self._issue_where(query)
+
+    def unfitting(self, issue_id: int) -> int:
+        """How many readers got no copy of the issue because none of its papers fits what they chose."""
+        with self._db.read() as connection:
+            query = select(issues.c.unfitting).where(issues.c.id == issue_id)
+            return connection.execute(query).scalar() or 0
+
     def latest_issue(self, *, before: date | None = None) -> FrozenIssue | None:
         """The issue of the latest day, or of the latest before that one."""
         query = _ISSUE if before is None else _ISSUE.where(issues.c.day < before)
@@ -256,13 +264,13 @@ class Issues(Jobs):
         """The issues of which a copy was accepted, newest day first; the newest `limit` of them."""
         query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
         with self._db.read() as connection:
-            rows = connection.execute(query.where(WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
+            rows = connection.execute(query.where(MAIN, WAS_ACCEPTED).order_by(issues.c.day.desc()).limit(limit))
             return [ArchivedIssue(*row) for row in rows]
 
     def neighbours(self, day: date) -> tuple[ArchivedIssue | None, ArchivedIssue | None]:
         """The issues of `archive` before and after `day`, which need not have one."""
         query = select(issues.c.day, renderings.c.subject, issues.c.frozen_at).join_from(issues, renderings)
-        query = query.where(WAS_ACCEPTED).limit(1)
+        query = query.where(MAIN, WAS_ACCEPTED).limit(1)
         before = query.where(issues.c.day < day).order_by(issues.c.day.desc())
         after = query.where(issues.c.day > day).order_by(issues.c.day)
         with self._db.read() as connection:
@@ -301,31 +309,12 @@ class Issues(Jobs):
             connection.execute(update(issues).where(issues.c.id == issue_id).values(paused=None))
 
 
-def _wanting(day: date) -> tuple[ColumnElement[bool], ...]:
-    """The readers who want an issue of `day`: active, on that weekday, not paused."""
-    return (
-        subscribers.c.status == SubscriberStatus.ACTIVE,
-        subscribers.c.days.bitwise_and(1 << day.weekday()) != 0,
-        or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
-    )
-
-
 def _insert_rendering(
-    connection: Connection,
-    issue_id: int,
-    rendered: RenderedIssue,
-    publication: Publication,
-    identity: Mapping[str, str | None],
+    connection: Connection, common: Mapping[str, Any], rendered: RenderedIssue, papers: Sequence[str]
 ) -> int:
-    statement = insert(renderings).values(
-        issue_id=issue_id,
-        subject=rendered.subject,
-        html=rendered.html,
-        text=rendered.text,
-        publication=asdict(publication),
-        operator=asdict(rendered.operator) if rendered.operator else None,
-        **identity,
-    )
+    """Keep an edition; `common` are the columns that all editions of the issue have alike, `papers` its Paper.keys."""
+    own = {"subject": rendered.subject, "html": rendered.html, "text": rendered.text}
+    statement = insert(renderings).values(**common, **own, papers=json.dumps(papers))
     (rendering_id,) = connection.execute(statement).inserted_primary_key or (None,)
     assert isinstance(rendering_id, int)
     return rendering_id
@@ -342,28 +331,16 @@ def add_copy(connection: Connection, subscriber_id: int, now: datetime) -> bool:
     if issue is None or issue.expires_at <= now or issue.withdrawn_at is not None:
         return False
     had = exists().where(deliveries.c.issue_id == issue.id, deliveries.c.subscriber_id == subscriber_id)
-    this_one = (*_wanting(issue.day), subscribers.c.id == subscriber_id, not_(had))
+    this_one = (*wanting(issue.day), subscribers.c.id == subscriber_id, not_(had))
     shard = subscriber_id % issue.shards
-    copy = _new_copies(issue.id, issue.rendering_id, literal(shard)).add_columns(
+    copy = new_copies(issue.id, issue.rendering_id, literal(shard)).add_columns(
         literal(now, deliveries.c.added_at.type)
     )
-    inserted = insert(deliveries).from_select([*_NEW_COPY, "added_at"], copy.where(*this_one))
+    inserted = insert(deliveries).from_select([*NEW_COPY, "added_at"], copy.where(*this_one))
     if not connection.execute(inserted.execution_options(preserve_rowcount=True)).rowcount:
         return False
     reopen(connection, issue.id, shard)
     return True
-
-
-def _new_copies(issue_id: int, rendering_id: int, shard: ColumnElement[int]) -> Select[Any]:
-    """One row of `deliveries` for each reader, with the columns of _NEW_COPY."""
-    return select(
-        literal(issue_id),
-        literal(rendering_id),
-        subscribers.c.id,
-        subscribers.c.address,
-        literal(State.PENDING, deliveries.c.state.type),
-        shard,
-    )
 
 
 def _publication(kept: dict[str, Any]) -> Publication:
@@ -382,7 +359,6 @@ def _frozen(row: Row[*tuple[Any, ...]]) -> FrozenIssue:
             subject=row.subject,
             html=row.html,
             text=row.text,
-            operator=OperatorCopy(**row.operator) if row.operator else None,
         ),
         publication=_publication(row.publication),
         frozen_at=row.frozen_at,

@@ -125,13 +125,17 @@ class Ledger(Claims, Senders):
     # --- before sending ---
 
     def expire(self) -> dict[date, int]:
-        """Give up what is owed or uncertain of issues past their time; returns how many copies, by the issue's day."""
+        """Give up what is owed or uncertain past its time; returns how many copies, by the issue's day.
+
+        The time of a copy with an hour of its reader's counts from that hour, else that of its issue is over.
+        """
+        past = or_(_ROW.ends_at.is_(None), _ROW.ends_at <= self._now())
         expired: dict[date, int] = {}
         with self._db.write() as connection:
             late = select(issues.c.id, issues.c.day).where(issues.c.expires_at <= self._now())
             some = late.where(may_have_open_rows(self._db, issues.c.id)).order_by(issues.c.day)
             for row in connection.execute(some).all():
-                number = move(connection, SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id == row.id)
+                number = move(connection, SOURCES[State.EXPIRED], State.EXPIRED, _ROW.issue_id == row.id, past)
                 close_finished(connection, row.id)
                 expired |= {row.day: number} if number else {}
         return expired
@@ -270,6 +274,18 @@ class Ledger(Claims, Senders):
             query = query.where(_ROW.shard.in_(some))
         with self._db.read() as connection:
             return connection.execute(query).scalar()
+
+    def not_yet_due(self, issue_id: int) -> tuple[int, datetime | None]:
+        """How many copies wait for the hour of their readers, and the first of these hours (UTC); None without one."""
+        query = select(func.count(), func.min(_ROW.due_at)).where(
+            OPEN_ROWS, _ROW.issue_id == issue_id, _ROW.state == State.PENDING, _ROW.due_at > self._now()
+        )
+        if self._db.file is None:
+            some = select(shards.c.shard).where(shards.c.issue_id == issue_id, shards.c.open)
+            query = query.where(_ROW.shard.in_(some))
+        with self._db.read() as connection:
+            number, first = connection.execute(query).one()
+        return number, first
 
     def refusals(self, issue_id: int) -> Iterator[Refusal]:
         """The copies that are refused, deferred, uncertain, or expired after a try, with the server's last reply.

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 from newsletter.addresses import identity
 from newsletter.model import MoveNotice, RequestKind, SignUp, State, SubscriberStatus
 from newsletter.store import signup_limits
+from newsletter.store.choices import copy_choice
 from newsletter.store.database import AddressHasher, Part
 from newsletter.store.locks import status_change
 from newsletter.store.schema import OPEN_ROWS, deliveries, moves, shards, subscribers
@@ -154,7 +155,7 @@ def move_state(
 def confirm_move(connection: Connection, move: Row[Any], now: datetime, consent: str, hasher: AddressHasher) -> None:
     """Put the new address on the list in the place of the old one; the caller has found the request open.
 
-    Weekdays and pause come along, unless the new address was on the list, or has asked for the mails itself.
+    Weekdays, pause and choice come along, unless the new address was on the list, or has asked for the mails itself.
     """
     new = _at(connection, move, hasher)
     old = connection.execute(select(subscribers).where(_READER.id == move.mover_id)).one()
@@ -170,6 +171,8 @@ def confirm_move(connection: Connection, move: Row[Any], now: datetime, consent:
         moved_id = new.id
         values |= {"address": new.address or move.address}
         connection.execute(update(subscribers).where(_READER.id == new.id).values(values))
+    if fresh and (new is None or new.asked_at is None):
+        copy_choice(connection, old.id, moved_id)
     # `forget` finds both addresses by `moved_to`.
     connection.execute(update(subscribers).where(_READER.id == old.id).values(moved_to=moved_id))
     leave = update(subscribers).where(_READER.id == old.id, _READER.status == SubscriberStatus.ACTIVE)

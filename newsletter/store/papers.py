@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, func, select, text
 from newsletter.model import FoundPaper, Issue
 from newsletter.store import contents, search_words
 from newsletter.store.database import Part
-from newsletter.store.issues import WAS_ACCEPTED
+from newsletter.store.issues import MAIN, WAS_ACCEPTED
 from newsletter.store.schema import issue_papers, issues, renderings
 
 # `:query` is made of letters and digits alone, so there is no syntax in it that a stranger wrote.
@@ -26,7 +26,9 @@ class Papers(Part):
 
         None also for an issue that was frozen by version 0.2 or before, which kept only the mail.
         """
-        query = select(renderings.c.contents).join_from(renderings, issues).where(issues.c.day == day, WAS_ACCEPTED)
+        query = (
+            select(renderings.c.contents).join_from(renderings, issues).where(issues.c.day == day, MAIN, WAS_ACCEPTED)
+        )
         with self._db.read() as connection:
             kept: str | None = connection.execute(query.limit(1)).scalar()
         return None if kept is None else contents.loaded(kept)

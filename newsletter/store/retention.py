@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, o
 from newsletter.model import OPEN
 from newsletter.store.database import Part
 from newsletter.store.issues import WAS_ACCEPTED
-from newsletter.store.schema import deliveries, delivery_counts, feed_faults, issues, notices, reports, runs
+from newsletter.store.schema import deliveries, delivery_counts, feed_faults, issues, notices, renderings, reports, runs
 
 _BATCH: Final = 1_000  # rows deleted in one transaction: others wait for a few milliseconds
 
@@ -73,6 +73,10 @@ class Retention(Part):
             rows = connection.execute(query.limit(_BATCH).with_for_update()).all()  # another may prune, too
             self._add_counts(connection, issue, Counter(row.state for row in rows))
             connection.execute(delete(deliveries).where(deliveries.c.id.in_([row.id for row in rows])))
+            if len(rows) < _BATCH:  # none of the issue is left, but copies that can still move
+                left = select(deliveries.c.rendering_id).where(deliveries.c.issue_id == issue)
+                own = (renderings.c.issue_id == issue, renderings.c.edition.is_not(None))
+                connection.execute(delete(renderings).where(*own, renderings.c.id.not_in(left)))
         return len(rows)
 
     def _add_counts(self, connection: Connection, issue: int, copies: Counter[Any]) -> None:

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0015"
+HEAD: Final = "0016"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -108,6 +108,14 @@ subscribers = Table(
     Column("moved_to", ForeignKey("subscribers.id")),  # the row of the new address, once the reader has moved
 )
 
+# What readers chose beside the main edition (issue.choice.Choice.canonical). Who has no row gets that.
+choices = Table(
+    "choices",
+    metadata,
+    Column("subscriber_id", ForeignKey(subscribers.c.id), primary_key=True, autoincrement=False),
+    Column("choice", Text, nullable=False),
+)
+
 # Requests are looked up every minute; there are few of them, and the list is long. PostgreSQL's condition is in the
 # migration; here it would load its dialect, which takes 20 ms.
 ASKED: Final = text("asked_at IS NOT NULL")
@@ -157,6 +165,7 @@ issues = Table(
     Column("paused", Text),  # the reason
     Column("withdrawn_at", Utc),  # by the operator
     Column("shards", Integer, nullable=False, server_default="1"),  # how many its deliveries were divided into
+    Column("unfitting", Integer, nullable=False, server_default="0"),  # readers whom none of its papers fits
 )
 
 # On PostgreSQL, which shards of an issue may have copies that can still move, and from when on (UTC; NULL is now). See
@@ -170,7 +179,7 @@ shards = Table(
     Column("due_at", Utc),
 )
 
-# One per issue today. An issue may have several, one for each edition.
+# An issue has one without `edition`, the main one, and one for each other edition that some reader gets.
 renderings = Table(
     "renderings",
     metadata,
@@ -180,10 +189,13 @@ renderings = Table(
     Column("html", Packed, nullable=False),
     Column("text", Packed, nullable=False),
     Column("publication", JSON, nullable=False),
-    Column("operator", JSON(none_as_null=True)),  # model.OperatorCopy, when a feed failed
+    Column("operator", JSON(none_as_null=True)),  # not used since revision 0016: the operator's copy is an edition
     Column("key_id", String(16)),  # Links.key_id: which secret signs the links
     Column("templates", String(64)),  # Renderer.fingerprint
     Column("contents", Packed),  # model.Issue as JSON, see contents.py; null if frozen before revision 0012
+    Column("edition", String(64)),  # which one; null for the main edition
+    Column("papers", Packed),  # JSON: Paper.key of each paper it shows; null if frozen before revision 0016
+    Column("candidates", Packed),  # as `contents`: all papers that editions were picked from; kept for 60 days
 )
 
 # The papers of each issue, for searching. Revision 0012 makes the index over `words`: for SQLite the FTS5 table
@@ -218,6 +230,8 @@ deliveries = Table(
     Column("reply_text", Text),
     Column("shard", Integer, nullable=False, server_default="0"),
     Column("added_at", Utc),  # when a reader who joined after the freeze was given this copy, as their first one
+    Column("due_at", Utc),  # the hour that its reader has chosen; null: at once
+    Column("ends_at", Utc),  # when this copy is too old, if it has a due time; else that is `issues.expires_at`
     UniqueConstraint("issue_id", "subscriber_id"),
 )
 

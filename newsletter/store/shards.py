@@ -90,8 +90,10 @@ class Shards(Ledger):
         """
         of_shard = (_ROW.issue_id == held.issue_id, _ROW.shard == held.shard)
         again = or_(_ROW.state != State.UNCERTAIN, _ROW.doubts <= resend_uncertain)
-        due = func.coalesce(_ROW.not_before, issues.c.frozen_at)
-        rows = select(func.count(), func.min(due).filter(again), func.min(issues.c.expires_at))
+        due = func.coalesce(_ROW.not_before, _ROW.due_at, issues.c.frozen_at)
+        rows = select(
+            func.count(), func.min(due).filter(again), func.min(func.coalesce(_ROW.ends_at, issues.c.expires_at))
+        )
         rows = rows.select_from(deliveries).join(issues, issues.c.id == _ROW.issue_id)
         this = (shards.c.issue_id == held.issue_id, shards.c.shard == held.shard)
         with self._db.mine() as connection:

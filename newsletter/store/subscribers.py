@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, fun
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
 from newsletter.model import NewSubscriber, Subscriber, SubscriberStatus
+from newsletter.store.choices import set_choice
 from newsletter.store.database import AddressHasher, Database, Part
 from newsletter.store.locks import status_change
 from newsletter.store.schema import storable, subscribers
@@ -129,6 +130,9 @@ class Subscribers(Part):
         became, writes = _judge(keys, readers, known, self._now(), revive=revive)
         self._insert(connection, {key: reader for key, reader in writes.items() if key not in known})
         self._alter(connection, {known[key].id: (key, reader) for key, reader in writes.items() if key in known})
+        if chosen := {key: reader.choice for key, reader in writes.items() if reader.choice}:
+            for row in connection.execute(select(_ROW.id, _ROW.identity).where(_ROW.identity.in_(chosen))).all():
+                set_choice(connection, row.id, chosen[row.identity])
         return became
 
     def _insert(self, connection: Connection, new: Mapping[str, NewSubscriber]) -> None:

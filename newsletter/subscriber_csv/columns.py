@@ -31,7 +31,7 @@ _SHOWN: Final = 4  # words of a column in a message
 _MOST_COLUMNS: Final = 1_000  # a service exports a few hundred at most; the time grows with their square
 _NO_HEADING: Final = re.compile(r"column \d+")  # how a column without a heading is called
 
-_OWN: Final = frozenset(Role) - {Role.IGNORE}  # the header of an export of this program
+_OWN: Final = frozenset(Role) - {Role.IGNORE, Role.CHOICE}  # in the header of every export of this program
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Role(StrEnum):
     PAUSED_UNTIL = "paused_until"
     CREATED_AT = "created_at"
     STATUS_AT = "status_at"
+    CHOICE = "choice"
     IGNORE = "ignore"
 
 
@@ -107,6 +108,7 @@ _SERVICES: Final[tuple[tuple[str, str, Meaning], ...]] = (
     ("this program", "paused_until", Meaning(Role.PAUSED_UNTIL)),
     ("this program; Ghost, listmonk, Substack write created_at too", "created_at", Meaning(Role.CREATED_AT)),
     ("this program", "status_at", Meaning(Role.STATUS_AT)),
+    ("this program", "choice", Meaning(Role.CHOICE)),
 )
 _KNOWN: Final = {key(name): meaning for _, names, meaning in _SERVICES for name in names.split(",")}
 

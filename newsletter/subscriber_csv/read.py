@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from newsletter import addresses
 from newsletter.errors import AddressError
+from newsletter.issue.choice import Choice, ChoiceError
+from newsletter.issue.selector import SelectorError
 from newsletter.model import EVERY_DAY, NewSubscriber, SubscriberStatus
 from newsletter.subscriber_csv import words
 from newsletter.subscriber_csv.columns import Choices, Column, Plan, plan
@@ -220,10 +222,19 @@ def _lenient(value: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _choice(heading: str, value: str) -> str:
+    """What the reader chose, as an export writes it."""
+    try:
+        return Choice.loaded(value).canonical
+    except (ChoiceError, SelectorError) as error:
+        raise AddressError(str(error)) from error
+
+
 _READERS: Final[Mapping[Role, Callable[[str, str], Any]]] = {
     Role.REASON: _note,
     Role.DAYS: _days,
     Role.PAUSED_UNTIL: _date,
     Role.CREATED_AT: _moment,
     Role.STATUS_AT: _moment,
+    Role.CHOICE: _choice,
 }

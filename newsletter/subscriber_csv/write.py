@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TextIO
 
 from newsletter.model import EVERY_DAY, Subscriber
@@ -16,8 +16,11 @@ from newsletter.text import weekdays
 _FORMULA: Final = re.compile(r"'*[=+@-]")
 
 
-def write(stream: TextIO, subscribers: Iterable[Subscriber]) -> int:
-    """Write all as CSV with a header, times as ISO 8601 in UTC; returns how many."""
+def write(stream: TextIO, subscribers: Iterable[Subscriber], choices: Mapping[int, str] | None = None) -> int:
+    """Write all as CSV with a header, times as ISO 8601 in UTC; returns how many.
+
+    `choices` has what readers chose (issue.choice.Choice.canonical) by the id of the subscriber.
+    """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(role for role in Role if role is not Role.IGNORE)
     number = 0
@@ -31,6 +34,7 @@ def write(stream: TextIO, subscribers: Iterable[Subscriber]) -> int:
             subscriber.paused_until.isoformat() if subscriber.paused_until else "",
             subscriber.created_at.isoformat(),
             subscriber.status_at.isoformat(),
+            (choices or {}).get(subscriber.id, ""),
         )
         writer.writerow(f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells)
         number += 1

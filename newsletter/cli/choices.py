@@ -1,0 +1,98 @@
+"""The command `subscribers set`: choose for a reader, as the reader could by the link in each mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from newsletter import addresses
+from newsletter.config import Config
+from newsletter.issue.choice import Choice, ChoiceError
+from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError
+from newsletter.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was typed on the command line; None, or no texts of a kind, leaves that as it is.
+
+    `papers` is 0 for all that fit. `clear` begins with nothing chosen.
+    """
+
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by KINDS
+    papers: int | None = None
+    only: bool | None = None
+    weekly: bool | None = None
+    hour: int | None = None
+    zone: str | None = None
+    say_nothing: bool | None = None
+    clear: bool = False
+
+
+def changed(choice: Choice, given: Given) -> Choice:
+    """`choice` with what was typed. Raises click.UsageError for what is refused."""
+    before = Choice() if given.clear else choice
+    try:
+        return Choice.of(
+            _selector(before.selector, given),
+            on_top=before.on_top if given.only is None else not given.only,
+            weekly=before.weekly if given.weekly is None else given.weekly,
+            hour=before.hour if given.hour is None else given.hour,
+            zone=before.zone if given.zone is None else given.zone,
+            say_nothing=before.say_nothing if given.say_nothing is None else given.say_nothing,
+            more=before.more,
+            less=before.less,
+        )
+    except (ChoiceError, SelectorError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _selector(before: Selector | None, given: Given) -> Selector | None:
+    typed = {kind: texts for kind, texts in given.texts.items() if texts}
+    if not typed and given.papers is None:
+        return before
+    known = before or Selector()
+    texts = {kind: typed.get(kind, getattr(known, kind)) for kind in KINDS}
+    papers = known.papers if given.papers is None else given.papers or None
+    return Selector.of(**texts, papers=papers)
+
+
+def set_choice(config: Config, address: str, given: Given) -> int:
+    """Change what a reader chose, and print it; returns 1 if they are not subscribed."""
+    normal = addresses.normalise(address)
+    with Store.open(config.store, hasher=config.address_hasher()) as store:
+        reader = store.find(normal)
+        choice = changed(store.choice_of(reader.ref) if reader else Choice(), given)
+        if reader is None or not store.choose(reader.ref, choice):
+            click.echo(f"{normal}: not subscribed", err=True)
+            return 1
+    click.echo("\n".join((normal, *described(choice))))
+    return 0
+
+
+def described(choice: Choice) -> Iterator[str]:
+    """What a reader chose, a line each."""
+    if choice == Choice():
+        yield "  chose nothing: gets the main edition"
+    if choice.selector is not None:
+        yield from _selected(choice.selector)
+        yield "  on top of the main edition" if choice.on_top else "  only these papers"
+    for name in ("more", "less"):
+        for text in getattr(choice, name):
+            yield f"  {name} like: {text}"
+    if choice.weekly:
+        yield "  one issue a week"
+    if choice.hour is not None:
+        yield f"  at {choice.hour:02}:00, {choice.zone or 'in the zone of the list'}"
+    if not choice.say_nothing:
+        yield "  a mail also when nothing fits"
+
+
+def _selected(selector: Selector) -> Iterator[str]:
+    for kind in KINDS:
+        for text in getattr(selector, kind):
+            yield f"  {kind}: {text}"
+    if selector.papers != PAPERS:
+        yield f"  papers: {selector.papers or 'all that fit'}"

@@ -1,0 +1,193 @@
+"""What a reader chose: which papers, beside the main edition or instead of it, how often, and at which hour. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError
+
+LONGEST_LIKE: Final = 200  # characters of a text in `more` or `less`, such as a title; what is longer is cut
+MOST_LIKE: Final = 20  # texts in `more` and in `less`
+
+_ZONE: Final = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+
+_FLAGS: Final = {"on_top": True, "weekly": False, "say_nothing": True}
+
+
+class ChoiceError(ValueError):
+    """A choice that is refused: `field` is the name of the field that is wrong. The message is one line in English."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(f"{field}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a reader chose. The default is what everybody gets who has chosen nothing.
+
+    `selector` says which papers the reader wants; None stands for the main edition. With `on_top` these papers come
+    before those of the main edition, else they are all that the reader gets. `more` and `less` are texts, such as
+    titles, whose like the reader wants or does not want. `weekly` is one issue a week instead of each. `hour` (0 to 23)
+    is when the mail is sent by the clock of `zone`, an IANA name; None stands for when the list sends, and for the
+    list's zone. A day without a fitting paper is no mail, and without `say_nothing` a mail of one line.
+
+    Raises ChoiceError for an hour or zone that is none, and for too many texts.
+    """
+
+    selector: Selector | None = None
+    on_top: bool = True
+    weekly: bool = False
+    hour: int | None = None
+    zone: str | None = None
+    say_nothing: bool = True
+    more: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what no type can. Raises ChoiceError."""
+        if self.hour is not None and not 0 <= self.hour <= 23:
+            raise ChoiceError("hour", f"{self.hour} is no hour from 0 to 23")
+        if self.zone is not None and not _is_zone(self.zone):
+            raise ChoiceError("zone", f"{_shown(self.zone)!r} is no time zone such as Europe/Berlin")
+        for field in ("more", "less"):
+            if len(getattr(self, field)) > MOST_LIKE:
+                raise ChoiceError(field, f"more than {MOST_LIKE}")
+
+    @classmethod
+    def of(
+        cls,
+        selector: Selector | None = None,
+        *,
+        on_top: bool = True,
+        weekly: bool = False,
+        hour: int | None = None,
+        zone: str | None = None,
+        say_nothing: bool = True,
+        more: Iterable[str] = (),
+        less: Iterable[str] = (),
+    ) -> Choice:
+        """The choice in canonical form: equal for all who chose the same. Blank texts are dropped.
+
+        Raises ChoiceError.
+        """
+        return cls(
+            selector,
+            on_top=on_top,
+            weekly=weekly,
+            hour=hour,
+            zone=(zone or "").strip() or None,
+            say_nothing=say_nothing,
+            more=_texts("more", more),
+            less=_texts("less", less),
+        )
+
+    @property
+    def is_main(self) -> bool:
+        """Whether the reader gets the papers of the main edition; the hour may still be their own."""
+        return self.selector is None and not (self.weekly or self.more or self.less)
+
+    @property
+    def canonical(self) -> str:
+        """The choice as JSON (RFC 8259), the same for equal choices. What has its default is left out."""
+        kept = self._papers()
+        kept |= {name: getattr(self, name) for name in ("hour", "zone") if getattr(self, name) is not None}
+        kept |= {"say_nothing": False} if not self.say_nothing else {}
+        return _json(kept)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of what decides about the papers: readers with the same hash can share an edition.
+
+        Hour, zone and `say_nothing` make no difference.
+        """
+        return hashlib.sha256(_json(self._papers()).encode()).hexdigest()
+
+    @classmethod
+    def loaded(cls, text: str) -> Choice:
+        """The choice that `canonical` wrote; names that are not known are ignored.
+
+        Raises ChoiceError or SelectorError if it is none: it may come from a file that somebody wrote.
+        """
+        try:
+            kept: dict[str, Any] = json.loads(text)
+            known = kept.get("selector")
+            selector = None if known is None else Selector.of(**_of_selector(known))
+            flags = {name: bool(kept.get(name, default)) for name, default in _FLAGS.items()}
+            hour, zone = kept.get("hour"), kept.get("zone")
+            return cls.of(
+                selector,
+                hour=_number("hour", hour),
+                zone=zone,
+                more=_list(kept, "more"),
+                less=_list(kept, "less"),
+                **flags,
+            )
+        except (ChoiceError, SelectorError):
+            raise
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ChoiceError("choice", f"{_shown(text)!r} is no choice as an export writes it") from error
+
+    def _papers(self) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        if self.selector is not None:
+            kept["selector"] = json.loads(self.selector.canonical)
+        kept |= {name: True for name in ("weekly",) if getattr(self, name)}
+        if self.selector is not None or self.more:
+            kept |= {} if self.on_top else {"on_top": False}
+        kept |= {name: list(getattr(self, name)) for name in ("more", "less") if getattr(self, name)}
+        return kept
+
+
+def _json(kept: dict[str, Any]) -> str:
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _of_selector(known: dict[str, Any]) -> dict[str, Any]:
+    return {kind: _list(known, kind) for kind in KINDS} | {"papers": _number("papers", known.get("papers", PAPERS))}
+
+
+def _number(field: str, value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise ChoiceError(field, "is no number")
+    return value
+
+
+def _list(kept: dict[str, Any], name: str) -> list[str]:
+    found = kept.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise ChoiceError(name, "is no list of texts")
+    return found
+
+
+def _texts(field: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Each text once, in order, on one line. Stops reading at the first too many."""
+    found: dict[str, None] = {}
+    for text in texts:
+        plain = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in text[: 4 * LONGEST_LIKE])
+        if line := " ".join(plain.split())[:LONGEST_LIKE].strip():
+            found[line] = None
+        if len(found) > MOST_LIKE:
+            raise ChoiceError(field, f"more than {MOST_LIKE}")
+    return tuple(found)
+
+
+def _is_zone(name: str) -> bool:
+    """Whether this is the name of a time zone. Nothing that could lead out of the folder of zones is looked up."""
+    if not _ZONE.fullmatch(name):
+        return False
+    try:
+        return ZoneInfo(name).key == name
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder is an OSError
+        return False
+
+
+def _shown(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text[:40])

@@ -1,0 +1,176 @@
+"""Make the editions of a day's issue: what each reader chose, picked from the day's papers. Pure, deterministic.
+
+Readers who chose the same and were shown the same share an edition. Who chose nothing has the main edition, and so have
+those whose edition would be equal to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from newsletter.issue.choice import Choice
+from newsletter.issue.matching import Frequencies
+from newsletter.issue.picking import Candidates, Pick, pick
+from newsletter.issue.selector import Selector
+from newsletter.model import Issue, LateRiser, Paper
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the subscriber of id `reader` chose, and which of the papers at hand they were shown before (Paper.key).
+
+    `rests` is True for who gets no mail with this issue, because they get one a week and have had it.
+    """
+
+    reader: int
+    choice: Choice
+    seen: frozenset[str] = frozenset()
+    rests: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The main edition of a day, the issue with all papers of the day that passed the filters, and those of the week.
+
+    The late risers of `candidates` can be picked too. `week` has the papers of the past issues and of this one, each
+    once, most votes first. `frequencies` are those of the papers listed lately; None for those of the day.
+    """
+
+    main: Issue
+    candidates: Issue
+    week: Issue | None = None
+    frequencies: Frequencies | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """An edition, and the ids of the subscribers who get it. An issue without papers says that nothing fits."""
+
+    issue: Issue
+    readers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The editions beside the main one, and who gets no mail: for want of a fitting paper, or because they rest."""
+
+    editions: tuple[Edition, ...] = ()
+    unfitting: tuple[int, ...] = ()
+    resting: tuple[int, ...] = ()
+
+
+@dataclass
+class _Groups:
+    """Readers by what they get: the choice, what they have seen, and whether they want to hear of nothing."""
+
+    readers: dict[tuple[str, frozenset[str], bool], list[int]] = field(default_factory=dict)
+    choices: dict[tuple[str, frozenset[str], bool], Choice] = field(default_factory=dict)
+
+    def add(self, wish: Wish) -> None:
+        """Sort in one reader."""
+        key = (wish.choice.hash, wish.seen, wish.choice.say_nothing)
+        self.readers.setdefault(key, []).append(wish.reader)
+        self.choices.setdefault(key, wish.choice)
+
+
+def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
+    """The editions of all who chose something; readers of the main edition are not named."""
+    groups = _Groups()
+    resting = []
+    for wish in wishes:
+        if wish.rests:
+            resting.append(wish.reader)
+        elif not wish.choice.is_main or wish.seen:
+            groups.add(wish)
+    pools: dict[bool, Candidates] = {}
+    editions: list[Edition] = []
+    unfitting: list[int] = []
+    for key, readers in groups.readers.items():
+        choice, seen = groups.choices[key], key[1]
+        weekly = choice.weekly and day.week is not None
+        if weekly not in pools:
+            pools[weekly] = _pool(day, weekly=weekly)
+        made = edition(day, choice, pools[weekly], seen)
+        if not made.papers and choice.say_nothing:
+            unfitting += readers
+        elif (made.papers, made.rising) != (day.main.papers, day.main.rising):
+            editions.append(Edition(made, tuple(readers)))
+    return Planned(tuple(editions), tuple(unfitting), tuple(resting))
+
+
+def week(days: Sequence[Issue], main: Issue) -> Issue:
+    """The papers of several days' candidates as one issue, each paper once and as the newest day has it.
+
+    `days` has the newest first. Most votes come first; equal ones keep the order of the days.
+    """
+    papers: dict[str, Paper] = {}
+    for each in days:
+        for paper in (*each.papers, *(rising.paper for rising in each.rising)):
+            papers.setdefault(paper.key, paper)
+    ranked = sorted(papers.values(), key=lambda paper: paper.upvotes or 0, reverse=True)
+    first = min((each.since or each.day for each in days), default=main.day)
+    return replace(main, papers=tuple(ranked), rising=(), by_source=False, pinned={}, gains={}, since=first)
+
+
+def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = frozenset()) -> Issue:
+    """The edition of a reader with `choice` who was shown the papers `seen`; without papers if none fits.
+
+    `pool` holds the papers to pick from: those of the day, or of the week.
+    """
+    refused = seen | _avoided(choice, pool)
+    picks = [each for each in _picks(choice, pool) if each.paper.key not in refused]
+    picks = picks[: choice.selector.papers if choice.selector else None]
+    rest, rising = _rest(day, choice, refused | {each.paper.key for each in picks})
+    main = day.week if choice.weekly and day.week is not None else day.main
+    papers = (*(each.paper for each in picks), *rest)
+    return replace(
+        main,
+        papers=papers,
+        by_source=day.main.by_source and not picks and not choice.weekly,
+        left_out=max(0, main.left_out + len(main.papers) - len(papers)) if rest else len(pool.papers) - len(papers),
+        pinned={key: why for key, why in main.pinned.items() if any(key == paper.key for paper in rest)},
+        reasons={each.paper.key: each.reason for each in picks if each.reason},
+        rising=rising,
+        notes=(),
+    )
+
+
+def _pool(day: Day, *, weekly: bool) -> Candidates:
+    if weekly and day.week is not None:
+        return Candidates.of(day.week.papers, day.frequencies)
+    risen = (rising.paper for rising in day.candidates.rising)
+    return Candidates.of((*day.candidates.papers, *risen), day.frequencies)
+
+
+def _picks(choice: Choice, pool: Candidates) -> tuple[Pick, ...]:
+    """What the reader asked for, the best first, uncut."""
+    selector = choice.selector
+    if selector is None:
+        return pick(Selector(topics=choice.more, papers=None), pool) if choice.more else ()
+    asks = selector.topics or selector.authors or selector.organisations or selector.categories
+    topics = (*selector.topics, *choice.more) if asks else ()
+    return pick(replace(selector, topics=topics, papers=None), pool)
+
+
+def _avoided(choice: Choice, pool: Candidates) -> frozenset[str]:
+    """The papers that the reader does not want to see: those that mention what is never, and those like `less`."""
+    found: set[int] = set()
+    for words in choice.selector.never if choice.selector else ():
+        found |= pool.saying(words)
+    for text in choice.less:
+        found |= pool.topics.matches(text).keys()
+    return frozenset(pool.papers[at].key for at in found)
+
+
+def _rest(day: Day, choice: Choice, refused: frozenset[str]) -> tuple[tuple[Paper, ...], tuple[LateRiser, ...]]:
+    """The papers of the main edition below what the reader asked for, and its late risers."""
+    only = (choice.selector is not None or choice.more) and not choice.on_top
+    if only:
+        return (), ()
+    if choice.weekly and day.week is not None:
+        kept = (paper for paper in day.week.papers if paper.key not in refused)
+        return tuple(islice(kept, len(day.main.papers))), ()
+    rising = tuple(each for each in day.main.rising if each.paper.key not in refused)
+    return tuple(paper for paper in day.main.papers if paper.key not in refused), rising

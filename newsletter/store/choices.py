@@ -1,0 +1,170 @@
+"""What readers chose beside the main edition, and the papers that it was or would have been picked from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+
+from newsletter.issue.choice import Choice, ChoiceError
+from newsletter.issue.editions import Wish
+from newsletter.issue.selector import SelectorError
+from newsletter.model import Issue, Paper, State, SubscriberStatus
+from newsletter.store import contents
+from newsletter.store.database import Part
+from newsletter.store.locks import status_change
+from newsletter.store.schema import choices, deliveries, issues, listed, renderings, storable, subscribers
+
+CANDIDATES_FOR: Final = timedelta(days=60)  # how long the candidates of an issue are kept
+
+_CHUNK: Final = 500  # ids looked up together
+
+_ROW: Final = choices.c
+
+_THEIRS: Final = deliveries.c.subscriber_id == choices.c.subscriber_id
+
+# Copies that were read, or may be yet.
+_SHOWN: Final = deliveries.c.state.not_in((State.WITHDRAWN, State.REFUSED, State.EXPIRED))
+
+
+class Choices(Part):
+    """The part of the store that knows what readers chose."""
+
+    def choice_of(self, ref: str) -> Choice:
+        """What the subscriber `ref` chose; the default when they chose nothing, or are not known."""
+        query = select(_ROW.choice).join_from(choices, subscribers).where(subscribers.c.ref == ref)
+        with self._db.read() as connection:
+            kept: str | None = connection.execute(query).scalar()
+        return Choice() if kept is None else read(kept)
+
+    def choose(self, ref: str, choice: Choice) -> bool:
+        """Note what the reader `ref` chose; the next issue follows it. Returns False if they are not on the list."""
+        reader = select(subscribers.c.id).where(
+            subscribers.c.ref == ref, subscribers.c.status == SubscriberStatus.ACTIVE
+        )
+        with status_change(self._db) as connection:
+            row: int | None = connection.execute(reader).scalar()
+            if row is not None:
+                set_choice(connection, row, choice.canonical)
+        return row is not None
+
+    def choices(self) -> Iterator[tuple[int, Choice]]:
+        """Every subscriber who chose something, by id, oldest first; memory use does not grow with the list."""
+        rows = self._db.pages(select(_ROW.subscriber_id, _ROW.choice))
+        return ((row.subscriber_id, read(row.choice)) for row in rows)
+
+    def wishes(self, day: date, papers: Collection[Paper], *, besides: int | None = None) -> list[Wish]:
+        """What the readers who want an issue of `day` chose, and which of `papers` each was shown before.
+
+        Copies that were withdrawn, refused or expired were not shown, nor are those of the issue of the id `besides`,
+        which is being made anew. Who wants a weekly issue rests if they have one of this week (from Monday on).
+        """
+        query = select(_ROW.subscriber_id, _ROW.choice).join_from(choices, subscribers).where(*wanting(day))
+        with self._db.read() as connection:
+            found = {row.subscriber_id: read(row.choice) for row in connection.execute(query)}
+            if not found:
+                return []
+            seen = _seen(connection, {paper.key for paper in papers}, besides)
+            served = _served(connection, day, besides)
+        return [
+            Wish(reader, choice, frozenset(seen.get(reader, ())), rests=choice.weekly and reader in served)
+            for reader, choice in sorted(found.items())
+        ]
+
+    def recent_candidates(self, days: int) -> list[tuple[date, Issue]]:
+        """The papers from which editions of the latest issue's day and the `days` - 1 before could be picked.
+
+        Each issue has all papers that passed the list's filters, before the cut, and its late risers; newest day first.
+        Issues that were frozen by an earlier version have none.
+        """
+        latest = select(func.max(issues.c.day))
+        query = select(issues.c.day, renderings.c.candidates).join_from(issues, renderings)
+        with self._db.read() as connection:
+            last: date | None = connection.execute(latest).scalar()
+            if last is None:
+                return []
+            some = query.where(issues.c.day > last - timedelta(days=days), renderings.c.candidates.is_not(None))
+            rows = connection.execute(some.order_by(issues.c.day.desc())).all()
+        return [(row.day, contents.loaded(row.candidates)) for row in rows]
+
+
+def _seen(connection: Connection, keys: set[str], besides: int | None) -> dict[int, set[str]]:
+    """Which of the papers `keys` each reader who chose something was shown, by the editions that they got."""
+    first: date | None = None
+    asked = sorted(map(storable, keys))
+    for start in range(0, len(asked), _CHUNK):
+        oldest = select(func.min(listed.c.day)).where(listed.c.key.in_(asked[start : start + _CHUNK]))
+        listed_on: date | None = connection.execute(oldest).scalar()
+        first = min(filter(None, (first, listed_on)), default=None)
+    if first is None:
+        return {}
+    late = and_(issues.c.day >= first, issues.c.id != (besides or 0))
+    query = select(renderings.c.id, renderings.c.papers).join_from(renderings, issues)
+    shown: dict[int, set[str]] = {}
+    for row in connection.execute(query.where(late, renderings.c.papers.is_not(None)).execution_options(yield_per=500)):
+        if known := keys.intersection(json.loads(row.papers)):
+            shown[row.id] = known
+    found: dict[int, set[str]] = {}
+    ids = list(shown)
+    for start in range(0, len(ids), _CHUNK):
+        some = deliveries.c.rendering_id.in_(ids[start : start + _CHUNK])
+        copies = select(deliveries.c.subscriber_id, deliveries.c.rendering_id).join_from(choices, deliveries, _THEIRS)
+        of_issues = deliveries.c.issue_id.in_(select(issues.c.id).where(late))
+        for row in connection.execute(copies.where(of_issues, some, _SHOWN)):
+            found.setdefault(row.subscriber_id, set()).update(shown[row.rendering_id])
+    return found
+
+
+def _served(connection: Connection, day: date, besides: int | None) -> set[int]:
+    """The readers who chose something and have a copy of an issue of this week before `day`."""
+    monday = day - timedelta(days=day.weekday())
+    these = select(issues.c.id).where(issues.c.day >= monday, issues.c.day < day, issues.c.id != (besides or 0))
+    query = select(_ROW.subscriber_id).join_from(choices, deliveries, _THEIRS)
+    return set(connection.execute(query.where(deliveries.c.issue_id.in_(these), _SHOWN)).scalars())
+
+
+def read(kept: str) -> Choice:
+    """The choice of a row, without an hour if its zone is no longer known on this machine."""
+    try:
+        return Choice.loaded(kept)
+    except SelectorError:
+        return Choice()
+    except ChoiceError as error:
+        if error.field != "zone":
+            return Choice()
+        known = json.loads(kept)
+        return read(json.dumps({name: value for name, value in known.items() if name not in ("hour", "zone")}))
+
+
+def wanting(day: date) -> tuple[ColumnElement[bool], ...]:
+    """The readers who want an issue of `day`: active, on that weekday, not paused."""
+    return (
+        subscribers.c.status == SubscriberStatus.ACTIVE,
+        subscribers.c.days.bitwise_and(1 << day.weekday()) != 0,
+        or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
+    )
+
+
+def set_choice(connection: Connection, subscriber_id: int, canonical: str) -> None:
+    """Write a reader's row anew; none for the default."""
+    connection.execute(delete(choices).where(_ROW.subscriber_id == subscriber_id))
+    if canonical != Choice().canonical:
+        connection.execute(insert(choices).values(subscriber_id=subscriber_id, choice=canonical))
+
+
+def copy_choice(connection: Connection, old: int, new: int) -> None:
+    """Let the reader of row `new` have what the one of row `old` chose."""
+    kept: str | None = connection.execute(select(_ROW.choice).where(_ROW.subscriber_id == old)).scalar()
+    set_choice(connection, new, kept or Choice().canonical)
+
+
+def keep_candidates(connection: Connection, rendering_id: int, candidates: Issue) -> None:
+    """Keep what editions of an issue that is being frozen were picked from, and drop what is too old."""
+    kept = contents.dumped(candidates)
+    connection.execute(update(renderings).where(renderings.c.id == rendering_id).values(candidates=kept))
+    old = select(issues.c.id).where(issues.c.day < candidates.day - CANDIDATES_FOR)
+    late = update(renderings).where(renderings.c.issue_id.in_(old), renderings.c.candidates.is_not(None))
+    connection.execute(late.values(candidates=None))

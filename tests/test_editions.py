@@ -1,0 +1,263 @@
+"""Editions from the feed to the inbox: each reader gets what they chose, and each paper once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from newsletter.issue.choice import Choice
+from newsletter.issue.selector import Selector
+from newsletter.model import State, Verdict
+from newsletter.store import Store
+from tests.desk import MONDAY, Desk, desk, entry
+
+__all__ = ["desk"]
+
+ADA, ALAN, EMMY = "ada@example.org", "alan@example.org", "emmy@example.org"
+PROTEINS = Selector.of(topics=["protein design"])
+ONLY = Choice.of(PROTEINS, on_top=False)
+
+
+def day_at(age: int = 0) -> date:
+    return MONDAY + timedelta(days=age)
+
+
+def papers(first: int, *titles: str, votes: int = 50) -> list[dict[str, object]]:
+    """Entries with ever fewer votes."""
+    return [entry(first + at, votes - at, title=title) for at, title in enumerate(titles)]
+
+
+def choose(desk: Desk, address: str, choice: Choice) -> None:
+    with Store.open(desk.config.store) as store:
+        store.add(address)
+        reader = store.find(address)
+        assert reader is not None
+        assert store.choose(reader.ref, choice)
+
+
+def told(desk: Desk, address: str) -> list[str]:
+    """The text parts of the mails that an address got, in order."""
+    return [text for text, message in zip(desk.told, desk.inbox.messages, strict=True) if message["To"] == address]
+
+
+@pytest.fixture(autouse=True)
+def readers(desk: Desk) -> None:
+    desk.readers = (ADA, ALAN, EMMY)
+    desk.configure("issue:\n  max_papers: 2\n")
+
+
+def test_each_reader_gets_what_they_chose(desk: Desk) -> None:
+    choose(desk, ALAN, ONLY)
+    choose(desk, EMMY, Choice.of(PROTEINS))
+    titles = ("Speech without labels", "Robots that learn", "Cats in video", "Protein design by diffusion")
+    desk.publish(MONDAY, *papers(1, *titles))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    (main,), (only,), (on_top,) = (told(desk, address) for address in (ADA, ALAN, EMMY))
+    assert [title in main for title in titles] == [True, True, False, False]
+    assert [title in only for title in titles] == [False, False, False, True]
+    assert [title in on_top for title in titles] == [True, True, False, True]
+    assert on_top.index(titles[3]) < on_top.index(titles[0])
+    assert "your topic" not in main
+    assert "your topic: protein design" in " ".join(only.split())
+    assert [message["Subject"] for message in desk.inbox.messages if message["To"] == ALAN] != [
+        message["Subject"] for message in desk.inbox.messages if message["To"] == ADA
+    ]
+
+
+def test_readers_who_chose_the_same_share_an_edition(desk: Desk) -> None:
+    for address in (ALAN, EMMY):
+        choose(desk, address, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    with closing(sqlite3.connect(desk.config.store.removeprefix("sqlite:///"))) as database:
+        kept = database.execute("SELECT edition IS NULL, length(papers) FROM renderings ORDER BY id").fetchall()
+    assert [main for main, _ in kept] == [1, 0]
+    assert max(size for _, size in kept) < 1000
+
+
+def test_a_day_without_a_fitting_paper_is_no_mail_or_one_line(desk: Desk) -> None:
+    choose(desk, ALAN, ONLY)
+    choose(desk, EMMY, replace(ONLY, say_nothing=False))
+    desk.publish(MONDAY, *papers(1, "Speech without labels", "Robots that learn"))
+    report = desk.run(MONDAY)
+    assert report.verdict is Verdict.NEW_ISSUE
+    assert report.explanation.endswith("1 reader had nothing that fits")
+    assert told(desk, ALAN) == []
+    (line,) = told(desk, EMMY)
+    assert "No paper of 23 November 2026 fits what you chose." in " ".join(line.split())
+    assert "Robots" not in line
+    with Store.open(desk.config.store) as store:
+        issue = store.issue(MONDAY)
+        assert issue is not None
+        assert store.unfitting(issue.id) == 1
+        assert sum(store.counts(issue.id).values()) == 2
+
+
+def test_each_paper_comes_once_to_each_reader(desk: Desk) -> None:
+    """A paper below the cut is still in the feed the next day: who was shown it does not see it again, others may."""
+    desk.configure("issue:\n  max_papers: 2\n", "now.json")
+    choose(desk, ALAN, ONLY)
+    old = papers(1, "Speech without labels", "Robots that learn", "Protein design by diffusion")
+    desk.publish(MONDAY, *old, name="now.json")
+    desk.run(MONDAY)
+    choose(desk, EMMY, ONLY)
+    desk.publish(MONDAY, *old, *papers(9, "A new one", "De novo protein design", votes=9), name="now.json")
+    desk.run(day_at(1))
+    assert ["diffusion" in text for text in told(desk, ALAN)] == [True, False]
+    assert ["De novo" in text for text in told(desk, ALAN)] == [False, True]
+    first, second = told(desk, EMMY)
+    assert "diffusion" not in first  # before she chose
+    assert "diffusion" in second
+    assert "De novo" in second
+
+
+def test_the_filters_of_the_list_hold_first(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 1\nfilters:\n  exclude: [survey]\n")
+    choose(desk, ALAN, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "A survey of protein design", "Protein design, short"))
+    desk.run(MONDAY)
+    (only,) = told(desk, ALAN)
+    assert "short" in only
+    assert "survey" not in only
+
+
+def test_what_is_never_wanted_is_in_no_part_of_the_mail(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["protein design"], never=["robots"])))
+    desk.publish(MONDAY, *papers(1, "Robots that learn", "Speech without labels", "Protein design"))
+    desk.run(MONDAY)
+    (mail,) = told(desk, ALAN)
+    assert "Robots" not in mail
+    assert "Speech" in mail
+
+
+def test_more_and_less_like_this(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(more=["Diffusion models for proteins"], less=["Robots that learn to walk"]))
+    desk.publish(MONDAY, *papers(1, "Robots learn to walk", "Speech", "Text", "Diffusion models for proteins, again"))
+    desk.run(MONDAY)
+    (mail,) = told(desk, ALAN)
+    assert "walk" not in mail
+    assert mail.index("again") < mail.index("Speech")
+
+
+def test_a_weekly_reader_gets_the_best_of_the_week_once(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(weekly=True))
+    for age in range(9):
+        desk.publish(day_at(age), *papers(10 * age, f"Top {age}", f"Second {age}", f"Third {age}", votes=50 - age))
+        desk.run(day_at(age))
+    first, second = told(desk, ALAN)
+    assert len(told(desk, ADA)) == 9
+    assert "Top 0" in first
+    assert "Top 1" in second  # of the week before, not the one that was shown
+    assert "Top 0" not in second
+    assert "No paper" not in second
+
+
+def test_nothing_that_a_reader_chose_is_said_or_shown_to_others(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["protein design"], authors=["Noether"])))
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    report = desk.run(MONDAY)
+    assert "protein" not in f"{report} {desk.warnings}".casefold()
+    with Store.open(desk.config.store) as store:
+        issue, contents = store.issue(MONDAY), store.contents(MONDAY)
+        assert issue is not None
+        assert contents is not None
+        assert contents.reasons == {}
+        assert "your topic" not in issue.rendered.html
+        assert len(store.archive()) == 1
+
+
+def test_the_operator_s_notes_are_in_their_copy_alone(desk: Desk) -> None:
+    more = f"issue:\n  max_papers: 2\nalerts:\n  address: {ALAN}\n"
+    desk.configure(more, "{date}.json", "missing.json")
+    choose(desk, EMMY, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    assert ["you are the operator" in " ".join(told(desk, who)[0].split()) for who in (ADA, ALAN, EMMY)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_an_operator_with_a_choice_has_the_notes_in_their_own_edition(desk: Desk) -> None:
+    desk.configure(f"issue:\n  max_papers: 2\nalerts:\n  address: {ALAN}\n", "{date}.json", "missing.json")
+    for address in (ALAN, EMMY):
+        choose(desk, address, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    (mine,), (theirs,) = told(desk, ALAN), told(desk, EMMY)
+    assert "you are the operator" in " ".join(mine.split())
+    assert "you are the operator" not in " ".join(theirs.split())
+    assert "Two" not in mine + theirs
+
+
+def test_the_canary_gets_a_copy_whatever_they_chose(desk: Desk) -> None:
+    desk.configure(f"sending:\n  canary: {ALAN}\n")
+    choose(desk, ALAN, replace(ONLY, hour=23))
+    desk.publish(MONDAY, *papers(1, "One", "Two"))
+    assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
+    assert len(desk.told) == 3
+
+
+# --- hours -----------------------------------------------------------------------------------------------------------
+
+
+def at(hour: int, minute: int = 0, age: int = 0) -> datetime:
+    return datetime(2026, 11, 23, hour, minute, tzinfo=UTC) + timedelta(days=age)
+
+
+def sent_to(desk: Desk) -> list[str]:
+    return sorted(str(message["To"]) for message in desk.inbox.messages)
+
+
+def test_a_copy_leaves_at_the_hour_of_its_reader(desk: Desk) -> None:
+    choose(desk, ALAN, Choice(hour=9, zone="America/New_York"))  # 14:00 UTC
+    choose(desk, EMMY, Choice(hour=20))
+    desk.publish(MONDAY, *papers(1, "One"))
+    report = desk.run(MONDAY)
+    assert (report.verdict, report.exit) == (Verdict.NEW_ISSUE, 0)
+    assert report.explanation == (
+        "2 pending, 1 accepted; 2 copies of them wait for the hours of their readers, from 2026-11-23 14:00 UTC"
+    )
+    assert sent_to(desk) == [ADA]
+    assert desk.send(at(13, 59)).verdict is Verdict.ALREADY_SENT
+    assert sent_to(desk) == [ADA]
+    assert desk.send(at(14)).verdict is Verdict.NEW_ISSUE
+    assert sent_to(desk) == [ADA, ALAN]
+    desk.send(at(19, 59))
+    assert desk.send(at(20, 14)).verdict is Verdict.NEW_ISSUE
+    assert sent_to(desk) == [ADA, ALAN, EMMY]
+    assert desk.send(at(20, 30)).verdict is Verdict.ALREADY_SENT
+
+
+def test_the_time_of_a_copy_counts_from_its_hour(desk: Desk) -> None:
+    desk.configure("issue:\n  lifetime: 2\n")
+    choose(desk, ALAN, Choice(hour=20))
+    choose(desk, EMMY, Choice(hour=21))
+    desk.publish(MONDAY, *papers(1, "One"))
+    desk.run(MONDAY)
+    desk.send(at(21, 59))
+    assert sent_to(desk) == [ADA, ALAN, EMMY]
+    desk.publish(day_at(1), *papers(11, "Next"))
+    desk.run(day_at(1))
+    late = desk.send(at(23, 0, age=1))
+    assert len(sent_to(desk)) == 4
+    assert late.verdict in (Verdict.PARTLY_EXPIRED, Verdict.TOO_LATE)
+    assert late.counts[State.EXPIRED] == 2
+
+
+def test_a_change_of_hour_loses_no_issue_and_doubles_none(desk: Desk) -> None:
+    hours = (23, 6, 8, 0, 12, 7)
+    for age, hour in enumerate(hours):
+        choose(desk, ALAN, Choice(hour=hour))
+        desk.publish(day_at(age), *papers(10 * age, f"Top {age}"))
+        desk.run(day_at(age))
+        for clock in range(7, 31):
+            desk.send(at(0, age=age) + timedelta(hours=clock))
+    assert sorted(text.count("Top") > 0 for text in told(desk, ALAN)) == [True] * len(hours)
+    for age in range(len(hours)):
+        assert sum(f"Top {age}" in text for text in told(desk, ALAN)) == 1

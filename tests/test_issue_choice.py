@@ -1,0 +1,107 @@
+"""What a reader chose, as a value: its canonical form, its hash, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from newsletter.issue.choice import MOST_LIKE, Choice, ChoiceError
+from newsletter.issue.selector import Selector, SelectorError
+
+PROTEINS = Selector.of(topics=["protein design"], never=["survey"], papers=5)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Choice(),
+        Choice.of(PROTEINS),
+        Choice.of(PROTEINS, on_top=False, weekly=True, hour=0, zone="Asia/Kathmandu", say_nothing=False),
+        Choice.of(Selector.of(papers=None), on_top=False),
+        Choice.of(more=["A title", "another"], less=["Ein Überblick"]),
+    ],
+)
+def test_a_choice_is_read_as_it_was_written(choice: Choice) -> None:
+    assert Choice.loaded(choice.canonical) == choice
+    assert len(choice.canonical) < 200
+
+
+def test_the_default_is_empty_and_the_main_edition() -> None:
+    assert Choice().canonical == "{}"
+    assert Choice().is_main
+    assert Choice.of(hour=7, zone="Europe/Berlin").is_main
+    assert not Choice.of(PROTEINS).is_main
+    assert not Choice.of(less=["benchmarks"]).is_main
+
+
+def test_readers_who_want_the_same_papers_share_a_hash_whatever_their_hour() -> None:
+    early, late = Choice.of(PROTEINS, hour=6), Choice.of(PROTEINS, hour=22, zone="Europe/Berlin", say_nothing=False)
+    assert early.hash == late.hash != Choice().hash
+    assert early.canonical != late.canonical
+    assert Choice.of(PROTEINS, on_top=False).hash != early.hash
+    assert Choice(on_top=False).hash == Choice().hash  # without a selector there is nothing to put on top
+
+
+def test_texts_are_on_one_line_each_once_and_cut() -> None:
+    choice = Choice.of(more=["  A\n title ", "A title", "", "x" * 900], zone="  ")
+    assert choice.more == ("A title", "x" * 200)
+    assert choice.zone is None
+
+
+@pytest.mark.parametrize("hour", [-1, 24, 10**9])
+def test_an_hour_that_is_none_is_refused(hour: int) -> None:
+    with pytest.raises(ChoiceError) as refused:
+        Choice(hour=hour)
+    assert refused.value.field == "hour"
+
+
+@pytest.mark.parametrize("zone", ["Europe", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "a" * 999, "Europe/B\0"])
+def test_a_zone_that_is_none_is_refused(zone: str) -> None:
+    with pytest.raises(ChoiceError, match="no time zone") as refused:
+        Choice.of(hour=7, zone=zone)
+    assert refused.value.field == "zone"
+    assert "\0" not in str(refused.value)
+
+
+def test_endless_texts_are_not_read_to_the_end() -> None:
+    def endless() -> object:
+        number = 0
+        while True:
+            number += 1
+            assert number < 99
+            yield f"title {number}"
+
+    with pytest.raises(ChoiceError, match=f"more: more than {MOST_LIKE}"):
+        Choice.of(more=endless())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "7",
+        "{",
+        '"x"',
+        '{"hour":"7"}',
+        '{"hour":true}',
+        '{"zone":7}',
+        '{"more":"one"}',
+        '{"more":[7]}',
+        '{"selector":[]}',
+        '{"selector":{"papers":"9"}}',
+        '{"selector":{"papers":0}}',
+        '{"selector":{"topics":["the"]}}',
+        '{"selector":{"topics":"proteins"}}',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_choice_is_refused(text: str) -> None:
+    with pytest.raises((ChoiceError, SelectorError)):
+        Choice.loaded(text)
+
+
+def test_names_of_a_later_version_are_ignored() -> None:
+    assert Choice.loaded(json.dumps({"hour": 7, "moon": "full"})) == Choice(hour=7)

@@ -1,0 +1,63 @@
+"""The hour that a reader chose, by their own clock, over both nights on which the clocks change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from newsletter.issue.hours import due_at
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour", "frozen", "due"),
+    [
+        ("Europe/Berlin", 7, "2026-11-24 05:00", "2026-11-24 06:00"),
+        ("Europe/Berlin", 7, "2026-11-24 06:00", "2026-11-24 06:00"),
+        ("Europe/Berlin", 7, "2026-11-24 06:01", "2026-11-25 06:00"),
+        ("Asia/Kathmandu", 7, "2026-11-24 01:16", "2026-11-25 01:15"),  # five hours and three quarters ahead
+        # Spring: Berlin has no 02:00 on 29 March, New York none on 8 March; Lord Howe leaps by half an hour at 02:00.
+        ("Europe/Berlin", 2, "2026-03-28 12:00", "2026-03-29 01:00"),
+        ("Europe/Berlin", 3, "2026-03-28 12:00", "2026-03-29 01:00"),
+        ("America/New_York", 2, "2026-03-07 12:00", "2026-03-08 07:00"),
+        ("Australia/Lord_Howe", 2, "2026-10-03 12:00", "2026-10-03 15:30"),
+        # Autumn: Berlin has 02:00 twice on 25 October, New York 01:00 on 1 November; Lord Howe 01:30 on 5 April.
+        ("Europe/Berlin", 2, "2026-10-24 12:00", "2026-10-25 00:00"),
+        ("America/New_York", 1, "2026-10-31 12:00", "2026-11-01 05:00"),
+        ("Australia/Lord_Howe", 1, "2026-04-04 12:00", "2026-04-04 14:00"),
+        ("Australia/Lord_Howe", 2, "2026-04-04 12:00", "2026-04-04 15:30"),
+        # Zones that leap over midnight, and over a whole day.
+        ("America/Santiago", 0, "2026-09-05 12:00", "2026-09-06 04:00"),
+        ("Pacific/Apia", 7, "2011-12-29 18:00", "2011-12-30 10:00"),
+    ],
+)
+def test_a_copy_is_due_when_the_clock_shows_the_hour(zone: str, hour: int, frozen: str, due: str) -> None:
+    found = due_at(utc(frozen), hour, zone)
+    assert found == utc(due)
+    assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("hour", range(24))
+def test_each_day_of_a_year_has_its_mail_once(zone: str, hour: int) -> None:
+    """An issue frozen at 06:00 UTC each day is due within 25 hours, and after the one before, whatever the clocks do.
+
+    When the clocks go back, an hour that was just before the freezing comes to be just after it: the issues of two days
+    are then due on one day.
+    """
+    frozen = [utc("2026-01-01 06:00") + timedelta(days=number) for number in range(365)]
+    due = [due_at(moment, hour, zone) for moment in frozen]
+    assert all(timedelta(0) <= at - moment <= timedelta(hours=25) for at, moment in zip(due, frozen, strict=True))
+    days = [at.astimezone(ZoneInfo(zone)).date() for at in due]
+    assert due == sorted(due)
+    assert len(days) - len(set(days)) <= 1
+    clocks = {at.astimezone(ZoneInfo(zone)).strftime("%H:%M") for at in due}
+    assert len(clocks) <= 2  # the other one is the first moment after the gap
+    assert f"{hour:02}:00" in clocks
