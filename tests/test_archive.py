@@ -67,7 +67,7 @@ def publish(
 ) -> FrozenIssue:
     """Freeze an issue for ada, whose copy is accepted; without `contents` as a version did that kept no papers."""
     store.add("ada@example.org")
-    made = store.freeze(rendered, publication, lifetime=timedelta(hours=24), contents=contents)
+    made = store.freeze(rendered, publication, lifetime=timedelta(hours=24), contents=contents, candidates=contents)
     (copy,) = store.claim(made.id, 1, resend_uncertain=1)
     store.turn([], [copy])
     store.turn([Result(copy, State.SENDING, ACCEPTED)], [])

@@ -165,6 +165,19 @@ def test_the_same_papers_and_choices_give_the_same_picks() -> None:
 
 
 @pytest.mark.parametrize(
+    "topic", ["protein design", "image generation", "pre-training", "quantum gravity", "LLM agents"]
+)
+def test_a_packed_index_finds_the_same(topic: str) -> None:
+    index = TopicIndex.of(PAPERS)
+    assert index.packed().matches(topic) == index.matches(topic)
+    selector = Selector.of(topics=[topic], authors=["Bo Ek"], never=["faster"])
+    packed = Candidates.of(PAPERS).packed()
+    assert pick(selector, packed) == pick(selector, Candidates.of(PAPERS))
+    packed.forget()
+    assert pick(selector, packed) == pick(selector, Candidates.of(PAPERS))
+
+
+@pytest.mark.parametrize(
     "text", ["", "\x00", "(" * 50_000, "a" * 10**6, "é" * 10**5, "1.1." * 10**4, "蛋白质" * 10**4, "a-" * 10**5]
 )
 def test_hostile_texts_are_read_in_bounded_work(text: str) -> None:

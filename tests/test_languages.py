@@ -108,6 +108,7 @@ def test_a_translation_is_none_of_the_english_words(tag: str) -> None:
         "Pause",
         "Discussion",
         "organisation: %(name)s",
+        "Organisations",
     }  # words that are also German, French or Spanish
     for message in parse_catalogue(messages.catalogues()[tag]):
         english = message.id if isinstance(message.id, str) else message.id[0]
@@ -590,7 +591,9 @@ def site(tmp_path: Path, brackets: None) -> Iterator[Site]:
 
 def quiet(page: str) -> str:
     """The letters of a page outside brackets, without its addresses and the names in its configuration."""
-    return outside_brackets(re.sub(r"\S+@\S+|1 Example Street|arXiv|PDF|BibTeX|JSON", "", " ".join(Shown(page).said)))
+    return outside_brackets(
+        re.sub(r"\S+@\S+|1 Example Street|arXiv|PDF|BibTeX|JSON|UTC", "", " ".join(Shown(page).said))
+    )
 
 
 def test_every_word_of_the_archive_is_translated(site: Site) -> None:
@@ -619,7 +622,17 @@ def test_every_word_of_the_forms_and_their_errors_is_translated(site: Site) -> N
         {"day": "1", "pause": "until", "until": "x"},
         {"day": "1", "pause": "until", "until": "1999-01-01"},
     ]
-    forms = [*wrong, {"day": "1", "pause": "2"}, {"day": "1", "pause": "0"}]
+    own = {"day": "1", "pause": "0", "edition": "top", "papers": "10"}
+    wrong += [
+        own | {"edition": "mine"},
+        own | {"never": "1"},
+        own | {"topics": "1" * 101, "authors": "\n".join(map(str, range(31))), "categories": ".", "never": "\x07"},
+        own | {kind: "\n".join(f"{n:099}" for n in range(9)) for kind in ("topics", "authors")},
+        own | {"hour": "24", "zone": "1", "papers": "0"},
+        own | {"topics": "1" * 60_000},
+    ]
+    shown = [own | {"act": "show"}, own | {"topics": "1", "act": "show"}]
+    forms = [*wrong, *shown, {"day": "1", "pause": "2"}, {"day": "1", "pause": "0"}]
     pages += [site.client.post(site.preferences, data=form) for form in forms]
     for email in ("", "ada@example.org", "eve@example.org"):
         pages.append(site.client.post(f"{site.preferences}/address", data={"email": email}))

@@ -46,6 +46,9 @@ def pages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
         "unknown": "/confirm/nonsense",
     }
     made = {name: site.client.get(path, follow_redirects=True).text for name, path in paths.items()}
+    choice = {"day": "1", "pause": "0", "edition": "top", "papers": "10", "topics": "owls", "never": "cats"}
+    made["picked"] = site.client.post(site.preferences, data=choice | {"act": "show"}).text
+    made["refused"] = site.client.post(site.preferences, data=choice | {"topics": "x" * 101, "zone": "Mars"}).text
     made["problem"] = site.subscribe("nobody@intranet").text
     made["mail"] = renderer.issue(contents).html
     made["letter"] = renderer.letter("confirm", confirm_url="https://x.example/1", moves=False)[2]

@@ -25,8 +25,10 @@ from selenium.webdriver.support.ui import WebDriverWait
 from newsletter import config as configs
 from newsletter import feed, resources
 from newsletter.config import FeedConfig
+from newsletter.issue.choice import Choice
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
+from newsletter.issue.selector import Selector
 from newsletter.mail.render import Renderer, legible
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store import Store
@@ -65,6 +67,7 @@ class Running:
             self.config.publication,
             lifetime=timedelta(hours=1),
             contents=legible(issue),
+            candidates=issue,
             key_id=self.config.links().key_id,
         )
         copies = self.store.claim(frozen.id, 9, resend_uncertain=1)
@@ -173,7 +176,7 @@ def test_from_the_form_over_the_mailbox_and_out_again(
         assert heading(browser) == "You are subscribed"
         assert running.status(address) is SubscriberStatus.ACTIVE
 
-        browser.find_element(By.LINK_TEXT, "Choose your weekdays").click()
+        browser.find_element(By.LINK_TEXT, "Choose what you get").click()
         assert heading(browser) == "What you get"
         browser.find_element(By.XPATH, "//label[.='Sunday']").click()
         browser.find_element(By.XPATH, "//label[.='Two weeks']").click()
@@ -188,6 +191,43 @@ def test_from_the_form_over_the_mailbox_and_out_again(
         assert heading(browser) == "Leave Daily Papers?"
         press(browser, "Unsubscribe")
         assert heading(browser) == "You are unsubscribed"
+        assert running.status(address) is SubscriberStatus.UNSUBSCRIBED
+    finally:
+        browser.quit()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_choose_topics_see_what_they_pick_save_and_leave(running: Running, tmp_path: Path, *, scripts: bool) -> None:
+    address = f"chooses.{'with' if scripts else 'without'}@example.org"
+    running.store.add(address)
+    reader = running.store.find(address)
+    assert reader is not None
+    browser = open_browser(tmp_path, scripts=scripts)
+    try:
+        browser.get(running.link(address, "preferences"))
+        browser.find_element(By.XPATH, "//label[.='Only what I choose here']").click()
+        press(browser, "Show what this picks")
+        assert "Write at least one topic" in browser.find_element(By.ID, "topics-wrong").text
+
+        browser.find_element(By.ID, "topics").send_keys("language models")
+        browser.find_element(By.XPATH, "//label[.='5 papers']").click()
+        browser.find_element(By.ID, "zone").send_keys("europe/berlin")
+        browser.find_element(By.XPATH, "//select[@id='hour']/option[.='07:00']").click()
+        press(browser, "Show what this picks")
+        shown = browser.find_element(By.CSS_SELECTOR, ".picked")
+        assert "24 November 2026" in shown.text
+        assert "your topic: language models" in shown.text
+        assert 0 < len(shown.find_elements(By.TAG_NAME, "li")) <= 5
+        assert running.store.choice_of(reader.ref) == Choice()
+
+        press(browser, "Save")
+        assert browser.find_element(By.CSS_SELECTOR, "[role=status]").text.startswith("Saved.")
+        assert browser.find_element(By.ID, "topics").get_attribute("value") == "language models"
+        chosen = Selector.of(topics=["language models"], papers=5)
+        assert running.store.choice_of(reader.ref) == Choice(chosen, on_top=False, hour=7, zone="Europe/Berlin")
+
+        browser.find_element(By.PARTIAL_LINK_TEXT, "Unsubscribe").click()
+        press(browser, "Unsubscribe")
         assert running.status(address) is SubscriberStatus.UNSUBSCRIBED
     finally:
         browser.quit()
@@ -233,7 +273,7 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
     [
         *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
         *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told", "search", "nothing_found", "no_issue"),
-        *("archive", "once_more"),
+        *("archive", "once_more", "picked", "refused"),
     ],
 )
 def test_every_page_is_accessible_and_fits_a_small_phone(
@@ -302,6 +342,22 @@ class Shown:
             box.click()
         press(self.browser, "Save")
         assert "Choose at least one day" in self.browser.page_source
+
+    def picked(self) -> None:
+        self.preferences()
+        self.browser.find_element(By.ID, "topics").send_keys("language models\nrobots")
+        press(self.browser, "Show what this picks")
+        assert "your topic: language models" in self.browser.page_source
+
+    def refused(self) -> None:
+        self.preferences()
+        self.browser.find_element(By.ID, "topics").send_keys("long " * 30)
+        self.browser.find_element(By.TAG_NAME, "summary").click()
+        self.browser.find_element(By.ID, "never").send_keys("...")
+        self.browser.find_element(By.ID, "zone").send_keys("Nowhere")
+        press(self.browser, "Show what this picks")
+        assert len(self.browser.find_elements(By.CSS_SELECTOR, ".wrong[role=alert]")) == 3
+        assert self.browser.switch_to.active_element.get_attribute("id") == "topics"
 
     def moved(self) -> None:
         self.preferences()

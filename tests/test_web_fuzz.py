@@ -44,9 +44,17 @@ def described(site: Site, *, ours: bool) -> tuple[dict[str, Any], str]:
     (notice,) = site.store.due_notices(1)
     undo = site.path_of(site.links.undo(notice.ref))
     confirm = site.path_of(site.links.confirm(pending.ref, pending.asked_at))
-    choices = {
+    choices: dict[str, Any] = {
         "day": {"type": "array", "items": {"enum": ["0", "3", "6", "7", "x", ""]}, "maxItems": 9},
         "pause": {"enum": ["0", "1", "4", "until", "-1", ""]},
+        "edition": {"enum": ["top", "top", "mine", ""]},
+        **{kind: {"enum": ["", "cs.LG"]} for kind in ("authors", "organisations", "categories")},
+        "topics": TEXT,
+        "never": {"enum": ["", "..."]},
+        "papers": {"enum": ["5", "all"]},
+        "hour": {"enum": ["", "23"]},
+        "zone": {"enum": ["", "UTC", "Mars"]},
+        "act": {"enum": ["save", "show", ""]},
         "until": {"enum": ["2026-12-24", "2026-11-24", "9999-12-31", "0000-00-00", "2026-W50", "soon", ""]},
     }
     email = {"email": {"type": "string", "format": "email"}} if ours else {"email": TEXT}
@@ -79,7 +87,8 @@ def _operation(link: str | None, fields: dict[str, Any], *, ours: bool, limited:
         token = {"enum": [link.rpartition("/")[2]]} if ours else {"type": "string", "minLength": 1}
         operation["parameters"] = [{"name": "token", "in": "path", "required": True, "schema": token}]
     if fields:
-        schema = {"type": "object", "properties": fields, "required": list(fields) if ours else []}
+        required = [name for name in fields if ours and name != "edition"]  # without it, a form of weekdays alone
+        schema = {"type": "object", "properties": fields, "required": required}
         operation["requestBody"] = {
             "required": ours,
             "content": {"application/x-www-form-urlencoded": {"schema": schema}},
@@ -97,7 +106,7 @@ def with_cookie(site: Site, cookie: str) -> Callable[..., Any]:
 
 
 def state(site: Site) -> object:
-    return list(site.store.subscribers()), site.store.due_sign_ups(1000)
+    return list(site.store.subscribers()), list(site.store.choices()), site.store.due_sign_ups(1000)
 
 
 @pytest.mark.filterwarnings("default")

@@ -125,7 +125,7 @@ def _cards(issue: Issue, layout: Layout, kept: int | None, language: Language) -
     for at in shown:
         paper, rank = issue.papers[at], ranks[at]
         card = _card(rank, paper, issue, layout, language, full=rank <= full)
-        card["reason"] = _reason(issue.reasons.get(paper.key), language)
+        card["reason"] = picked_for(issue.reasons.get(paper.key), language)
         card["why"] = _why(issue.pinned.get(paper.key, ""), language)
         card["moved"] = _gain(paper, issue, language) if rank <= full else ""
         card["source"] = _feed_names(paper, sections, language) if several else ""
@@ -182,7 +182,7 @@ def _why(reason: str, language: Language) -> str:
     return said.get(kind, reason)
 
 
-def _reason(reason: Reason | None, language: Language) -> str:
+def picked_for(reason: Reason | None, language: Language) -> str:
     """Why a paper is in a reader's edition, such as ``your topic: protein design``; empty in the main edition."""
     if reason is None:
         return ""

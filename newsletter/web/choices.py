@@ -1,20 +1,54 @@
-"""Read the preferences form: weekdays and pause. Pure; it knows nothing of HTTP."""
+"""Read the preferences form: weekdays, pause, what a reader wants to read, and when. Pure; it knows nothing of HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Final
+from functools import cache
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+from newsletter.issue.choice import Choice
+from newsletter.issue.selector import KINDS, MOST_PAPERS, Selector, SelectorError
 
 LONGEST_PAUSE: Final = timedelta(days=366)
+PAPERS: Final = ("5", "10", "20", "all")  # the numbers of papers that the form offers
+HOURS: Final = range(24)
+LONGEST_ZONE: Final = 64  # characters; the longest name of the IANA database has 32
 
 _WEEKDAYS: Final = {str(number): 1 << number for number in range(7)}
 _WEEKS: Final = {"0": 0, "1": 1, "2": 2, "4": 4}
+_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
+_NUMBER: Final = re.compile(r"[0-9]{1,3}")
+_NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names in the database that are no zone
+_WANTED: Final = tuple(kind for kind in KINDS if kind != "never")
 
 
 class Unclear(ValueError):
     """The form's values are not valid. `str(error)` is the value of `problem` in templates/web/preferences.html."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with one field.
+
+    `fault` is a `selector.Fault`, or ``nothing`` (chosen), ``nothing-but-never``, ``no-zone`` or ``no-hour``.
+    `limit` is the bound that was broken, `shown` the beginning of what was typed; 0 and empty if there is none.
+    """
+
+    fault: str
+    limit: int = 0
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A form that is refused: what is wrong with days or pause, as Unclear says, and with other fields, by name."""
+
+    problem: str
+    mistakes: Mapping[str, Mistake]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +57,13 @@ class Choices:
 
     days: int
     paused_until: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(Choices):
+    """A form that is accepted, with what the reader wants to read and when."""
+
+    choice: Choice
 
 
 def read(days: Collection[str], pause: str, until: str, today: date) -> Choices:
@@ -44,3 +85,152 @@ def read(days: Collection[str], pause: str, until: str, today: date) -> Choices:
     if not today < day <= today + LONGEST_PAUSE:
         raise Unclear("out-of-range")
     return Choices(chosen, day)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The form as it is filled in: what the store has, or what somebody typed, valid or not.
+
+    `days`, `pause` and `until` are as `read` takes them.
+    `texts` has the lines of each kind of choice. `edition` is ``top`` (the main edition with "for you" on top) or
+    ``mine``; `papers` a number or ``all``; `hour` a number or empty for the list's own; `line` whether the reader wants
+    one line on a day without a fitting paper.
+    """
+
+    days: Collection[str] = tuple(_WEEKDAYS)
+    pause: str = "0"
+    until: str = ""
+    edition: str = "top"
+    texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KINDS, ""))
+    papers: str = "10"
+    hour: str = ""
+    zone: str = ""
+    line: bool = False
+
+    @classmethod
+    def stored(cls, days: int, paused_until: date | None, choice: Choice) -> Filled:
+        """The form of a reader with these weekdays, this pause (None for none) and this choice."""
+        selector = choice.selector or Selector()
+        return cls(
+            days=[day for day, bit in _WEEKDAYS.items() if days & bit],
+            pause="until" if paused_until else "0",
+            until=paused_until.isoformat() if paused_until else "",
+            edition="top" if choice.on_top else "mine",
+            texts={kind: "\n".join(getattr(selector, kind)) for kind in KINDS},
+            papers="all" if selector.papers is None else str(selector.papers),
+            hour="" if choice.hour is None else str(choice.hour),
+            zone=choice.zone or "",
+            line=not choice.say_nothing,
+        )
+
+    @classmethod
+    def typed(cls, values: Mapping[str, str], days: Collection[str], before: Filled) -> Filled:
+        """The form as it was sent. A form without the field ``edition`` is of a template that has weekdays alone."""
+        when = replace(
+            before, days=_WEEKDAYS.keys() & set(days), pause=values.get("pause", ""), until=values.get("until", "")[:10]
+        )
+        if "edition" not in values:
+            return when
+        return replace(
+            when,
+            edition=values["edition"],
+            texts={kind: values.get(kind, "") for kind in KINDS},
+            papers=values.get("papers", ""),
+            hour=values.get("hour", ""),
+            zone=values.get("zone", "")[: 2 * LONGEST_ZONE],
+            line="line" in values,
+        )
+
+
+def judge(filled: Filled, before: Choice, today: date) -> Accepted | Refused:
+    """What the form asks for, in place of the choice `before`; or all that is wrong with it."""
+    mistakes: dict[str, Mistake] = {}
+    selector = _selector(filled, mistakes)
+    hour, zone = _hour(filled.hour, mistakes), _zone(filled.zone, mistakes)
+    try:
+        when = read(filled.days, filled.pause, filled.until, today)
+    except Unclear as unclear:
+        return Refused(str(unclear), mistakes)
+    if mistakes:
+        return Refused("", mistakes)
+    on_top = filled.edition != "mine"
+    choice = replace(before, selector=selector, on_top=on_top, hour=hour, zone=zone, say_nothing=not filled.line)
+    return Accepted(when.days, when.paused_until, choice)
+
+
+def _selector(filled: Filled, mistakes: dict[str, Mistake]) -> Selector | None:
+    """The selector of the form, None for the main edition. Adds what is wrong to `mistakes`."""
+    lines = {kind: _LINE_BREAK.split(filled.texts[kind]) for kind in KINDS}
+    for kind in KINDS:
+        _made(mistakes, **{kind: lines[kind]})
+    papers = _papers(filled.papers, mistakes)
+    if mistakes:
+        return None
+    selector = _made(mistakes, **lines)
+    if selector is None:
+        return None
+    if not any(getattr(selector, kind) for kind in _WANTED):
+        if selector.never and filled.edition == "top":
+            mistakes["never"] = Mistake("nothing-but-never")
+        elif not selector.never and filled.edition == "mine":
+            mistakes["topics"] = Mistake("nothing")
+        if not selector.never:
+            return None
+    return replace(selector, papers=papers)
+
+
+def _made(mistakes: dict[str, Mistake], **chosen: Any) -> Selector | None:
+    """The selector of `chosen`, or None and what is wrong in `mistakes`."""
+    try:
+        return Selector.of(**chosen)
+    except SelectorError as error:
+        mistakes[error.kind] = Mistake(error.fault, error.limit, error.shown)
+        return None
+
+
+def _papers(typed: str, mistakes: dict[str, Mistake]) -> int | None:
+    """The number of papers, None for all. Adds what is wrong to `mistakes`."""
+    if typed == "all":
+        return None
+    number = int(typed) if _NUMBER.fullmatch(typed) else 0
+    selector = _made(mistakes, papers=number)
+    return selector.papers if selector else None
+
+
+def _hour(typed: str, mistakes: dict[str, Mistake]) -> int | None:
+    if not typed:
+        return None
+    if not _NUMBER.fullmatch(typed) or int(typed) not in HOURS:
+        mistakes["hour"] = Mistake("no-hour")
+        return None
+    return int(typed)
+
+
+def _zone(typed: str, mistakes: dict[str, Mistake]) -> str | None:
+    """The zone as the IANA database writes it; case and spaces make no difference, as in ``america/new york``."""
+    name = "_".join(typed.split())
+    if not name:
+        return None
+    known = _folded().get(name.casefold())
+    if known is None:
+        shown = "".join(char if char.isprintable() else " " for char in typed[:40])
+        mistakes["zone"] = Mistake("no-zone", shown=shown)
+    return known
+
+
+def papers_offered(chosen: str) -> tuple[str, ...]:
+    """The numbers of papers that the form offers, and the one chosen before if it is another."""
+    other = {chosen} if _NUMBER.fullmatch(chosen) and 1 <= int(chosen) <= MOST_PAPERS else set[str]()
+    return (*sorted({*PAPERS[:-1], *other}, key=int), PAPERS[-1])
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """The names of time zones that the form offers, such as Europe/Berlin, in the order of the alphabet."""
+    elsewhere = ("Etc/", "SystemV/", "US/")  # other names for the same zones
+    return ("UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith(elsewhere)))
+
+
+@cache
+def _folded() -> Mapping[str, str]:
+    return {name.casefold(): name for name in sorted(available_timezones() - _NO_PLACES)}

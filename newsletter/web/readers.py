@@ -5,20 +5,13 @@ The link's token is the only credential.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import Any
-
 import flask
 
-from newsletter import addresses
-from newsletter.addresses import identity, masked
-from newsletter.errors import AddressError
 from newsletter.links import Purpose
-from newsletter.model import Subscriber, SubscriberStatus
 from newsletter.store import ConfirmationState
-from newsletter.web import choices
+from newsletter.web import preferences
 from newsletter.web.abuse import AbuseGuard
-from newsletter.web.site import LONGEST_SHOWN, Site
+from newsletter.web.site import Site
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
@@ -26,7 +19,7 @@ def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
     blueprint = flask.Blueprint("readers", __name__)
     _add_unsubscribe(blueprint, site)
     _add_confirm(blueprint, site)
-    _add_preferences(blueprint, site, guard)
+    preferences.add_to(blueprint, site, guard)
     _add_undo(blueprint, site)
     return blueprint
 
@@ -78,47 +71,6 @@ def _add_confirm(blueprint: flask.Blueprint, site: Site) -> None:
         return answer(asked[0], confirmation)
 
 
-def _add_preferences(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
-    @blueprint.get("/preferences/<token>")
-    def look(token: str) -> flask.Response:
-        reader = _reader(site, token)
-        return reader if isinstance(reader, flask.Response) else _form(site, reader, token)
-
-    @blueprint.post("/preferences/<token>")
-    def choose(token: str) -> flask.Response:
-        reader = _reader(site, token)
-        if isinstance(reader, flask.Response):
-            return reader
-        form = flask.request.form
-        try:
-            chosen = choices.read(form.getlist("day"), form.get("pause", ""), form.get("until", ""), _today(site))
-        except choices.Unclear as unclear:
-            return _form(site, reader, token, 422, problem=str(unclear))
-        site.store.prefer(reader.ref, days=chosen.days, paused_until=chosen.paused_until)
-        changed = site.store.by_ref(reader.ref) or reader
-        return _form(site, changed, token, said="saved")
-
-    @guard.limit_moves
-    def note(ref: str, address: str) -> None:
-        site.store.ask_move(ref, address)
-        site.wake()
-
-    @blueprint.post("/preferences/<token>/address")
-    def move(token: str) -> flask.Response:
-        reader = _reader(site, token)
-        if isinstance(reader, flask.Response):
-            return reader
-        email = flask.request.form.get("email", "")
-        try:
-            address = addresses.normalise(email)
-        except AddressError as error:
-            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.fault)
-        if identity(address) == identity(reader.address):
-            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem="same")
-        note(reader.ref, address)
-        return _form(site, reader, token, said="asked")
-
-
 def _add_undo(blueprint: flask.Blueprint, site: Site) -> None:
     """Add the page that undoes a change of address. Its link is mailed to the old address."""
 
@@ -138,39 +90,5 @@ def _add_undo(blueprint: flask.Blueprint, site: Site) -> None:
         return site.unknown() if ref is None else answer(site.store.undo(ref))
 
 
-def _reader(site: Site, token: str) -> Subscriber | flask.Response:
-    """The active subscriber for whom `token` was made, or a page that says that there is none."""
-    ref = site.links.verify(Purpose.PREFERENCES, token)
-    reader = site.store.by_ref(ref) if ref else None
-    if reader is None:
-        return site.unknown()
-    return reader if reader.status is SubscriberStatus.ACTIVE else site.message("inactive", 410)
-
-
-def _form(site: Site, reader: Subscriber, token: str, status: int = 200, **said: str) -> flask.Response:
-    today, language = _today(site), site.renderer.language
-    paused = reader.paused_until if reader.paused_until and reader.paused_until > today else None
-    values: dict[str, Any] = {"said": "", "problem": "", "address_problem": "", "email": ""} | said
-    return site.page(
-        "preferences.html",
-        status,
-        address=masked(reader.address),  # whoever a digest was forwarded to sees this page
-        days=[{"name": language.weekday_alone(n), "chosen": bool(reader.days >> n & 1)} for n in range(7)],
-        paused_until=paused.isoformat() if paused else "",
-        paused_date=language.long_date(paused) if paused else "",
-        first=(today + timedelta(days=1)).isoformat(),
-        last=(today + choices.LONGEST_PAUSE).isoformat(),
-        choose_url=flask.url_for("readers.choose", token=token),
-        move_url=flask.url_for("readers.move", token=token),
-        unsubscribe_url=flask.url_for("readers.leave", token=site.links.token(Purpose.UNSUBSCRIBE, reader.ref)),
-        **values,
-    )
-
-
 def _preferences_url(site: Site, ref: str) -> str:
     return flask.url_for("readers.choose", token=site.links.token(Purpose.PREFERENCES, ref))
-
-
-def _today(site: Site) -> date:
-    """Today's date in the publication's time zone."""
-    return site.now().astimezone(site.config.timezone).date()

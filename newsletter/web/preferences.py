@@ -1,0 +1,187 @@
+"""The preferences page: what a reader gets, and when; a pause; another address.
+
+What a reader types is in no log, and is stored only with the button that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any, Final
+
+import flask
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from newsletter import addresses
+from newsletter.addresses import identity, masked
+from newsletter.errors import AddressError
+from newsletter.issue.choice import Choice
+from newsletter.languages import Language
+from newsletter.links import Purpose
+from newsletter.mail.cards import picked_for
+from newsletter.mail.latex import readable
+from newsletter.model import Subscriber, SubscriberStatus
+from newsletter.web import choices
+from newsletter.web.abuse import AbuseGuard
+from newsletter.web.recent import DAYS, Picked, Recent
+from newsletter.web.site import LONGEST_SHOWN, Site
+
+# Bytes of the form. All choices that are allowed take up to 14 kB, percent-encoded; what is longer is shown again, with
+# what is wrong. The server takes no request above 64 kB.
+_LARGEST: Final = 60_000
+
+_SHOWN: Final = 20  # papers of a day that are named to a reader who asks what would be picked
+
+
+def add_to(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
+    """Add the routes below ``/preferences/``."""
+    _add_choices(blueprint, site)
+    _add_address(blueprint, site, guard)
+
+
+def _add_choices(blueprint: flask.Blueprint, site: Site) -> None:
+    recent = Recent(lambda: site.store.recent_candidates(DAYS))
+
+    @blueprint.get("/preferences/<token>")
+    def look(token: str) -> flask.Response:
+        reader = _reader(site, token)
+        if isinstance(reader, flask.Response):
+            return reader
+        recent.refresh()  # so that the papers are ready when the reader asks what would be picked
+        return _form(site, reader, token)
+
+    @blueprint.post("/preferences/<token>")
+    def choose(token: str) -> flask.Response:
+        reader = _reader(site, token)
+        if isinstance(reader, flask.Response):
+            return reader
+        form = _sent()
+        if form is None:
+            return _form(site, reader, token, 413, mistakes={"topics": choices.Mistake("too-much-data")})
+        before = site.store.choice_of(reader.ref)
+        filled = choices.Filled.typed(form.to_dict(), form.getlist("day"), _filled(site, reader, before))
+        judged = choices.judge(filled, before, _today(site))
+        if isinstance(judged, choices.Refused):
+            return _form(site, reader, token, 422, filled=filled, mistakes=judged.mistakes, problem=judged.problem)
+        if form.get("act") == "show":
+            selector = judged.choice.selector
+            picked = recent.picked(selector) if selector else None
+            return _form(site, reader, token, filled=filled, said="shown", picked=picked)
+        if not site.store.choose(reader.ref, judged.choice):
+            return site.message("inactive", 410)  # they have just left
+        site.store.prefer(reader.ref, days=judged.days, paused_until=judged.paused_until)
+        changed = site.store.by_ref(reader.ref) or reader
+        return _form(site, changed, token, said="saved")
+
+
+def _add_address(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
+    @guard.limit_moves
+    def note(ref: str, address: str) -> None:
+        site.store.ask_move(ref, address)
+        site.wake()
+
+    @blueprint.post("/preferences/<token>/address")
+    def move(token: str) -> flask.Response:
+        reader = _reader(site, token)
+        if isinstance(reader, flask.Response):
+            return reader
+        email = flask.request.form.get("email", "")
+        try:
+            address = addresses.normalise(email)
+        except AddressError as error:
+            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.fault)
+        if identity(address) == identity(reader.address):
+            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem="same")
+        note(reader.ref, address)
+        return _form(site, reader, token, said="asked")
+
+
+def _sent() -> MultiDict[str, str] | None:
+    """The form that was sent, None if it is larger than any that the page can make sense of."""
+    flask.request.max_content_length = _LARGEST
+    try:
+        return flask.request.form
+    except RequestEntityTooLarge:
+        return None
+
+
+def _reader(site: Site, token: str) -> Subscriber | flask.Response:
+    """The active subscriber for whom `token` was made, or a page that says that there is none."""
+    ref = site.links.verify(Purpose.PREFERENCES, token)
+    reader = site.store.by_ref(ref) if ref else None
+    if reader is None:
+        return site.unknown()
+    return reader if reader.status is SubscriberStatus.ACTIVE else site.message("inactive", 410)
+
+
+def _form(
+    site: Site,
+    reader: Subscriber,
+    token: str,
+    status: int = 200,
+    *,
+    filled: choices.Filled | None = None,
+    mistakes: Mapping[str, choices.Mistake] | None = None,
+    picked: Picked | None = None,
+    **said: str,
+) -> flask.Response:
+    """The preferences page, filled in as `filled` or as the store has it; `picked` is what the choices would pick."""
+    today, language = _today(site), site.renderer.language
+    paused = _paused(site, reader)
+    shown = filled or _filled(site, reader, site.store.choice_of(reader.ref))
+    values: dict[str, Any] = {"said": "", "problem": "", "address_problem": "", "email": ""} | said
+    return site.page(
+        "preferences.html",
+        status,
+        address=masked(reader.address),  # whoever a digest was forwarded to sees this page
+        days=[{"name": language.weekday_alone(n), "chosen": str(n) in shown.days} for n in range(7)],
+        paused_until=paused.isoformat() if paused else "",
+        paused_date=language.long_date(paused) if paused else "",
+        filled=asdict(shown),
+        mistakes={name: asdict(mistake) for name, mistake in (mistakes or {}).items()},
+        offered={"papers": choices.papers_offered(shown.papers), "hours": choices.HOURS, "zones": choices.zones()},
+        list_zone=str(site.config.timezone),
+        picked=picked and _shown(picked, language),
+        first=(today + timedelta(days=1)).isoformat(),
+        last=(today + choices.LONGEST_PAUSE).isoformat(),
+        choose_url=flask.url_for("readers.choose", token=token),
+        move_url=flask.url_for("readers.move", token=token),
+        unsubscribe_url=flask.url_for("readers.leave", token=site.links.token(Purpose.UNSUBSCRIBE, reader.ref)),
+        **values,
+    )
+
+
+def _filled(site: Site, reader: Subscriber, choice: Choice) -> choices.Filled:
+    return choices.Filled.stored(reader.days, _paused(site, reader), choice)
+
+
+def _paused(site: Site, reader: Subscriber) -> date | None:
+    """The day on which the reader's pause ends; None if there is no pause, or no longer."""
+    return reader.paused_until if reader.paused_until and reader.paused_until > _today(site) else None
+
+
+def _shown(picked: Picked, language: Language) -> dict[str, Any]:
+    """What was picked, as plain values for the template."""
+    days = [
+        {
+            "date": language.long_date(each.day),
+            "papers": [
+                {
+                    "title": readable(pick.paper.title),
+                    "url": pick.paper.url or "",
+                    "why": picked_for(pick.reason, language),
+                }
+                for pick in each.picks[:_SHOWN]
+            ],
+            "more": max(0, len(each.picks) - _SHOWN),
+        }
+        for each in picked.days
+    ]
+    return {"days": days, "complete": picked.complete}
+
+
+def _today(site: Site) -> date:
+    """Today's date in the publication's time zone."""
+    return site.now().astimezone(site.config.timezone).date()

@@ -1,0 +1,129 @@
+"""What a reader's choices would have picked in the last days, for the preferences page.
+
+Preparing the papers of a day takes about 5 ms of CPU for each, so a thread does it once, for all readers, while the
+first of them still types. Picking from them takes a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+from newsletter.issue.picking import Candidates, Pick, pick
+from newsletter.issue.selector import Selector
+from newsletter.model import Issue
+
+DAYS: Final = 7
+_MOST: Final = 2000  # papers of all days together, for the memory's sake; then the earlier days are left out
+_KEPT: Final = 300.0  # seconds until the store is asked again
+_WAIT: Final = 0.5  # seconds that a reader waits for papers which are being prepared
+
+Days = Sequence[tuple[date, Issue]]
+
+
+@dataclass(frozen=True, slots=True)
+class PickedDay:
+    """What was picked from a day, the best first."""
+
+    day: date
+    picks: tuple[Pick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The days, newest first. `complete` is false while other days are still being prepared."""
+
+    days: tuple[PickedDay, ...]
+    complete: bool
+
+
+class Recent:
+    """The papers of the last days, prepared. Any thread may use it."""
+
+    def __init__(self, load: Callable[[], Days], clock: Callable[[], float] = time.monotonic) -> None:
+        """`load` gives the days with all papers that editions are picked from, newest first; `clock` gives seconds."""
+        self._load, self._clock = load, clock
+        self._state = threading.Condition()
+        self._wanted: Days = ()
+        self._ready: dict[date, tuple[Issue, Candidates]] = {}
+        self._thread: threading.Thread | None = None
+        self._next = float("-inf")
+
+    def refresh(self) -> None:
+        """Ask the store for the days if it is time, and let a thread prepare what is new. Raises StoreError."""
+        if self._clock() < self._next:
+            return
+        days = _bounded(self._load())
+        with self._state:
+            self._next = self._clock() + _KEPT
+            self._wanted = days
+            if self._thread is None and self._missing() is not None:
+                self._thread = threading.Thread(target=self._prepare, name="recent", daemon=True)
+                self._thread.start()
+
+    def picked(self, selector: Selector, wait: float = _WAIT) -> Picked:
+        """What `selector` picks from each day that is ready, waiting up to `wait` seconds for the others.
+
+        A paper of several days is picked from the first of them. Raises StoreError.
+        """
+        self.refresh()
+        with self._state:
+            self._state.wait_for(lambda: self._missing() is None, wait)
+            days = [(day, self._ready[day][1]) for day, _ in self._wanted if day in self._ready]
+            picked = _pick(selector, days[::-1])[::-1]
+            for _, candidates in days:
+                candidates.forget()
+            return Picked(tuple(picked), complete=self._missing() is None)
+
+    def _missing(self) -> tuple[date, Issue] | None:
+        """The newest day that is not ready."""
+        for day, issue in self._wanted:
+            if day not in self._ready or self._ready[day][0] != issue:
+                return day, issue
+        return None
+
+    def _prepare(self) -> None:
+        try:
+            while missing := self._next_missing():
+                day, issue = missing
+                candidates = Candidates.of((*issue.papers, *(rising.paper for rising in issue.rising))).packed()
+                with self._state:
+                    self._ready[day] = issue, candidates
+                    self._state.notify_all()
+        finally:
+            with self._state:
+                self._thread = None  # also after an error, so that the next refresh tries again
+
+    def _next_missing(self) -> tuple[date, Issue] | None:
+        """The newest day that is not ready. If there is none, days that are over are dropped, and the thread ends."""
+        with self._state:
+            missing = self._missing()
+            if missing is None:
+                wanted = {day for day, _ in self._wanted}
+                self._ready = {day: made for day, made in self._ready.items() if day in wanted}
+                self._thread = None
+            return missing
+
+
+def _bounded(days: Days) -> Days:
+    """The newest of `days`, at least one, as long as they do not have too many papers."""
+    kept, papers = list[tuple[date, Issue]](), 0
+    for day, issue in days:
+        papers += len(issue.papers) + len(issue.rising)
+        if kept and papers > _MOST:
+            break
+        kept.append((day, issue))
+    return kept
+
+
+def _pick(selector: Selector, days: Sequence[tuple[date, Candidates]]) -> list[PickedDay]:
+    everything, seen, found = replace(selector, papers=None), set[str](), list[PickedDay]()
+    for day, candidates in days:
+        new = [each for each in pick(everything, candidates) if each.paper.key not in seen][: selector.papers]
+        seen |= {each.paper.key for each in new}
+        found.append(PickedDay(day, tuple(new)))
+    return found

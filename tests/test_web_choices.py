@@ -1,0 +1,371 @@
+"""The preferences page: what a reader wants to read, what that would have picked, and what is refused."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from newsletter.issue.choice import Choice
+from newsletter.issue.selector import Selector
+from newsletter.links import Purpose
+from newsletter.model import Issue, LateRiser, RenderedIssue
+from newsletter.web import choices
+from newsletter.web.recent import DAYS, Recent
+from tests.conftest import PUBLICATION, issue, paper
+from tests.pages import ADDRESS, Site
+
+TODAY = date(2026, 11, 24)
+EVERY_DAY = {"day": list("0123456"), "pause": "0"}
+DEFAULT: dict[str, Any] = {**EVERY_DAY, "edition": "top", "papers": "10"}
+PROTEINS = paper(41, title="Folding proteins with $\\pi$", abstract="How a protein folds.", organisation="Inria")
+OWLS = paper(42, title="Owls at <b>night</b>", abstract="They see & hear.", authors=("Wangari Maathai",))
+
+
+@pytest.fixture
+def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    made = Site(tmp_path, store=database_url)
+    yield made
+    made.store.close()
+
+
+def had(site: Site, *days: Issue) -> None:
+    """Freeze issues from which editions can be picked."""
+    for each in days:
+        rendered = RenderedIssue(each.day, "Papers", "<p>html", "text\n")
+        site.store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=1), candidates=each)
+
+
+def send(site: Site, **form: Any) -> TestResponse:
+    return site.client.post(site.preferences, data=DEFAULT | form)
+
+
+def kept(site: Site) -> Choice:
+    return site.store.choice_of(site.reader().ref)
+
+
+def wrong(page: TestResponse) -> dict[str, str]:
+    """What is said to be wrong, by field."""
+    found = re.findall(r'<p class="wrong"(?: id="(\w+)-wrong")? role="alert">(.*?)</p>', page.text)
+    return {name: html.unescape(said) for name, said in found}
+
+
+def field(page: TestResponse, name: str) -> str:
+    """What stands in a text field of several lines."""
+    (text,) = re.findall(rf'<textarea id="{name}"[^>]*>\n(.*?)</textarea>', page.text, re.DOTALL)
+    return html.unescape(text)
+
+
+def picked(page: TestResponse) -> dict[str, list[str]]:
+    """The papers that would have been picked, by day, each with its reason."""
+    section = page.text.partition('<section class="box picked"')[2].partition("</section>")[0]
+    days = re.split(r"<h3>", section)[1:]
+    return {
+        day.partition("</h3>")[0]: [
+            " | ".join(filter(None, (html.unescape(part).strip() for part in re.split(r"<[^>]*>", item))))
+            for item in re.findall(r"<li>(.*?)</li>", day)
+        ]
+        for day in days
+    }
+
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_chosen_is_kept_and_stands_in_the_form(site: Site) -> None:
+    done = send(
+        site,
+        edition="mine",
+        topics="Protein  Design\r\n\r\n  diffusion models \nprotein design",
+        authors="Ada Lovelace",
+        organisations="Inria\n",
+        categories="cs.LG",
+        never="video",
+        papers="5",
+        hour="7",
+        zone="europe/berlin",
+        line="1",
+        act="save",
+    )
+    assert (done.status_code, "Saved." in done.text) == (200, True)
+    chosen = Selector.of(
+        topics=["protein design", "diffusion models"],
+        authors=["ada lovelace"],
+        organisations=["inria"],
+        categories=["cs.lg"],
+        never=["video"],
+        papers=5,
+    )
+    assert kept(site) == Choice(chosen, on_top=False, hour=7, zone="Europe/Berlin", say_nothing=False)
+    page = site.client.get(site.preferences)
+    assert field(page, "topics") == "diffusion models\nprotein design"
+    assert [field(page, kind) for kind in ("authors", "organisations", "categories", "never")] == [
+        *("ada lovelace", "inria", "cs.lg", "video")
+    ]
+    assert '<option value="7" selected>07:00</option>' in page.text
+    assert 'name="zone" value="Europe/Berlin"' in page.text
+    assert re.findall(r'name="(?:edition|papers|line)" value="(\w+)" checked', page.text) == ["mine", "5", "1"]
+
+
+def test_to_choose_nothing_is_the_main_edition(site: Site) -> None:
+    send(site, topics="owls", hour="7")
+    assert kept(site).selector == Selector.of(topics=["owls"])
+    assert send(site, topics=" \n ").status_code == 200
+    assert kept(site) == Choice()
+
+
+def test_all_but_some_words_is_a_choice_of_its_own(site: Site) -> None:
+    assert send(site, edition="mine", never="video", papers="all").status_code == 200
+    assert kept(site) == Choice(Selector.of(never=["video"], papers=None), on_top=False)
+
+
+def test_a_form_with_weekdays_alone_leaves_the_choice_as_it_is(site: Site) -> None:
+    """It is from a page that was open since before an upgrade, or from a template of the operator's."""
+    send(site, topics="owls", hour="7", zone="Asia/Kathmandu", line="1", papers="all")
+    before = kept(site)
+    done = site.client.post(site.preferences, data={"day": "0", "pause": "0"})
+    assert done.status_code == 200
+    assert (site.reader().days, kept(site)) == (1, before)
+
+
+def test_what_the_form_does_not_show_is_kept(site: Site) -> None:
+    before = Choice.of(Selector.of(topics=["owls"], papers=7), more=["A paper on owls"], less=["A paper on cats"])
+    site.store.choose(site.reader().ref, before)
+    assert 'value="7" checked' in site.client.get(site.preferences).text
+    send(site, topics="owls", papers="7", hour="9")
+    assert kept(site) == replace(before, hour=9)
+
+
+def test_a_look_changes_nothing(site: Site) -> None:
+    had(site, issue(OWLS))
+    send(site, topics="owls")
+    before = kept(site)
+    for _ in range(3):
+        assert site.client.get(site.preferences).status_code == 200
+        assert site.client.get(f"{site.preferences}?topics=cats&edition=mine&act=save").status_code == 200
+        assert site.client.head(site.preferences).status_code == 200
+    assert kept(site) == before
+
+
+def test_who_has_left_or_has_another_link_chooses_nothing(site: Site) -> None:
+    send(site, topics="owls")
+    before = kept(site)
+    for purpose in (Purpose.UNSUBSCRIBE, Purpose.UNDO):
+        token = site.links.token(purpose, site.reader().ref)
+        done = site.client.post(f"/preferences/{token}", data=DEFAULT | {"topics": "cats", "act": "show"})
+        assert (done.status_code, "This link does not work" in done.text) == (404, True)
+    assert kept(site) == before
+    site.store.unsubscribe(ADDRESS)
+    for act in ("show", "save"):
+        assert send(site, topics="cats", act=act).status_code == 410
+
+
+# --- before saving ---------------------------------------------------------------------------------------------------
+
+
+def test_it_is_shown_what_would_have_been_picked_and_nothing_is_stored(site: Site) -> None:
+    before = TODAY - timedelta(days=1)
+    had(site, issue(paper(1), OWLS, day=before), issue(paper(2), PROTEINS, day=TODAY))
+    page = send(site, edition="mine", topics="folding proteins", authors="W. Maathai", act="show", days="1")
+    assert page.status_code == 200
+    assert picked(page) == {
+        "24 November 2026": ["Folding proteins with π | your topic: folding proteins"],
+        "23 November 2026": ["Owls at <b>night</b> | an author you follow: Wangari Maathai"],
+    }
+    assert "Nothing is saved yet." in page.text
+    assert f'<a href="{OWLS.url}" rel="noopener">' in page.text
+    assert field(page, "topics") == "folding proteins"
+    assert (kept(site), site.reader().days) == (Choice(), 0b1111111)
+
+
+def test_words_to_leave_out_and_the_number_of_papers_hold_there_too(site: Site) -> None:
+    had(site, issue(*(paper(n, title=f"Owls {n}", upvotes=n) for n in range(1, 40)), OWLS))
+    few = picked(send(site, topics="owls", never="night", papers="5", act="show"))
+    assert [len(papers) for papers in few.values()] == [5]
+    everything = send(site, topics="owls", never="night", papers="all", act="show")
+    assert [len(papers) for papers in picked(everything).values()] == [20]
+    assert "and 19 more papers" in everything.text
+    assert "night" not in str(picked(everything))
+
+
+def test_a_paper_of_two_days_is_picked_once_and_a_late_riser_counts(site: Site) -> None:
+    before = TODAY - timedelta(days=1)
+    late = replace(issue(paper(1), day=TODAY), rising=(LateRiser(PROTEINS, before, 9), LateRiser(OWLS, before, 9)))
+    had(site, issue(OWLS, day=before), late)
+    page = picked(send(site, topics="owls\nproteins", act="show"))
+    assert [len(papers) for papers in page.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"edition": "mine"}, "Nothing fits: no mail."),
+        ({"edition": "mine", "line": "1"}, "Nothing fits: a mail of one line."),
+        ({"edition": "top"}, "Nothing fits: the main edition alone."),
+    ],
+)
+def test_a_day_without_a_fitting_paper_is_said(site: Site, form: dict[str, str], said: str) -> None:
+    had(site, issue())
+    page = send(site, topics="quantum gravity", act="show", **form)
+    assert picked(page) == {"24 November 2026": []}
+    assert said in page.text
+
+
+def test_without_papers_or_without_a_choice_that_is_said(site: Site) -> None:
+    assert "There are no papers of the last days to pick from." in send(site, topics="owls", act="show").text
+    assert "that is the main edition, as everybody gets it" in send(site, act="show").text
+
+
+def test_days_that_are_not_ready_are_said_and_not_waited_for() -> None:
+    """The paper of the newest day cannot be read before the test lets it."""
+    go_on = threading.Event()
+
+    class Slow(str):
+        __slots__ = ()
+
+        def __getitem__(self, key: Any) -> str:
+            go_on.wait(30)
+            return str(self)[key]
+
+    def load() -> list[tuple[date, Issue]]:
+        slow = issue(replace(OWLS, title=Slow("Owls")))
+        return [(TODAY, slow), (TODAY - timedelta(days=1), issue(PROTEINS, day=TODAY - timedelta(days=1)))]
+
+    recent = Recent(load)
+    selector = Selector.of(topics=["owls"])
+    early = recent.picked(selector, wait=0)
+    assert (early.days, early.complete) == ((), False)
+    go_on.set()
+    later = recent.picked(selector, wait=30)
+    assert later.complete
+    assert [[pick.paper.key for pick in each.picks] for each in later.days] == [[OWLS.key], []]
+
+
+def test_a_new_day_is_prepared_and_an_old_one_dropped_once_the_store_is_asked_again() -> None:
+    days = [(TODAY, issue(OWLS))]
+    clock = [0.0]
+    asked: list[int] = []
+
+    def load() -> list[tuple[date, Issue]]:
+        asked.append(len(days))
+        return list(days)
+
+    recent = Recent(load, lambda: clock[0])
+    selector = Selector.of(topics=["owls", "proteins"])
+    assert [each.day for each in recent.picked(selector, wait=30).days] == [TODAY]
+    tomorrow = TODAY + timedelta(days=1)
+    days[:] = [(tomorrow, issue(PROTEINS, day=tomorrow))]
+    assert [each.day for each in recent.picked(selector, wait=30).days] == [TODAY]
+    clock[0] = 301.0
+    assert [each.day for each in recent.picked(selector, wait=30).days] == [tomorrow]
+    assert asked == [1, 1]
+
+
+def test_only_the_last_week_is_looked_at(site: Site) -> None:
+    had(site, *(issue(replace(OWLS, key=str(n)), day=TODAY - timedelta(days=9 - n)) for n in range(10)))
+    assert len(picked(send(site, topics="owls", act="show"))) == DAYS == 7
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+MANY = "\n".join(f"topic {number}" for number in range(1000))
+
+
+@pytest.mark.parametrize("act", ["show", "save"])
+@pytest.mark.parametrize(
+    ("form", "name", "said"),
+    [
+        ({"edition": "mine"}, "topics", "Write at least one topic"),
+        ({"edition": "mine", "topics": " \n\t\u3000"}, "topics", "Write at least one topic"),
+        ({"topics": "owls\n..."}, "topics", "“...” has no word to look for."),
+        ({"topics": "of the"}, "topics", "“of the” has no word to look for."),
+        ({"topics": "owls " * 30}, "topics", "is too long. A line may have 100 characters."),
+        ({"topics": "x" * 50_000}, "topics", "is too long. A line may have 100 characters."),
+        ({"topics": MANY}, "topics", "There are too many lines. There may be 30."),
+        ({"never": MANY}, "never", "There are too many lines. There may be 30."),
+        ({"topics": "a\x00b"}, "topics", "“a b” has a character that cannot be read."),
+        ({"authors": "\x1b[31m"}, "authors", "has a character that cannot be read."),
+        ({"topics": "<script>alert(1)</script>" * 9}, "topics", "“<script>alert(1)</script><script>alert(1…” is too"),
+        ({"never": "video"}, "never", "choose “Only what I choose here”"),
+        ({"topics": "\n".join(f"{n:090}" for n in range(17))}, "topics", "All fields together are too long."),
+        ({"topics": "owls", "papers": "0"}, "", "Choose one of these numbers."),
+        ({"topics": "owls", "papers": "1000"}, "", "Choose one of these numbers."),
+        ({"topics": "owls", "papers": "٣"}, "", "Choose one of these numbers."),
+        ({"hour": "24"}, "hour", "Choose one of these hours."),
+        ({"hour": "-1"}, "hour", "Choose one of these hours."),
+        ({"zone": "Berlin"}, "zone", "“Berlin” is not the name of a time zone."),
+        ({"zone": "../../etc/passwd"}, "zone", "“../../etc/passwd” is not the name of a time zone."),
+        ({"zone": "Europe/Berlin\x00"}, "zone", "is not the name of a time zone."),
+        ({"zone": "Factory"}, "zone", "“Factory” is not the name of a time zone."),
+        ({"zone": "x" * 50_000}, "zone", "is not the name of a time zone."),
+    ],
+)
+def test_the_form_comes_again_with_what_is_wrong(
+    site: Site, form: dict[str, str], name: str, said: str, act: str
+) -> None:
+    done = send(site, act=act, **form)
+    assert done.status_code == 422
+    assert said in wrong(done)[name]
+    assert "<script" not in done.text
+    assert kept(site) == Choice()
+    for kind in ("topics", "authors", "never"):
+        assert field(done, kind) == form.get(kind, "")
+    if name in ("topics", "authors", "never", "hour", "zone"):
+        assert re.search(rf'name="{name}"[^>]* aria-describedby="[^"]*{name}-wrong"', done.text)
+        assert "autofocus" in done.text
+
+
+def test_everything_that_is_wrong_is_said_at_once_and_all_that_was_typed_is_kept(site: Site) -> None:
+    form = {"topics": "...", "authors": "x" * 101, "hour": "99", "zone": "Mars/Olympus", "line": "1", "papers": "20"}
+    done = send(site, day=["1"], pause="until", until="soon", **form)
+    assert done.status_code == 422
+    assert {"topics", "authors", "hour", "zone"} <= wrong(done).keys()
+    assert "Enter the date as year-month-day." in done.text
+    assert 'value="Mars/Olympus"' in done.text
+    assert re.findall(r'name="(\w+)" value="\w+" checked', done.text) == ["edition", "papers", "line", "day", "pause"]
+    assert "<details open>" in done.text
+    assert (site.reader().days, kept(site)) == (0b1111111, Choice())
+
+
+def test_more_than_any_form_holds_is_refused_with_the_form(site: Site) -> None:
+    done = send(site, topics="x" * 60_000)
+    assert done.status_code == 413
+    assert wrong(done) == {"topics": "That is more than this form takes. Nothing was saved."}
+    assert kept(site) == Choice()
+    assert site.client.post(f"{site.preferences}/address", data={"email": "x" * 20_000}).status_code == 413
+
+
+def test_all_that_is_allowed_fits_into_the_form(site: Site) -> None:
+    lines = "\n".join(f"{number:02}" + "語" * 48 for number in range(30))
+    assert send(site, topics=lines).status_code == 200
+    assert len(kept(site).selector.topics) == 30  # type: ignore[union-attr]
+
+
+def test_nothing_that_was_typed_is_in_a_log(
+    site: Site, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    had(site, issue(OWLS))
+    for act in ("show", "save"):
+        send(site, topics="secretword", zone="Europe/Berlin", act=act)
+        send(site, topics="secretword\n...", zone="Secretzone", act=act)
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "secret" not in said.lower()
+
+
+def test_the_zones_that_are_offered_are_taken() -> None:
+    names = choices.zones()
+    assert {"UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Argentina/Buenos_Aires"} <= set(names)
+    for name in names:
+        judged = choices.judge(choices.Filled(zone=name.replace("_", " ").lower()), Choice(), TODAY)
+        assert isinstance(judged, choices.Accepted)
+        assert judged.choice.zone == name
