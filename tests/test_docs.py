@@ -200,7 +200,17 @@ SITE_TEXT = "\n".join(page.read_text("utf-8") for page in SITE)
 
 # The order in which a person needs them; other pages may stand between.
 ORDER = (
-    *("quickstart", "configuration", "commands", "templates", "languages", "deliverability", "scheduling", "operating"),
+    *(
+        "quickstart",
+        "configuration",
+        "commands",
+        "templates",
+        "languages",
+        "editions",
+        "deliverability",
+        "scheduling",
+        "operating",
+    ),
     *("scale", "security", "design", "contributing"),
 )
 
