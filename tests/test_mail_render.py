@@ -374,7 +374,8 @@ def test_every_real_day_is_a_sound_mail(path: Path, most: int) -> None:
     composed = compose([parsed], date.fromisoformat(path.stem), IssueRules(max_papers=most))
     rendered = Renderer(PUBLICATION).issue(composed)
     shown, all_of_them = len(sound(rendered).headings), len(composed.papers)
-    assert shown == all_of_them or (shown > 40 and f"And {all_of_them - shown} more" in rendered.text)
+    # The list of all papers at the top takes the room of some rows.
+    assert shown == all_of_them or (shown > 35 and f"And {all_of_them - shown} more" in rendered.text)
 
 
 def test_nothing_in_a_real_mail_ends_in_the_middle_of_a_sentence(shared_data: Path) -> None:
