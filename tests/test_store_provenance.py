@@ -17,7 +17,7 @@ from sqlalchemy import delete, insert, select, text
 from newsletter.errors import StoreError, StoreOutdated
 from newsletter.model import RenderedIssue, Result, State
 from newsletter.store import Store
-from newsletter.store.schema import deliveries, issues, renderings, store_identity, subscribers
+from newsletter.store.schema import deliveries, issues, renderings, shards, store_identity, subscribers
 from tests.conftest import PUBLICATION
 from tests.disk import small_disk
 from tests.fakes import ACCEPTED, Crash, FakeClock
@@ -68,7 +68,7 @@ class Machine:
         return str(caught.value)
 
 
-TABLES = (subscribers, issues, renderings, deliveries, store_identity)
+TABLES = (subscribers, issues, shards, renderings, deliveries, store_identity)
 
 
 def snapshot(store: Store) -> list[list[dict[str, object]]]:

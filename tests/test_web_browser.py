@@ -250,7 +250,7 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
         browser.get(link_in(confirmation(host, mailbox, before + 1)))
         press(browser, browser.find_element(By.CSS_SELECTOR, "main button").text)
         assert german.status(address) is SubscriberStatus.ACTIVE
-        assert "Die neueste Ausgabe von Daily Papers ist auf dem Weg" in browser.page_source
+        assert "Die neueste Ausgabe von Daily Papers ist zu Ihrem Postfach unterwegs" in browser.page_source
         copy = host.inbox(mailbox, before + 2)[-1]
         issue = german.store.issue(DAY)
         reader = german.store.find(address)
