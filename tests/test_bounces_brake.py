@@ -210,7 +210,8 @@ def test_bounces_ends_with_75_says_so_in_one_line_and_confirm_does_it(held: Path
     assert "20 readers" in done.stderr
     assert "bounces --confirm" in done.stderr
     again = newsletter(held, "bounces")
-    assert (again.returncode, again.stdout, again.stderr) == (75, "", done.stderr)
+    assert (again.returncode, again.stdout) == (75, "")
+    assert again.stderr.partition("error")[2] == done.stderr.partition("error")[2]  # after the time
     told = newsletter(held, "status").stdout
     assert "Held: 20 readers" in told
     assert "user unknown" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from newsletter.bounces.mailbox import open_mailbox
@@ -27,6 +28,9 @@ def bounces(context: Context) -> Iterator[Finding]:
         if context.options.offline:
             yield ok("bounces", "not asked (--offline)")
             return
+        if find_spec("imapclient") is None:  # before the server is asked
+            yield _missing(MissingExtra("bounces.imap", "imap"))
+            return
         mixed = list(judge_speech(config.imap))
         if mixed:
             yield from mixed
@@ -35,13 +39,17 @@ def bounces(context: Context) -> Iterator[Finding]:
         with open_mailbox(config):
             yield ok("bounces", "the mailbox can be read")
     except MissingExtra as error:
-        yield bad("bounces", str(error), Command("pip install 'daily-papers-newsletter[imap]'"))
+        yield _missing(error)
     except ConfigError as error:
         yield bad("bounces", str(error), remedy_for(context.path, error))
     except MailboxUnavailable as error:
         final = isinstance(error, MailboxMisconfigured)
         remedy = _remedy(context, config.maildir, str(error), misconfigured=final)
         yield bad("bounces", str(error), remedy, error.exit_code)
+
+
+def _missing(error: MissingExtra) -> Finding:
+    return bad("bounces", str(error), Command("pip install 'daily-papers-newsletter[imap]'"))
 
 
 def judge_speech(imap: ImapConfig) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from newsletter.mail.signers import signers
 from newsletter.model import Delivery, FrozenIssue, OutcomeKind, RenderedIssue
 from newsletter.transport import Copy, Pool
 
-_BODY: Final = re.compile(r"<body[^>]*>", re.IGNORECASE)
+_BODY: Final = re.compile(r"<body[^<>]*>", re.IGNORECASE)
 _NOTICE: Final = "This is a test copy that the operator asked for. Its links belong to no reader."
 
 

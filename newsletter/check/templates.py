@@ -23,8 +23,8 @@ from newsletter.mail.render import Renderer
 from newsletter.model import Issue, RenderedIssue
 from newsletter.text import count
 
-_TAGS: Final = re.compile(r"<[^>]*+>")
-_FILE: Final = re.compile(r"(/[^:]+\.(?:html|txt|css)):")
+_TAGS: Final = re.compile(r"<[^<>]*+>")
+_FILE: Final = re.compile(r"(/[^:]{1,1000}\.(?:html|txt|css)):")
 _NOTE: Final = "a note for the operator"
 
 
