@@ -5,7 +5,9 @@ set -euo pipefail
 declare -A package_of=(
     [postfix]=postfix [dovecot]=dovecot-imapd [/usr/lib/dovecot/lmtp]=dovecot-lmtpd [cron]=cron [faketime]=faketime
     [chromium]=chromium [chromedriver]=chromium-driver [openssl]=openssl [/usr/lib/postgresql]=postgresql
-    [nginx]=nginx [caddy]=caddy [opendkim]=opendkim
+    [nginx]=nginx [caddy]=caddy [opendkim]=opendkim [git]=git [curl]=curl [groff]=groff-base
+    # The heights of mails are measured with the font that stands in for Arial and Helvetica.
+    [/usr/share/fonts/truetype/liberation]=fonts-liberation
 )
 # The tests start servers of their own, so the machine is left without new ones, now and after a reboot.
 declare -A service_of=([postfix]=postfix [dovecot-imapd]=dovecot [postgresql]=postgresql [nginx]=nginx [caddy]=caddy [opendkim]=opendkim)
