@@ -7,7 +7,7 @@
 #   build.txt  what dkimpy is built with, since it publishes no wheel and pip would fetch these unchecked
 set -euo pipefail
 compile=("$1/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate
-    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --resolver=backtracking)
+    --no-emit-options --resolver=backtracking)
 # The settings of this machine may name another index or folders of files, whose versions nobody else can install.
 export PIP_CONFIG_FILE=/dev/null
 unset PIP_FIND_LINKS
