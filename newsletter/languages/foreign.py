@@ -43,9 +43,9 @@ _SURE: Final = 2  # small words more than those of any other language
 def language_of(text: str) -> str:
     """The language that `text` is probably in, as a BCP 47 tag; ``en`` when nothing tells another."""
     text = text[:_LOOKED_AT]
-    letters = sum(map(str.isalpha, text))
-    for script, tag in _SCRIPTS:
-        if len(script.findall(text)) * 6 > letters > 0:  # a foreign name within a text is no other language
+    letters = 0 if text.isascii() else sum(map(str.isalpha, text))
+    for script, tag in _SCRIPTS if letters else ():
+        if len(script.findall(text)) * 6 > letters:  # a foreign name within a text is no other language
             return tag
     said = Counter(tag for word in re.findall(r"[^\W\d_]+", text.lower()) for tag in _LANGUAGES.get(word, ()))
     ranked = said.most_common(2)

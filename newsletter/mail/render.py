@@ -49,8 +49,8 @@ _NOTES: Final = ("<!--notes-->", "<!--/notes-->")
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 
 # Factor by which inlining enlarges the HTML: the least seen, and the usual one of a page with many rows.
-_LEAST_GROWTH: Final = 1.25
-_GROWTH: Final = 1.45
+_LEAST_GROWTH: Final = 1.4
+_GROWTH: Final = 1.56
 
 
 class _Compiled(jinja2.BytecodeCache):
@@ -325,9 +325,14 @@ def _tidy(text: str) -> str:
 def _readable(issue: Issue) -> Issue:
     """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax."""
     shown = set(leading(ranks_of(issue), MOST_ROWS))
-    papers = tuple(_readable_paper(paper) if at in shown else paper for at, paper in enumerate(issue.papers))
+    papers = tuple(_readable_paper(_said(paper)) if at in shown else paper for at, paper in enumerate(issue.papers))
     rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
     return replace(issue, papers=papers, rising=rising, notes=_escape_slots(issue.notes))
+
+
+def _said(paper: Paper) -> Paper:
+    """The paper without an abstract that a mail does not show, because there is a summary."""
+    return replace(paper, abstract="") if paper.summary else paper
 
 
 def legible(issue: Issue) -> Issue:
