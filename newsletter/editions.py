@@ -96,8 +96,7 @@ def _day(prepared: Prepared, store: Store, wishes: Sequence[Wish]) -> Day:
 
 
 def _matches(wish: Wish) -> bool:
-    choice = wish.choice
-    return bool(choice.more or choice.less or (choice.selector and choice.selector.topics))
+    return wish.choice.selector is not None and bool(wish.choice.selector.topics)
 
 
 def _once(papers: Iterable[Paper]) -> Iterable[Paper]:

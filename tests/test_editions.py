@@ -134,13 +134,16 @@ def test_what_is_never_wanted_is_in_no_part_of_the_mail(desk: Desk) -> None:
     assert "Speech" in mail
 
 
-def test_more_and_less_like_this(desk: Desk) -> None:
-    choose(desk, ALAN, Choice.of(more=["Diffusion models for proteins"], less=["Robots that learn to walk"]))
-    desk.publish(MONDAY, *papers(1, "Robots learn to walk", "Speech", "Text", "Diffusion models for proteins, again"))
+def test_never_alone_is_the_main_edition_without_it(desk: Desk) -> None:
+    """A reader who asks for nothing else keeps the order of the list, and gets no paper from below its cut."""
+    desk.configure("issue:\n  max_papers: 3\n", "{date}.json")
+    choose(desk, ALAN, Choice.of(Selector.of(never=["robots"])))
+    desk.publish(MONDAY, *papers(1, "Speech", "Robots that learn", "Text", "Beneath the cut"))
     desk.run(MONDAY)
     (mail,) = told(desk, ALAN)
-    assert "walk" not in mail
-    assert mail.index("again") < mail.index("Speech")
+    assert "Robots" not in mail
+    assert mail.index("Speech") < mail.index("Text")
+    assert "Beneath" not in mail
 
 
 def test_a_weekly_reader_gets_the_best_of_the_week_once(desk: Desk) -> None:

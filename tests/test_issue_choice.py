@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from newsletter.issue.choice import MOST_LIKE, Choice, ChoiceError
+from newsletter.issue.choice import Choice, ChoiceError
 from newsletter.issue.selector import Selector, SelectorError
 
 PROTEINS = Selector.of(topics=["protein design"], never=["survey"], papers=5)
@@ -19,7 +19,6 @@ PROTEINS = Selector.of(topics=["protein design"], never=["survey"], papers=5)
         Choice.of(PROTEINS),
         Choice.of(PROTEINS, on_top=False, weekly=True, hour=0, zone="Asia/Kathmandu", say_nothing=False),
         Choice.of(Selector.of(papers=None), on_top=False),
-        Choice.of(more=["A title", "another"], less=["Ein Überblick"]),
     ],
 )
 def test_a_choice_is_read_as_it_was_written(choice: Choice) -> None:
@@ -32,7 +31,6 @@ def test_the_default_is_empty_and_the_main_edition() -> None:
     assert Choice().is_main
     assert Choice.of(hour=7, zone="Europe/Berlin").is_main
     assert not Choice.of(PROTEINS).is_main
-    assert not Choice.of(less=["benchmarks"]).is_main
 
 
 def test_readers_who_want_the_same_papers_share_a_hash_whatever_their_hour() -> None:
@@ -43,10 +41,8 @@ def test_readers_who_want_the_same_papers_share_a_hash_whatever_their_hour() -> 
     assert Choice(on_top=False).hash == Choice().hash  # without a selector there is nothing to put on top
 
 
-def test_texts_are_on_one_line_each_once_and_cut() -> None:
-    choice = Choice.of(more=["  A\n title ", "A title", "", "x" * 900], zone="  ")
-    assert choice.more == ("A title", "x" * 200)
-    assert choice.zone is None
+def test_a_blank_zone_is_none() -> None:
+    assert Choice.of(zone="  ").zone is None
 
 
 @pytest.mark.parametrize("hour", [-1, 24, 10**9])
@@ -64,18 +60,6 @@ def test_a_zone_that_is_none_is_refused(zone: str) -> None:
     assert "\0" not in str(refused.value)
 
 
-def test_endless_texts_are_not_read_to_the_end() -> None:
-    def endless() -> object:
-        number = 0
-        while True:
-            number += 1
-            assert number < 99
-            yield f"title {number}"
-
-    with pytest.raises(ChoiceError, match=f"more: more than {MOST_LIKE}"):
-        Choice.of(more=endless())  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -88,8 +72,6 @@ def test_endless_texts_are_not_read_to_the_end() -> None:
         '{"hour":"7"}',
         '{"hour":true}',
         '{"zone":7}',
-        '{"more":"one"}',
-        '{"more":[7]}',
         '{"selector":[]}',
         '{"selector":{"papers":"9"}}',
         '{"selector":{"papers":0}}',

@@ -89,7 +89,7 @@ def test_a_reader_at_the_new_address_keeps_their_own_choice(store: Store, clock:
 
 def test_a_row_of_another_version_harms_nobody(store: Store) -> None:
     """A zone that this machine does not know costs the hour alone, and what cannot be read is nothing chosen."""
-    rows = ['{"hour":7,"more":["a title"],"zone":"Moon/Crater"}', "{"]
+    rows = ['{"hour":7,"unheard":["of"],"weekly":true,"zone":"Moon/Crater"}', "{"]
     for number, text in enumerate(rows):
         store.add(f"{number}@example.org")
         with store._db.write() as connection:
@@ -97,7 +97,7 @@ def test_a_row_of_another_version_harms_nobody(store: Store) -> None:
                 select(subscribers.c.id).where(subscribers.c.identity == f"{number}@example.org")
             ).scalar_one()
             connection.execute(insert(choices).values(subscriber_id=who, choice=text))
-    assert [choice for _, choice in store.choices()] == [Choice.of(more=["a title"]), Choice()]
+    assert [choice for _, choice in store.choices()] == [Choice.of(weekly=True), Choice()]
 
 
 def test_the_papers_that_editions_could_be_picked_from_are_kept(store: Store) -> None:

@@ -42,8 +42,6 @@ def changed(choice: Choice, given: Given) -> Choice:
             hour=before.hour if given.hour is None else given.hour,
             zone=before.zone if given.zone is None else given.zone,
             say_nothing=before.say_nothing if given.say_nothing is None else given.say_nothing,
-            more=before.more,
-            less=before.less,
         )
     except (ChoiceError, SelectorError) as error:
         raise click.UsageError(str(error)) from error
@@ -79,9 +77,6 @@ def described(choice: Choice) -> Iterator[str]:
     if choice.selector is not None:
         yield from _selected(choice.selector)
         yield "  on top of the main edition" if choice.on_top else "  only these papers"
-    for name in ("more", "less"):
-        for text in getattr(choice, name):
-            yield f"  {name} like: {text}"
     if choice.weekly:
         yield "  one issue a week"
     if choice.hour is not None:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError
-
-LONGEST_LIKE: Final = 200  # characters of a text in `more` or `less`, such as a title; what is longer is cut
-MOST_LIKE: Final = 20  # texts in `more` and in `less`
 
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 
@@ -34,12 +29,12 @@ class Choice:
     """What a reader chose. The default is what everybody gets who has chosen nothing.
 
     `selector` says which papers the reader wants; None stands for the main edition. With `on_top` these papers come
-    before those of the main edition, else they are all that the reader gets. `more` and `less` are texts, such as
-    titles, whose like the reader wants or does not want. `weekly` is one issue a week instead of each. `hour` (0 to 23)
-    is when the mail is sent by the clock of `zone`, an IANA name; None stands for when the list sends, and for the
-    list's zone. A day without a fitting paper is no mail, and without `say_nothing` a mail of one line.
+    before those of the main edition, else they are all that the reader gets. `weekly` is one issue a week instead of
+    each. `hour` (0 to 23) is when the mail is sent by the clock of `zone`, an IANA name; None stands for when the list
+    sends, and for the list's zone. A day without a fitting paper is no mail, and without `say_nothing` a mail of one
+    line.
 
-    Raises ChoiceError for an hour or zone that is none, and for too many texts.
+    Raises ChoiceError for an hour or zone that is none.
     """
 
     selector: Selector | None = None
@@ -48,8 +43,6 @@ class Choice:
     hour: int | None = None
     zone: str | None = None
     say_nothing: bool = True
-    more: tuple[str, ...] = ()
-    less: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what no type can. Raises ChoiceError."""
@@ -57,9 +50,6 @@ class Choice:
             raise ChoiceError("hour", f"{self.hour} is no hour from 0 to 23")
         if self.zone is not None and not _is_zone(self.zone):
             raise ChoiceError("zone", f"{_shown(self.zone)!r} is no time zone such as Europe/Berlin")
-        for field in ("more", "less"):
-            if len(getattr(self, field)) > MOST_LIKE:
-                raise ChoiceError(field, f"more than {MOST_LIKE}")
 
     @classmethod
     def of(
@@ -71,13 +61,8 @@ class Choice:
         hour: int | None = None,
         zone: str | None = None,
         say_nothing: bool = True,
-        more: Iterable[str] = (),
-        less: Iterable[str] = (),
     ) -> Choice:
-        """The choice in canonical form: equal for all who chose the same. Blank texts are dropped.
-
-        Raises ChoiceError.
-        """
+        """The choice in canonical form: a blank zone is none. Raises ChoiceError."""
         return cls(
             selector,
             on_top=on_top,
@@ -85,14 +70,12 @@ class Choice:
             hour=hour,
             zone=(zone or "").strip() or None,
             say_nothing=say_nothing,
-            more=_texts("more", more),
-            less=_texts("less", less),
         )
 
     @property
     def is_main(self) -> bool:
         """Whether the reader gets the papers of the main edition; the hour may still be their own."""
-        return self.selector is None and not (self.weekly or self.more or self.less)
+        return self.selector is None and not self.weekly
 
     @property
     def canonical(self) -> str:
@@ -122,14 +105,7 @@ class Choice:
             selector = None if known is None else Selector.of(**_of_selector(known))
             flags = {name: bool(kept.get(name, default)) for name, default in _FLAGS.items()}
             hour, zone = kept.get("hour"), kept.get("zone")
-            return cls.of(
-                selector,
-                hour=_number("hour", hour),
-                zone=zone,
-                more=_list(kept, "more"),
-                less=_list(kept, "less"),
-                **flags,
-            )
+            return cls.of(selector, hour=_number("hour", hour), zone=zone, **flags)
         except (ChoiceError, SelectorError):
             raise
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -139,10 +115,8 @@ class Choice:
         kept: dict[str, Any] = {}
         if self.selector is not None:
             kept["selector"] = json.loads(self.selector.canonical)
-        kept |= {name: True for name in ("weekly",) if getattr(self, name)}
-        if self.selector is not None or self.more:
             kept |= {} if self.on_top else {"on_top": False}
-        kept |= {name: list(getattr(self, name)) for name in ("more", "less") if getattr(self, name)}
+        kept |= {"weekly": True} if self.weekly else {}
         return kept
 
 
@@ -165,18 +139,6 @@ def _list(kept: dict[str, Any], name: str) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise ChoiceError(name, "is no list of texts")
     return found
-
-
-def _texts(field: str, texts: Iterable[str]) -> tuple[str, ...]:
-    """Each text once, in order, on one line. Stops reading at the first too many."""
-    found: dict[str, None] = {}
-    for text in texts:
-        plain = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in text[: 4 * LONGEST_LIKE])
-        if line := " ".join(plain.split())[:LONGEST_LIKE].strip():
-            found[line] = None
-        if len(found) > MOST_LIKE:
-            raise ChoiceError(field, f"more than {MOST_LIKE}")
-    return tuple(found)
 
 
 def _is_zone(name: str) -> bool:

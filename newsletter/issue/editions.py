@@ -13,7 +13,6 @@ from itertools import islice
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
 from newsletter.issue.picking import Candidates, Pick, pick
-from newsletter.issue.selector import Selector
 from newsletter.model import Issue, LateRiser, Paper
 
 
@@ -119,7 +118,7 @@ def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = f
 
     `pool` holds the papers to pick from: those of the day, or of the week.
     """
-    refused = seen | _avoided(choice, pool)
+    refused = seen | _never(choice, pool)
     picks = [each for each in _picks(choice, pool) if each.paper.key not in refused]
     picks = picks[: choice.selector.papers if choice.selector else None]
     rest, rising = _rest(day, choice, refused | {each.paper.key for each in picks})
@@ -145,29 +144,27 @@ def _pool(day: Day, *, weekly: bool) -> Candidates:
 
 
 def _picks(choice: Choice, pool: Candidates) -> tuple[Pick, ...]:
-    """What the reader asked for, the best first, uncut."""
+    """What the reader asked for, the best first, uncut.
+
+    Who says only what they never want to see gets the main edition without it, or all papers of the day without it.
+    """
     selector = choice.selector
-    if selector is None:
-        return pick(Selector(topics=choice.more, papers=None), pool) if choice.more else ()
-    asks = selector.topics or selector.authors or selector.organisations or selector.categories
-    topics = (*selector.topics, *choice.more) if asks else ()
-    return pick(replace(selector, topics=topics, papers=None), pool)
+    if selector is None or (choice.on_top and not selector.asks):
+        return ()
+    return pick(replace(selector, papers=None), pool)
 
 
-def _avoided(choice: Choice, pool: Candidates) -> frozenset[str]:
-    """The papers that the reader does not want to see: those that mention what is never, and those like `less`."""
+def _never(choice: Choice, pool: Candidates) -> frozenset[str]:
+    """The papers that mention what the reader never wants to see."""
     found: set[int] = set()
     for words in choice.selector.never if choice.selector else ():
         found |= pool.saying(words)
-    for text in choice.less:
-        found |= pool.topics.matches(text).keys()
     return frozenset(pool.papers[at].key for at in found)
 
 
 def _rest(day: Day, choice: Choice, refused: frozenset[str]) -> tuple[tuple[Paper, ...], tuple[LateRiser, ...]]:
     """The papers of the main edition below what the reader asked for, and its late risers."""
-    only = (choice.selector is not None or choice.more) and not choice.on_top
-    if only:
+    if choice.selector is not None and not choice.on_top:
         return (), ()
     if choice.weekly and day.week is not None:
         kept = (paper for paper in day.week.papers if paper.key not in refused)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from newsletter.issue.filters import find, fold, name_parts, occurs, same_given_names
 from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.selector import Selector
-from newsletter.model import Issue, Paper, Reason, ReasonKind
+from newsletter.model import Paper, Reason, ReasonKind
 
 _ORDER: Final = (ReasonKind.AUTHOR, ReasonKind.TOPIC, ReasonKind.ORGANISATION, ReasonKind.CATEGORY)
 _ALIKE: Final = 100  # matches are compared in hundredths, so that votes decide between those that are nearly equal
@@ -141,24 +141,6 @@ def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
         for at in candidates.saying(words):
             found.pop(at, None)
     return tuple(found[at] for at in sorted(found, key=lambda at: _rank(at, found[at]))[: selector.papers])
-
-
-def edition(issue: Issue, selector: Selector, candidates: Candidates) -> Issue:
-    """The issue of a reader with `selector`: the papers that `pick` gives, with the reasons. It may be empty.
-
-    `issue` is the day's, uncut; `candidates` holds its papers and late risers. A late riser that is picked stands among
-    the others, since a reader's edition is by match.
-    """
-    picks = pick(selector, candidates)
-    return replace(
-        issue,
-        papers=tuple(each.paper for each in picks),
-        by_source=False,
-        left_out=issue.left_out + len(candidates.papers) - len(picks),
-        pinned={},
-        reasons={each.paper.key: each.reason for each in picks if each.reason},
-        rising=(),
-    )
 
 
 def _rank(at: int, picked: Pick) -> tuple[int, int, int, int]:

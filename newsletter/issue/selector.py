@@ -97,6 +97,11 @@ class Selector:
         return cls(**chosen, papers=papers)
 
     @property
+    def asks(self) -> bool:
+        """Whether anything is asked for, rather than only something never wanted."""
+        return bool(self.topics or self.authors or self.organisations or self.categories)
+
+    @property
     def canonical(self) -> str:
         """The selector as JSON (RFC 8259), the same for equal selectors. What is empty or by default is left out."""
         kept: dict[str, object] = {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}

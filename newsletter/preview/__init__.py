@@ -12,8 +12,10 @@ from pathlib import Path
 
 from newsletter import files, prepare
 from newsletter.config import Config
+from newsletter.issue.choice import Choice
 from newsletter.issue.compose import compose
-from newsletter.issue.picking import Candidates, edition
+from newsletter.issue.editions import Day, edition
+from newsletter.issue.picking import Candidates
 from newsletter.issue.rules import UNCUT
 from newsletter.issue.selector import Selector
 from newsletter.mail.lint import Finding, lint
@@ -51,7 +53,7 @@ def make(config: Config, day: date, runtime: Runtime, selector: Selector | None 
         return Preview(prepare.no_papers(issue, gathered, config.calendars), problems)
     if selector is not None:
         uncut = compose(gathered.feeds, day, replace(config.issue, max_papers=UNCUT), config.filters)
-        issue = edition(uncut, selector, Candidates.of(uncut.papers))
+        issue = edition(Day(uncut, uncut), Choice(selector, on_top=False), Candidates.of(uncut.papers))
         if not issue.papers:
             said = f"none of the {count(len(uncut.papers), 'paper')} of {day} fits these choices"
             return Preview(NoIssue(Verdict.QUIET_DAY, said), problems)

@@ -23,7 +23,6 @@ _WEEKS: Final = {"0": 0, "1": 1, "2": 2, "4": 4}
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _NUMBER: Final = re.compile(r"[0-9]{1,3}")
 _NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names in the database that are no zone
-_WANTED: Final = tuple(kind for kind in KINDS if kind != "never")
 
 
 class Unclear(ValueError):
@@ -34,7 +33,7 @@ class Unclear(ValueError):
 class Mistake:
     """What is wrong with one field.
 
-    `fault` is a `selector.Fault`, or ``nothing`` (chosen), ``nothing-but-never``, ``no-zone`` or ``no-hour``.
+    `fault` is a `selector.Fault`, or ``nothing`` (chosen), ``no-zone`` or ``no-hour``.
     `limit` is the bound that was broken, `shown` the beginning of what was typed; 0 and empty if there is none.
     """
 
@@ -169,13 +168,10 @@ def _selector(filled: Filled, mistakes: dict[str, Mistake]) -> Selector | None:
     selector = _made(mistakes, **lines)
     if selector is None:
         return None
-    if not any(getattr(selector, kind) for kind in _WANTED):
-        if selector.never and filled.edition == "top":
-            mistakes["never"] = Mistake("nothing-but-never")
-        elif not selector.never and filled.edition == "mine":
+    if not selector.asks and not selector.never:
+        if filled.edition == "mine":
             mistakes["topics"] = Mistake("nothing")
-        if not selector.never:
-            return None
+        return None
     return replace(selector, papers=papers)
 
 

@@ -67,7 +67,8 @@ def _add_choices(blueprint: flask.Blueprint, site: Site) -> None:
             return _form(site, reader, token, 422, filled=filled, mistakes=judged.mistakes, problem=judged.problem)
         if form.get("act") == "show":
             selector = judged.choice.selector
-            picked = recent.picked(selector) if selector else None
+            picks = selector is not None and (selector.asks or not judged.choice.on_top)
+            picked = recent.picked(selector) if selector and picks else None
             return _form(site, reader, token, filled=filled, said="shown", picked=picked)
         if not site.store.choose(reader.ref, judged.choice):
             return site.message("inactive", 410)  # they have just left
