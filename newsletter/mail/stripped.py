@@ -25,7 +25,13 @@ _KEPT: Final = re.compile(
 )
 
 
-# The same asked in two steps: finding a character or a word is many times as fast as the alternatives of a pattern.
+# One of these is in whatever _KEPT finds.
+_IN_KEPT: Final = (
+    *("`", "--", "://", "www.", "@", "/", ":\\", ".com", ".org", ".io", ".ai", ".net", ".edu", ".dev", ".py", ".json"),
+    *(".yaml", ".md", ".txt", ".sh", ".cpp"),
+)
+
+# What _SIGNS asks, in two steps: finding a character or a word is many times as fast as the alternatives of a pattern.
 _CHARACTERS: Final = ("\\", "^", "{", "*", "`", "_", "--", "''")
 _WORDS: Final = (
     *("times", "pm", "arrow", "sim", "approx", "leq", "geq", "propto", "infty", "dot", "varepsilon", "nabla", " % "),
@@ -44,6 +50,8 @@ def mended(text: str) -> str:
     if not _is_suspicious(text):
         return text
     text = _unwrapped(text)
+    if not any(each in text for each in _IN_KEPT):
+        return _mended(text)
     parts: list[str] = []
     end = 0
     for match in _KEPT.finditer(text):
