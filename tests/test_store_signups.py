@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from newsletter.links import Links
 from newsletter.model import (
@@ -423,3 +425,23 @@ def test_who_was_forgotten_and_does_not_confirm_is_forgotten_again(forgetful: St
     found = forgetful.find(ADA)
     assert found is not None
     assert (found.status, found.address) == (SubscriberStatus.FORGOTTEN, "")
+
+
+def test_a_sign_up_reads_no_long_list(tmp_path: Path) -> None:
+    """None of the statements that a sign-up sends to SQLite scans the table of readers."""
+    sent: list[tuple[str, Any]] = []
+    with Store.open(f"sqlite:///{tmp_path / 'test.db'}", hasher=Links("secret", PUBLICATION).forgotten_hashes) as store:
+        event.listen(
+            store._db.engine,
+            "before_cursor_execute",
+            lambda connection, cursor, statement, values, context, many: sent.append((statement, values)),
+        )
+        store.ask(ADA)
+        statements = [each for each in sent if "FROM subscribers" in each[0]]
+        with store._db.read() as connection:
+            plans = [
+                connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).scalars(3).all()
+                for statement, values in statements
+            ]
+    assert len(plans) > 1
+    assert [step for plan in plans for step in plan if step.startswith("SCAN subscribers")] == []

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, sele
 from newsletter.addresses import mailbox, organisation
 from newsletter.model import ReportKind, RequestKind, SubscriberStatus
 from newsletter.store.database import AddressHasher
-from newsletter.store.schema import mail_requests, subscribers
+from newsletter.store.schema import SUPPRESSED, mail_requests, subscribers
 
 DAY: Final = timedelta(days=1)
 
@@ -152,7 +152,7 @@ def _complained(connection: Connection, folded: str, now: datetime) -> bool:
     """Whether an address of this mailbox is suppressed because its reader complained."""
     reason = func.lower(subscribers.c.reason)
     suppressed = select(subscribers.c.address, subscribers.c.reason).where(
-        subscribers.c.status == SubscriberStatus.SUPPRESSED,
+        SUPPRESSED,
         subscribers.c.status_at > now - AFTER_COMPLAINT,
         or_(*(reason.contains(word) for word in _COMPLAINING)),
     )
