@@ -18,8 +18,7 @@ from newsletter.model import Issue
 from tests.conftest import PUBLICATION, SHARED, issue, paper
 
 PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 1, "mobile": True}
-# Liberation Sans is as wide as a phone's Arial. Where it is missing, DejaVu stands in, which is a seventh wider.
-LONGEST = 6_000 if Path("/usr/share/fonts/truetype/liberation").exists() else 6_600  # px
+LONGEST = 6_000  # px, also in DejaVu Sans, the widest font that Debian brings
 DAYS = sorted((SHARED / "data" / "hf").glob("*.json"))
 
 # As long as in a usual day of Hugging Face: a name and a title of 90 characters, two sentences, three authors.

@@ -144,8 +144,9 @@ def test_more_than_five_papers_have_a_list_at_the_top() -> None:
 def test_the_list_shows_votes_of_any_kind() -> None:
     papers = [paper(n, upvotes=votes) for n, votes in enumerate((3, 0, -4, None, 1, 1), 1)]
     rendered = Renderer(PUBLICATION).issue(Issue(date(2026, 11, 24), tuple(papers), ranked_by_votes=True))
-    tallies = [line.partition(" · ")[0] for line in glance_lines(rendered.text)]
-    assert tallies == ["▲ 3", "0", "\u22124", "#4", "▲ 1", "▲ 1"]
+    tallies = [line.partition("Paper")[0] for line in glance_lines(rendered.text)]
+    assert tallies == ["▲ 3 · ", "", "\u22124 · ", "#4 · ", "▲ 1 · ", "▲ 1 · "]
+    assert re.findall(r'<td class="tally"[^>]*></td>', rendered.html)  # a bare 0 says nothing
     assert "#2 · 23 Nov" in rendered.text  # no upvotes need no words
     assert "#3 · \u22124 votes · 23 Nov" in rendered.text
     assert "▲ -4" not in rendered.html + rendered.text
