@@ -14,7 +14,7 @@ from newsletter.mail.scripts import GREEK, subscript, superscript
 
 _SIGNS: Final = re.compile(
     r"[\\^{*`_]|--|''|\d(?:\\?times|pm|rightarrow)|(?:sim|approx|leq|geq)\d| pm |[A-Za-z]times\b| % "
-    r"|rightarrow|propto|infty|[lc]dots?|varepsilon|nabla"
+    r"|(?:left|right)arrow|propto|infty|[lc]dots?|varepsilon|nabla"
 )
 
 # What no rule may touch.
@@ -185,6 +185,7 @@ _RULES: Final[tuple[tuple[str | tuple[str, ...], re.Pattern[str], _Replacement],
     ("{", re.compile(r"(?<=[\dA-Za-z%)])\{\\?(sim|approx|times|pm|leq|geq|rightarrow)\}"), _operator),
     (_COMPARED, re.compile(r"(?<![\w\\/.-])(sim|approx|leq|geq)(?=\d[\d.,]*+(?:[KMBTkx]\b|times|[^\w]|$))"), _operator),
     (_COMPARED, re.compile(r"(?<=[\d%)])(rightarrow|leftarrow|leq|geq|neq|approx|sim)(?=[\d.])"), _operator),
+    ("arrow", re.compile(r"(?<=[A-Z]{2})(leftrightarrow|rightarrow|leftarrow)(?=[A-Z]{2})"), _operator),
     ("pm", re.compile(r"(\d\.\d{1,6}%?) ?\\?pm ?(?=\d{1,6}\.\d)"), r"\1 ± "),
     ("\\", re.compile(r"(?<=[\s=<>(,+]\w)\\(neq|leq|geq|approx|sim) ?(?=[A-Za-z\d](?![a-z]))"), _operator),
     (_NO_WORDS, re.compile(rf"(?<![A-Za-z\\/._-])({_ANY_NO_WORD})(?![A-Za-z/_(]|\.\w|\^)"), _operator),
