@@ -61,6 +61,7 @@ _TEXT_ACCENT: Final = re.compile(r"""\\(['`^"~=.])\{?\\?([a-zA-Z])\}?(?![a-zA-Z]
 _ESCAPE: Final = re.compile(r"\\([%&$#_{}])")
 _SYMBOL: Final = re.compile(r"(?<![\w:\\/.])\\([a-zA-Z]{2,})(?![a-zA-Z{\\])")
 _SCRIPT: Final = re.compile(r"(?<=[\w)\]}])(?:\^\{([^{}^_\\]{1,20})\}|_\{([^{}^_\\]{1,20})\})")
+_QUOTED: Final = re.compile(r"``(.{1,200}?)''")
 _TIE: Final = re.compile(r"(?<=[A-Za-z.,)])~(?=[\w\\(\[])")
 
 
@@ -89,15 +90,19 @@ def _is_maths(match: re.Match[str]) -> bool:
 
 def _prose(text: str) -> str:
     """`text` between formulas with its escapes, emphasis, accents, quotes and ties converted."""
-    text = _LINK.sub(r"\1", mended(text))
-    for _ in range(3):  # nested emphasis
-        text = _TEXT_MACRO.sub(r"\2", text)
-    text = _TEXT_ACCENT.sub(_accented, text)
-    text = _ESCAPE.sub(r"\1", text)
-    text = _SYMBOL.sub(lambda match: _symbol(match.group(1)) or match.group(), text)
-    text = _SCRIPT.sub(_scripted, text)
-    text = _TIE.sub("\u00a0", text)
-    return re.sub(r"``(.{1,200}?)''", "“\\1”", text)
+    text = mended(text)
+    if "\\" in text:
+        text = _LINK.sub(r"\1", text)
+        for _ in range(3):  # nested emphasis
+            text = _TEXT_MACRO.sub(r"\2", text)
+        text = _TEXT_ACCENT.sub(_accented, text)
+        text = _ESCAPE.sub(r"\1", text)
+        text = _SYMBOL.sub(lambda match: _symbol(match.group(1)) or match.group(), text)
+    if "{" in text:
+        text = _SCRIPT.sub(_scripted, text)
+    if "~" in text:
+        text = _TIE.sub("\u00a0", text)
+    return _QUOTED.sub("“\\1”", text) if "``" in text else text
 
 
 def _accented(match: re.Match[str]) -> str:
