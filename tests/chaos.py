@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests import program
 from tests.conftest import ROOT, SHARED
 
 TOOLS: Final = SHARED / "tools" / "chaos"
@@ -109,7 +110,7 @@ class Site:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "newsletter", "-c", str(self.folder / "config.yaml")]
+        return [*program.COMMAND, "-c", str(self.folder / "config.yaml")]
 
     def configure(self) -> None:
         config = self.folder / "config.yaml"
@@ -126,7 +127,7 @@ class Site:
     def call(self, *words: str, later: int = 0) -> int:
         """Run `newsletter` with the clock set `later` minutes ahead; returns its exit code."""
         clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{later}m", "DONT_FAKE_MONOTONIC": "1"} if later else {}
-        done = subprocess.run(
+        done = program.run(
             [*self.command, *words], cwd=ROOT, env=os.environ | clock, capture_output=True, timeout=600, check=False
         )
         return done.returncode
@@ -149,7 +150,7 @@ class Site:
     @property
     def uncertain(self) -> int:
         """The number of uncertain copies that wait for the operator."""
-        said = subprocess.run(
+        said = program.run(
             [*self.command, "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
         return int(json.loads(said)["issue"]["counts"]["uncertain"])

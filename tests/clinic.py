@@ -11,7 +11,6 @@ import os
 import sqlite3
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -31,13 +30,14 @@ from newsletter.check.values import Command, Publish, SetKey
 from newsletter.mail import dkim
 from newsletter.store import Store
 from newsletter.store.schema import HEAD
+from tests import program
 from tests.migrated import store_file
 from tests.nameserver import NameServer, nameserver
 from tests.smtpd import Authority, Script, Smtpd, smtpd
 
 DOMAIN = "papers.example.net"
 OPERATOR = "ops@papers.example.net"
-PROGRAM = (sys.executable, "-m", "newsletter")
+PROGRAM = program.COMMAND
 
 _SHIMS = {
     "sudo": 'exec "$@"',
@@ -126,7 +126,7 @@ class Clinic:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Call the program on this list."""
-        return subprocess.run(
+        return program.run(
             [*PROGRAM, "-c", str(self.path), *words],
             env=os.environ | self.environ,
             capture_output=True,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests import chaos
+from tests import chaos, program
 from tests.conftest import ROOT
 from tests.postgres import Server, new_database
 from tests.postgres import server as postgres
@@ -41,7 +41,7 @@ class Program:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = program.Popen(
                 self.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
             )
 

@@ -6,7 +6,6 @@ import http.client
 import re
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from newsletter.model import Subscriber, SubscriberStatus
 from newsletter.store import Store
 from newsletter.web import create_app
 from newsletter.web.confirmations import ConfirmationSender
+from tests import program
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import FakeClock
 from tests.migrated import store_file
@@ -103,8 +103,8 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        command = [sys.executable, "-m", "newsletter", "-c", str(site.path), "web", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [*program.COMMAND, "-c", str(site.path), "web", "--port", str(self.port)]
+        self.process = program.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.greeting = self.process.stdout.readline()
 

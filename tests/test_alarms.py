@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -30,6 +29,7 @@ from newsletter.health import Facts, findings
 from newsletter.model import Outcome, OutcomeKind, RenderedIssue, Result, RunReport, State, Verdict
 from newsletter.request import Unanswered, request
 from newsletter.store import Notice, Rate, RunRecord, Store
+from tests import program
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
 from tests.inbox import Inbox
@@ -491,13 +491,13 @@ def test_json_lines_have_time_level_and_day_and_the_verdict_stays_as_it_is(site:
 
 
 def test_journald_gets_json_with_a_priority_and_other_pipes_get_text(site: Site, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "send", "2026-08-01"]
+    command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "send", "2026-08-01"]
     for journal in (True, False):
         reading, writing = os.pipe()
         found = os.fstat(writing)
         stream = f"{found.st_dev}:{found.st_ino}" if journal else "1:1"
         environ = os.environ | {"JOURNAL_STREAM": stream}
-        subprocess.run(command, cwd=ROOT, stderr=writing, stdout=subprocess.DEVNULL, env=environ, check=False)
+        program.run(command, cwd=ROOT, stderr=writing, stdout=subprocess.DEVNULL, env=environ, check=False)
         os.close(writing)
         with os.fdopen(reading) as pipe:
             (line,) = pipe.read().splitlines()

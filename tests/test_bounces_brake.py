@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from newsletter.links import Purpose
 from newsletter.model import FrozenIssue, SubscriberStatus
 from newsletter.runtime import utc_now
 from newsletter.store import CarriedOut, Store, brake
+from tests import program
 from tests.bouncing import ACTIVE, SUPPRESSED, Scene, configured, refuse, report
 from tests.conftest import ROOT
 from tests.fakes import FakeClock
@@ -179,8 +179,8 @@ def test_a_reader_who_is_forgotten_leaves_no_decision(scene: Scene) -> None:
 
 
 def newsletter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "newsletter", "-c", str(folder / "config.yaml"), *words]
-    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    call = [*program.COMMAND, "-c", str(folder / "config.yaml"), *words]
+    return program.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import socket
 import socketserver
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ from newsletter.config import BouncesConfig, ImapConfig, Secret
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable, TokenRefused, TokenUnavailable
 from newsletter.sasl import AccessToken, Tokens
 from newsletter.store import Store
+from tests import program
 from tests.conftest import ROOT
 from tests.mailhost import BOUNCES, DOMAIN, PASSWORD, UNREAD, MailHost
 from tests.smtpd import Authority, Script, smtpd
@@ -478,8 +478,8 @@ def test_of_a_maildir_folder_the_files_from_before_a_time_are_deleted(tmp_path: 
 
 
 def newsletter(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "newsletter", "-c", str(folder / "config.yaml"), *words]
-    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    call = [*program.COMMAND, "-c", str(folder / "config.yaml"), *words]
+    return program.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def configure(folder: Path, host: MailHost, verp: str) -> None:

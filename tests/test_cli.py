@@ -24,6 +24,7 @@ import pytest
 from newsletter.cli import main
 from newsletter.model import Result, State
 from newsletter.store import Store
+from tests import program
 from tests.conftest import ROOT
 from tests.fakes import ACCEPTED, DEFERRED, REFUSED, UNCERTAIN
 from tests.inbox import Inbox
@@ -314,8 +315,8 @@ def test_a_copy_in_doubt_is_sent_again_from_a_terminal_too(site: Site, inbox: In
         store.turn([], store.claim(1, 2, resend_uncertain=0))  # and here it died
     site.configure("sending:\n  uncertain: hold\n")
     terminal, other_end = pty.openpty()
-    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "send", "--retry-uncertain"]
-    assert subprocess.run(command, cwd=ROOT, stderr=other_end, check=False).returncode == 0
+    command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "send", "--retry-uncertain"]
+    assert program.run(command, cwd=ROOT, stderr=other_end, check=False).returncode == 0
     os.close(terminal)
     os.close(other_end)
     assert sorted(inbox.recipients) == ["ada@example.org", "emmy@example.org"]
@@ -386,8 +387,8 @@ def test_send_says_nothing_to_cron_while_the_copies_that_were_put_off_are_not_du
         assert (done.code, done.out, done.err) == (75, "", "")
     assert [run["verdict"] for run in json.loads(site("status", "--json").out)["runs"]] == ["still-owed"]
     terminal, other_end = pty.openpty()
-    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "send"]
-    assert subprocess.run(command, cwd=ROOT, stdout=other_end, stderr=subprocess.PIPE, check=False).returncode == 75
+    command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "send"]
+    assert program.run(command, cwd=ROOT, stdout=other_end, stderr=subprocess.PIPE, check=False).returncode == 75
     assert re.fullmatch(said, os.read(terminal, 65_536).decode().splitlines()[-1])
     os.close(terminal)
     os.close(other_end)
@@ -765,8 +766,8 @@ def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:
     addresses = [f"r{n}@example.org" for n in range(30)]
     site("subscribers", "add", *addresses)
     inbox.kill_after = 10
-    command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+    process = program.Popen(command, cwd=ROOT)
     inbox.victim = process.pid
     assert process.wait(60) == -9
     inbox.kill_after = None
@@ -783,8 +784,8 @@ def test_sigterm_and_ctrl_c_finish_what_is_under_way_and_leave_the_rest_to_the_n
     site("subscribers", "add", *(f"r{n}@example.org" for n in range(200)))
     with smtpd(Script(slow={"dot": 0.02})) as server:
         site.configure(port=server.port)
-        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        with program.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             while len(server.messages) < 10:
                 assert process.poll() is None
                 time.sleep(0.01)
@@ -801,8 +802,8 @@ def test_a_signal_ends_a_run_whose_server_does_not_answer_the_message(site: Site
     site("subscribers", "add", "ada@example.org")
     with smtpd(Script(slow={"dot": 60})) as server:
         site.configure(port=server.port)
-        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        with program.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             while "DATA" not in server.commands:
                 assert process.poll() is None
                 time.sleep(0.01)
@@ -819,8 +820,8 @@ def test_a_signal_ends_a_run_that_waits_for_a_feed(site: Site, number: signal.Si
         config.write_text(
             config.read_text().replace("papers-{date}.json", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         )
-        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        with program.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             connection, _ = silent.accept()
             process.send_signal(number)
             out, _ = process.communicate(timeout=20)  # the feed's own deadline is a minute
@@ -836,9 +837,9 @@ def test_a_terminal_shows_how_far_it_is_how_fast_and_how_long_it_will_take(site:
     with smtpd(Script(slow={"dot": 0.1})) as server:
         site.configure(port=server.port)
         terminal, other_end = pty.openpty()
-        command = [sys.executable, "-m", "newsletter", "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
+        command = [*program.COMMAND, "-c", str(site.folder / "config.yaml"), "run", "--date", DAY]
         environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=other_end) as run:
+        with program.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=other_end) as run:
             os.close(other_end)
             seen = b""
             with suppress(OSError):  # how Linux says that the other end is closed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
+from tests import needs, program
 from tests.conftest import ROOT
 from tests.inbox import Inbox
 
@@ -44,8 +43,9 @@ def site(tmp_path: Path, inbox: Inbox) -> Path:
 
 
 def newsletter(folder: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "newsletter", "-c", str(folder / "config.yaml"), *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = [*program.COMMAND, "-c", str(folder / "config.yaml"), *words]
+    done = program.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return str(done.stdout)
 
 
 def moment_of(crontab: str) -> datetime:

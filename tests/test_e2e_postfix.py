@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from newsletter.mail.dkim import load
+from tests import program
 from tests.conftest import ROOT, SHARED
 from tests.mailhost import MailHost
 
@@ -46,15 +47,15 @@ def sent(host: MailHost, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def newsletter(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "newsletter", "-c", str(folder / "config.yaml"), *words],
+    done = program.run(
+        [*program.COMMAND, "-c", str(folder / "config.yaml"), *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 def test_every_mailbox_holds_the_digest_once(host: MailHost, sent: Path) -> None:

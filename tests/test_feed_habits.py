@@ -21,6 +21,7 @@ from newsletter.feed.cookies import Cookies
 from newsletter.feed.urls import shown
 from newsletter.prepare import gather, parser
 from newsletter.runtime import Runtime
+from tests import program
 from tests.conftest import ROOT, SHARED
 from tests.smtpd import Authority
 from tests.website import BODY, LIMITS, Handler, Response, error_of, forget_proxies, get, says, sends, site
@@ -286,8 +287,8 @@ def test_a_terminal_that_cannot_show_a_character_shows_a_question_mark(
 ) -> None:
     name = tmp_path / "日本語"
     environment = {**os.environ, **settings}
-    command = [sys.executable, "-m", "newsletter", "-c", str(name), "check"]
-    done = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, check=False)
+    command = [*program.COMMAND, "-c", str(name), "check"]
+    done = program.run(command, capture_output=True, env=environment, cwd=ROOT, check=False)
     assert b"Traceback" not in done.stderr
     assert done.returncode == 78
     assert b"?" in done.stdout + done.stderr

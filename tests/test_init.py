@@ -8,7 +8,6 @@ import re
 import select
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ import yaml
 from newsletter import resources
 from newsletter.cli.init import Answers, host_and_port, rendered
 from newsletter.config import load
-from tests import website
+from tests import program, website
 from tests.conftest import ROOT
 from tests.nameserver import nameserver
 from tests.smtpd import Authority, Script, Smtpd, smtpd
@@ -52,7 +51,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
         server = opened.enter_context(smtpd(script))
         names = opened.enter_context(nameserver())
         site = opened.enter_context(website.site({"/papers.json": website.says(200, SAMPLE)}))
-        env = {"SSL_CERT_FILE": str(authority.file), "no_proxy": "localhost,127.0.0.1", "PYTHONPATH": str(ROOT)}
+        env = {"SSL_CERT_FILE": str(authority.file), "no_proxy": "localhost,127.0.0.1"}
         yield Net(server, site.url("/papers.json"), f"127.0.0.1:{names.port}", os.environ | env)
 
 
@@ -63,9 +62,9 @@ class Terminal:
         self.said = ""
         self._seen = 0  # characters of `said` before the next question
         self._master, slave = pty.openpty()
-        command = [sys.executable, "-m", "newsletter", "init", "--resolver", net.resolver, *words]
-        self._process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=net.env, start_new_session=True
+        command = [*program.COMMAND, "init", "--resolver", net.resolver, *words]
+        self._process = program.Popen(
+            command, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env=net.env, start_new_session=True
         )
         os.close(slave)
 
@@ -131,10 +130,10 @@ def test_a_terminal_is_asked_and_each_answer_is_tried(net: Net, tmp_path: Path) 
 def options(net: Net, folder: Path, *more: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
     """The same without a terminal; the password comes on standard input."""
     words = ["--sender", "Ada <ada@lab.example>", "--postal-address", "7 Row", "--smtp", net.smtp, "--username", "ada"]
-    command = [sys.executable, "-m", "newsletter", "init", str(folder), *words, "--password-file", "-", *more]
-    return subprocess.run(
+    command = [*program.COMMAND, "init", str(folder), *words, "--password-file", "-", *more]
+    return program.run(
         [*command, "--feed", net.feed, "--resolver", net.resolver],
-        input=f"{password}\n", env=net.env, capture_output=True, text=True, check=False,
+        input=f"{password}\n", cwd=ROOT, env=net.env, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -162,8 +161,8 @@ def test_the_same_by_options(net: Net, tmp_path: Path) -> None:
 
 @pytest.mark.system
 def test_without_a_terminal_what_is_missing_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "newsletter", "init", str(tmp_path / "new"), "--sender", "ada@lab.example"]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    command = [*program.COMMAND, "init", str(tmp_path / "new"), "--sender", "ada@lab.example"]
+    done = program.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--postal-address, --smtp must be given too" in done.stderr
     assert not (tmp_path / "new").exists()

@@ -23,6 +23,7 @@ from newsletter.store import Added, Store
 from newsletter.store.database import Database
 from newsletter.store.schema import Packed, Utc, deliveries, metadata, moves, send_slots, subscribers
 from newsletter.store.transfer import Moved, transfer
+from tests import program
 from tests.conftest import ROOT
 from tests.migrated import store_file
 from tests.postgres import new_database
@@ -275,8 +276,8 @@ def test_the_command_says_which_line_to_change_and_the_witness_goes_along(
 
 @pytest.mark.parametrize("to", ["mysql://x/y", "nonsense", "sqlite:////no/such/folder/x.db"])
 def test_a_wrong_target_is_a_wrong_usage(config: Config, to: str) -> None:
-    command = [sys.executable, "-m", "newsletter", "-c", str(config.path), "store", "move", "--to", to]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ))
+    command = [*program.COMMAND, "-c", str(config.path), "store", "move", "--to", to]
+    done = program.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 2
     assert "--to" in done.stderr
     assert "Traceback" not in done.stderr

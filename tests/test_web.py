@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +19,7 @@ from newsletter.model import FrozenIssue, Outcome, OutcomeKind, RenderedIssue, R
 from newsletter.store import Store
 from newsletter.web import choices
 from newsletter.web.abuse import networks
+from tests import program
 from tests.conftest import PUBLICATION, ROOT, issue, paper
 from tests.pages import ADDRESS, BASE, SECRET, Server, Site, write_config
 
@@ -631,8 +630,8 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path, config: str, cod
     path = write_config(tmp_path)
     text = path.read_text("utf-8")
     path.write_text(text.replace(f"base_url: {BASE}", config) if "base_url" in config else f"{text}{config}\n", "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "newsletter", "-c", str(path), "web"],
+    done = program.run(
+        [*program.COMMAND, "-c", str(path), "web"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -647,13 +646,13 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     path = write_config(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "newsletter", "-c", str(path), "web", "--port", port]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        command = [*program.COMMAND, "-c", str(path), "web", "--port", port]
+        done = program.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, "cannot be used" in done.stderr) == (1, True)
 
 
 def test_a_host_that_is_no_address_is_said_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "newsletter", "-c", str(write_config(tmp_path)), "web", "--host", "nohost.invalid"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    command = [*program.COMMAND, "-c", str(write_config(tmp_path)), "web", "--host", "nohost.invalid"]
+    done = program.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("--host: nohost.invalid is not an address or name of this machine")

@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from email.message import EmailMessage
@@ -32,6 +31,7 @@ from newsletter.issue.selector import Selector
 from newsletter.mail.render import Renderer, legible
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.store import Store
+from tests import program
 from tests.chromium import DESKTOP, judged, open_browser
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, MailHost
@@ -53,8 +53,8 @@ class Running:
         self.config = configs.load(self.path)
         self.store = Store.open(self.config.store)
         self._send_an_issue()
-        command = [sys.executable, "-m", "newsletter", "-c", str(self.path), "web", "--port", str(port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [*program.COMMAND, "-c", str(self.path), "web", "--port", str(port)]
+        self.process = program.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline().startswith(f"serving on {self.base}/; ")
 

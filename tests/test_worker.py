@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pytest
 
 from newsletter.model import Span
 from newsletter.store import Store
-from tests import chaos, crowd
+from tests import chaos, crowd, program
 from tests.conftest import ROOT
 from tests.postgres import new_database
 from tests.postgres import server as postgres_server
@@ -163,7 +162,7 @@ def test_a_worker_without_its_database_says_so_in_one_line(store: str, code: int
     site = chaos.Site(tmp_path, store, 0, 25)
     shutil.copy(ROOT / "newsletter" / "sample_day.json", tmp_path)
     site.configure()
-    done = subprocess.run([*site.command, "worker"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = program.run([*site.command, "worker"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1

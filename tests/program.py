@@ -1,0 +1,296 @@
+"""Starts Python programs as processes in a tenth of the time: they are forked from one that has `newsletter` loaded.
+
+`run` and `Popen` take what those of subprocess take, and give the same. A command of this Python with `-m MODULE` or
+`-c CODE` is forked from the *nest*: a process of this one's, which has imported all of the program and has one thread.
+
+    this process -- words, folder, environment, descriptors --> nest -- forks --> the program, which becomes our child
+
+As after a real start: the program has a pid of its own and this process as its parent, so that waiting, signals, exit
+codes and the use of resources are the kernel's; it has its standard streams and `pass_fds`, and no other descriptor;
+its own folder, environment, time zone, umask, session and process group; sys.argv and sys.path; `__main__` runs anew.
+At the end it waits for its threads and calls what atexit has.
+
+Otherwise than after a real start: the modules of the program are loaded, also those of extras, and take their memory;
+/proc/PID/cmdline shows the nest; the interpreter is not taken to pieces at the end. Tests of these, of an installation
+and of another user use subprocess.
+
+What a nest cannot imitate is really started: another command; one with a variable of REAL that is not as it was when
+this process began; one with `preexec_fn`, `user`, `group`, `executable` or `shell`; and everything on a system other
+than Linux.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import importlib
+import io
+import itertools
+import json
+import os
+import pkgutil
+import re
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NoReturn, TextIO
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND: Final = (sys.executable, "-m", "newsletter")  # what a command line of `newsletter` begins with
+
+# What a process reads before, or while, it loads its modules: the beginnings of names of environment variables.
+REAL: Final = ("PYTHON", "LC_", "LANG", "LD_")
+
+_SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+_LARGEST: Final = 1 << 17  # bytes of a request
+_MOST: Final = 253  # descriptors with a request, SCM_MAX_FD of Linux
+
+
+class Popen(subprocess.Popen[Any]):
+    """subprocess.Popen whose process comes from the nest, if it can."""
+
+    # The step of subprocess.Popen that makes the process, on POSIX; the same since Python 3.11.
+    def _execute_child(
+        self, args: Any, executable: Any, preexec_fn: Any, close_fds: bool, pass_fds: Any, cwd: Any, env: Any,
+        startupinfo: Any, creationflags: Any, shell: bool,
+        p2cread: int, p2cwrite: int, c2pread: int, c2pwrite: int, errread: int, errwrite: int,
+        restore_signals: bool, gid: Any, gids: Any, uid: Any, umask: int, start_new_session: bool, process_group: int,
+    ) -> None:  # fmt: skip
+        words = [os.fspath(word) for word in args] if isinstance(args, list | tuple) else []
+        environ = dict(os.environ if env is None else env)
+        odd = executable or preexec_fn or not close_fds or shell or gid or gids or uid
+        if odd or sys.platform != "linux" or not _is_ours(words) or _differs(environ):
+            super()._execute_child(  # type: ignore[misc]
+                args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
+                p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite,
+                restore_signals, gid, gids, uid, umask, start_new_session, process_group,
+            )  # fmt: skip
+            return
+        streams = [given if given >= 0 else own for own, given in enumerate((p2cread, c2pwrite, errwrite))]
+        request = {
+            "words": words[1:],
+            "folder": os.fspath(cwd or Path.cwd()),
+            "environ": environ,
+            "umask": umask if umask >= 0 else _umask(),
+            "session": start_new_session,
+            "group": process_group,
+            "passed": list(pass_fds),
+        }
+        self.pid = _nest().fork(request, [*streams, *pass_fds])
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+
+
+def run(
+    command: Any, *, input: str | bytes | None = None, capture_output: bool = False, timeout: float | None = None,  # noqa: A002
+    check: bool = False, **options: Any,
+) -> subprocess.CompletedProcess[Any]:  # fmt: skip
+    """subprocess.run, whose process comes from the nest, if it can."""
+    if capture_output:
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
+    with Popen(command, **options) as process:
+        try:
+            out, err = process.communicate(input, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def _is_ours(words: list[str]) -> bool:
+    """Whether a command is one of this Python's that the nest knows how to run."""
+    return words[:1] == [sys.executable] and words[1:2] in (["-m"], ["-c"])
+
+
+def _differs(environ: dict[str, str]) -> bool:
+    """Whether a program in this environment would load otherwise than the nest has loaded."""
+    here, there = ({name: each[name] for name in each if name.startswith(REAL)} for each in (_loaded_in, environ))
+    return here != there
+
+
+_loaded_in: Final = dict(os.environ)
+
+
+# --- this process ----------------------------------------------------------------------------------------------------
+
+
+class _Nest:
+    """The nest, seen from the process that it belongs to. It ends when that process ends."""
+
+    def __init__(self) -> None:
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            number = str(theirs.fileno())
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.program", number],
+                cwd=ROOT, env=_loaded_in, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        self._owner = os.getpid()
+        self._one_at_a_time = threading.Lock()
+        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """Let it end, and wait for that."""
+        if self._owner == os.getpid():
+            self._line.close()
+            self._process.wait()
+
+    def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """The pid of a program that has become a child of this process, as the next parent that is alive."""
+        with self._one_at_a_time:
+            self._prctl(_SUBREAPER, 1, 0, 0, 0)
+            try:
+                socket.send_fds(self._line, [json.dumps(request).encode()], descriptors)
+                return int(self._line.recv(_LARGEST))
+            finally:
+                self._prctl(_SUBREAPER, 0, 0, 0, 0)
+
+
+def _umask() -> int:
+    """The umask of this process; see proc_pid_status(5)."""
+    (line,) = re.findall(r"^Umask:\s*(\d+)$", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
+    return int(line, 8)
+
+
+_nests: Final[dict[int, _Nest]] = {}  # pid of its process: nest
+
+
+def _nest() -> _Nest:
+    return _nests.setdefault(os.getpid(), _nests.get(os.getpid()) or _Nest())
+
+
+# --- the nest --------------------------------------------------------------------------------------------------------
+
+
+def main(line: socket.socket) -> None:
+    """Be the nest of whoever is at the other end of `line`, and in each program that it forks, the program."""
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when to end
+    _load()
+    gc.freeze()  # a collection in a program would write to, and so copy, every page that it shares with the nest
+    request = _next_request(line)
+    if request is not None:
+        signal.signal(signal.SIGINT, interrupt)
+        _become(request)
+
+
+def _load() -> None:
+    """Import all of the program, so that no process has to."""
+    import newsletter
+
+    for module in pkgutil.walk_packages(newsletter.__path__, "newsletter."):
+        if not module.name.endswith("__main__") and ".migrations" not in module.name:
+            importlib.import_module(module.name)
+
+
+def _next_request(line: socket.socket) -> dict[str, Any] | None:
+    """Fork a program for each request. Returns the request in the program; in the nest None, when nobody asks any more.
+
+    A process in between ends at once, so that the program gets another parent: whoever asked.
+    """
+    while True:
+        words, descriptors, _, _ = socket.recv_fds(line, _LARGEST, _MOST)
+        if not words:
+            return None
+        read, write = os.pipe()
+        wait, go = os.pipe()
+        if (between := os.fork()) == 0:
+            if (program := os.fork()) == 0:
+                os.close(go)
+                os.read(wait, 1)  # until it has its new parent
+                request: dict[str, Any] = json.loads(words)
+                _take(descriptors, [0, 1, 2, *request["passed"]])
+                line.detach()
+                return request
+            os.write(write, str(program).encode())
+            os._exit(0)
+        os.waitpid(between, 0)
+        line.send(os.read(read, 100))
+        for descriptor in (read, write, wait, go, *descriptors):
+            os.close(descriptor)
+
+
+def _take(descriptors: list[int], numbers: list[int]) -> None:
+    """Have each descriptor under its number, and no others."""
+    free = max(*descriptors, *numbers) + 1
+    for place, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, free + place)
+    for place, number in enumerate(numbers):
+        os.dup2(free + place, number)
+    ends = [2, *sorted(numbers[3:]), os.sysconf("SC_OPEN_MAX")]
+    for before, after in itertools.pairwise(ends):
+        os.closerange(before + 1, after)
+
+
+def _become(request: dict[str, Any]) -> NoReturn:
+    """Run the program in this process, and end it."""
+    os.chdir(request["folder"])
+    os.umask(request["umask"])
+    if request["session"]:
+        os.setsid()
+    if request["group"] >= 0:
+        os.setpgid(0, request["group"])
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    time.tzset()
+    sys.stdin, sys.stdout, sys.stderr = map(_stream, (sys.stdin, sys.stdout, sys.stderr))
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc, assignment]
+    code: Any = 0
+    try:
+        _run(*request["words"])
+    except SystemExit as ended:
+        code = ended.code
+    _end(code)
+
+
+def _run(option: str, what: str, *words: str) -> None:
+    """Do what `python OPTION WHAT WORDS` does."""
+    if option == "-m":
+        sys.argv, sys.path[0] = [what, *words], str(Path.cwd())
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = ["-c", *words], ""
+        sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"]))
+
+
+def _stream(old: TextIO) -> TextIO:
+    """A standard stream as the interpreter opens it, on the descriptor of the nest's one, which stays as it is."""
+    assert isinstance(old, io.TextIOWrapper)
+    number = old.fileno()
+    plain = os.environ.get("PYTHONUNBUFFERED") and old.writable()
+    raw = open(number, "wb" if old.writable() else "rb", buffering=0 if plain else -1, closefd=False)  # noqa: SIM115
+    lines = not plain and (number == 2 or os.isatty(number))
+    return io.TextIOWrapper(raw, old.encoding, old.errors, line_buffering=lines, write_through=bool(plain))
+
+
+def _end(code: Any) -> NoReturn:
+    """End this process as the interpreter does, without taking it to pieces, which copies its memory."""
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit((code or 0) & 0xFF)
+    sys.exit(code)  # the interpreter knows what to say of what cannot be written
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))
