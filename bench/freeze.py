@@ -2,9 +2,9 @@
 
     python -m bench.freeze sqlite:///NEW_FILE | postgresql://USER@HOST/EMPTY_DATABASE [--readers N] [--chose N]
 
-Prints the seconds that have passed, the CPU seconds of this process and of PostgreSQL's backend (if it runs on this
-machine), the memory of both before and at most, and what the ledger takes on the disk. Readers are made in the
-database; `--chose` of them chose an hour, whose rows this process makes.
+Prints the seconds that have passed, the CPU seconds of this process and of PostgreSQL's (if it runs on this machine),
+and the memory of this process before and at most. Readers are made in the database; `--chose` of them chose an hour,
+and their rows are made by this process.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _COLUMNS: Final = "INSERT INTO subscribers (ref, address, identity, status, crea
 _READERS: Final = {
     "postgresql": f"""{_COLUMNS}
     SELECT substr(md5(n::text), 1, 16), 'reader' || n || '@example.org', 'reader' || n || '@example.org', 'active',
-    now(), now() FROM generate_series(1, :readers) AS n""",
+    now(), now() FROM generate_series(1, :readers) AS n""",  # noqa: S608 - constants
     "sqlite": f"""WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :readers)
     {_COLUMNS}
     SELECT lower(hex(randomblob(8))), 'reader' || n || '@example.org', 'reader' || n || '@example.org', 'active',
-    '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM numbers""",
+    '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000' FROM numbers""",  # noqa: S608
 }
 
 
@@ -95,7 +95,7 @@ def main() -> int:
     asked = parser.parse_args()
     with Store.open(asked.url) as store:
         fill(store, asked.readers, asked.chose)
-        hours = {reader: (7, "Europe/Berlin") for reader in range(1, asked.chose + 1)}
+        hours = dict.fromkeys(range(1, asked.chose + 1), (7, "Europe/Berlin"))
         with backends(store) as theirs:
             before, begun = used(os.getpid()), time.monotonic()
             issue = store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24), editions=Editions(hours=hours))

@@ -219,11 +219,11 @@ issue_papers = Table(
 # The ledger. The issue is repeated beside the rendering because every query is by issue, and because a reader has one
 # copy of an issue, whatever the edition.
 #
-# PostgreSQL enforces only the foreign key of the rendering, which holds the issue too: it checks a key for each row that
-# is inserted, and marks the reader's row as locked, which is two thirds of the time in which an issue is frozen. SQLite,
-# on which the same code is tested, enforces all three. Nobody could break them: a delivery is made from the rows of its
-# issue and its reader in one statement, a reader is only deleted before they have confirmed, and so before they have
-# any, and an issue is only deleted after its deliveries, in a transaction that lets nobody add one (status_change).
+# PostgreSQL enforces only the foreign key of the rendering, which holds the issue too. It would check each key for each
+# row that is inserted, and mark the reader's row as locked: two thirds of the time in which an issue is frozen. SQLite,
+# on which the same code is tested, enforces all three. Nobody can break the others: a delivery is made from the rows of
+# its issue and its reader in one statement, a reader is deleted only before they have confirmed and so before they have
+# any, and an issue only after its deliveries, in a transaction that lets nobody add one (status_change).
 deliveries = Table(
     "deliveries",
     metadata,
