@@ -18,7 +18,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import ForeignKeyConstraint, Index, text
 
 import newsletter
 from newsletter.errors import StoreError
@@ -36,16 +36,14 @@ def database_url(empty_database_url: str) -> str:
 
 
 def meant_for(dialect: str) -> Callable[..., bool]:
-    """Alembic's filter: leaves out the indexes that only the other database has."""
-    others = {
-        index.name
-        for table in metadata.tables.values()
-        for index in table.indexes
-        if index._ddl_if is not None and index._ddl_if.dialect != dialect
-    }
+    """Alembic's filter: leaves out the indexes and foreign keys that only the other database has."""
+    tables = metadata.tables.values()
+    found: list[Index | ForeignKeyConstraint] = [each for table in tables for each in table.indexes]
+    found += [each for table in tables for each in table.foreign_key_constraints]
+    others = {each.name for each in found if each._ddl_if is not None and each._ddl_if.dialect != dialect}
     return lambda _object, name, kind, reflected, _other: (
         not str(name).startswith("paper_index")  # the search's, of another kind in each database
-        and (kind != "index" or reflected or name not in others)
+        and (kind not in ("index", "foreign_key_constraint") or reflected or name not in others)
     )
 
 

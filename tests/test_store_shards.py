@@ -85,6 +85,17 @@ def test_every_copy_is_in_one_shard_and_shards_are_about_as_large(machines: Mach
     assert all(row[2] == row[1] - 1 for row in found)  # neighbours, so that a claim reads few pages
 
 
+def test_an_issue_is_frozen_while_somebody_changes_a_reader(machines: Machines) -> None:
+    """Rows of readers are read and not locked, which also keeps PostgreSQL from writing to each of them."""
+    import psycopg
+
+    later = RenderedIssue(date(2026, 11, 25), "Daily Papers", "<p>papers</p>", "papers")
+    with psycopg.connect(machines.url) as other:
+        other.execute("SELECT id FROM subscribers FOR UPDATE")
+        issue = machines.one.freeze(later, PUBLICATION, lifetime=timedelta(hours=24))
+    assert machines.one.counts(issue.id)[State.PENDING] == 40
+
+
 def test_a_shard_has_one_sender_and_another_shard_another(machines: Machines) -> None:
     with machines.shard(machines.one) as mine, machines.shard(machines.two) as theirs:
         assert (mine, theirs) == (0, None)
