@@ -26,7 +26,7 @@ from newsletter.model import OutcomeKind
 from newsletter.replies import Stage, stated_wait
 from newsletter.slots import Leases, SlotOrder
 from newsletter.transport.connect import Connection, connect, server_name
-from newsletter.transport.limits import BREAKS, RESTS, Pace, Rest
+from newsletter.transport.limits import BREAKS, RESTS, Pace, Place, Rest
 from newsletter.transport.numbers import Numbers
 from newsletter.transport.session import Answer, Copy, Down, Event, Session
 
@@ -113,6 +113,7 @@ class _Line:
     asked: float | None = None  # when a command left that nothing else was ahead of
     offered: float = 0.0  # when it got its last copy
     leaving: Copy | None = None  # whose message has a slot
+    place: Place | None = None  # that slot
     number: int | None = None  # among the connections of all processes
     opened: float = 0.0
     retired: bool = False  # another process is to have it
@@ -554,7 +555,7 @@ class Pool:
             if at > now:
                 wait = min(wait, at - now)
                 continue
-            pace.leave(now, self._ready.pop(line))
+            line.place = pace.leave(now, self._ready.pop(line))
             line.leaving = line.session.sent
             events += self._write(line)
         return events, wait
@@ -625,8 +626,7 @@ class Pool:
             if isinstance(event, Answer):
                 carried = True
                 del self._carrying[event.copy]
-                if line.relay.pace is not None and line.leaving is not event.copy:
-                    line.relay.pace.spoil()
+                self._slot_used(line, event)
                 event.copy.excused = line.accepted > 0
                 self._judge(line, event)
             elif isinstance(event, Down):
@@ -634,6 +634,16 @@ class Pool:
         if line.session.free and (line.session.idle or not line.full):
             line.relay.takers[line] = None
         return events
+
+    def _slot_used(self, line: _Line, answer: Answer) -> None:
+        """Note what has become of the slot of a copy that is done with."""
+        if (pace := line.relay.pace) is None:
+            return
+        if line.leaving is answer.copy and line.place is not None:
+            replied = answer.outcome.kind not in (OutcomeKind.UNCERTAIN, OutcomeKind.NOT_SENT)
+            pace.ended(line.place, self._monotonic(), replied=replied)
+        else:
+            pace.spoil(self._monotonic())
 
     def _judge(self, line: _Line, answer: Answer) -> None:
         """Draw the conclusions from one answer about the server."""
