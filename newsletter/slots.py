@@ -55,8 +55,11 @@ class Leases(Protocol):
     def give(self, server: str, number: int) -> None:
         """Let others have this number."""
 
+    def processes(self, server: str) -> int:
+        """How many processes have or want numbers, with this one, which counts from now on."""
+
     def wait(self, server: str, *, waiting: bool) -> None:
-        """Say whether this process has no connection and would like one."""
+        """Say whether this process has fewer numbers than its share and would like more."""
 
     def wanted(self, server: str) -> bool:
         """Whether another process waits; only while this one does not."""

@@ -264,7 +264,8 @@ def test_what_was_not_used_is_told() -> None:
     (permit,) = set(desk.permits.free) - {0}
     last = pace.last()
     assert last is not None
-    assert (last.number, last.told, last.unused) == (0, [Told(permit, pytest.approx(1000.01))], [0])
+    assert (last.number, [told.permit for told in last.told], last.unused) == (0, [permit], [0])
+    assert last.told[0].free == pytest.approx(1000.01)
     assert pace.last() is None
 
 
