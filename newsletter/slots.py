@@ -1,42 +1,45 @@
-"""Slots: the moments at which messages may leave to a server with a limit, for all processes together. Pure.
+"""Slots: the moments at which messages may reach a server with a limit, for all processes together. Pure.
 
-Whoever grants slots keeps, for each server, the moment up to which they are granted. A grant of n slots begins there,
-or now if that has passed, and moves it on by n gaps. So no two slots of a server are closer than a gap, whichever
-processes got them, and one that is not used is lost: it never adds to a later one.
+A server that takes N messages in a window has N permits. A permit serves one message, and is free again a window after
+that message has reached the server. So no window holds more than N messages, however late some of them were, and a
+message that is late delays only the next one of its permit.
 
-    rate 200: a gap of 5.045 ms   |----|----|----|----|----|----|
-                                  run  run  run  web  run  run
+    permit 1   |-m=============================|m==============
+    permit 2       |m=============================|----m=======     m: its message has reached the server
+    permit 3           |-m=============================|m======     =: a window
 
-The gap is a little longer than 1 / rate, so that `rate` gaps last a second and SLACK. That leaves room for a message
-which leaves or arrives late by up to SLACK more than the one after a second.
+The store keeps for each server from when on each permit is free. Whoever asks gets those that are free first, each with
+its slot: the moment from which on its message may be there. Until the process tells when the message was there, it
+counts as late as it may be. A process that was killed costs the server its permits for about a second.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-# Of each window, so much is kept free for messages that leave or arrive late, and for the error in reading the store's
-# clock (half a round trip to it). The rate that is reached is lower by this share.
-SLACK: Final = 0.009
+MICRO: Final = 1_000_000
+
+# A permit is free so much later than a window after its message: for the error in reading the store's clock (half a
+# round trip to it), and for messages that were quicker than any before.
+MARGIN: Final = 0.003  # seconds
 
 # Slots are granted in blocks of so many seconds, so that the store is asked 20 times a second at most.
 BLOCK: Final = 0.05
 
-# Slots are granted this far ahead, at most; at less than four a second so many slots.
-AHEAD: Final = 0.5  # seconds
-_SLOTS_AHEAD: Final = 64
+# Slots are granted this far ahead, at most.
+AHEAD: Final = 0.3  # seconds
 
-# Messages that were late within this time move later slots together. It and AHEAD leave some of the second for the time
-# until a late message is told of.
-_HELD: Final = 0.2  # seconds
+# Slots follow one another at a gap of 1 / rate where permits lay free for this time, so that a server which has rested
+# gets no burst. Else half of that gap is kept, and what processes missed a moment ago is made up for.
+_RESTED: Final = 0.3  # seconds
 
-# Missed slots cost more than moving the later ones by this much.
-_WORTH: Final = 0.02  # seconds
-
-# The longest time before its slot that a copy may set out.
+# The longest time before its slot that a copy may set out, and after it that a message may reach the server.
 LONGEST_LEAD: Final = 5.0  # seconds
+LONGEST_PATIENCE: Final = 1.0  # seconds
 
 # A permission of a server that has a limit per day and no rate is for a message that sets out within this time.
 AT_ONCE: Final = 1.0  # seconds
@@ -52,8 +55,11 @@ class Leases(Protocol):
     def give(self, server: str, number: int) -> None:
         """Let others have this number."""
 
+    def processes(self, server: str) -> int:
+        """How many processes have or want numbers, with this one, which counts from now on."""
+
     def wait(self, server: str, *, waiting: bool) -> None:
-        """Say whether this process has no connection and would like one."""
+        """Say whether this process has fewer numbers than its share and would like more."""
 
     def wanted(self, server: str) -> bool:
         """Whether another process waits; only while this one does not."""
@@ -63,103 +69,120 @@ class Leases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Granting:
-    """What is kept for a server, in seconds of the granter's clock.
+class Permits:
+    """What is kept for a server, in microseconds of the granter's clock.
 
-    Slots are granted up to `until`. A message has left `late`, beyond what is free, and those to be granted are not
-    moved on yet; the first of such messages was told of at `since`.
+    `free` is from when on each permit is free, in no order; permits are alike. `last` is the latest slot.
     """
 
-    until: float = 0.0
-    late: float = 0.0
-    since: float = 0.0
+    last: int = 0
+    free: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The use of a permit for one message. Times are in seconds of the granter's clock."""
+
+    at: float  # from when on the message may reach the server
+    permit: int = 0  # from when on the permit is free if nothing is told, in microseconds
+    day: int = 0  # the second at which it counts for the day
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What has become of a slot: from when on its permit is free, in seconds of the granter's clock."""
+
+    permit: int  # of the slot
+    free: float
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was granted. Times are in seconds; the store's clock is compared with the asker's own, monotonic one."""
+    """What was granted. The store's clock is compared with the asker's own, monotonic one; both are in seconds."""
 
-    number: int  # of slots
-    start: float  # of the first slot, by the store's clock
+    slots: tuple[Slot, ...]
     clock: float  # the store's clock, read between `asked` and `answered`
     asked: float  # the asker's clock
     answered: float
-    days: tuple[int, ...] = ()  # the seconds at which the slots count for the day, one for each
     full_for: float | None = None  # seconds until the day of the server allows a message, if it allows none now
 
 
 @dataclass(slots=True)
 class SlotOrder:
-    """What a process asks for, and gives back, in one commit; `grant` is filled in by whoever grants."""
+    """What a process asks for, and tells, in one commit; `grant` is filled in by whoever grants."""
 
     server: str  # host:port
     number: int  # of slots
-    gap: float  # seconds from one slot to the next; 0: the server has no rate
+    rate: float  # messages a second; 0: the server has no rate
     per_day: int | None
     lead: float = 0.0  # seconds before which no slot is of use
-    late: float = 0.0  # seconds by which messages left later than is free; slots to be granted are moved by as much
-    unused: tuple[int, ...] = ()  # of `Grant.days`: slots that were not used
+    patience: float = 0.0  # seconds after its slot within which a message reaches the server, or does not leave
+    told: Sequence[Told] = ()
+    unused: Sequence[int] = ()  # of `Slot.day`: slots that were not used
     grant: Grant | None = field(default=None)
 
 
-def gap_of(rate: float) -> float:
-    """Seconds from one slot to the next at `rate` messages a second, which may be a fraction.
+def window_of(rate: float) -> float:
+    """The seconds of a window at `rate` messages a second: one, or longer for a fraction (1.5 are 2 in 1.33 s)."""
+    return math.ceil(rate) / rate
 
-    The limit is on windows of one second, or on longer ones for a fraction: 1.5 a second are 2 in 1.33 seconds.
+
+def held_for(rate: float) -> float:
+    """Seconds from a message's arrival until its permit is free again."""
+    return window_of(rate) + MARGIN
+
+
+def block_of(rate: float) -> int:
+    """How many slots are granted at once, at most; without a rate (0) how many permissions for the day."""
+    return max(1, int(BLOCK * rate)) if rate else _PERMISSIONS
+
+
+def granted(permits: Permits, now: float, order: SlotOrder) -> tuple[tuple[Slot, ...], Permits]:
+    """The slots that `order` gets, and the permits after it. `now` is in seconds of the granter's clock."""
+    if not order.rate:
+        return tuple(Slot(now) for _ in range(order.number)), permits
+    lead, patience = min(order.lead, LONGEST_LEAD), min(order.patience, LONGEST_PATIENCE)
+    horizon, first = _micro(now + lead + AHEAD), _micro(now + lead)
+    taken, rested = _micro(patience + held_for(order.rate)), _micro(now - _RESTED)
+    gap = _micro(1 / order.rate)
+    free, last = _brought_up_to_date(permits, now, order)
+    slots: list[Slot] = []
+    while len(slots) < order.number:
+        at = max(free[0], first, last + (gap if free[0] < rested else gap // 2))
+        if at > horizon:
+            break
+        heapq.heapreplace(free, at + taken)
+        slots.append(Slot(at / MICRO, at + taken))
+        last = at
+    return tuple(slots), Permits(last, tuple(free))
+
+
+def _brought_up_to_date(permits: Permits, now: float, order: SlotOrder) -> tuple[list[int], int]:
+    """From when on each permit is free (a heap), and the latest slot, after what `order` tells.
+
+    When the clock was set back, permits may be taken for long. Every slot that was granted has passed within `longest`,
+    and its message is then out of every window, whatever the clock said.
     """
-    return (1 + SLACK) / rate
+    held = held_for(order.rate)
+    longest = _micro(now + LONGEST_LEAD + AHEAD + LONGEST_PATIENCE + held)
+    told = {each.permit: _micro(each.free) for each in order.told}
+    free = sorted(min(told.pop(permit, permit), longest) for permit in permits.free)
+    number = math.ceil(order.rate)
+    if not free:
+        free = [0] * number  # a server that nobody has used
+    # When the rate was changed: of too many those that are taken longest stay, and further ones begin in a window.
+    free = free[-number:] + [_micro(now + held)] * (number - len(free))
+    heapq.heapify(free)
+    return free, min(permits.last, longest)
 
 
-def block_of(gap: float) -> int:
-    """How many slots are granted at once, at most; without a rate (gap 0) how many permissions for the day."""
-    return max(1, int(BLOCK / gap)) if gap > 0 else _PERMISSIONS
+def _micro(seconds: float) -> int:
+    return round(seconds * MICRO)
 
 
-def granted(granting: Granting, now: float, order: SlotOrder) -> tuple[int, float, Granting]:
-    """How many slots `order` gets, when the first of them begins, and how the granting stands after it.
+def day_of(at: float, patience: float) -> int:
+    """The second at which a message counts for the day: it does not reach the server after it has ended.
 
-    When the clock was set back, `until` may be far ahead. Every slot that was granted lies within the longest lead and
-    `_ahead` of the moment of its grant, so after that time none of them is left, whatever the clock said.
+    `at` is the moment of its slot, in seconds of the clock by which days are counted.
     """
-    if order.gap <= 0:
-        return order.number, now, granting
-    ahead, lead = _ahead(order.gap), min(order.lead, LONGEST_LEAD)
-    until, late, since = granting.until, max(granting.late, order.late), granting.since if granting.late else now
-    if late and not 0 <= now - since < _HELD:
-        until, late = until + late, 0.0
-    until = min(until, now + LONGEST_LEAD + ahead)
-    begin = max(until, now + lead)
-    number = max(0, min(order.number, math.floor((now + lead + ahead - begin) / order.gap + 1e-9)))
-    return number, begin, Granting(begin + number * order.gap if number else until, late, since if late else 0.0)
-
-
-def _ahead(gap: float) -> float:
-    return AHEAD if made_up_for(gap) else _SLOTS_AHEAD * gap
-
-
-def days_of(number: int, first: float, gap: float) -> tuple[int, ...]:
-    """The second at which each of `number` slots counts for the day: none of their messages leaves after it has ended.
-
-    `first` is the moment of the first slot, in seconds of the clock by which days are counted.
-    """
-    valid = AT_ONCE if gap <= 0 else late_by(gap)
-    return tuple(math.floor(first + slot * gap + valid) for slot in range(number))
-
-
-def late_by(gap: float) -> float:
-    """How late a message may leave after its slot, in seconds: what is free, and what can be made up for."""
-    return free_of_charge(gap) + (max(gap, _WORTH) if made_up_for(gap) else 0.0)
-
-
-def free_of_charge(gap: float) -> float:
-    """How late a message may leave without moving other slots, in seconds: a third of what is kept free."""
-    return SLACK / 3 * max(1.0, gap)
-
-
-def made_up_for(gap: float) -> bool:
-    """Whether a message that is later may still leave, because the slots a second after it are not granted yet.
-
-    Then those are moved on (`SlotOrder.late`). One move is enough for all messages of the second before it, so the
-    largest of some tenths of a second is waited for.
-    """
-    return gap <= AHEAD / 2
+    return math.floor(at + patience)

@@ -1,23 +1,27 @@
 """Several processes that send to one server with a limit, judged by the server's own log.
 
     python -m tests.fleet [--workers N] [--rate R] [--readers N] [--letters N] [--store sqlite|postgresql] [--delay MS]
+                          [--connections N] [--later SECONDS]
 
 Starts a mail server, so many processes that share the sending of one issue, and one that sends confirmation mails
-meanwhile as `newsletter web` does. Prints how many messages arrived a second, how many a window of a second held at
-most, and how many connections were open at most.
+meanwhile as `newsletter web` does. They begin together, or the last worker begins so many seconds later. Prints how
+many messages arrived a second until the first of the workers had nothing left, how many a window of a second held at
+most, how many connections were open at most, and how many messages each process sent. Without --rate there is no limit.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -25,7 +29,7 @@ from typing import Final
 from newsletter.config import Config, load
 from newsletter.deliver import Sender
 from newsletter.mail.message import compile_copies
-from newsletter.model import RenderedIssue, State
+from newsletter.model import OutcomeKind, RenderedIssue, State
 from newsletter.runtime import utc_now
 from newsletter.store import Store
 from newsletter.transport import Pool
@@ -45,7 +49,6 @@ store: {store}
 smtp:
   - host: 127.0.0.1
     port: {port}
-    rate: {rate}
     connections: {connections}
 """
 _ISSUE: Final = RenderedIssue(day=utc_now().date(), subject="Papers", html="<p>papers</p>", text="papers\n" * 200)
@@ -56,26 +59,38 @@ class Fleet:
     """What is started: processes that send `readers` copies, one that sends `letters`, and a server that is so slow."""
 
     workers: int = 4
-    rate: float = 200.0
+    rate: float = 200.0  # 0: no limit
     readers: int = 4000
     letters: int = 500
     connections: int = 16
     delay: float = 0.0  # seconds for each reply
+    later: float = 0.0  # seconds after which the last worker begins
 
 
 @dataclass(frozen=True)
 class Log:
-    """What the server saw: when each message was complete (seconds), and its open connections at most."""
+    """What the server saw: when each message was complete (seconds) and who sent it, and its open connections."""
 
-    times: Sequence[float]
-    connections: int
+    messages: Sequence[tuple[float, str]]
+    connections: int  # at once, at most
     accepted: int  # copies, as the ledger has it
     letters: int  # confirmation mails, as their process says
+    ended: float  # when the first worker had nothing left
+
+    @property
+    def times(self) -> list[float]:
+        return [moment for moment, _ in self.messages]
 
     @property
     def rate(self) -> float:
-        """Messages a second from the first to the last."""
-        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+        """Messages a second while every worker had some left."""
+        times = [moment for moment in self.times if moment <= self.ended]
+        return (len(times) - 1) / (times[-1] - times[0])
+
+    def shares(self, begin: float = 0.0, end: float = math.inf) -> Counter[str]:
+        """How many messages each process sent between two moments, in seconds since the first message."""
+        first = self.messages[0][0]
+        return Counter(name for moment, name in self.messages if begin <= moment - first < end)
 
 
 def run(fleet: Fleet, store: str, folder: Path) -> Log:
@@ -83,47 +98,77 @@ def run(fleet: Fleet, store: str, folder: Path) -> Log:
     with ExitStack() as stack:
         port, log = stack.enter_context(_sink(folder, fleet.delay))
         path = folder / "config.yaml"
-        path.write_text(_CONFIG.format(store=store, port=port, rate=fleet.rate, connections=fleet.connections), "utf-8")
+        text = _CONFIG.format(store=store, port=port, connections=fleet.connections)
+        path.write_text(text + (f"    rate: {fleet.rate}\n" if fleet.rate else ""), "utf-8")
         path.chmod(0o600)
         with Store.open(store) as opened:
             for reader in range(fleet.letters):
                 opened.ask(f"new{reader}@host{reader}.example")
             opened.add_all((f"reader{reader}@example.org" for reader in range(fleet.readers)), revive=True)
             issue = opened.freeze(_ISSUE, PUBLICATION, lifetime=timedelta(hours=24))
-            senders = [_start("send", path) for _ in range(fleet.workers)]
-            web = _start("web", path)
-            said = [process.communicate()[0] for process in (*senders, web)]
-            assert all(process.returncode == 0 for process in (*senders, web))
+            senders = [_start("send", path, f"worker{number}") for number in range(1, fleet.workers + 1)]
+            made = [*senders, *([_start("web", path, "web")] if fleet.letters else [])]
+            for process in made:
+                assert _line(process) == "ready"
+            _go([process for process in made if process is not senders[-1]] if fleet.later else made)
+            if fleet.later:
+                time.sleep(fleet.later)
+                _go(senders[-1:])
+            said = [process.communicate()[0].split() for process in made]
+            assert all(process.returncode == 0 for process in made)
             accepted = opened.counts(issue.id)[State.ACCEPTED]
     lines = [line.split() for line in log.read_text("utf-8").splitlines()]
     return Log(
-        sorted(float(time) for what, time in lines if what == "message"),
-        max((int(number) for what, number in lines if what == "open"), default=0),
+        sorted((float(line[1]), line[2]) for line in lines if line[0] == "message"),
+        max((int(line[1]) for line in lines if line[0] == "open"), default=0),
         accepted,
-        int(said[-1]),
+        int(said[-1][0]) if fleet.letters else 0,
+        min(float(words[1]) for words in said[: fleet.workers]),
     )
 
 
-def _start(what: str, path: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.fleet", what, str(path)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def _start(what: str, path: Path, name: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.fleet", what, str(path), name]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _send(config: Config) -> None:
-    """One of the processes that send the issue."""
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def _go(made: Sequence[subprocess.Popen[str]]) -> None:
+    for process in made:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+
+def _send(config: Config) -> int:
+    """One of the processes that send the issue: whichever copies are left, as workers do within one shard."""
     with Store.open(config.store) as store:
         (issue,) = store.unfinished()
-        pool = Pool(config.smtp, leases=store.leases())
+        copies = compile_copies(issue, config.links())
+        _wait_for_the_start()
+        pool, sent = Pool(config.smtp, leases=store.leases()), Counter[OutcomeKind]()
         try:
-            Sender(store, pool, utc_now).send(issue, compile_copies(issue, config.links()))
+            Sender(store, pool, utc_now, progress=lambda outcome: sent.update([outcome.kind])).send(issue, copies)
         finally:
             store.reserve(pool.close())
+        return sent[OutcomeKind.ACCEPTED]
 
 
-def _web(config: Config) -> None:
-    """The process that sends confirmation mails; prints how many."""
+def _web(config: Config) -> int:
+    """The process that sends confirmation mails; returns how many."""
     with Store.open(config.store) as store:
-        print(ConfirmationSender(config, store).send_due())
+        sender = ConfirmationSender(config, store)
+        _wait_for_the_start()
+        return sender.send_due()
+
+
+def _wait_for_the_start() -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -148,6 +193,7 @@ async def _serve(log: Path, delay: float) -> None:
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal connected
+            name = ""
             connected += 1
             stream.write(f"open {connected}\n")
 
@@ -159,11 +205,12 @@ async def _serve(log: Path, delay: float) -> None:
                 await say(b"220 sink\r\n")
                 while not (command := (await reader.readuntil(b"\n")).upper()).startswith(b"QUIT"):
                     if command.startswith(b"EHLO"):
+                        name = command.split()[1].decode().lower().partition(".")[0]
                         await say(b"250-sink\r\n250-PIPELINING\r\n250 SMTPUTF8\r\n")
                     elif command.startswith(b"DATA"):
                         await say(b"354 go on\r\n")
                         await reader.readuntil(b"\r\n.\r\n")
-                        stream.write(f"message {time.time():.6f}\n")
+                        stream.write(f"message {time.time():.6f} {name}\n")
                         await say(b"250 kept\r\n")
                     else:
                         await say(b"250 ok\r\n")
@@ -180,7 +227,9 @@ def main() -> None:
     if sys.argv[1:2] == ["sink"]:
         asyncio.run(_serve(Path(sys.argv[2]), float(sys.argv[3])))
     elif sys.argv[1:2] in (["send"], ["web"]):
-        (_send if sys.argv[1] == "send" else _web)(load(Path(sys.argv[2])))
+        config = load(Path(sys.argv[2]))
+        named = replace(config, smtp=tuple(replace(each, helo=f"{sys.argv[3]}.example.org") for each in config.smtp))
+        print((_send if sys.argv[1] == "send" else _web)(named), time.time())
     else:
         _measure()
 
@@ -190,14 +239,23 @@ def _measure() -> None:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=Fleet.workers)
-    parser.add_argument("--rate", type=float, default=Fleet.rate)
+    parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--readers", type=int, default=Fleet.readers)
     parser.add_argument("--letters", type=int, default=Fleet.letters)
     parser.add_argument("--connections", type=int, default=Fleet.connections)
     parser.add_argument("--delay", type=float, default=0.0, metavar="MS")
+    parser.add_argument("--later", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default="postgresql")
     asked = parser.parse_args()
-    fleet = Fleet(asked.workers, asked.rate, asked.readers, asked.letters, asked.connections, asked.delay / 1000)
+    fleet = Fleet(
+        asked.workers,
+        asked.rate,
+        asked.readers,
+        asked.letters,
+        asked.connections,
+        asked.delay / 1000,
+        asked.later,
+    )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = f"sqlite:///{folder / 'fleet.db'}"
@@ -205,9 +263,11 @@ def _measure() -> None:
             store = stack.enter_context(new_database(stack.enter_context(running())))
         log = run(fleet, store, folder)
     print(f"{len(log.times)} messages arrived: {log.accepted} copies and {log.letters} confirmation mails")
-    print(f"{log.rate:.2f} a second, of {fleet.rate:g}: {log.rate / fleet.rate - 1:+.2%}")
+    of = f", of {fleet.rate:g}: {log.rate / fleet.rate - 1:+.2%}" if fleet.rate else ""
+    print(f"{log.rate:.2f} a second while every worker had copies left{of}")
     print(f"{most_within(1.0, log.times)} in a window of a second at most")
     print(f"{log.connections} connections at once, of {fleet.connections}")
+    print(", ".join(f"{name} {number}" for name, number in sorted(log.shares().items())))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,17 @@ def test_who_has_none_may_say_so(store: Store) -> None:
         assert not first.wanted(MX)
 
 
+def test_processes_are_counted_while_they_are_there(store: Store) -> None:
+    with closing(store.leases()) as first:
+        assert [first.processes(MX), first.processes(MX)] == [1, 1]
+        with closing(store.leases()) as second:
+            assert [second.processes(MX), first.processes(MX)] == [2, 2]
+            assert second.processes("other.example:25") == 1
+            with closing(store.leases()) as third:
+                assert third.processes(MX) == 3
+        assert any(first.processes(MX) == 1 for _ in range(10_000))  # PostgreSQL notices it after a moment
+
+
 HOLDER = """
 import sys
 from newsletter.store import Store
@@ -95,8 +106,8 @@ def test_numbers_outlive_a_connection_to_the_database_that_is_cut(postgres_url: 
 class Others:
     """Leases of which a test says what other processes do."""
 
-    def __init__(self, free: int) -> None:
-        self.free, self.waits, self.wanted_by_others = free, False, False
+    def __init__(self, free: int, processes: int = 1) -> None:
+        self.free, self.number, self.waits, self.wanted_by_others = free, processes, False, False
         self.given: list[int] = []
 
     def take(self, server: str, most: int) -> int | None:
@@ -105,6 +116,9 @@ class Others:
 
     def give(self, server: str, number: int) -> None:
         self.given.append(number)
+
+    def processes(self, server: str) -> int:
+        return self.number
 
     def wait(self, server: str, *, waiting: bool) -> None:
         self.waits = waiting
@@ -116,49 +130,67 @@ class Others:
         pass
 
 
-def test_a_process_without_a_connection_waits_and_looks_again() -> None:
-    others: Leases = (fake := Others(0))
+def test_a_process_with_less_than_its_share_waits_and_looks_again() -> None:
+    others: Leases = (fake := Others(0, processes=2))
     numbers = Numbers(others)
-    assert numbers.take(MX, 4, 10.0, connected=False) is None
+    assert numbers.take(MX, 4, 10.0, has=1) is None
     assert fake.waits
     fake.free = 1
-    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY / 2, connected=False) is None
-    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY, connected=False) == 1
+    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY / 2, has=1) is None
+    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY, has=1) == 1
     assert not fake.waits
 
 
-def test_one_of_several_is_closed_for_another_process_and_an_only_one_after_a_while() -> None:
-    numbers = Numbers(fake := Others(4))
-    assert not numbers.owes(MX, [1.0, 2.0], 3.0)
+def test_a_process_with_its_share_takes_more_unless_another_one_waits() -> None:
+    numbers = Numbers(fake := Others(2, processes=2))
+    assert numbers.take(MX, 4, 10.0, has=2) == 2
     fake.wanted_by_others = True
-    assert not numbers.owes(MX, [2.0], 3.0)
-    assert not numbers.owes(MX, [], 7.0)
-    assert numbers.owes(MX, [1.0, 2.0], 3.0)
-    assert not numbers.owes(MX, [1.0, 2.0], 3.5)  # one is being closed already
-    assert Numbers(fake).owes(MX, [2.0], 7.0)
+    assert numbers.take(MX, 4, 10.0, has=3) is None
+    assert not fake.waits
+    fake.wanted_by_others = False
+    assert numbers.take(MX, 4, 10.0 + LOOK_EVERY, has=3) == 1
+
+
+def test_what_is_above_the_share_is_closed_for_another_process() -> None:
+    numbers = Numbers(fake := Others(4, processes=3))
+    opened = [float(number) for number in range(10)]
+    assert numbers.owes(MX, 16, opened, 20.0) == 0
+    fake.wanted_by_others = True
+    assert numbers.owes(MX, 16, opened[:5], 20.0) == 0
+    assert numbers.owes(MX, 16, [], 20.0) == 0
+    assert numbers.owes(MX, 16, opened, 20.0) == 5
+    assert numbers.owes(MX, 16, opened, 20.5) == 0  # they are being closed
+
+
+def test_an_only_connection_is_closed_after_a_while_where_there_are_more_processes() -> None:
+    fake = Others(0, processes=3)
+    fake.wanted_by_others = True
+    assert Numbers(fake).owes(MX, 2, [2.0], 3.0) == 0
+    assert Numbers(fake).owes(MX, 2, [2.0], 7.0) == 1
+    assert Numbers(fake).owes(MX, 3, [2.0], 7.0) == 0  # each can have one
 
 
 def test_who_closed_a_connection_for_another_process_does_not_take_it_back_at_once() -> None:
-    numbers = Numbers(fake := Others(1))
-    assert numbers.take(MX, 2, 10.0, connected=True) == 1
+    numbers = Numbers(fake := Others(1, processes=2))
+    assert numbers.take(MX, 2, 10.0, has=1) == 1
     fake.wanted_by_others = True
-    assert numbers.owes(MX, [1.0, 2.0], 11.0)
-    assert numbers.take(MX, 2, 11.1, connected=True) is None
+    assert numbers.owes(MX, 2, [1.0, 2.0], 11.0) == 1
+    assert numbers.take(MX, 2, 11.1, has=1) is None
     numbers.give(MX, 1, 11.5)
-    fake.free = 1
-    assert numbers.take(MX, 2, 12.0, connected=True) is None  # it has given the number away at this moment
+    fake.free, fake.wanted_by_others = 1, False
+    assert numbers.take(MX, 2, 12.0, has=1) is None  # it has given the number away at this moment
     assert fake.given == [1]
-    assert numbers.take(MX, 2, 12.5, connected=True) is None
-    assert numbers.take(MX, 2, 13.5, connected=True) == 1
+    assert numbers.take(MX, 2, 12.5, has=1) is None
+    assert numbers.take(MX, 2, 13.5, has=1) == 1
 
 
 def test_a_number_is_given_to_others_only_when_the_server_has_noticed() -> None:
     numbers = Numbers(fake := Others(1))
-    assert numbers.take(MX, 4, 10.0, connected=False) == 1
+    assert numbers.take(MX, 4, 10.0, has=0) == 1
     numbers.give(MX, 1, 11.0)
     numbers.settle(11.0)
     assert fake.given == []
-    assert numbers.take(MX, 4, 11.1, connected=False) == 1  # its own may be opened again at once
+    assert numbers.take(MX, 4, 11.1, has=0) == 1  # its own may be opened again at once
     numbers.give(MX, 1, 12.0)
     numbers.settle(13.0)
     assert fake.given == [1]
@@ -168,7 +200,7 @@ class Sending:
     """Sends without end over the connections of one pool."""
 
     def __init__(self, server: Smtpd, store: Store) -> None:
-        self.pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=2)], leases=store.leases())
+        self.pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=4)], leases=store.leases())
         self.accepted = 0
 
     def turn(self) -> None:
@@ -176,19 +208,35 @@ class Sending:
         self.pool.offer(lambda: Copy(Delivery(1, 1, 1, "0" * 16, "ada@example.org", 0), envelope))
         self.accepted += sum(isinstance(event, Answer) for event in self.pool.turn(has_more=True))
 
+    @property
+    def connections(self) -> int:
+        return len(self.pool._relays[0].lines)
 
-def test_a_second_process_gets_a_connection_of_the_first(store: Store, database_url: str) -> None:
+
+def test_a_second_process_gets_its_share_of_the_first_one_s_connections(store: Store, database_url: str) -> None:
     with smtpd() as server, Store.open(database_url) as other:
         first, second = Sending(server, store), Sending(server, other)
-        while len(first.pool._relays[0].lines) < 2:
+        while first.connections < 4:
             first.turn()
-        while not second.accepted:
+        while second.connections < 2 or not second.accepted:
             first.turn()
             second.turn()
-        assert len(first.pool._relays[0].lines) + len(second.pool._relays[0].lines) <= 2
+            assert first.connections + second.connections <= 4
+        assert first.connections == 2
         for each in (first, second):
             each.pool.give_up()
             each.pool.close()
+
+
+def test_no_more_connections_are_opened_than_there_are_copies(store: Store) -> None:
+    with smtpd() as server:
+        sending = Sending(server, store)
+        sending.pool.orders(2)
+        while sending.connections < 2:
+            sending.pool.turn(has_more=True)
+        sending.pool.turn(has_more=True)
+        assert (sending.connections, len(sending.pool._relays[0].opening)) == (2, 0)
+        sending.pool.close()
 
 
 # Windows a tenth shorter than a second: the server shares the machine with the tests and may see a message late.

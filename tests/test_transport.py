@@ -15,7 +15,7 @@ import pytest
 from newsletter.config import Secret, SmtpConfig
 from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
-from newsletter.slots import Grant, Granting, SlotOrder, granted
+from newsletter.slots import Grant, Permits, SlotOrder, granted
 from newsletter.transport import Answer, Copy, Down, Pool, Rest, connect
 from newsletter.transport.pool import RECONNECT
 from newsletter.transport.session import Session
@@ -69,13 +69,13 @@ class Granter:
     """Grants slots as the store does, for this process alone, and with nothing said about days."""
 
     def __init__(self) -> None:
-        self.granting = Granting()
+        self.permits = Permits()
 
     def reserve(self, orders: Sequence[SlotOrder]) -> None:
         for order in orders:
             now = time.monotonic()
-            number, start, self.granting = granted(self.granting, now, order)
-            order.grant = Grant(number, start, now, now, now)
+            slots, self.permits = granted(self.permits, now, order)
+            order.grant = Grant(slots, now, now, now)
 
 
 def transport(server: Smtpd, **changes: Any) -> Driver:

@@ -1,8 +1,8 @@
 """Connections to a mail server, counted over all processes: a process takes a number for each that it opens.
 
 A number is a lock that ends with its holder, like those of locks.py: an advisory lock of PostgreSQL on a connection of
-its own, or a lock on a file beside an SQLite database. A process that gets none says that it waits, by another lock;
-whoever has some looks for that, and closes one.
+its own, or a lock on a file beside an SQLite database. By a lock each process also says that it is there, and by
+another one that it waits, since it has fewer than its share; transport/numbers.py says what follows.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from newsletter.slots import Leases
 from newsletter.store.database import Database, Part
 
 _WAITING: Final = 0  # the number of the lock that is shared by those who wait
+_PROCESS: Final = 1_000_000  # that of the lock that says a process is there; in files the first of several
 
 
 class Connections(Part):
@@ -49,6 +50,17 @@ class _Files:
         if (descriptor := self._held.pop((server, number), None)) is not None:
             os.close(descriptor)
 
+    def processes(self, server: str) -> int:
+        number = _PROCESS
+        if not any(name == server and held >= _PROCESS for name, held in self._held):
+            while not self._lock(server, number, fcntl.LOCK_EX):
+                number += 1
+        found, number = 0, _PROCESS
+        while self._path(server, number).exists():
+            found += self._taken(server, number)
+            number += 1
+        return found
+
     def wait(self, server: str, *, waiting: bool) -> None:
         if not waiting:
             self.give(server, _WAITING)
@@ -64,8 +76,19 @@ class _Files:
         while self._held:
             os.close(self._held.popitem()[1])
 
+    def _taken(self, server: str, number: int) -> bool:
+        """Whether a process is there that has this number."""
+        if (server, number) in self._held:
+            return True
+        free = self._lock(server, number, fcntl.LOCK_SH)  # shared: another process may be counting, too
+        self.give(server, number)
+        return not free
+
+    def _path(self, server: str, number: int) -> Path:
+        return self._folder / f"{hashlib.sha256(server.encode()).hexdigest()[:16]}.{number}"
+
     def _lock(self, server: str, number: int, kind: int) -> bool:
-        path = self._folder / f"{hashlib.sha256(server.encode()).hexdigest()[:16]}.{number}"
+        path = self._path(server, number)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -88,6 +111,12 @@ _TAKE: Final = text(
 )
 _AGAIN: Final = text("SELECT pg_try_advisory_lock(:key, :number)")
 _GIVE: Final = text("SELECT pg_advisory_unlock(:key, :number)")
+_BE_THERE: Final = text("SELECT pg_try_advisory_lock_shared(:key, :process)")
+_THERE: Final = text(  # each holder of a shared lock has a row; a key of 32 bits is shown without its sign
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND classid = CAST(CAST(:key AS bigint) & 4294967295 AS oid) AND objid = CAST(:process AS oid)"
+)
 _WAIT: Final = text("SELECT pg_try_advisory_lock_shared(:key, 0)")
 _WAIT_NO_MORE: Final = text("SELECT pg_advisory_unlock_shared(:key, 0)")
 _WANTED: Final = text(
@@ -108,6 +137,7 @@ class _Advisory:
         self._opened: Connection | None = None
         self._held: defaultdict[str, set[int]] = defaultdict(set)
         self._waits: set[str] = set()
+        self._there: set[str] = set()
 
     def take(self, server: str, most: int) -> int | None:
         number: int | None = self._ask(_TAKE, server, most=most, held=list(self._held[server]))
@@ -118,6 +148,11 @@ class _Advisory:
     def give(self, server: str, number: int) -> None:
         self._held[server].discard(number)
         self._ask(_GIVE, server, number=number)
+
+    def processes(self, server: str) -> int:
+        if server not in self._there and self._ask(_BE_THERE, server, process=_PROCESS):
+            self._there.add(server)
+        return int(self._ask(_THERE, server, process=_PROCESS) or 1)
 
     def wait(self, server: str, *, waiting: bool) -> None:
         if waiting != (server in self._waits) and self._ask(_WAIT if waiting else _WAIT_NO_MORE, server):
@@ -137,7 +172,7 @@ class _Advisory:
             return self._database.scalar(connection, statement, {"key": _key(server), **values})
         except StoreAway:
             self.close()
-            self._opened, self._waits = None, set()
+            self._opened, self._waits, self._there = None, set(), set()
             return None
 
     def _open(self) -> Connection:

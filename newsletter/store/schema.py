@@ -35,7 +35,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0020"
+HEAD: Final = "0019"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -336,15 +336,13 @@ server_use = Table(
     Column("messages", Integer, nullable=False),
 )
 
-# Up to when slots are granted to processes that send to a server with a limit; see newsletter/slots.py.
+# The permits of each server with a limit, in microseconds of Unix time by the clock of the store; see slots.Permits.
 send_slots = Table(
     "send_slots",
     metadata,
     Column("server", Text, primary_key=True),
-    # slots.Granting in microseconds, of Unix time by the clock of the store
-    Column("until", BigInteger, nullable=False),
-    Column("late", BigInteger, nullable=False),
-    Column("since", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("free", LargeBinary, nullable=False),  # of each permit, as 8 bytes (little-endian, signed)
 )
 
 # The processes that send, as each said last. A process that ends deletes its row; the row of one that was killed grows

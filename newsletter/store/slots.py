@@ -11,15 +11,17 @@ killed leaves the day a few messages short.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    LargeBinary,
     Select,
     UpdateBase,
     bindparam,
@@ -32,12 +34,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from newsletter.slots import Grant, Granting, SlotOrder, days_of, granted
+from newsletter.slots import AT_ONCE, MICRO, Grant, Permits, SlotOrder, day_of, granted
 from newsletter.store.database import Database, Part
 from newsletter.store.schema import send_slots, server_use
 
 _DAY: Final = 86_400  # seconds
-_MICRO: Final = 1_000_000
 
 _SERVER: Final = server_use.c.server == bindparam("name")
 _USED: Final = (
@@ -55,7 +56,7 @@ _NONE: Final = delete(server_use).where(*_OF_SECOND, server_use.c.messages > 0) 
 _MOVE: Final = (
     update(send_slots)
     .where(send_slots.c.server == bindparam("name"))
-    .values({name: bindparam(f"new_{name}") for name in ("until", "late", "since")})
+    .values(last=bindparam("new_last"), free=bindparam("new_free", type_=LargeBinary))
 )
 
 
@@ -85,34 +86,33 @@ class SlotDesk:
             self._fill(cursor, order)
 
     def _fill(self, cursor: DBAPICursor, order: SlotOrder) -> None:
-        granting, clock, asked, answered = self._read(cursor, order.server)
+        permits, clock, asked, answered = self._read(cursor, order.server)
         for day, number in Counter(order.unused).items():
             row = {"name": order.server, "day": day, "number": number}
             if not self._less.execute(cursor, [row]):
                 self._none.execute(cursor, [{"name": order.server, "day": day}])
         allowed, full_for = self._day(cursor, order)
-        number, start, after = granted(granting, clock, replace(order, number=min(order.number, allowed)))
-        if after != granting:
-            kept = {f"new_{name}": round(value * _MICRO) for name, value in asdict(after).items()}
+        slots, after = granted(permits, clock, replace(order, number=min(order.number, allowed)))
+        if after != permits:
+            kept = {"new_last": after.last, "new_free": _packed(after.free)}
             self._move.execute(cursor, [{"name": order.server, **kept}])
-        days: tuple[int, ...] = ()
-        if order.per_day is not None:
-            days = days_of(number, self._now().timestamp() + start - clock, order.gap)
-            counted = Counter(days)
+        if order.per_day is not None and slots:
+            ahead, patience = self._now().timestamp() - clock, order.patience if order.rate else AT_ONCE
+            slots = tuple(replace(slot, day=day_of(slot.at + ahead, patience)) for slot in slots)
+            counted = Counter(slot.day for slot in slots)
             rows = [{"server": order.server, "second": day, "messages": counted[day]} for day in counted]
-            if rows:
-                self._more.execute(cursor, rows)
-        order.grant = Grant(number, start, clock, asked, answered, days, full_for)
+            self._more.execute(cursor, rows)
+        order.grant = Grant(slots, clock, asked, answered, full_for)
 
-    def _read(self, cursor: DBAPICursor, server: str) -> tuple[Granting, float, float, float]:
-        """How the granting for `server` stands, the store's clock, and our own before and after."""
+    def _read(self, cursor: DBAPICursor, server: str) -> tuple[Permits, float, float, float]:
+        """The permits of `server`, the store's clock, and our own before and after."""
         asked = self._monotonic()
         if not (rows := self._until.query(cursor, {"name": server})):
             self._first.execute(cursor, [{"server": server}])
             asked = self._monotonic()
             rows = self._until.query(cursor, {"name": server})
-        clock = self._clock() if self._own_clock else rows[0][3] / _MICRO
-        return Granting(*(value / _MICRO for value in rows[0][:3])), clock, asked, self._monotonic()
+        clock = self._clock() if self._own_clock else rows[0][2] / MICRO
+        return Permits(rows[0][0], _unpacked(rows[0][1])), clock, asked, self._monotonic()
 
     def _day(self, cursor: DBAPICursor, order: SlotOrder) -> tuple[int, float | None]:
         """How many messages the day of a server allows, and in how many seconds it allows one if it allows none now."""
@@ -161,21 +161,23 @@ class Slots(Part):
 
 def _until(database: Database) -> Select[Any]:
     """Ask for the row of a server. PostgreSQL locks it, and reads its clock."""
-    query: Select[Any] = select(send_slots.c.until, send_slots.c.late, send_slots.c.since).where(
-        send_slots.c.server == bindparam("name")
-    )
+    query: Select[Any] = select(send_slots.c.last, send_slots.c.free).where(send_slots.c.server == bindparam("name"))
     if database.file is None:
         # It may be read before the lock is waited for; then the slots begin a moment ago, unless some were granted.
-        query = query.add_columns(cast(extract("epoch", func.clock_timestamp()) * _MICRO, BigInteger))
+        query = query.add_columns(cast(extract("epoch", func.clock_timestamp()) * MICRO, BigInteger))
     return query.with_for_update()
 
 
+def _packed(moments: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(moments)}q", *moments)
+
+
+def _unpacked(packed: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(packed) // 8}q", packed)
+
+
 def _first(database: Database) -> UpdateBase:
-    return (
-        database.insert(send_slots)
-        .values(server=bindparam("server"), until=0, late=0, since=0)
-        .on_conflict_do_nothing()
-    )
+    return database.insert(send_slots).values(server=bindparam("server"), last=0, free=b"").on_conflict_do_nothing()
 
 
 def _more_use(database: Database) -> UpdateBase:

@@ -11,17 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from newsletter.slots import (
-    AT_ONCE,
-    LONGEST_LEAD,
-    Grant,
-    SlotOrder,
-    block_of,
-    free_of_charge,
-    gap_of,
-    late_by,
-    made_up_for,
-)
+from newsletter.slots import AT_ONCE, LONGEST_LEAD, Grant, SlotOrder, Told, block_of, held_for
 
 # How long a server that refuses this sender is left alone, the first time and the next times within a day, when it does
 # not say itself how long. A quota often counts the last hour or day, so that some of it is free again before long.
@@ -37,11 +27,30 @@ _FIRST_TOOK: Final = 0.01  # seconds
 _FIRST_DEVIATION: Final = 0.002  # seconds
 _MARGIN: Final = 0.002  # seconds
 
-# After so many orders without a missed slot one more is asked for at once.
-_CLEAN: Final = 8
+# A message leaves so much later than its slot, at most. It delays only the next message of its permit.
+_GRACE: Final = 0.5  # seconds
 
-# With a longer lead, slots of the next second may be granted before a late message is known.
-_LEAD_MADE_UP_FOR: Final = 0.2  # seconds
+# A copy that takes longer to be ready gets its slot so early that what happens to the earlier messages of the permit is
+# not known in time. Each counts as late as it may be, so it may not be as late.
+_SLOW: Final = 0.3  # seconds
+_GRACE_OF_SLOW: Final = 0.02  # seconds
+
+# A reply that is later than the quickest one of its server shows that the message may have been so much later, up to
+# this; beyond that the server takes its time after the message has arrived.
+_DELAYED: Final = 0.1  # seconds
+
+# The quickest of so many replies is known to be quick; until then a message may have arrived as late as its reply.
+_SURE: Final = 8
+
+# What has become of a slot is told with the next order, at the latest after this time; it waits as long for the reply.
+_TELL_WITHIN: Final = 0.1  # seconds
+_REPLY_WITHIN: Final = 0.3  # seconds
+
+# A message takes at most so long to the server, whatever half of the quickest reply is: the rest is the server's work.
+_LONGEST_WAY: Final = 0.15  # seconds
+
+# Who was not granted all that they asked for asks again after a gap, and within these times.
+_ASK_AGAIN: Final = (0.01, 0.25)  # seconds
 
 # Two clocks of computers drift apart by at most this share.
 _DRIFT: Final = 1e-4
@@ -78,27 +87,44 @@ class StoreClock:
         """The moment of our clock when the store's is `clock`: exact to half of the quickest round trip."""
         return clock - (self._low + self._high) / 2
 
+    def there(self, moment: float) -> float:
+        """The inverse of `here`."""
+        return moment + (self._low + self._high) / 2
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """A slot of this process, in seconds of its own clock."""
+
+    at: float  # from when on its message may leave
+    permit: int
+    free: float  # by the store's clock: from when on the permit is free if the slot is not used
+    day: int
+    left: float = 0.0  # when its message left
+
 
 class Pace:
     """The slots of one server that this process was granted: free ones, and those booked for copies on their way.
 
     A copy books a slot when it is offered, shortly before it, so that its message may be written in time. Slots belong
-    to no copy in particular: the message that is ready first leaves first. A slot that was missed is lost, and the copy
-    needs another. Pure: the caller brings the time, in seconds of a monotonic clock.
+    to no copy in particular: the message that is ready first leaves first. Pure: the caller brings the time, in seconds
+    of a monotonic clock.
     """
 
     def __init__(self, server: str, rate: float | None, per_day: int | None) -> None:
         self._server, self._per_day = server, per_day
-        self._gap = gap_of(rate) if rate is not None else 0.0
-        self._most = self._block = block_of(self._gap)
-        self._free: deque[tuple[float, int]] = deque()  # the moment, and the second in which it counts for the day
-        self._booked: deque[tuple[float, int]] = deque()
+        self._rate = rate or 0.0
+        self._block = block_of(self._rate)
+        self._held = held_for(self._rate) if self._rate else 0.0
+        self._free: deque[Place] = deque()
+        self._booked: deque[Place] = deque()
         self._short = 0  # copies on their way whose slot was missed
         self._took, self._deviation = _FIRST_TOOK, _FIRST_DEVIATION
-        self._late = 0.0
+        self._leaving: dict[Place, None] = {}  # whose message has left and has no reply, oldest first
+        self._quickest, self._replies = math.inf, 0
+        self._told: list[Told] = []
+        self._tell_at = math.inf
         self._unused: list[int] = []
-        self._missed = False  # a slot, since the last order
-        self._clean = 0  # orders in a row without a miss
         self._asked = False
         self._ask_at = -math.inf
         self._clock = StoreClock()
@@ -109,7 +135,7 @@ class Pace:
     def allowed_at(self, now: float) -> float:
         """When the next copy may be offered, `now` or later; for ever when a slot must be ordered first."""
         self._drop_missed(now)
-        return max(now, self._free[0][0] - self._lead) if self._free else math.inf
+        return max(now, self._free[0].at - self._lead) if self._free else math.inf
 
     def book(self) -> None:
         """A copy is offered; only when `allowed_at` says so."""
@@ -124,29 +150,39 @@ class Pace:
 
     def leaves_at(self, now: float) -> float:
         """When the next message that is ready may leave, `now` or later; for ever when a slot must be ordered first."""
-        if not self._gap:
+        if not self._rate:
             return now
-        while self._booked and self._booked[0][0] + self._grace < now:
-            self._lose(self._booked.popleft())
+        while self._booked and self._booked[0].at + self._grace < now:
+            self._lose(self._booked.popleft(), now)
             self._short += 1
         self._drop_missed(now)
         slots = self._booked or self._free
-        return max(now, slots[0][0]) if slots else math.inf
+        return max(now, slots[0].at) if slots else math.inf
 
-    def leave(self, now: float, took: float) -> None:
+    def leave(self, now: float, took: float) -> Place:
         """A message leaves now, when `leaves_at` allows it; it was ready `took` seconds after its offer."""
         self._deviation += (abs(took - self._took) - self._deviation) / 4
         self._took += (took - self._took) / 8
         if not self._booked:
             self._short -= 1
-        slot, _ = (self._booked or self._free).popleft()
-        if self._gap:
-            self._late = max(self._late, now - slot - free_of_charge(self._gap))
+        place = (self._booked or self._free).popleft()
+        place.left = now
+        if self._rate:
+            self._leaving[place] = None
+        return place
 
-    def spoil(self) -> None:
-        """A copy has ended without its message. The server has heard of it, so its slot is not used again."""
+    def ended(self, place: Place, now: float, *, replied: bool) -> None:
+        """The server has replied to the message of `place`, or its connection was lost."""
+        delay = now - place.left
+        if replied:
+            self._quickest, self._replies = min(self._quickest, delay), self._replies + 1
+        if place in self._leaving:
+            self._arrived(place, delay, now)
+
+    def spoil(self, now: float) -> None:
+        """A copy has ended without its message. The server has heard of it, so its slot counts as used."""
         if self._booked:
-            self._booked.popleft()
+            self._tell(self._booked.popleft(), self._clock.there(now) + self._held, now)
         elif self._short:
             self._short -= 1
 
@@ -167,26 +203,26 @@ class Pace:
     def order(self, now: float, most: int, *, ready: bool) -> SlotOrder | None:
         """What to ask of the store now, if anything. At most `most` copies are left; `ready`: one could be offered."""
         self._drop_missed(now)
+        self._wait_no_longer(now)
         ready = ready or (self._per_day is not None and not self._asked)  # whether the day allows any
         wanted = min(self._block if self._asked else 1, most) if ready and len(self._free) <= self._block // 2 else 0
         number = wanted + max(0, self._short - len(self._free)) if now >= self.ask_at() else 0
-        if not (number or self._late > 0 or self._unused):
-            return None
-        order = SlotOrder(
-            self._server, number, self._gap, self._per_day, self._lead, max(0.0, self._late), tuple(self._unused)
-        )
-        self._late, self._unused, self._asked = 0.0, [], True
-        self._learn(starved=not self._free)
-        return order
+        return self._ordered(number) if number or now >= self._tell_at or self._unused else None
 
-    def _learn(self, *, starved: bool) -> None:
-        """Ask for fewer slots at once while some are missed, and for more when none is: slowly, unless all are used."""
-        self._clean = 0 if self._missed else self._clean + 1
-        if self._missed:
-            self._block = max(1, self._block - max(1, self._block // 4))
-        elif starved or self._clean % _CLEAN == 0:
-            self._block = min(self._most, self._block + 1)
-        self._missed = False
+    def _ordered(self, number: int) -> SlotOrder:
+        slow = self._took > _SLOW
+        order = SlotOrder(
+            self._server,
+            number,
+            self._rate,
+            self._per_day,
+            self._lead if slow else self._took,
+            self._grace + (_DELAYED if self._sure else _REPLY_WITHIN),
+            self._told,
+            self._unused,
+        )
+        self._told, self._unused, self._tell_at, self._asked = [], [], math.inf, True
+        return order
 
     def take(self, order: SlotOrder) -> None:
         """Take in what was granted."""
@@ -194,25 +230,26 @@ class Pace:
         if grant is None:
             return
         if not self._clock.read(grant.clock, grant.asked, grant.answered):
-            self._unused += [day for _, day in self._free]
+            self._unused += [place.day for place in self._free] if self._per_day is not None else []
             self._free.clear()  # moments of a clock that has been set
         self.full_until = -math.inf if grant.full_for is None else grant.answered + grant.full_for
-        if grant.number < order.number:
-            self._ask_at = grant.answered + max(self._gap, _FIRST_TOOK)
-        self._free.extend(self._slots(grant))
+        if len(grant.slots) < order.number:
+            shortest, longest = _ASK_AGAIN
+            self._ask_at = grant.answered + min(max(1 / self._rate if self._rate else 0.0, shortest), longest)
+        self._free.extend(self._places(grant))
 
     def last(self) -> SlotOrder | None:
-        """What to tell the store when nothing more is sent: what was not used, and how late messages were."""
-        self._unused += [day for _, day in (*self._booked, *self._free)] if self._per_day is not None else []
+        """What to tell the store when nothing more is sent."""
+        for place in (*self._booked, *self._free):
+            self._lose(place, math.inf)
         self._booked.clear()
         self._free.clear()
         self._short = 0
-        return self.order(-math.inf, 0, ready=False)
+        self._wait_no_longer(math.inf)
+        return self._ordered(0) if self._told or self._unused else None
 
-    def _slots(self, grant: Grant) -> Iterable[tuple[float, int]]:
-        first = self._clock.here(grant.start)
-        days = grant.days or (0,) * grant.number
-        return ((first + slot * self._gap, days[slot]) for slot in range(grant.number))
+    def _places(self, grant: Grant) -> Iterable[Place]:
+        return (Place(self._clock.here(slot.at) - self._way, slot.permit, slot.at, slot.day) for slot in grant.slots)
 
     @property
     def _lead(self) -> float:
@@ -222,17 +259,51 @@ class Pace:
     @property
     def _grace(self) -> float:
         """How late after its slot a message may leave, in seconds."""
-        if self._lead > _LEAD_MADE_UP_FOR or not made_up_for(self._gap):
-            return free_of_charge(self._gap)
-        return late_by(self._gap)
+        return _GRACE if self._took <= _SLOW else _GRACE_OF_SLOW
+
+    @property
+    def _way(self) -> float:
+        """How long a message takes to the server at least, in seconds: half of the quickest reply; 0 if not known."""
+        return min(self._quickest / 2, _LONGEST_WAY) if self._sure else 0.0
+
+    @property
+    def _sure(self) -> bool:
+        """Whether it is known how quick a reply can be."""
+        return self._replies >= _SURE
 
     def _drop_missed(self, now: float) -> None:
         """Lose the free slots for which a copy that sets out now would be too late."""
-        took, grace = (0.0 if self._short else self._took, self._grace) if self._gap else (0.0, AT_ONCE)
-        while self._free and self._free[0][0] + grace < now + took:
-            self._lose(self._free.popleft())
+        took, grace = (0.0 if self._short else self._took, self._grace) if self._rate else (0.0, AT_ONCE)
+        while self._free and self._free[0].at + grace < now + took:
+            self._lose(self._free.popleft(), now)
 
-    def _lose(self, slot: tuple[float, int]) -> None:
-        self._missed = True
+    def _lose(self, place: Place, now: float) -> None:
+        """Nothing has left at this slot."""
         if self._per_day is not None:
-            self._unused.append(slot[1])
+            self._unused.append(place.day)
+        self._tell(place, place.free, now)
+
+    def _arrived(self, place: Place, delay: float, now: float) -> None:
+        """Tell that a message has arrived, `delay` seconds after it left and its reply on its way back, at the latest.
+
+        The quickest reply was on its way all the time, in half of that to the server. What others took longer may have
+        been before the message arrived.
+        """
+        del self._leaving[place]
+        if self._sure:
+            longer = self._way + min(max(0.0, delay - self._quickest), _DELAYED)
+        else:
+            longer = min(delay, _REPLY_WITHIN)
+        self._tell(place, self._clock.there(place.left + longer) + self._held, now)
+
+    def _wait_no_longer(self, now: float) -> None:
+        """Tell of messages whose reply takes long."""
+        for place in tuple(self._leaving):
+            if now - place.left < _REPLY_WITHIN:
+                break
+            self._arrived(place, math.inf, now)
+
+    def _tell(self, place: Place, free: float, now: float) -> None:
+        if self._rate:
+            self._told.append(Told(place.permit, free))
+            self._tell_at = min(self._tell_at, now + _TELL_WITHIN)

@@ -26,8 +26,8 @@ from newsletter.model import OutcomeKind
 from newsletter.replies import Stage, stated_wait
 from newsletter.slots import Leases, SlotOrder
 from newsletter.transport.connect import Connection, connect, server_name
-from newsletter.transport.limits import BREAKS, RESTS, Pace, Rest
-from newsletter.transport.numbers import Numbers
+from newsletter.transport.limits import BREAKS, RESTS, Pace, Place, Rest
+from newsletter.transport.numbers import LOOK_EVERY, Numbers
 from newsletter.transport.session import Answer, Copy, Down, Event, Session
 
 # A server may need time to store the message, and giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
@@ -113,6 +113,7 @@ class _Line:
     asked: float | None = None  # when a command left that nothing else was ahead of
     offered: float = 0.0  # when it got its last copy
     leaving: Copy | None = None  # whose message has a slot
+    place: Place | None = None  # that slot
     number: int | None = None  # among the connections of all processes
     opened: float = 0.0
     retired: bool = False  # another process is to have it
@@ -160,7 +161,8 @@ class Pool:
         self._carrying: dict[Copy, _Line] = {}
         self._touched: set[_Line] = set()
         self._leaving: list[_Line] = []  # those that have carried as many messages as they may
-        self._checked = monotonic()
+        self._checked = self._looked = monotonic()
+        self._left: float = math.inf  # copies to offer, as far as is known
         self._attempts = count()
         self._troubles: dict[str, TransportUnavailable] = {}
         self._rests: dict[str, float] = {}  # until when each server rests that began to in this run
@@ -210,6 +212,7 @@ class Pool:
 
     def orders(self, most: int) -> list[SlotOrder]:
         """What to ask of the store for the servers that have a limit; `most` copies are left to offer, or more."""
+        self._left = most
         if not self._paces:
             return []
         now = self._monotonic()
@@ -337,8 +340,8 @@ class Pool:
             while relay.error is None and now >= relay.not_before and self._short(relay):
                 if not relay.served and relay.opening:  # the first connection shows whether the server serves at all
                     break
-                connected = bool(relay.lines or relay.opening)
-                number = self._numbers.take(relay.name, relay.server.connections, now, connected=connected)
+                has = len(relay.lines) + len(relay.opening)
+                number = self._numbers.take(relay.name, relay.server.connections, now, has=has)
                 if number is None:
                     break
                 attempt = next(self._attempts)
@@ -348,18 +351,20 @@ class Pool:
             raise self._worst()
 
     def _yield(self, now: float) -> None:
-        """Give back the numbers of closed connections, and close one where another process waits; once a second."""
+        """Give back the numbers of closed connections, and close some where another process waits."""
         self._numbers.settle(now)
         for relay in self._relays:
             lines = sorted((line for line in relay.lines if not line.retired), key=lambda line: line.opened)
-            if self._numbers.owes(relay.name, [line.opened for line in lines], now):
-                lines[0].retired = True
-                if relay.takers.pop(lines[0], 0) is None:
-                    self._leaving.append(lines[0])
+            owed = self._numbers.owes(relay.name, relay.server.connections, [line.opened for line in lines], now)
+            for line in lines[:owed]:
+                line.retired = True
+                if relay.takers.pop(line, 0) is None:
+                    self._leaving.append(line)
 
-    @staticmethod
-    def _short(relay: _Relay) -> bool:
-        return len(relay.lines) + len(relay.opening) < relay.ceiling
+    def _short(self, relay: _Relay) -> bool:
+        """Whether another connection is allowed, and there is a copy for it."""
+        unused = len(relay.takers) + len(relay.opening)
+        return len(relay.lines) + len(relay.opening) < relay.ceiling and unused < self._left
 
     def _others_serve(self, relay: _Relay) -> bool:
         return any(other.error is None for other in self._relays if other is not relay)
@@ -554,7 +559,7 @@ class Pool:
             if at > now:
                 wait = min(wait, at - now)
                 continue
-            pace.leave(now, self._ready.pop(line))
+            line.place = pace.leave(now, self._ready.pop(line))
             line.leaving = line.session.sent
             events += self._write(line)
         return events, wait
@@ -595,10 +600,12 @@ class Pool:
     def _overdue(self) -> list[Event]:
         """Connections whose server has been silent for too long; looked at once a second."""
         now = self._monotonic()
+        if now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._yield(now)
         if now - self._checked < 1.0 and self._after_dot >= 1.0:
             return []
         self._checked = now
-        self._yield(now)
         events: list[Event] = []
         for line in [line for relay in self._relays for line in relay.lines]:
             timeout = self._after_dot if line.session.at_the_dot else line.relay.server.timeout
@@ -625,8 +632,7 @@ class Pool:
             if isinstance(event, Answer):
                 carried = True
                 del self._carrying[event.copy]
-                if line.relay.pace is not None and line.leaving is not event.copy:
-                    line.relay.pace.spoil()
+                self._slot_used(line, event)
                 event.copy.excused = line.accepted > 0
                 self._judge(line, event)
             elif isinstance(event, Down):
@@ -634,6 +640,16 @@ class Pool:
         if line.session.free and (line.session.idle or not line.full):
             line.relay.takers[line] = None
         return events
+
+    def _slot_used(self, line: _Line, answer: Answer) -> None:
+        """Note what has become of the slot of a copy that is done with."""
+        if (pace := line.relay.pace) is None:
+            return
+        if line.leaving is answer.copy and line.place is not None:
+            replied = answer.outcome.kind not in (OutcomeKind.UNCERTAIN, OutcomeKind.NOT_SENT)
+            pace.ended(line.place, self._monotonic(), replied=replied)
+        else:
+            pace.spoil(self._monotonic())
 
     def _judge(self, line: _Line, answer: Answer) -> None:
         """Draw the conclusions from one answer about the server."""
