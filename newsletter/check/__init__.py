@@ -2,9 +2,10 @@
 
 A probe that fails in a way nobody foresaw becomes a finding too, and the others go on.
 
-    settings, database, templates, feeds, smtp, bounces, records, web, timetable    the probes, by subject
-    names, spf, lines                                                               how they ask: DNS, and ports
-    remedies, values                                                                what they share and return
+    settings, database, templates, feeds, smtp, bounces, records, web, alarms, timetable
+                                the probes, by subject
+    names, spf, lines           how they ask: DNS, and ports
+    remedies, values            what they share and return
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from threading import Thread
 from typing import Final
 
 from newsletter.check import (
+    alarms,
     bounces,
     copy_to,
     database,
@@ -66,6 +68,7 @@ PROBES: Final = (
     Probe("bounces", bounces.bounces, frozenset({"bounces"}), asks=True),
     Probe("dns", records.dns, frozenset({"sender", "bounce_address"}), asks=True),
     Probe("web", web.web, frozenset({"base_url"}), asks=True),
+    Probe("alerts", alarms.alarms, frozenset({"alerts"}), asks=True),
     Probe("clock", web.clock, frozenset({"feeds"}), asks=True),
     Probe("schedule", timetable.schedule),
 )
