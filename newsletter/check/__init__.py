@@ -30,12 +30,13 @@ from newsletter.check import (
     web,
 )
 from newsletter.check.names import Names
+from newsletter.check.smtp import logins
 from newsletter.check.values import Command, Context, Finding, Level, Options, bad, ok
 from newsletter.config.examine import examine as read
 from newsletter.errors import NewsletterError
 from newsletter.runtime import Runtime
 
-__all__ = ["Finding", "Level", "Options", "examine", "exit_code", "send_copy"]
+__all__ = ["Finding", "Level", "Options", "examine", "exit_code", "logins", "send_copy"]
 
 
 @dataclass(frozen=True, slots=True)
