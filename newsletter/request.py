@@ -1,4 +1,4 @@
-"""One bounded HTTP request to a server that the operator has named: for access tokens, pings and webhooks.
+"""One bounded HTTP request to a server that the operator has named: for access tokens, pings, webhooks and the doctor.
 
 Such a server may well be on this machine or in a private network, so its address is not judged as a feed's is.
 """
@@ -21,18 +21,26 @@ _LONGEST: Final = 65_536  # bytes of an answer that are read
 
 
 class Unanswered(Exception):
-    """No answer came. The message says why, in words without the URL, which may be a secret."""
+    """No answer came. The message says why, in words without the URL, which may be a secret.
+
+    `cause` is the error of the system or of the TLS library, None if the time was up.
+    """
+
+    def __init__(self, words: str, cause: BaseException | None = None) -> None:
+        super().__init__(words)
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: its HTTP status, and up to 65,536 bytes of its body."""
+    """An answer: its HTTP status, up to 65,536 bytes of its body, and its header fields by lower-case name."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str]
 
 
-def request(method: str, url: str, *, body: bytes, headers: Mapping[str, str], within: float) -> Answer:
+def request(method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str], within: float) -> Answer:
     """Send `body` to an http(s) URL and wait for the answer, for `within` seconds altogether. Raises Unanswered.
 
     The time includes the name server, which has no timeout of its own: after it the request is left to a thread that
@@ -52,13 +60,16 @@ def request(method: str, url: str, *, body: bytes, headers: Mapping[str, str], w
 def _ask(method: str, url: str, body: bytes, headers: Mapping[str, str], within: float) -> Answer | Unanswered:
     try:
         with _manager(url, within) as manager:
+            sent = body if body or method == "POST" else None
             response = manager.request(
-                method, url, body=body, headers=dict(headers), redirect=False, preload_content=False
+                method, url, body=sent, headers=dict(headers), redirect=False, preload_content=False
             )
             with closing(response):
-                return Answer(response.status, _body(response))
+                named = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, _body(response), named)
     except (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
-        return Unanswered(_reason(error))
+        cause = _innermost(error)
+        return Unanswered(_reason(cause), cause)
 
 
 def _body(response: urllib3.BaseHTTPResponse) -> bytes:
@@ -81,9 +92,7 @@ def _manager(url: str, within: float) -> urllib3.PoolManager:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason in words, without the URL and the fields that urllib3 would show."""
-    while (inner := _inside(error)) is not None:
-        error = inner
+    """The reason in words, without the URL and the fields that urllib3 would show."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate cannot be trusted: {error.verify_message}"
     if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
@@ -92,6 +101,12 @@ def _reason(error: BaseException) -> str:
     return strerror or type(error).__name__
 
 
+def _innermost(error: BaseException) -> BaseException:
+    """The error that began it: urllib3 keeps it as the cause or as an argument of its own."""
+    while (inner := _inside(error)) is not None:
+        error = inner
+    return error
+
+
 def _inside(error: BaseException) -> BaseException | None:
-    """The error that `error` wraps: urllib3 keeps it as its cause or as an argument."""
     return next((each for each in (error.__cause__, *error.args) if isinstance(each, BaseException)), None)

@@ -1,4 +1,4 @@
-"""A sound list for the doctor: a folder, a mail server, a web server and a name server, and somebody who heals it.
+"""A sound list for the doctor: a folder, a mail, a web and a name server, a monitor, and somebody who heals it.
 
 Nothing is pretended that can be had: SMTP with TLS, https and DNS are spoken on loopback. Programs of the system that
 a remedy calls (crontab, certbot, timedatectl, pip) are small scripts that note that they were called.
@@ -32,12 +32,14 @@ from newsletter.store import Store
 from newsletter.store.schema import HEAD
 from tests import program
 from tests.migrated import store_file
+from tests.monitor import Monitor, monitoring
 from tests.nameserver import NameServer, nameserver
 from tests.smtpd import Authority, Script, Smtpd, smtpd
 
 DOMAIN = "papers.example.net"
 OPERATOR = "ops@papers.example.net"
 PROGRAM = program.COMMAND
+CHECK = "5d0b3b52"
 
 _SHIMS = {
     "sudo": 'exec "$@"',
@@ -58,6 +60,7 @@ class Web:
     page: str = "<h1>Daily Papers</h1>"
     tls: ssl.SSLContext | None = None  # its certificate, if it is another than at the start
     ahead: float = 0.0
+    location: str = ""  # where the page at / is now, if it has moved
 
 
 @dataclass
@@ -68,6 +71,7 @@ class Clinic:
     server: Smtpd
     names: NameServer
     web: Web
+    monitor: Monitor
     authority: Authority
     fill: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
@@ -193,8 +197,8 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
         tls=authority.context(), extensions=("SIZE 10000000", "8BITMIME", "AUTH PLAIN"), password="open sesame"
     )
     tls = authority.context()
-    with smtpd(script) as server, nameserver() as names, _website(tls) as web:
-        made = Clinic(folder, server, names, web, authority)
+    with smtpd(script) as server, nameserver() as names, _website(tls) as web, monitoring() as monitor:
+        made = Clinic(folder, server, names, web, monitor, authority)
         (folder / "bin").mkdir()
         for name, text in _SHIMS.items():
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n", "utf-8")
@@ -246,7 +250,7 @@ def _furnish(made: Clinic, key: Path) -> None:
                 "timeout": 5,
             }
         ],
-        "alerts": {"address": OPERATOR},
+        "alerts": {"address": OPERATOR, "ping": f"{made.monitor.url}/ping/{CHECK}"},
         "bounces": {"maildir": "Maildir"},
         "dkim": [{"selector": "s2026", "private_key_file": "dkim.pem"}],
     }
@@ -268,7 +272,10 @@ def _furnish(made: Clinic, key: Path) -> None:
 def _website(tls: ssl.SSLContext) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def on_request(self) -> None:
-            self.send_response_only(web.status)
+            moved = bool(web.location) and self.path == "/"
+            self.send_response_only(web.status if moved or not web.location else 200)
+            if moved:
+                self.send_header("Location", web.location)
             at = datetime.now(UTC) + timedelta(seconds=web.ahead)
             self.send_header("Date", format_datetime(at, usegmt=True))
             self.end_headers()

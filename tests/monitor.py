@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -42,6 +43,13 @@ class Monitor:
 
 @pytest.fixture
 def monitor() -> Iterator[Monitor]:
+    with monitoring() as made:
+        yield made
+
+
+@contextmanager
+def monitoring() -> Iterator[Monitor]:
+    """Run the server during the block."""
     made = Monitor()
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,9 +66,10 @@ def monitor() -> Iterator[Monitor]:
                 self.send_header("Location", f"{made.url}/elsewhere")
             self.send_header("Content-Length", "2")
             self.end_headers()
-            self.wfile.write(b"OK")
+            if self.command != "HEAD":
+                self.wfile.write(b"OK")
 
-        do_GET = do_POST  # noqa: N815 - http.server's name
+        do_GET = do_HEAD = do_POST  # noqa: N815 - http.server's names
 
         def log_message(self, *_: Any) -> None:
             pass

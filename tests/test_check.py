@@ -18,7 +18,7 @@ from newsletter.check import Level, exit_code
 from newsletter.mail import dkim
 from newsletter.store.database import Database
 from newsletter.store.upgrade import alembic_config
-from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
+from tests.clinic import CHECK, DOMAIN, Clinic, clinic, days_ago, entry, private_key
 
 BAD, WARN = Level.BAD, Level.WARN
 STEPS = 3  # a remedy may uncover the next thing to do: a login has a name and a password
@@ -55,6 +55,7 @@ def test_on_a_sound_list_everything_is_ok_and_nothing_was_sent(sound: Clinic) ->
             "bounces",
             "dns",
             "web",
+            "alerts",
             "clock",
         ),
         "schedule",
@@ -63,6 +64,7 @@ def test_on_a_sound_list_everything_is_ok_and_nothing_was_sent(sound: Clinic) ->
     assert [words[:4] for words in sound.server.commands if words[:4] in ("MAIL", "RCPT", "DATA")] == ["MAIL", "RCPT"]
     assert "RCPT TO:<ops@papers.example.net>" in sound.server.commands
     assert "RSET" in sound.server.commands
+    assert [(got.method, got.path) for got in sound.monitor.got] == [("POST", f"/ping/{CHECK}/log")]
 
 
 # --- the faults ------------------------------------------------------------------------------------------------------
@@ -127,6 +129,35 @@ def has_sent(made: Clinic) -> None:
     done = made.run("run", "--date", days_ago(3).isoformat())
     assert done.returncode == 0, done
     made.server.messages.clear()
+
+
+def monitor_elsewhere(address: str) -> Callable[[Clinic], object]:
+    def act(made: Clinic) -> None:
+        made.configure("alerts.ping", address)
+        made.fill["URL"] = f"{made.monitor.url}/ping/{CHECK}"
+
+    return act
+
+
+def check_unknown(made: Clinic) -> None:
+    """The check was deleted and made again, with another address."""
+    made.monitor.answers[f"/ping/{CHECK}/log"] = 404
+    made.fill["URL"] = f"{made.monitor.url}/ping/another"
+
+
+def webhook_unknown(made: Clinic) -> None:
+    made.configure("alerts.webhook", "http://chat.invalid/services/T0")
+    made.fill["URL"] = f"{made.monitor.url}/services/T0"
+
+
+def ping_unset(made: Clinic) -> None:
+    made.configure("alerts.ping", "${CLINIC_PING}")
+    made.fill["VALUE"] = f"{made.monitor.url}/ping/{CHECK}"
+
+
+def page_moved(made: Clinic) -> None:
+    """The page is at another place now, to which the old one leads."""
+    made.web.status, made.web.location = 301, f"https://localhost:{made.web.port}/news/"
 
 
 def stale(made: Clinic) -> None:
@@ -400,6 +431,19 @@ FAULTS = (
     Fault("nobody is told", configured("alerts", {}), WARN, "alerts.address is not set"),
     Fault("nobody reads bounces", configured("bounces", None), WARN, "nobody reads bounces"),
     Fault("page of somebody else", lambda made: setattr(made.web, "page", "Parked."), WARN, "a page of somebody else"),
+    Fault(
+        "monitor's host unknown", monitor_elsewhere("http://monitor.invalid/ping/x"), WARN, "cannot be asked: Name or"
+    ),
+    Fault("monitor closed", monitor_elsewhere("http://127.0.0.1:1/ping/x"), WARN, "127.0.0.1:1 cannot be asked: Conn"),
+    Fault("monitor knows no such check", check_unknown, WARN, "answers 404 to a ping's URL with /log"),
+    Fault("webhook's host unknown", webhook_unknown, WARN, "alerts.webhook: chat.invalid cannot be asked"),
+    Fault(
+        "ping's variable not set",
+        ping_unset,
+        WARN,
+        "variable CLINIC_PING is not set",
+    ),
+    Fault("page moved", page_moved, BAD, "/news: one-click unsubscribe fails at a redirect"),
     Fault("no sendmail program", sendmail_gone, BAD, "there is no program /nonexistent that this user may run"),
     Fault(
         "no program for summaries", configured("summary", {"command": ["/nonexistent"]}), WARN, "cards show excerpts"

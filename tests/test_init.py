@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pty
 import re
@@ -19,11 +20,13 @@ import yaml
 
 from newsletter import resources
 from newsletter.cli.init import Answers, host_and_port, rendered
+from newsletter.cli.login import Login, mistaken, wants_token
 from newsletter.config import load
 from tests import program, website
 from tests.conftest import ROOT
 from tests.nameserver import nameserver
 from tests.smtpd import Authority, Script, Smtpd, smtpd
+from tests.test_sasl import issuer
 
 PASSWORD = "open sesame: ünd #1"
 SAMPLE = (ROOT / "newsletter" / "sample_day.json").read_bytes()
@@ -37,6 +40,7 @@ class Net:
     feed: str
     resolver: str
     env: dict[str, str]
+    authority: Authority
 
     @property
     def smtp(self) -> str:
@@ -52,7 +56,7 @@ def net(tmp_path: Path) -> Iterator[Net]:
         names = opened.enter_context(nameserver())
         site = opened.enter_context(website.site({"/papers.json": website.says(200, SAMPLE)}))
         env = {"SSL_CERT_FILE": str(authority.file), "no_proxy": "localhost,127.0.0.1"}
-        yield Net(server, site.url("/papers.json"), f"127.0.0.1:{names.port}", os.environ | env)
+        yield Net(server, site.url("/papers.json"), f"127.0.0.1:{names.port}", os.environ | env, authority)
 
 
 class Terminal:
@@ -159,6 +163,106 @@ def test_the_same_by_options(net: Net, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def takes_token(token: str) -> Callable[[list[str], Callable[[bytes], bytes]], str]:
+    """A login that takes one access token of ada's (XOAUTH2)."""
+    right = base64.b64encode(f"user=ada\x01auth=Bearer {token}\x01\x01".encode()).decode()
+    return lambda words, _: "235 welcome" if words[-1] == right else "535 5.7.8 no such token"
+
+
+@pytest.mark.system
+def test_a_server_that_takes_only_tokens_is_asked_for_first(net: Net, tmp_path: Path) -> None:
+    net.server.script.extensions = ("8BITMIME", "AUTH XOAUTH2")
+    net.server.script.login = takes_token("t-1")
+    folder, given = tmp_path / "new", ("--sender", "ada@lab.example", "--postal-address", "7 Row", "--list-id", "a.b")
+    more = ("--feed", net.feed, "--base-url", "-", "--language", "en")
+    terminal = Terminal(net, str(folder), *given, *more)
+    for command, keep in (("echo t-0", "n"), ("echo t-1", "")):
+        terminal.answer("Mail server", net.smtp)
+        terminal.answer("Name for the login", "ada")
+        terminal.answer("Log in with a refresh token, a command that prints access tokens, or a password", "")
+        terminal.answer("Command", command)
+        if keep:
+            terminal.answer("Keep it anyway?", keep)
+    assert terminal.end() == 0, terminal.said
+    assert "This server offers XOAUTH2: it wants a token" in terminal.said
+    written = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["smtp"][0]
+    assert (written["auth"], written["token_command"]) == ("xoauth2", "echo t-1")
+    assert "password" not in " ".join(written)
+    assert not (folder / "smtp.password").exists()
+
+
+@pytest.mark.system
+def test_a_refresh_token_is_tried_and_the_one_that_replaces_it_is_kept(net: Net, tmp_path: Path) -> None:
+    net.server.script.extensions = ("8BITMIME", "AUTH XOAUTH2")
+    net.server.script.login = takes_token("t-1")
+    folder = tmp_path / "new"
+    answers = (200, {"access_token": "t-1", "refresh_token": "r-2"}), (400, {"error": "invalid_grant"})
+    with issuer(net.authority, *answers) as endpoint:
+        words = ("--sender", "ada@lab.example", "--postal-address", "7 Row", "--smtp", net.smtp, "--username", "ada")
+        more = (
+            "--refresh-token-file",
+            "-",
+            "--token-issuer",
+            endpoint.url,
+            "--client-id",
+            "the app",
+            "--feed",
+            net.feed,
+        )
+        command = [*program.COMMAND, "init", str(folder), *words, *more, "--resolver", net.resolver]
+        done = program.run(command, cwd=ROOT, input="r-1\n", env=net.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [asked["refresh_token"] for asked in endpoint.asked] == ["r-1"]
+    assert (folder / "smtp.refresh-token").read_text("utf-8") == "r-2\n"
+    assert stat.S_IMODE((folder / "smtp.refresh-token").stat().st_mode) == 0o600
+    assert load(folder / "config.yaml", {}).smtp[0].token is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "offered", "wanted"),
+    [
+        ("smtp.office365.com", ["LOGIN", "XOAUTH2"], True),
+        ("smtp.gmail.com", [], True),
+        ("mail.lab.example", ["OAUTHBEARER"], True),
+        ("mail.lab.example", ["PLAIN", "XOAUTH2"], False),
+        ("notgmail.com", ["PLAIN"], False),
+        ("mail.lab.example", [], False),
+    ],
+)
+def test_tokens_are_asked_for_where_they_are_wanted(host: str, offered: list[str], *, wanted: bool) -> None:
+    assert wants_token(host, offered) is wanted
+
+
+def test_the_issuer_s_keys_are_written_as_they_are_read() -> None:
+    way = Login(issuer="microsoft", client_id="c", client_secret="s", refresh_token="r", tenant="lab.example")
+    answers = Answers(smtp="smtp.office365.com", username="ada@lab.example", login=way)
+    server = yaml.safe_load(rendered(REFERENCE, answers))["smtp"][0]
+    assert server["token_refresh"] == {
+        "provider": "microsoft",
+        "client_id": "c",
+        "client_secret_file": "client.secret",
+        "refresh_token_file": "smtp.refresh-token",
+        "tenant": "lab.example",
+    }
+    assert dict(way.files()) == {"smtp.refresh-token": "r", "client.secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        (Login("p", "c"), "exclude one another"),
+        (Login(refresh_token="r"), "needs --token-issuer and --client-id"),
+        (Login(client_id="c"), "needs --refresh-token-file"),
+        (Login("p"), None),
+    ],
+)
+def test_options_that_do_not_go_together(login: Login, said: str | None) -> None:
+    assert (mistaken(login) is None) if said is None else (said in str(mistaken(login)))
+
+
 @pytest.mark.system
 def test_without_a_terminal_what_is_missing_is_named(tmp_path: Path) -> None:
     command = [*program.COMMAND, "init", str(tmp_path / "new"), "--sender", "ada@lab.example"]
@@ -178,7 +282,9 @@ def keys(text: str) -> list[str]:
 
 
 def test_every_key_and_comment_of_the_reference_stays() -> None:
-    answers = Answers("ada@lab.example", "x", "a.b", "mail.lab.example", None, "ada", "p", "https://a.b/", "-", "en")
+    answers = Answers(
+        "ada@lab.example", "x", "a.b", "mail.lab.example", None, "ada", Login("p"), "https://a.b/", "-", "en"
+    )
     text = rendered(REFERENCE, answers)
     assert keys(text) == keys(REFERENCE)
     assert text.count("#") >= REFERENCE.count("#")

@@ -105,6 +105,20 @@ def analysed(*words: str | Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("base", "due"),
+    [
+        ("2026-03-28 05:59:00 UTC", "2026-03-28 06:00:00 UTC"),
+        ("2026-03-28 06:01:00 UTC", "2026-03-29 05:00:00 UTC"),  # summer time has begun in Berlin
+        ("2026-10-25 05:59:00 UTC", "2026-10-25 06:00:00 UTC"),  # and ended
+    ],
+)
+def test_the_timer_fires_at_seven_by_the_zone_s_clock(base: str, due: str) -> None:
+    timer = units(job("Europe/Berlin"))[f"newsletter-{LIST}.timer"]
+    (calendar,) = re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE)
+    assert due in analysed("calendar", f"--base-time={base}", calendar)
+
+
 @pytest.mark.parametrize("system", [True, False], ids=["system", "user"])
 @pytest.mark.parametrize("calls", ["", "programs", "sendmail"])
 @pytest.mark.parametrize("config", ["/srv/papers/config.yaml", '/srv/my "papers"/100%/$HOME/config.yaml\\'])

@@ -2,9 +2,10 @@
 
 A probe that fails in a way nobody foresaw becomes a finding too, and the others go on.
 
-    settings, database, templates, feeds, smtp, bounces, records, web, timetable    the probes, by subject
-    names, spf, lines                                                               how they ask: DNS, and ports
-    remedies, values                                                                what they share and return
+    settings, database, templates, feeds, smtp, bounces, records, web, alarms, timetable
+                                the probes, by subject
+    names, spf, lines           how they ask: DNS, and ports
+    remedies, values            what they share and return
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from threading import Thread
 from typing import Final
 
 from newsletter.check import (
+    alarms,
     bounces,
     copy_to,
     database,
@@ -28,12 +30,13 @@ from newsletter.check import (
     web,
 )
 from newsletter.check.names import Names
+from newsletter.check.smtp import logins
 from newsletter.check.values import Command, Context, Finding, Level, Options, bad, ok
 from newsletter.config.examine import examine as read
 from newsletter.errors import NewsletterError
 from newsletter.runtime import Runtime
 
-__all__ = ["Finding", "Level", "Options", "examine", "exit_code", "send_copy"]
+__all__ = ["Finding", "Level", "Options", "examine", "exit_code", "logins", "send_copy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ PROBES: Final = (
     Probe("bounces", bounces.bounces, frozenset({"bounces"}), asks=True),
     Probe("dns", records.dns, frozenset({"sender", "bounce_address"}), asks=True),
     Probe("web", web.web, frozenset({"base_url"}), asks=True),
+    Probe("alerts", alarms.alarms, frozenset({"alerts"}), asks=True),
     Probe("clock", web.clock, frozenset({"feeds"}), asks=True),
     Probe("schedule", timetable.schedule),
 )

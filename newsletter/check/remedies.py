@@ -16,7 +16,7 @@ from newsletter.errors import ConfigError
 _UNKNOWN: Final = re.compile(r"unknown key; did you mean (\S+)\?")
 UNSET: Final = re.compile(r"the environment variable (\w+) is not set")
 
-# What to write for a key that has no default and whose value only the operator knows.
+# What to write for a key that has no default, or null, and whose value only the operator knows.
 WANTED: Final = {
     "sender": "NAME <ADDRESS@YOUR.DOMAIN>",
     "postal_address": "YOUR POSTAL ADDRESS",
@@ -29,6 +29,10 @@ WANTED: Final = {
     "password": "PASSWORD",
     "selector": "SELECTOR",
     "private_key_file": "FILE",
+    "ping": "URL",
+    "ping_start": "URL",
+    "ping_fail": "URL",
+    "webhook": "URL",
 }
 
 # Keys that name a file, and what is in it.
@@ -81,7 +85,9 @@ def _better(key: str, name: str, message: str) -> str:
         return next(iter(difflib.get_close_matches(given, words, 1, 0.5)), words[0])
     table = TABLES.get(re.sub(r"\.?\d+\b", "", key.rpartition(".")[0]).strip("."))
     default = table[name].default if table and name in table else REQUIRED
-    return WANTED.get(name, "VALUE") if default == REQUIRED else default
+    if default == REQUIRED:
+        return WANTED.get(name, "VALUE")
+    return WANTED.get(name, default) if default == "null" else default
 
 
 def credentials(context: Context, key: str, said: str) -> Remedy:

@@ -25,6 +25,7 @@ from newsletter.transport.connect import Connection
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _LONGEST: Final = 100_000  # bytes of a reply
+_PATIENCE: Final = 10.0  # seconds for a reply to `logins`
 _SHARE: Final = 0.8  # of the papers that would just fit are kept
 
 # OpenSSL's codes for why a certificate is refused (x509_vfy.h).
@@ -133,6 +134,16 @@ def _certificate(key: str, server: SmtpConfig, code: int) -> Remedy:
         names = lines.names_of(server.host, server.port, starttls=server.tls == "starttls")
         return SetKey(f"{key}.host", next((name for name in names if "*" not in name), "HOST"))
     return SetKey(f"{key}.ca_file", "FILE")
+
+
+def logins(host: str, port: int, tls: str) -> list[str]:
+    """The logins that a server offers (RFC 4954); empty if it cannot be asked. Blocks, and raises nothing."""
+    try:
+        connection = connect(SmtpConfig(host, port, tls, timeout=_PATIENCE))
+    except TransportUnavailable:
+        return []
+    connection.socket.close()
+    return connection.extensions.get("auth", "").split()
 
 
 # --- in the session -------------------------------------------------------------------------------------------------

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from html import unescape
-from http.client import HTTPException, HTTPResponse
+from http.client import responses
 from statistics import median
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from newsletter import __version__
+from newsletter.check.settings import organisation
 from newsletter.check.values import Command, Context, Finding, Publish, bad, ok, warn
 from newsletter.check.values import SetKey as Set
-from newsletter.text import one_line
+from newsletter.request import Answer, Unanswered, request
 
 _SECONDS: Final = 10.0
-_LARGEST: Final = 1_000_000  # bytes of a page
 _NOTICED: Final = 120.0  # seconds: links and signatures begin to suffer
 _WRONG: Final = 900.0  # seconds
 
@@ -37,40 +37,61 @@ def web(context: Context) -> Iterator[Finding]:
         yield ok("web", f"{url} was not asked (--offline)")
         return
     try:
-        with _open(f"{url}/", "GET") as response:
-            _note_clock(context, urlsplit(url).netloc, response.headers.get("Date"))
-            page = unescape(response.read(_LARGEST).decode("utf-8", "replace"))
-    except urllib.error.HTTPError as error:
-        _note_clock(context, urlsplit(url).netloc, error.headers.get("Date"))
-        said = f"{url} answers {error.code} {error.reason}: does `newsletter web` run behind it?"
-        error.close()
-        yield bad("web", said, context.command("web"), 75)
-        return
-    except (OSError, HTTPException, ValueError) as error:
+        answer = ask(context, "GET", f"{url}/")
+    except Unanswered as error:
         yield _unreachable(context, url, error)
         return
-    if context.config.publication.title not in page:
-        yield warn("web", f"{url} answers with a page of somebody else", context.command("web"))
-    elif url.startswith("https:"):
-        yield ok("web", f"{url} answers")
+    if finding := judge_page(context, url, answer):
+        yield finding
 
 
-def _open(url: str, method: str) -> HTTPResponse:
-    """The response to a request. Raises OSError, of which urllib's errors are, HTTPException and ValueError."""
-    headers = {"User-Agent": f"newsletter-check/{__version__}"}
-    request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 - config.py allows http(s) only
-    response: HTTPResponse = urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310
-    return response
+def ask(context: Context, method: str, url: str) -> Answer:
+    """The answer of a server to a request without a body. Its Date is noted for the clock. Raises Unanswered."""
+    answer = request(method, url, headers={"User-Agent": f"newsletter-check/{__version__}"}, within=_SECONDS)
+    _note_clock(context, urlsplit(url).netloc, answer.headers.get("date"))
+    return answer
 
 
-def _unreachable(context: Context, url: str, error: Exception) -> Finding:
-    reason = getattr(error, "reason", error)
-    said = f"{url} cannot be reached: {one_line(getattr(reason, 'strerror', None) or reason)}"
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return bad("web", f"{url}: its certificate is refused: {reason.verify_message}", Command("sudo certbot renew"))
-    host = urlsplit(url).hostname or ""
-    if "Name or service" in said or "No address" in said:
-        return bad("web", said, Publish(host, "A", "ADDRESS-OF-YOUR-WEB-SERVER"))
+def judge_page(context: Context, url: str, answer: Answer) -> Finding | None:
+    """What `answer` says of `base_url`, which is `url`; None if the finding about http says enough."""
+    if 300 <= answer.status < 400 and (place := _place(url, answer.headers.get("location", ""))):
+        return _moved(context, url, place)
+    if answer.status >= 300:
+        reason = f"{answer.status} {responses.get(answer.status, '')}".rstrip()
+        said = f"{url} answers {reason}: does `newsletter web` run behind it?"
+        return bad("web", said, context.command("web"), 75)
+    if context.config.publication.title not in unescape(answer.body.decode("utf-8", "replace")):
+        return warn("web", f"{url} answers with a page of somebody else", context.command("web"))
+    return ok("web", f"{url} answers") if url.startswith("https:") else None
+
+
+def _place(url: str, location: str) -> str | None:
+    """Where a redirect of `url` leads, as a base_url; None if nowhere else."""
+    try:
+        place = urljoin(f"{url}/", location).partition("?")[0].rstrip("/")
+        return place if urlsplit(place).hostname and place != url else None
+    except ValueError:  # what is no URL leads nowhere
+        return None
+
+
+def _moved(context: Context, url: str, place: str) -> Finding | None:
+    """A redirect: the POST of one-click unsubscribe is lost at one (RFC 8058 section 3.1 forbids them)."""
+    old, new = urlsplit(url), urlsplit(place)
+    if organisation(old.hostname or "") != organisation(new.hostname or ""):
+        return warn("web", f"{url} redirects to {new.netloc}, a page of somebody else", context.command("web"))
+    if place == f"https:{url.partition(':')[2]}" and old.scheme == "http":
+        return None
+    said = f"{url} redirects to {place}: one-click unsubscribe fails at a redirect (RFC 8058 section 3.1)"
+    return bad("web", said, Set("base_url", place))
+
+
+def _unreachable(context: Context, url: str, error: Unanswered) -> Finding:
+    said = f"{url} cannot be reached: {error}"
+    if isinstance(error.cause, ssl.SSLCertVerificationError):
+        said = f"{url}: its certificate is refused: {error.cause.verify_message}"
+        return bad("web", said, Command("sudo certbot renew"))
+    if isinstance(error.cause, socket.gaierror) and error.cause.errno != socket.EAI_AGAIN:
+        return bad("web", said, Publish(urlsplit(url).hostname or "", "A", "ADDRESS-OF-YOUR-WEB-SERVER"))
     return bad("web", said, context.command("web"), 75)
 
 
@@ -91,17 +112,9 @@ def _origin(url: str) -> str:
 
 
 def _ask(context: Context, url: str) -> None:
-    netloc = urlsplit(url).netloc
-    if netloc in context.clocks:
-        return
-    try:
-        with _open(url, "HEAD") as response:
-            _note_clock(context, netloc, response.headers.get("Date"))
-    except urllib.error.HTTPError as error:
-        _note_clock(context, netloc, error.headers.get("Date"))
-        error.close()
-    except (OSError, HTTPException, ValueError):
-        return
+    if urlsplit(url).netloc not in context.clocks:
+        with suppress(Unanswered):
+            ask(context, "HEAD", url)
 
 
 def _note_clock(context: Context, name: str, said: str | None) -> None:

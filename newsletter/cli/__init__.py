@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -112,14 +112,26 @@ def cli(ctx: click.Context, path: Path, form: str) -> None:
 @click.option(
     "--password-file", type=click.File("r", encoding="utf-8"), help="File with its password, or - for standard input."
 )
+@click.option("--token-command", metavar="COMMAND", help="Command that prints an access token (OAuth 2.0) instead.")
+@click.option(
+    "--refresh-token-file",
+    type=click.File("r", encoding="utf-8"),
+    help="File with a refresh token instead, or - for standard input.",
+)
+@click.option(
+    "--token-issuer", metavar="NAME", help="Who gives tokens for it: microsoft, google, or the endpoint's URL."
+)
+@click.option("--client-id", metavar="ID", help="Client id of the application that is registered there.")
+@click.option(
+    "--client-secret-file", type=click.File("r", encoding="utf-8"), help="File with its secret, if it has one."
+)
+@click.option("--tenant", metavar="NAME", help="Microsoft's name of the organisation: its domain or identifier.")
 @click.option("--feed", metavar="URL", help="Feed.  [default: Hugging Face's daily papers]")
 @click.option("--base-url", metavar="URL", help="Where readers reach `newsletter web`, or - for by mail only.")
 @click.option("--language", metavar="TAG", help="Language of the mail, such as en.")
 @click.option("--resolver", type=HOST_AND_PORT, help="Name server to ask, HOST or HOST:PORT.  [default: the system's]")
 @click.option("--offline", is_flag=True, help="Write the answers without trying them.")
-def init_command(
-    folder: Path, password_file: TextIO | None, resolver: tuple[str, int] | None, offline: bool, **given: str | None
-) -> None:
+def init_command(folder: Path, resolver: tuple[str, int] | None, offline: bool, **given: Any) -> None:
     """Write config.yaml with comments, and files with its secrets that only you may read, into FOLDER.
 
     On a terminal it asks for what the options do not say, and tries each answer: mail server and login, feed, DNS.
@@ -129,8 +141,7 @@ def init_command(
     from newsletter.check import Options
     from newsletter.cli import init
 
-    password = None if password_file is None else password_file.read().rstrip("\r\n")
-    answers, options = init.Answers(**given, password=password), Options(offline=offline, resolver=resolver)
+    answers, options = init.answers_of(**given), Options(offline=offline, resolver=resolver)
     if init.on_a_terminal():
         lines = init.ask(folder, answers, options)
     elif answers == init.Answers():

@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TextIO
 
 import click
 
 from newsletter import check as checks
 from newsletter import resources
 from newsletter.check import Finding, Level, Options
+from newsletter.cli import login
+from newsletter.cli.login import COLUMN, Login
 from newsletter.errors import NewsletterError
 
-_COLUMN: Final = 46  # of config.yaml, where comments begin
 _PORTS: Final = {465: "implicit", 587: "starttls"}  # RFC 8314; any other port is tried with starttls
 _ADVICE: Final = ("dns", "web")  # what is mended elsewhere, after the first look: no other answer would help
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
@@ -30,7 +31,7 @@ _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 class Answers:
     """What the operator has answered; None is what they were not asked yet, and then the example's value stays.
 
-    `smtp` is HOST or HOST:PORT, `tls` a value of smtp.tls, and an empty `username` means no login.
+    `smtp` is HOST or HOST:PORT, `tls` a value of smtp.tls, and an empty `username` means no login; `login` says how.
     """
 
     sender: str | None = None
@@ -39,7 +40,7 @@ class Answers:
     smtp: str | None = None
     tls: str | None = None
     username: str | None = None
-    password: str | None = None
+    login: Login | None = None
     feed: str | None = None
     base_url: str | None = None
     language: str | None = None
@@ -48,6 +49,26 @@ class Answers:
     def domain(self) -> str:
         """The domain of the sender."""
         return parseaddr(self.sender or "")[1].rpartition("@")[2] or "example.org"
+
+
+def answers_of(
+    *,
+    password_file: TextIO | None,
+    token_command: str | None,
+    refresh_token_file: TextIO | None,
+    token_issuer: str | None,
+    client_id: str | None,
+    client_secret_file: TextIO | None,
+    tenant: str | None,
+    **answers: str | None,
+) -> Answers:
+    """The answers that the options of `newsletter init` give."""
+    password, token, secret = (
+        None if file is None else file.read().rstrip("\r\n")
+        for file in (password_file, refresh_token_file, client_secret_file)
+    )
+    how = Login(password, token_command, token_issuer, client_id, secret, token, tenant)
+    return Answers(**answers, login=None if how == Login() else how)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,7 @@ def ask(folder: Path, given: Answers, options: Options) -> Iterator[str]:
     answers = Answers()
     for question in QUESTIONS:
         while True:
-            answers = _answered(answers, given, question)
+            answers = _answered(answers, given, question, offline=options.offline)
             answers, found = tried(answers, question, options)
             for finding in found:
                 click.echo(shown(finding))
@@ -104,7 +125,7 @@ def ask(folder: Path, given: Answers, options: Options) -> Iterator[str]:
             mistaken = any(fault.subject == "config" for fault in faults)  # no command could read it
             if not faults or not (mistaken or not click.confirm("Keep it anyway?")):
                 break
-            given = replace(given, **{question.name: None, "tls": None, "username": None, "password": None})
+            given = replace(given, **{question.name: None, "tls": None, "username": None, "login": None})
     yield from write(folder, answers)
     yield from _next(folder)
 
@@ -115,12 +136,15 @@ def from_options(folder: Path, given: Answers, options: Options) -> Iterator[str
     Raises NewsletterError if there is a config.yaml, and click's Exit with the exit code of `newsletter check`.
     """
     refuse_existing(folder)
+    if given.login is not None and (said := login.mistaken(given.login)):
+        raise click.UsageError(said)
     missing = [question.name for question in QUESTIONS if question.required and not getattr(given, question.name)]
     if missing:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
         raise click.UsageError(f"without a terminal {names} must be given too; `newsletter init` alone needs none")
     offered = {question.name: suggestion(given, question.name) for question in QUESTIONS if not question.required}
-    answers = replace(given, **{name: getattr(given, name) or value for name, value in offered.items()})
+    filled: dict[str, Any] = {name: getattr(given, name) or value for name, value in offered.items()}
+    answers = replace(given, **filled)
     for question in QUESTIONS:
         answers, found = tried(answers, question, options)
         for finding in found:
@@ -149,19 +173,25 @@ def _next(folder: Path) -> Iterator[str]:
 # --- the questions ---------------------------------------------------------------------------------------------------
 
 
-def _answered(answers: Answers, given: Answers, question: Question) -> Answers:
-    """`answers` with that to one question, taken from the options or asked for."""
+def _answered(answers: Answers, given: Answers, question: Question, *, offline: bool) -> Answers:
+    """`answers` with that to one question, taken from the options or asked for.
+
+    Unless `offline`, the mail server is asked which logins it offers.
+    """
     value = getattr(given, question.name)
     if value is None:
         value = click.prompt(question.words, default=suggestion(answers, question.name) or None).strip()
     if question.name != "smtp":
         return replace(answers, **{question.name: value})
-    username, password = given.username, given.password
+    username, how = given.username, given.login
     if username is None:
         username = click.prompt("Name for the login there, or - for none", default=_login(answers, value)).strip()
-    if username not in ("", "-") and password is None:
-        password = click.prompt("Password", hide_input=True)
-    return replace(answers, smtp=value, tls=given.tls, username=username, password=password)
+    answers = replace(answers, smtp=value, tls=given.tls, username=username)
+    if _logs_in(answers) and how is None:
+        host, port = host_and_port(value)
+        offered = [] if offline else checks.logins(host, port, _tls(answers))
+        how = login.ask(host, answers.domain, offered)
+    return replace(answers, login=how)
 
 
 def suggestion(answers: Answers, name: str) -> str:
@@ -187,6 +217,12 @@ def host_and_port(server: str) -> tuple[str, int]:
     return host, port
 
 
+def _tls(answers: Answers) -> str:
+    """The kind of TLS: as answered, else by the port."""
+    host, port = host_and_port(answers.smtp or "")
+    return answers.tls or ("none" if host in _LOCAL else _PORTS.get(port, "starttls"))
+
+
 # --- trying ----------------------------------------------------------------------------------------------------------
 
 
@@ -195,29 +231,33 @@ def tried(answers: Answers, question: Question, options: Options) -> tuple[Answe
 
     If the mail server only wants another kind of TLS, that is taken.
     """
-    found = _examined(answers, question, options)
+    answers, found = _examined(answers, question, options)
     for finding in found:
         kind = re.fullmatch(r"set: smtp\.0\.tls: (\w+)", str(finding.remedy or ""))
         if kind and answers.tls is None and (kind[1] != "none" or host_and_port(answers.smtp or "")[0] in _LOCAL):
-            answers = replace(answers, tls=kind[1])
-            return answers, _examined(answers, question, options)
+            return _examined(replace(answers, tls=kind[1]), question, options)
     return answers, found
 
 
-def _examined(answers: Answers, question: Question, options: Options) -> list[Finding]:
+def _examined(answers: Answers, question: Question, options: Options) -> tuple[Answers, list[Finding]]:
+    """What is found, and the answers with the refresh token that the issuer may have given for the one it got."""
     with tempfile.TemporaryDirectory(prefix="newsletter-init-") as place:
         list(write(Path(place), answers))
         path = Path(place) / "config.yaml"
         found = list(checks.examine(path, options, subjects=question.subjects | {"config"}))
+        if answers.login is not None and answers.login.refresh_token is not None:
+            token = (Path(place) / login.REFRESH_FILE).read_text("utf-8").strip()
+            answers = replace(answers, login=replace(answers.login, refresh_token=token))
     key = question.name + ("s" if question.name == "feed" else "")
     about_others = [f"{other.name}{'s' if other.name == 'feed' else ''}" for other in QUESTIONS if other != question]
-    return [
+    said = [
         replace(finding, words=re.sub(rf"^{re.escape(str(path))}:\d+: ", "", finding.words).replace(f"{place}/", ""))
         for finding in found
         if finding.level is not Level.OK or (finding.subject in question.subjects and not options.offline)
         if finding.subject != "config"
         or (_is_about(finding, key) and not any(_is_about(finding, o) for o in about_others))
     ]
+    return answers, said
 
 
 def _is_about(finding: Finding, key: str) -> bool:
@@ -235,22 +275,22 @@ def shown(finding: Finding) -> str:
 
 
 def refuse_existing(folder: Path) -> None:
-    """Raise NewsletterError if there is a configuration already, or a password file that would be replaced."""
-    for name in ("config.yaml", "smtp.password"):
+    """Raise NewsletterError if there is a configuration already, or a file with a secret that would be replaced."""
+    for name in ("config.yaml", login.PASSWORD_FILE, login.REFRESH_FILE, login.CLIENT_FILE):
         if (folder / name).exists() or (folder / name).is_symlink():
             raise NewsletterError(f"{folder / name} exists already; nothing was written")
 
 
 def write(folder: Path, answers: Answers) -> Iterator[str]:
     """Write config.yaml and the secrets (mode 0600) into `folder`; yields a line for each. Nothing is overwritten."""
-    config, secret, password = (folder / name for name in ("config.yaml", "newsletter.secret", "smtp.password"))
+    config, secret = folder / "config.yaml", folder / "newsletter.secret"
     folder.mkdir(parents=True, exist_ok=True)
     if not secret.exists():
         _write(secret, secrets.token_urlsafe(32) + "\n")
         yield f"wrote {secret}  (it signs the unsubscribe links: keep it secret and back it up)"
-    if _logs_in(answers):
-        _write(password, (answers.password or "") + "\n")
-        yield f"wrote {password}"
+    for name, text in _way(answers).files() if _logs_in(answers) else ():
+        _write(folder / name, f"{text}\n")
+        yield f"wrote {folder / name}"
     _write(config, rendered(resources.find("config.yaml").read_text("utf-8"), answers))
     yield f"wrote {config}"
 
@@ -262,6 +302,10 @@ def _write(path: Path, text: str) -> None:
 
 def _logs_in(answers: Answers) -> bool:
     return (answers.username or "-") != "-"
+
+
+def _way(answers: Answers) -> Login:
+    return answers.login or Login()
 
 
 def rendered(reference: str, answers: Answers) -> str:
@@ -280,11 +324,9 @@ def rendered(reference: str, answers: Answers) -> str:
     }
     if answers.smtp is not None:
         host, port = host_and_port(answers.smtp)
-        tls = answers.tls or ("none" if host in _LOCAL else _PORTS.get(port, "starttls"))
-        values |= {"host": host, "tls": tls, "username": answers.username if _logs_in(answers) else ""}
+        values |= {"host": host, "tls": _tls(answers), "username": answers.username if _logs_in(answers) else ""}
         reference = _with_value(reference, "port", str(port))
-    if _logs_in(answers):
-        reference = re.sub(r"(?m)^    # password_file: smtp", "    password_file: smtp", reference, count=1)
+    reference = login.rendered(reference, _way(answers) if _logs_in(answers) else None)
     reference = re.sub(r"(?m)^    password: (?=\$)", "    # password: ", reference, count=1)
     reference = re.sub(r"(?m)^secret: ", "# secret: ", reference, count=1)
     reference = re.sub(r"(?m)^# secret_file: ", "secret_file: ", reference, count=1)
@@ -298,7 +340,7 @@ def _with_value(text: str, key: str, value: str) -> str:
     """`text` with `value`, in YAML, at the first line that sets `key`. Its comment stays."""
 
     def line(found: re.Match[str]) -> str:
-        return f"{found[1] + value:<{_COLUMN}}  # {found[2]}"
+        return f"{found[1] + value:<{COLUMN}}  # {found[2]}"
 
     return re.sub(rf"(?m)^((?: *- | *)?{key}: ).*?  # (.*)$", line, text, count=1)
 
