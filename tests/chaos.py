@@ -126,7 +126,8 @@ class Site:
 
     def call(self, *words: str, later: int = 0) -> int:
         """Run `newsletter` with the clock set `later` minutes ahead; returns its exit code."""
-        clock = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"+{later}m", "DONT_FAKE_MONOTONIC": "1"} if later else {}
+        clock = {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+        clock = clock | {"FAKETIME": f"+{later}m"} if later else {}
         done = program.run(
             [*self.command, *words], cwd=ROOT, env=os.environ | clock, capture_output=True, timeout=600, check=False
         )

@@ -34,6 +34,7 @@ from newsletter.runtime import utc_now
 from newsletter.store import Store
 from newsletter.transport import Pool
 from newsletter.web.confirmations import ConfirmationSender
+from tests import program
 from tests.conftest import PUBLICATION, ROOT
 from tests.windows import most_within
 
@@ -129,7 +130,7 @@ def run(fleet: Fleet, store: str, folder: Path) -> Log:
 
 def _start(what: str, path: Path, name: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.fleet", what, str(path), name]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return program.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _line(process: subprocess.Popen[str]) -> str:
@@ -179,7 +180,7 @@ def _sink(folder: Path, delay: float) -> Iterator[tuple[int, Path]]:
     """Run the server; gives its port, and the path of its log."""
     log = folder / "sink.log"
     command = [sys.executable, "-m", "tests.fleet", "sink", str(log), str(delay)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with program.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline()), log

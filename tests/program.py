@@ -16,7 +16,7 @@ and of another user use subprocess.
 
 What a nest cannot imitate is really started: another command; one with a variable of REAL that is not as it was when
 this process began; one with `preexec_fn`, `user`, `group`, `executable` or `shell`; and everything on a system other
-than Linux.
+than Linux. Programs with the same LD_PRELOAD, such as those whose clock is faked, have a nest of their own.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMAND: Final = (sys.executable, "-m", "newsletter")  # what a command line of `newsletter` begins with
 
 # What a process reads before, or while, it loads its modules: the beginnings of names of environment variables.
-REAL: Final = ("PYTHON", "LC_", "LANG", "LD_")
+REAL: Final = ("PYTHON", "LC_", "LANG", "LD_", "FAKETIME_", "DONT_FAKE")
 
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 _LARGEST: Final = 1 << 17  # bytes of a request
@@ -67,7 +67,8 @@ class Popen(subprocess.Popen[Any]):
         words = [os.fspath(word) for word in args] if isinstance(args, list | tuple) else []
         environ = dict(os.environ if env is None else env)
         odd = executable or preexec_fn or not close_fds or shell or gid or gids or uid
-        if odd or sys.platform != "linux" or not _is_ours(words) or _differs(environ):
+        nest = None if odd or not _is_ours(words) else _nest_for(environ)
+        if nest is None:
             super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
                 p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite,
@@ -84,7 +85,7 @@ class Popen(subprocess.Popen[Any]):
             "group": process_group,
             "passed": list(pass_fds),
         }
-        self.pid = _nest().fork(request, [*streams, *pass_fds])
+        self.pid = nest.fork(request, [*streams, *pass_fds])
         self._child_created = True
         self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
@@ -115,13 +116,12 @@ def _is_ours(words: list[str]) -> bool:
     return words[:1] == [sys.executable] and words[1:2] in (["-m"], ["-c"])
 
 
-def _differs(environ: dict[str, str]) -> bool:
-    """Whether a program in this environment would load otherwise than the nest has loaded."""
-    here, there = ({name: each[name] for name in each if name.startswith(REAL)} for each in (_loaded_in, environ))
-    return here != there
+def _loading(environ: dict[str, str]) -> frozenset[tuple[str, str]]:
+    """What of an environment decides how a program is loaded."""
+    return frozenset(each for each in environ.items() if each[0].startswith(REAL))
 
 
-_loaded_in: Final = dict(os.environ)
+_own: Final = _loading(dict(os.environ))
 
 
 # --- this process ----------------------------------------------------------------------------------------------------
@@ -130,13 +130,13 @@ _loaded_in: Final = dict(os.environ)
 class _Nest:
     """The nest, seen from the process that it belongs to. It ends when that process ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: dict[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             number = str(theirs.fileno())
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.program", number],
-                cwd=ROOT, env=_loaded_in, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                cwd=ROOT, env=environ, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self._owner = os.getpid()
         self._one_at_a_time = threading.Lock()
@@ -167,11 +167,18 @@ def _umask() -> int:
     return int(line, 8)
 
 
-_nests: Final[dict[int, _Nest]] = {}  # pid of its process: nest
+_nests: Final[dict[Any, _Nest]] = {}  # by the pid of their process, and by how they are loaded
 
 
-def _nest() -> _Nest:
-    return _nests.setdefault(os.getpid(), _nests.get(os.getpid()) or _Nest())
+def _nest_for(environ: dict[str, str]) -> _Nest | None:
+    """The nest for programs in this environment, which is begun if necessary; None for those that have none."""
+    loading = _loading(environ)
+    if sys.platform != "linux" or (loading != _own and "LD_PRELOAD" not in environ):
+        return None
+    key = (os.getpid(), loading)
+    if key not in _nests:
+        _nests[key] = _Nest(environ)
+    return _nests[key]
 
 
 # --- the nest --------------------------------------------------------------------------------------------------------

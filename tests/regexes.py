@@ -34,7 +34,7 @@ def modules() -> Iterator[Any]:
             yield importlib.import_module(found.name)
 
 
-_CALLS: Final = "|".join(_APPLIED)
+_METHODS: Final = "|".join(_APPLIED)
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,26 @@ def uses() -> list[Use]:
     """Every regular expression of the program, with each way in which it is applied. Patterns of bytes as text."""
     found: set[Use] = set()
     sources = {module: Path(module.__file__).read_text("utf-8") for module in modules()}
-    everything = "\n".join(sources.values())  # a table may be applied in another module
+    calls = {module: _calls(source) for module, source in sources.items()}
+    everywhere = set().union(*calls.values())  # a table may be applied in another module
     for module, own in sources.items():
         for name, value in vars(module).items():
             if compiled := list(_compiled_in(value)):
-                calls = rf"\b{name}\b(?:\[\w+\])?\.({_CALLS})\("
-                here = re.findall(calls, own) or re.findall(calls, everything)
+                here = _of(name, calls[module]) or _of(name, everywhere)
                 applied = {_APPLIED[each] for each in here} or {"search"}
                 found.update(_use(each.pattern, each.flags, how) for each in compiled for how in applied)
-        found.update(_written_inline(own))
+        if re.search(rf"\bre\.({_METHODS})\(", own):
+            found.update(_written_inline(own))
     return sorted(found, key=lambda use: (use.pattern, use.flags, use.how))
+
+
+def _calls(source: str) -> set[tuple[str, str]]:
+    """Each name of which a source calls a method as `re` has them, also of a value in it, and the method."""
+    return set(re.findall(rf"\b(\w+)(?:\[\w+\])?\.({_METHODS})\(", source))
+
+
+def _of(name: str, calls: set[tuple[str, str]]) -> set[str]:
+    return {method for each, method in calls if each == name}
 
 
 def _compiled_in(value: Any) -> Iterator[re.Pattern[Any]]:

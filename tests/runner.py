@@ -74,9 +74,10 @@ class Ran:
 
 @dataclass
 class Repository:
-    """A repository on a forge, with its secrets; `calls` are the calls of the forge's API."""
+    """A repository on a forge, with its secrets and the folder of `served`; `calls` are those of the forge's API."""
 
     folder: Path
+    server: Path
     inbox: Inbox
     api: str
     secrets: dict[str, str]
@@ -93,7 +94,7 @@ class Repository:
 
     def clock(self, now: datetime) -> None:
         """Set the time of the newsletter's commands."""
-        (self.folder / "clock").write_text(f"@{now:%Y-%m-%d %H:%M:%S}\n", "utf-8")
+        (self.server / "clock").write_text(f"@{now:%Y-%m-%d %H:%M:%S}\n", "utf-8")
 
     def publish(self, day: date, papers: int) -> None:
         """Let the feed list so many papers on a day."""
@@ -226,13 +227,13 @@ def _git(folder: Path, *words: str) -> None:
 
 
 @contextmanager
-def repository(folder: Path) -> Iterator[Repository]:
-    """A repository whose workflow was written by `newsletter schedule github`, and the servers that it needs."""
+def repository(folder: Path, server: Path) -> Iterator[Repository]:
+    """A repository whose workflow was written by `newsletter schedule github`, with the folder of `served`."""
     for program, package in (("git", "git"), ("openssl", "openssl"), ("curl", "curl")):
         needs.program(program, package)
     calls: list[str] = []
     with Inbox() as inbox, _api(calls) as api:
-        made = Repository(folder, inbox, api, {}, calls)
+        made = Repository(folder, server, inbox, api, {}, calls)
         made.secrets |= {
             "NEWSLETTER_STORE_KEY": KEY,
             "NEWSLETTER_SECRET": "a long secret for the links",
@@ -240,18 +241,22 @@ def repository(folder: Path) -> Iterator[Repository]:
         }
         for name in ("bin", "feeds"):
             (folder / name).mkdir()
+        for name, text in {
+            "newsletter": _CLIENT.format(python=sys.executable, path=str(server / "line")),
+            "pipx": f'#!/bin/sh\necho "$@" >> {folder}/pipx\n',
+        }.items():
+            (folder / "bin" / name).write_text(text, "utf-8")
+            (folder / "bin" / name).chmod(0o755)
         made.clock(datetime(2026, 1, 1, tzinfo=UTC))
-        with _served(folder):
-            _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
-            _git(folder, "clone", "--quiet", str(made.origin), "clone")
-            _git(made.clone, "checkout", "--quiet", "-b", "main")
-            (made.clone / "papers").mkdir()
-            (made.clone / "papers" / "config.yaml").write_text(
-                _CONFIG.format(feeds=folder / "feeds", port=inbox.port), "utf-8"
-            )
-            made.newsletter("schedule", "github", "--at", "07:00")
-            made.push()
-            yield made
+        _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+        _git(folder, "clone", "--quiet", str(made.origin), "clone")
+        _git(made.clone, "checkout", "--quiet", "-b", "main")
+        (made.clone / "papers").mkdir()
+        config = _CONFIG.format(feeds=folder / "feeds", port=inbox.port)
+        (made.clone / "papers" / "config.yaml").write_text(config, "utf-8")
+        made.newsletter("schedule", "github", "--at", "07:00")
+        made.push()
+        yield made
 
 
 @contextmanager
@@ -272,19 +277,15 @@ def _api(calls: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _served(folder: Path) -> Iterator[None]:
-    """A `newsletter` in `bin`, and the process behind it, whose time is in the file `clock`; `pipx` notes its words."""
+def served(folder: Path) -> Iterator[Path]:
+    """The process behind `newsletter` on a runner, which has the program loaded, for one repository after the other.
+
+    Gives `folder`: the process listens at `line` in it, and its time is in the file `clock`.
+    """
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         needs.unmet("faketime is not installed (Debian's faketime)")
-    path = folder / "line"
-    programs = {
-        "newsletter": _CLIENT.format(python=sys.executable, path=str(path)),
-        "pipx": f'#!/bin/sh\necho "$@" >> {folder}/pipx\n',
-    }
-    for name, text in programs.items():
-        (folder / "bin" / name).write_text(text, "utf-8")
-        (folder / "bin" / name).chmod(0o755)
+    (folder / "clock").write_text("+0\n", "utf-8")
     faked = {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
@@ -293,13 +294,13 @@ def _served(folder: Path) -> Iterator[None]:
         "TZ": "UTC",
     }
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(path))
+    listener.bind(str(folder / "line"))
     listener.listen()
     command = [sys.executable, "-m", "tests.runner", "serve", str(listener.fileno())]
     server = subprocess.Popen(command, cwd=ROOT, env=os.environ | faked, pass_fds=[listener.fileno()])
     listener.close()
     try:
-        yield
+        yield folder
     finally:
         server.kill()
         server.wait()
@@ -423,7 +424,12 @@ def _judge(made: Repository, seen: Year, papers: dict[date, int]) -> None:
 
 def main() -> None:
     """Print what a year brings."""
-    with tempfile.TemporaryDirectory() as place, repository(Path(place)) as made:
+    with (
+        tempfile.TemporaryDirectory() as behind,
+        tempfile.TemporaryDirectory() as place,
+        served(Path(behind)) as server,
+        repository(Path(place), server) as made,
+    ):
         days = int(sys.argv[1]) if len(sys.argv) > 1 else 365
         seen = year(made, days)
         copies = len(made.inbox.messages)

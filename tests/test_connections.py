@@ -18,6 +18,7 @@ from newsletter.slots import Leases
 from newsletter.store import Store
 from newsletter.transport import Answer, Copy, Pool
 from newsletter.transport.numbers import LOOK_EVERY, Numbers
+from tests import program
 from tests.conftest import ROOT
 from tests.fleet import Fleet, run
 from tests.smtpd import Smtpd, smtpd
@@ -76,7 +77,7 @@ sys.stdin.read()
 
 def test_a_number_ends_with_its_process(store: Store, database_url: str) -> None:
     command = [sys.executable, "-c", HOLDER, database_url, MX]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with program.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "1\n"
         with closing(store.leases()) as leases:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from newsletter.issue.late_risers import Candidate, Riser, Rule, select
 from newsletter.issue.rules import IssueRules
-from tests import simulate
+from tests import program, simulate
 from tests.conftest import ROOT
 
 TODAY = date(2026, 11, 24)
@@ -107,8 +106,8 @@ def votes(tmp_path: Path, *rows: str, head: str = HEAD) -> Path:
 def replayed(path: Path, *words: str, cut: int = 1) -> list[str]:
     """The last row of the table: days, first mail, within 7 days, cards a day, most, twice."""
     command = [sys.executable, "-m", "tests.simulate", str(path), "--max-papers", str(cut), *words]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    return ran.stdout.splitlines()[-1].split()[3:]
+    ran = program.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    return str(ran.stdout).splitlines()[-1].split()[3:]
 
 
 # Paper b has overtaken paper a when the run of the next morning knows the votes, and c has when the week is over.

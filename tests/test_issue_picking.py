@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from newsletter.issue.picking import Candidates, pick
 from newsletter.issue.selector import Selector
 from newsletter.issue.terms import count, words_of
 from newsletter.model import Paper, Reason, ReasonKind
+from tests import program
 from tests.conftest import ROOT
 
 
@@ -214,7 +214,7 @@ def ranked(tmp_path: Path, *topics: str) -> list[list[str]]:
     for name, some in (("papers", rows), ("tasks", tasks)):
         (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in some), "utf-8")
     command = [sys.executable, "-m", "tests.topics", str(tmp_path / "papers.jsonl"), str(tmp_path / "tasks.jsonl")]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    ran = program.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     answers = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [each["task"] for each in answers] == list(topics)
     return [each["ranked"] for each in answers]

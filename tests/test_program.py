@@ -85,7 +85,7 @@ def test_a_program_is_killed_and_waited_for() -> None:
 def test_what_the_nest_cannot_imitate_is_really_started(tmp_path: Path) -> None:
     loaded = [sys.executable, "-c", "import sys; print('sqlalchemy' in sys.modules, *sys.argv[1:])", "x"]
     assert program.run(loaded, capture_output=True).stdout == b"True x\n"
-    for name in ("PYTHONHASHSEED", "LC_ALL", "LD_PRELOAD"):
+    for name in ("PYTHONHASHSEED", "LC_ALL", "LD_BIND_NOW"):
         assert program.run(loaded, env={**os.environ, name: ""}, capture_output=True).stdout == b"False x\n"
     assert program.run([sys.executable, "-IS", *loaded[1:]], capture_output=True).stdout == b"False x\n"
     assert program.run(["true"]).returncode == 0

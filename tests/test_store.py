@@ -34,6 +34,7 @@ from newsletter.model import (
 )
 from newsletter.slots import SlotOrder
 from newsletter.store import Added, Store
+from tests import program
 from tests.conftest import PUBLICATION, paper
 from tests.disk import small_disk
 from tests.fakes import FakeClock
@@ -358,7 +359,7 @@ def test_a_damaged_file_is_found_when_it_is_checked(tmp_path: Path) -> None:
 def test_after_a_sender_was_cut_off_a_damaged_file_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'test.db'}"
     code = "import os, sys; from newsletter.store import Store; lock = Store.open(sys.argv[1]).sending_lock();"
-    subprocess.run([sys.executable, "-c", f"{code} lock.__enter__(); os._exit(0)", url], check=True)
+    program.run([sys.executable, "-c", f"{code} lock.__enter__(); os._exit(0)", url], check=True)
     damage(tmp_path / "test.db")
     for _ in range(2):
         with Store.open(url) as store, pytest.raises(StoreError, match="damaged"), store.sending_lock():

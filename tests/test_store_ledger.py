@@ -16,6 +16,7 @@ from newsletter.errors import StoreError
 from newsletter.model import TRANSITIONS, Delivery, FrozenIssue, Outcome, OutcomeKind, RenderedIssue, Result, State
 from newsletter.slots import SlotOrder
 from newsletter.store import Refusal, Store
+from tests import program
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, DEFERRED, NOT_SENT, REFUSED, UNCERTAIN, FakeClock
 
@@ -350,7 +351,7 @@ with Store.open(sys.argv[1]) as store, store.sending_lock() as alone:
 def other_sender(database_url: str) -> Iterator[subprocess.Popen[str]]:
     """Another process, which once it is told takes the lock, claims two copies, begins one and then waits."""
     command = [sys.executable, "-c", OTHER_SENDER, database_url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with program.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 

@@ -228,7 +228,7 @@ def test_a_move_that_is_killed_is_begun_again(tmp_path: Path, there: Callable[[]
     here = store_file(tmp_path / "a.db")
     away = there() if kind == "postgresql" else f"sqlite:///{tmp_path / 'b.db'}"
     fill(here)
-    done = subprocess.run(
+    done = program.run(
         [sys.executable, "-c", KILLED, here, away], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
     )
     assert (done.stdout, done.returncode) == ("here\n", -signal.SIGKILL)

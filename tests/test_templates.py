@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
+import jinja2
 import pytest
 from jinja2 import meta, nodes
 
@@ -104,16 +106,22 @@ def test_an_issue_needs_a_paper() -> None:
         Renderer(PUBLICATION).issue(Issue(issue().day, (), ranked_by_votes=False))
 
 
-def used_by(name: str) -> set[str]:
+@cache
+def used_by(name: str) -> frozenset[str]:
     """The names that a template of ours, or one that it extends or includes, expects to be given."""
-    environment = Renderer(PUBLICATION)._environment
+    environment = built_in()
     source = (ROOT / "templates" / name).read_text("utf-8")
     parsed = environment.parse(source)
     others = {other for other in meta.find_referenced_templates(parsed) if other is not None}
     assigned = {name.name for name in parsed.find_all(nodes.Name) if name.ctx == "store"}
     assigned |= {str(name) for each in parsed.find_all(nodes.FromImport) for name in each.names}
     used = meta.find_undeclared_variables(parsed) - set(environment.globals) - assigned
-    return used.union(*(used_by(other) for other in others))
+    return frozenset(used.union(*(used_by(other) for other in others)))
+
+
+@cache
+def built_in() -> jinja2.Environment:
+    return Renderer(PUBLICATION)._environment
 
 
 @pytest.mark.parametrize(

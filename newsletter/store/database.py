@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     Connection,
+    Dialect,
     Executable,
     PoolProxiedConnection,
     Select,
@@ -88,20 +90,8 @@ class Database:
             yield connection
 
     def prepare(self, statement: UpdateBase | Select[Any]) -> Prepared:
-        """`statement` compiled once for `quickly`: its SQL, and what converts each of its values for the driver."""
-        dialect = self.engine.dialect
-        compiled = statement.compile(dialect=dialect)
-        assert isinstance(compiled, SQLCompiler)
-        assert compiled.positiontup is not None
-        constants: dict[str, Any] = {}
-        conversions: dict[str, Callable[[Any], Any]] = {}
-        for name, value in compiled.params.items():
-            convert = compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            if value is not None:
-                constants[name] = value if convert is None else convert(value)
-            elif convert is not None:
-                conversions[name] = convert
-        return Prepared(str(compiled), _in_order(compiled.positiontup), constants, conversions)
+        """`statement` for `quickly`, compiled once: when it is first executed, which many commands never do."""
+        return Prepared(statement, self.engine.dialect)
 
     @contextmanager
     def quickly(self) -> Iterator[DBAPICursor]:
@@ -261,8 +251,42 @@ class Database:
             raise failures.translate(error, self.name) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
+    """A statement that the driver gets without SQLAlchemy, which has compiled it once."""
+
+    statement: UpdateBase | Select[Any]
+    dialect: Dialect
+
+    def execute(self, cursor: DBAPICursor, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Execute it once for each of `rows`; returns how many rows of the table it has changed."""
+        compiled = self._compiled
+        cursor.executemany(compiled.sql, [compiled.bound(row) for row in rows])
+        return cursor.rowcount
+
+    def query(self, cursor: DBAPICursor, row: Mapping[str, Any]) -> list[Any]:
+        """The rows of a SELECT as the driver gives them."""
+        cursor.execute(self._compiled.sql, self._compiled.bound(row))
+        return list(cursor.fetchall())
+
+    @cached_property
+    def _compiled(self) -> _Compiled:
+        compiled = self.statement.compile(dialect=self.dialect)
+        assert isinstance(compiled, SQLCompiler)
+        assert compiled.positiontup is not None
+        constants: dict[str, Any] = {}
+        conversions: dict[str, Callable[[Any], Any]] = {}
+        for name, value in compiled.params.items():
+            convert = compiled.binds[name].type.dialect_impl(self.dialect).bind_processor(self.dialect)
+            if value is not None:
+                constants[name] = value if convert is None else convert(value)
+            elif convert is not None:
+                conversions[name] = convert
+        return _Compiled(str(compiled), _in_order(compiled.positiontup), constants, conversions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
     """A statement as the driver takes it: with `constants` for some of its parameters, `conversions` for others."""
 
     sql: str
@@ -270,17 +294,8 @@ class Prepared:
     constants: Mapping[str, Any]
     conversions: Mapping[str, Callable[[Any], Any]]
 
-    def execute(self, cursor: DBAPICursor, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Execute it once for each of `rows`; returns how many rows of the table it has changed."""
-        cursor.executemany(self.sql, [self._bound(row) for row in rows])
-        return cursor.rowcount
-
-    def query(self, cursor: DBAPICursor, row: Mapping[str, Any]) -> list[Any]:
-        """The rows of a SELECT as the driver gives them."""
-        cursor.execute(self.sql, self._bound(row))
-        return list(cursor.fetchall())
-
-    def _bound(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def bound(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values of the parameters."""
         bound = {**self.constants, **row}
         for name, convert in self.conversions.items():
             bound[name] = convert(bound[name])
