@@ -76,7 +76,7 @@ class Log:
     connections: int  # at once, at most
     accepted: int  # copies, as the ledger has it
     letters: int  # confirmation mails, as their process says
-    ended: float  # when the first worker had nothing left
+    ended: float  # when the first of the workers that sent some had nothing left
 
     @property
     def times(self) -> list[float]:
@@ -124,7 +124,7 @@ def run(fleet: Fleet, store: str, folder: Path) -> Log:
         max((int(line[1]) for line in lines if line[0] == "open"), default=0),
         accepted,
         int(said[-1][0]) if fleet.letters else 0,
-        min(float(words[1]) for words in said[: fleet.workers]),
+        min(float(moment) for sent, moment in said[: fleet.workers] if int(sent)),
     )
 
 

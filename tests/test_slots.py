@@ -125,7 +125,15 @@ def test_the_store_s_clock_is_known_to_half_of_the_quickest_round_trip() -> None
         asked = 10.0 + reading
         there, back = 0.0005 + random.random() * 0.02, 0.0005 + random.random() * 0.02
         assert clock.read(5000.0 + asked + there, asked, asked + there + back)
-    assert abs(clock.here(5100.0) - 100.0) < 0.005
+    assert 100.0 <= clock.here(5100.0) < 100.005
+    assert 5100.0 <= clock.there(100.0) < 5100.005
+
+
+def test_what_is_not_known_of_the_store_s_clock_makes_a_message_late_and_never_early() -> None:
+    clock = StoreClock()
+    assert clock.read(5000.0, 9.9, 10.0)
+    assert clock.here(5001.0) >= 11.0 - MARGIN / 3
+    assert clock.there(11.0) >= 5001.1 - MARGIN / 3
 
 
 def test_a_clock_that_is_set_is_noticed_and_followed() -> None:
@@ -135,7 +143,7 @@ def test_a_clock_that_is_set_is_noticed_and_followed() -> None:
     assert not clock.read(9002.0, 12.0, 12.001)
     assert clock.here(9003.0) == pytest.approx(13.0, abs=0.001)
 
-    assert clock.there(clock.here(9003.0)) == pytest.approx(9003.0)
+    assert clock.there(13.0) == pytest.approx(9003.0, abs=0.001)
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from newsletter.slots import AT_ONCE, LONGEST_LEAD, Grant, SlotOrder, Told, block_of, held_for
+from newsletter.slots import AT_ONCE, LONGEST_LEAD, MARGIN, Grant, SlotOrder, Told, block_of, held_for
 
 # How long a server that refuses this sender is left alone, the first time and the next times within a day, when it does
 # not say itself how long. A quota often counts the last hour or day, so that some of it is free again before long.
@@ -27,24 +27,15 @@ _FIRST_TOOK: Final = 0.01  # seconds
 _FIRST_DEVIATION: Final = 0.002  # seconds
 _MARGIN: Final = 0.002  # seconds
 
-# A message leaves so much later than its slot, at most. It delays only the next message of its permit.
-_GRACE: Final = 0.5  # seconds
-
-# A copy that takes longer to be ready gets its slot so early that what happens to the earlier messages of the permit is
-# not known in time. Each counts as late as it may be, so it may not be as late.
+# A copy that takes longer than this to be ready gets its slot so early that what happened to the last message of the
+# permit is not known in time.
 _SLOW: Final = 0.3  # seconds
-_GRACE_OF_SLOW: Final = 0.02  # seconds
-
-# A reply that is later than the quickest one of its server shows that the message may have been so much later, up to
-# this; beyond that the server takes its time after the message has arrived.
-_DELAYED: Final = 0.1  # seconds
 
 # The quickest of so many replies is known to be quick; until then a message may have arrived as late as its reply.
 _SURE: Final = 8
 
-# What has become of a slot is told with the next order, at the latest after this time; it waits as long for the reply.
+# What has become of a slot is told with the next order, at the latest after this time.
 _TELL_WITHIN: Final = 0.1  # seconds
-_REPLY_WITHIN: Final = 0.3  # seconds
 
 # A message takes at most so long to the server, whatever half of the quickest reply is: the rest is the server's work.
 _LONGEST_WAY: Final = 0.15  # seconds
@@ -54,6 +45,23 @@ _ASK_AGAIN: Final = (0.01, 0.25)  # seconds
 
 # Two clocks of computers drift apart by at most this share.
 _DRIFT: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How late messages may be, in seconds. One that is late delays only the next message of its permit.
+
+    The server has a message when it replies, at the latest. Whenever it counts it, at its arrival, at its reply or
+    between them, the next one of the permit comes a window later; but a reply that is later than the quickest one by
+    more than `reply` counts as if it were not.
+    """
+
+    leaving: float  # after its slot
+    reply: float
+
+
+_PROMPT: Final = Lateness(leaving=0.5, reply=0.3)
+_OF_SLOW: Final = Lateness(leaving=0.02, reply=0.1)  # as late as each of them may be it counts to have been
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +92,21 @@ class StoreClock:
         return agrees
 
     def here(self, clock: float) -> float:
-        """The moment of our clock when the store's is `clock`: exact to half of the quickest round trip."""
-        return clock - (self._low + self._high) / 2
+        """The moment of our clock when the store's is `clock`: as late as it may be, but for what is kept free."""
+        return clock - self._difference + self._doubt
 
     def there(self, moment: float) -> float:
-        """The inverse of `here`."""
-        return moment + (self._low + self._high) / 2
+        """The moment of the store's clock when ours is `moment`: as late as it may be, but for what is kept free."""
+        return moment + self._difference + self._doubt
+
+    @property
+    def _difference(self) -> float:
+        return (self._low + self._high) / 2
+
+    @property
+    def _doubt(self) -> float:
+        """Half of the quickest round trip, less a third of what each window keeps free."""
+        return max(0.0, (self._high - self._low) / 2 - MARGIN / 3)
 
 
 @dataclass(eq=False, slots=True)
@@ -97,6 +114,7 @@ class Place:
     """A slot of this process, in seconds of its own clock."""
 
     at: float  # from when on its message may leave
+    until: float  # up to when
     permit: int
     free: float  # by the store's clock: from when on the permit is free if the slot is not used
     day: int
@@ -119,7 +137,7 @@ class Pace:
         self._free: deque[Place] = deque()
         self._booked: deque[Place] = deque()
         self._short = 0  # copies on their way whose slot was missed
-        self._took, self._deviation = _FIRST_TOOK, _FIRST_DEVIATION
+        self._took, self._deviation, self._lateness = _FIRST_TOOK, _FIRST_DEVIATION, _PROMPT
         self._leaving: dict[Place, None] = {}  # whose message has left and has no reply, oldest first
         self._quickest, self._replies = math.inf, 0
         self._told: list[Told] = []
@@ -152,7 +170,7 @@ class Pace:
         """When the next message that is ready may leave, `now` or later; for ever when a slot must be ordered first."""
         if not self._rate:
             return now
-        while self._booked and self._booked[0].at + self._grace < now:
+        while self._booked and self._booked[0].until < now:
             self._lose(self._booked.popleft(), now)
             self._short += 1
         self._drop_missed(now)
@@ -210,14 +228,14 @@ class Pace:
         return self._ordered(number) if number or now >= self._tell_at or self._unused else None
 
     def _ordered(self, number: int) -> SlotOrder:
-        slow = self._took > _SLOW
+        self._lateness = _OF_SLOW if self._took > _SLOW and self._sure else _PROMPT
         order = SlotOrder(
             self._server,
             number,
             self._rate,
             self._per_day,
-            self._lead if slow else self._took,
-            self._grace + (_DELAYED if self._sure else _REPLY_WITHIN),
+            self._took if self._lateness is _PROMPT else self._lead,
+            self._lateness.leaving + self._lateness.reply,
             self._told,
             self._unused,
         )
@@ -248,18 +266,16 @@ class Pace:
         self._wait_no_longer(math.inf)
         return self._ordered(0) if self._told or self._unused else None
 
-    def _places(self, grant: Grant) -> Iterable[Place]:
-        return (Place(self._clock.here(slot.at) - self._way, slot.permit, slot.at, slot.day) for slot in grant.slots)
+    def _places(self, grant: Grant) -> Iterator[Place]:
+        longest = self._lateness.leaving if self._rate else AT_ONCE
+        for slot in grant.slots:
+            at = self._clock.here(slot.at) - self._way
+            yield Place(at, at + longest, slot.permit, slot.at, slot.day)
 
     @property
     def _lead(self) -> float:
         """How long before its slot a copy sets out, in seconds."""
         return min(self._took + 4 * self._deviation + _MARGIN, LONGEST_LEAD)
-
-    @property
-    def _grace(self) -> float:
-        """How late after its slot a message may leave, in seconds."""
-        return _GRACE if self._took <= _SLOW else _GRACE_OF_SLOW
 
     @property
     def _way(self) -> float:
@@ -273,8 +289,8 @@ class Pace:
 
     def _drop_missed(self, now: float) -> None:
         """Lose the free slots for which a copy that sets out now would be too late."""
-        took, grace = (0.0 if self._short else self._took, self._grace) if self._rate else (0.0, AT_ONCE)
-        while self._free and self._free[0].at + grace < now + took:
+        took = 0.0 if self._short or not self._rate else self._took
+        while self._free and self._free[0].until < now + took:
             self._lose(self._free.popleft(), now)
 
     def _lose(self, place: Place, now: float) -> None:
@@ -291,15 +307,15 @@ class Pace:
         """
         del self._leaving[place]
         if self._sure:
-            longer = self._way + min(max(0.0, delay - self._quickest), _DELAYED)
+            longer = self._way + min(max(0.0, delay - self._quickest), self._lateness.reply)
         else:
-            longer = min(delay, _REPLY_WITHIN)
+            longer = min(delay, self._lateness.reply)
         self._tell(place, self._clock.there(place.left + longer) + self._held, now)
 
     def _wait_no_longer(self, now: float) -> None:
         """Tell of messages whose reply takes long."""
         for place in tuple(self._leaving):
-            if now - place.left < _REPLY_WITHIN:
+            if now - place.left < self._lateness.reply + (self._quickest if self._sure else 0.0):
                 break
             self._arrived(place, math.inf, now)
 
