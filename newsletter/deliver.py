@@ -45,8 +45,9 @@ _GOLDEN: Final = 0.618033988749895  # its multiples, modulo 1, are spread evenly
 # and then more copies become uncertain than the few that wait for a reply here.
 DRAIN: Final = timedelta(seconds=4)
 
-# Copies are claimed in batches of this size, to read the ledger once for many. Those not reached are released.
-BATCH: Final = 200
+# Copies are claimed in batches of this size, to read the ledger and write the witness once for many. Those not reached
+# are released.
+BATCH: Final = 500
 
 # Connections that may be lost with one copy before its final dot, in one run, before it is put off.
 ATTEMPTS: Final = 2
@@ -427,7 +428,7 @@ class _Loop:
         stopped = set(sender.store.turn(results, [copy.delivery for copy in given], orders))
         sender.carrier.granted(orders)
         for copy in given:
-            copy.begun = copy.delivery not in stopped
+            copy.begun = not stopped or copy.delivery not in stopped
         if stopped:
             self._take_back([copy for copy in given if not copy.begun])
             self._ask_whether_paused(stopped)

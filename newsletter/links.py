@@ -53,6 +53,7 @@ class Links:
         """Make links with the secret whose `key_id` is given if it is `secret` or one of `old`, else with `secret`."""
         self._publication = publication
         self._list_id = publication.list_id.encode()
+        self._begun: dict[tuple[bytes, str], hmac.HMAC] = {}  # by secret and purpose: each copy needs several
         self._secrets = (secret.encode(), *(each.encode() for each in old))
         known = {self._id_of(each): each for each in reversed(self._secrets)}
         self._secret = known.get(key_id or "", self._secrets[0])
@@ -166,5 +167,10 @@ class Links:
         return [f"#{hmac.digest(secret, signed, hashlib.sha256).hex()}" for secret in self._secrets]
 
     def _mac(self, purpose: str, data: bytes, secret: bytes | None = None) -> bytes:
-        signed = b"%b\0%b\0%b" % (purpose.encode(), self._list_id, data)
-        return hmac.digest(secret or self._secret, signed, hashlib.sha256)[:_MAC_BYTES]
+        key = (secret or self._secret, purpose)
+        begun = self._begun.get(key)
+        if begun is None:
+            begun = self._begun[key] = hmac.new(key[0], b"%b\0%b\0" % (purpose.encode(), self._list_id), hashlib.sha256)
+        mac = begun.copy()
+        mac.update(data)
+        return mac.digest()[:_MAC_BYTES]

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta, timezone
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Column, Date, Enum, Integer, LargeBinary, Table, insert, select, update
+from sqlalchemy import Boolean, Column, Date, Enum, Integer, LargeBinary, Table, Update, insert, select, update
 from sqlalchemy.types import JSON
 
 from newsletter.cli.store import move
 from newsletter.config import Config, load
-from newsletter.errors import NewsletterError, StoreBusy, StoreError, StoreOutdated
+from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreError, StoreOutdated
 from newsletter.store import Added, Store
 from newsletter.store.database import Database
-from newsletter.store.schema import Packed, Utc, deliveries, metadata, moves, send_slots, subscribers
+from newsletter.store.schema import Packed, Utc, deliveries, metadata, moves, send_slots, store_identity, subscribers
 from newsletter.store.transfer import Moved, transfer
 from tests import program
 from tests.conftest import ROOT
 from tests.migrated import store_file
 from tests.postgres import new_database
+
+# The tables that are moved before the deliveries.
+EARLIER = {table.name for table in takewhile(lambda table: table is not deliveries, metadata.sorted_tables)} - {
+    "send_slots",
+    "senders",
+    "engine_migrations",
+}
 
 WORDS = "Zoë 🦉 שלום 日本 O'Neil %s {x} \\ \t\n"
 
@@ -214,25 +221,78 @@ def test_the_same_store_is_no_target(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from newsletter.store.transfer import transfer
-def told(table, rows):
-    if table == "deliveries":
-        print("here", flush=True)
+from newsletter.store import transfer
+transfer._BATCH, transfer._TOGETHER = 5, 2
+insert = transfer._insert
+def insert_some(connection, table, rows):
+    insert(connection, table, rows)
+    if table.name == "deliveries" and any(row[0] == 32 for row in rows):  # the third of four transactions
         os.kill(os.getpid(), signal.SIGKILL)
-transfer(sys.argv[1], sys.argv[2], lambda file: None, told)
+transfer._insert = insert_some
+transfer.transfer(sys.argv[1], sys.argv[2], lambda file: None)
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_move_that_is_killed_is_begun_again(tmp_path: Path, there: Callable[[], str], kind: str) -> None:
-    here = store_file(tmp_path / "a.db")
-    away = there() if kind == "postgresql" else f"sqlite:///{tmp_path / 'b.db'}"
-    fill(here)
-    done = program.run(
-        [sys.executable, "-c", KILLED, here, away], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+def operate(url: str, statement: Update) -> None:
+    database = Database(url, 5)
+    with database.write() as connection:
+        connection.execute(statement)
+    database.close()
+
+
+def killed(here: str, away: str) -> None:
+    """Begin a move and kill it among the deliveries, of which 20 are there."""
+    done = program.run([sys.executable, "-c", KILLED, here, away], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def direction(request: pytest.FixtureRequest, tmp_path: Path, there: Callable[[], str]) -> tuple[str, str]:
+    """A store with rows in every table, and where it is to move."""
+    file = store_file(tmp_path / "a.db")
+    fill(file)
+    if request.param == "to postgresql":
+        return file, there()
+    away = there()
+    moved(file, away)
+    return away, f"sqlite:///{tmp_path / 'b.db'}"
+
+
+@pytest.mark.parametrize("direction", ["to postgresql", "from postgresql"], indirect=True)
+def test_a_move_that_is_killed_goes_on_where_it_stopped(direction: tuple[str, str]) -> None:
+    here, away = direction
+    before = content(here)
+    killed(here, away)
+    with pytest.raises(ConfigError, match="a move into it has not ended"):
+        Store.open(away)
+    with pytest.raises(ConfigError, match="a move into it has not ended"):
+        moved(away, here)
+    assert content(here) == before
+    done = moved(here, away)
+    assert done.found == sum(
+        20 if name == "deliveries" else len(rows)
+        for name, rows in before.items()
+        if name in EARLIER or name == "deliveries"
     )
-    assert (done.stdout, done.returncode) == ("here\n", -signal.SIGKILL)
-    assert not moved(here, away).again
+    assert not done.again
+    assert content(away) == before
+    Store.open(away).close()
+    assert moved(here, away).again
+
+
+def test_a_source_that_changes_between_two_attempts_is_noticed(tmp_path: Path) -> None:
+    here, away = store_file(tmp_path / "a.db"), f"sqlite:///{tmp_path / 'b.db'}"
+    fill(here)
+    killed(here, away)
+    operate(other := store_file(tmp_path / "c.db"), store_identity.update().values(id="another"))
+    with pytest.raises(StoreError, match="a part of another list"):
+        moved(other, away)
+    operate(here, update(subscribers).where(subscribers.c.id == 8).values(reason="left meanwhile"))
+    with pytest.raises(StoreError, match=r"subscribers differs .* has changed since .* give the command once more"):
+        moved(here, away)
+    with pytest.raises(ConfigError, match="a move into it has not ended"):
+        Store.open(away)
+    assert moved(here, away).found == 0
     assert content(away) == content(here)
 
 

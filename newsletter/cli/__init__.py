@@ -617,8 +617,9 @@ def store_move(app: App, to: str) -> None:
     """Copy everything into another database, SQLite or PostgreSQL, and compare both row for row.
 
     Stop the schedule, `newsletter web` and all workers first; the exit code is 75 while one of them is at work. Nothing
-    changes in the database that you have. A move that is cut off leaves empty tables: begin it again. At the end it
-    says which line of the configuration to change.
+    changes in the database that you have. Give the command again after a move that was cut off: it goes on where it
+    stopped, and until it has ended nothing opens the new database. At the end it says which line of the configuration
+    to change.
     """
     from newsletter.cli.store import move
 

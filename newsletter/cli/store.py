@@ -45,6 +45,8 @@ def _conclusion(config: Config, to: str, moved: Moved) -> list[str]:
     rows = count(sum(moved.rows.values()), "row")
     done = "was moved before" if moved.again else "moved"
     lines = [f"{done}: {rows} of {count(len(moved.rows), 'table')}, each compared with its original"]
+    if moved.found:
+        lines.append(f"{count(moved.found, 'row')} of them came with an earlier move that was cut off")
     if moved.replaced:
         lines.append(f"{count(moved.replaced, 'NUL character')} of texts became spaces, since PostgreSQL has none")
     return [*lines, f"Now let {_place(config.path)} say:", f"store: {_shown(to)}"]

@@ -7,11 +7,11 @@ algorithms are deterministic and the time is that of the issue, so a copy that i
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -74,13 +74,16 @@ class Signer:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Seal:
-    """A signer for the copies of one issue. The header fields that they share are canonicalised once."""
+    """A signer for the copies of one issue, which share the header fields `shared`; `time` is Unix time in seconds.
 
-    signer: Signer
-    shared: Mapping[str, bytes]
-    time: int  # Unix time in seconds
+    What the copies have alike is canonicalised once, and is kept as a text with gaps for each set of names that their
+    own header fields have: an issue has one or two.
+    """
+
+    def __init__(self, signer: Signer, shared: Mapping[str, bytes], time: int) -> None:
+        self._signer, self._shared, self._time = signer, shared, time
+        self._forms: dict[tuple[str, ...], _Form] = {}
 
     def sign(self, own: Sequence[bytes], body_hash: bytes) -> bytes:
         """The folded DKIM-Signature header of a copy.
@@ -88,23 +91,40 @@ class Seal:
         `own` are the copy's header fields besides the shared ones, each as ``Name: value``. `body_hash` is the SHA-256
         of the body in relaxed canonicalisation (RFC 6376 section 3.4.4).
         """
-        present = {**self.shared, **dict(map(_relaxed, own))}
-        names = tuple(name for name in _SIGNED if name in present)
-        head, relaxed_head = _head(self.signer, self.time, names)
-        hashed = base64.b64encode(body_hash)
-        signed = b"\r\n".join([*map(present.__getitem__, names), b"%b bh=%b; b=" % (relaxed_head, hashed)])
-        signature = base64.b64encode(self.signer.signature(signed))
-        return b"%b\r\n bh=%b;\r\n b=%b" % (head, hashed, _folded(signature))
+        fields = dict(map(_relaxed, own))
+        names = tuple(fields)
+        form = self._forms.get(names) or self._form(names)
+        hashed = binascii.b2a_base64(body_hash, newline=False)
+        signed = form.signed % (*[fields[name] for name in form.own], hashed)
+        signature = binascii.b2a_base64(self._signer.signature(signed), newline=False)
+        return form.head % (hashed, _folded(signature))
+
+    def _form(self, own: tuple[str, ...]) -> _Form:
+        """What all copies have alike whose own fields have these names."""
+        names = tuple(name for name in _SIGNED if name in own or name in self._shared)
+        signer = self._signer
+        head = (
+            f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
+            f" s={signer.selector}; t={self._time}; h={_listed(names)};"
+        ).encode()
+        parts = [b"%b" if name in own else self._shared[name].replace(b"%", b"%%") for name in names]
+        signed = b"\r\n".join([*parts, _relaxed(head)[1].replace(b"%", b"%%") + b" bh=%b; b="])
+        form = _Form(
+            tuple(name for name in names if name in own),
+            signed,
+            head.replace(b"%", b"%%") + b"\r\n bh=%b;\r\n b=%b",
+        )
+        self._forms[own] = form
+        return form
 
 
-@lru_cache(maxsize=16)  # all copies of an issue have the same header fields
-def _head(signer: Signer, time: int, names: tuple[str, ...]) -> tuple[bytes, bytes]:
-    """The signature header before its body hash, for a copy with the fields `names`: folded, and in relaxed form."""
-    folded = (
-        f"DKIM-Signature: v=1; a={signer.algorithm}; c=relaxed/relaxed; d={signer.domain};\r\n"
-        f" s={signer.selector}; t={time}; h={_listed(names)};"
-    ).encode()
-    return folded, _relaxed(folded)[1]
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What is signed, and the header of the signature, with gaps: for the fields `own`, body hash and signature."""
+
+    own: tuple[str, ...]
+    signed: bytes
+    head: bytes
 
 
 def _listed(present: tuple[str, ...]) -> str:

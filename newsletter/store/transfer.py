@@ -1,9 +1,13 @@
 """Moves a whole list from one database to another, SQLite or PostgreSQL: `newsletter store move`.
 
-    source, locked -> every table, in the order of foreign keys -> target: one transaction, committed if it is the same
+    source, locked -> every table, in the order of foreign keys -> target, marked as unfinished, in several commits
+    both compared row for row -> the mark is removed: from then on the target can be opened
 
-A move that is cut off leaves nothing in the target but empty tables, so it is simply begun again. Nobody writes to the
-source meanwhile, and nothing in it is changed. Slots and senders stay behind: they are of this moment and this clock.
+A move that is cut off goes on where it stopped: the target notes how many rows of each table it has, in the transaction
+that inserts them, and rows are read in one order. The mark stands where the revision of the tables is, so that no
+version of this program opens an unfinished target. Nobody writes to the source meanwhile, and nothing in it is changed;
+what was changed in it between two attempts is found when both are compared. Slots and senders stay behind: they are of
+this moment and this clock.
 """
 
 from __future__ import annotations
@@ -18,7 +22,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Connection, Integer, Table, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from newsletter.errors import ConfigError, StoreBusy, StoreError
 from newsletter.store import upgrade
@@ -29,10 +48,24 @@ from newsletter.store.schema import HEAD, Packed, engine_migrations, metadata, s
 
 _BUSY_TIMEOUT: Final = 10.0  # seconds
 _BATCH: Final = 1000  # rows
+_TOGETHER: Final = 20  # batches in one transaction
 _LEFT_BEHIND: Final = frozenset({send_slots, senders, engine_migrations})
 _TABLES: Final = tuple(table for table in metadata.sorted_tables if table not in _LEFT_BEHIND)
 
+# In an unfinished target: how many rows of each table it has, and from which store (`store_identity.id`) they come.
+_notes = Table(
+    "unfinished_move",
+    MetaData(),
+    Column("name", Text, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+)
+
 _Row = TypeVar("_Row")
+
+# Stands as the revision of an unfinished target's tables.
+_UNFINISHED: Final = f"{upgrade.UNFINISHED}{HEAD}"
+_MARK: Final = text("UPDATE alembic_version SET version_num = :revision")
 
 _WORKING: Final = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
@@ -62,6 +95,7 @@ class Moved:
     rows: dict[str, int] = field(default_factory=dict)
     replaced: int = 0  # NUL characters in text, which PostgreSQL does not have: a space stands there
     again: bool = False  # the target had everything already
+    found: int = 0  # rows that an earlier move, which was cut off, had brought
 
 
 def transfer(
@@ -85,47 +119,111 @@ def transfer(
             raise ConfigError(error.message, key="--to") from error
         if source.name == target.name:
             raise StoreError(f"{target.name}: is the store that is in use already")
-        upgrade.to_head(target)
+        _prepare_target(target)
         for database in (source, target):
             stack.enter_context(_alone(database))
         reading = stack.enter_context(_held(source))
-        writing = stack.enter_context(target.write())
         _nobody_works(source, reading)
-        moved = _move(source, target, reading, writing, told)
-        identity = writing.execute(select(store_identity)).one()
+        move = _Move(source, target, reading, told)
+        identity = move.run()
     if (path := witness(target.file)) is not None and identity.sendings:
         write_witness(path, Mark(identity.id, identity.sendings, identity.sent_at))
-    return moved
+    return move.moved
 
 
-def _move(
-    source: Database, target: Database, reading: Connection, writing: Connection, told: Callable[[str, int], None]
-) -> Moved:
-    moved = Moved(again=_is_same_list(source, target, reading, writing))
-    digests: dict[Table, Digest] = {}
-    if not moved.again:
-        writing.execute(store_identity.delete())  # the random one of a new store
-    for table in _TABLES:
-        digests[table] = Digest()
-        for rows in _batches(_rows(reading, table)):
-            kept = [_storable(table, row, moved) if target.file is None else row for row in rows]
+class _Move:
+    """One move, or the rest of one that was cut off."""
+
+    def __init__(
+        self, source: Database, target: Database, reading: Connection, told: Callable[[str, int], None]
+    ) -> None:
+        self._source, self._target, self._reading, self._told = source, target, reading, told
+        self.moved = Moved()
+        self._digests: dict[Table, Digest] = {}
+
+    def run(self) -> Row[Any]:
+        """Copy, compare and finish; returns the row of store_identity."""
+        there = self._begin()
+        for table in _TABLES:
+            self._copy(table, there.get(table.name, 0))
+            self._told(table.name, self.moved.rows[table.name])
+        with self._target.write() as writing:
+            different = next((name for name, digest in self._digests.items() if _digest(writing, name) != digest), None)
+            if different is None:
+                return self._finish(writing)
+        raise StoreError(
+            f"{self._target.name}: the table {different.name} differs from that of {self._source.name}"
+            + ("; it was written to since it was moved" if self.moved.again else self._dropped())
+        )
+
+    def _begin(self) -> dict[str, int]:
+        """How many rows of each table are there; an empty target is marked. Raises StoreError for any other."""
+        here = self._reading.execute(select(store_identity.c.id)).scalar()
+        if here is None:
+            raise StoreError(f"{self._source.name}: there is no store to move")
+        with self._target.write() as writing:
+            if _revision(writing) == _UNFINISHED:
+                notes = writing.execute(select(_notes)).all()
+                if any(note.source != here for note in notes):
+                    raise StoreError(f"{self._target.name}: holds a part of another list; give an empty database")
+                self.moved.found = sum(note.rows for note in notes)
+                return {note.name: note.rows for note in notes}
+            self.moved.again = _is_same_list(self._target, writing, here)
+            if not self.moved.again:
+                writing.execute(store_identity.delete())  # the random one of a new store
+                _notes.create(writing)
+                writing.execute(_MARK, {"revision": _UNFINISHED})
+            return {}
+
+    def _copy(self, table: Table, there: int) -> None:
+        """Copy the rows of a table after the first `there`, and take in the digest of all."""
+        digest = self._digests[table] = Digest()
+        waiting: list[list[tuple[Any, ...]]] = []
+        for rows in _batches(_rows(self._reading, table)):
+            kept = [_storable(table, row, self.moved) if self._target.file is None else row for row in rows]
             for row in kept:
-                digests[table].add(row)
-            if not moved.again:
-                _insert(writing, table, kept)
-        if not moved.again:
-            _link(reading, writing, table)
-        moved.rows[table.name] = digests[table].rows
-        told(table.name, digests[table].rows)
-    for table, digest in digests.items():
-        if _digest(writing, table) != digest:
-            raise StoreError(
-                f"{target.name}: the table {table.name} differs from that of {source.name}"
-                + ("; it was written to since it was moved" if moved.again else "; nothing was moved")
-            )
-    if target.file is None:
-        _set_sequences(writing)
-    return moved
+                digest.add(row)
+            if not self.moved.again and digest.rows > there:
+                waiting.append(kept[there - digest.rows :] if digest.rows - there < len(kept) else kept)
+            if len(waiting) == _TOGETHER:
+                self._insert(table, waiting, digest.rows)
+                waiting = []
+        if waiting:
+            self._insert(table, waiting, digest.rows)
+        if not self.moved.again and _own_references(table):
+            with self._target.write() as writing:
+                _link(self._reading, writing, table)
+        self.moved.rows[table.name] = digest.rows
+
+    def _insert(self, table: Table, batches: Sequence[Sequence[Sequence[Any]]], number: int) -> None:
+        """Insert rows, and note that there are `number` now."""
+        with self._target.write() as writing:
+            for rows in batches:
+                _insert(writing, table, rows)
+            changed = writing.execute(update(_notes).where(_notes.c.name == table.name).values(rows=number)).rowcount
+            if not changed:
+                source = self._reading.execute(select(store_identity.c.id)).scalar_one()
+                writing.execute(insert(_notes).values(name=table.name, rows=number, source=source))
+
+    def _finish(self, writing: Connection) -> Row[Any]:
+        """Let the target be opened from now on: it is the same, row for row."""
+        if self._target.file is None:
+            _set_sequences(writing)
+        if not self.moved.again:
+            _notes.drop(writing)
+            writing.execute(_MARK, {"revision": HEAD})
+        return writing.execute(select(store_identity)).one()
+
+    def _dropped(self) -> str:
+        """Empty a target that is not the same; returns what to say."""
+        with self._target.write() as writing:
+            for table in _TABLES:
+                if own := _own_references(table):
+                    writing.execute(update(table).values({column.name: None for column in own}))
+            for table in (*reversed(_TABLES), _notes):
+                writing.execute(table.delete())
+        changed = ", which has changed since the move began" if self.moved.found else ""
+        return f"{changed}; the copy was emptied: give the command once more"
 
 
 # --- before ----------------------------------------------------------------------------------------------------------
@@ -137,9 +235,15 @@ def _opened(stack: ExitStack, url: str, *, create: bool) -> Database:
     return database
 
 
+def _revision(connection: Connection) -> str | None:
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
 def _check_source(database: Database) -> None:
     """Whether there is a list of this version; a move must not change the source, so it does not upgrade it either."""
     found = upgrade.revision(database)
+    if found is not None and found.startswith(upgrade.UNFINISHED):
+        raise upgrade.unfinished(database.name)
     if found is None:
         raise StoreError(f"{database.name}: there is no store to move")
     if found != HEAD:
@@ -147,6 +251,16 @@ def _check_source(database: Database) -> None:
             f"{database.name}: its tables are of another version (schema {found}, here {HEAD}); `newsletter status`"
             " upgrades older ones"
         )
+
+
+def _prepare_target(database: Database) -> None:
+    """Create or upgrade the tables, unless the rest of a move is to come."""
+    found = upgrade.revision(database)
+    if found is not None and found.startswith(upgrade.UNFINISHED):
+        if found != _UNFINISHED:
+            raise StoreError(f"{database.name}: another version began to move a list into it; give an empty database")
+        return
+    upgrade.to_head(database)
 
 
 @contextmanager
@@ -176,15 +290,13 @@ def _nobody_works(database: Database, connection: Connection) -> None:
         raise StoreBusy(f"{database.name}: a worker is sending; stop all workers first")
 
 
-def _is_same_list(source: Database, target: Database, reading: Connection, writing: Connection) -> bool:
-    """Whether the target holds what was moved from this source before; False when it is empty.
+def _is_same_list(target: Database, writing: Connection, here: str) -> bool:
+    """Whether the target holds what was moved before from the source of the id `here`; False when it is empty.
 
     Raises StoreError when it holds anything else.
     """
-    here, there = (connection.execute(select(store_identity)).one_or_none() for connection in (reading, writing))
-    if here is None:
-        raise StoreError(f"{source.name}: there is no store to move")
-    if there is not None and there.id == here.id:
+    there = writing.execute(select(store_identity)).one_or_none()
+    if there is not None and there.id == here:
         return True
     for table in _TABLES:
         if table is not store_identity and writing.execute(select(func.count()).select_from(table)).scalar():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, func, inspect, select, text
 
-from newsletter.errors import StoreError, StoreNewer
+from newsletter.errors import ConfigError, StoreError, StoreNewer
 from newsletter.store.database import Database
 from newsletter.store.files import copy_file
 from newsletter.store.locks import UPGRADE_KEY
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 _LOCATION: Final = "newsletter.store:migrations"
 
 
+# So begins what stands instead of a revision while `newsletter store move` has not ended; see transfer.py.
+UNFINISHED: Final = "moving-"
+
 # Copies of a store that are kept beside it from before an upgrade, the latest.
 _KEPT: Final = 3
 
 
 def to_head(database: Database) -> None:
-    """Create or upgrade the tables, in one transaction. Raises StoreNewer when a newer program made them.
+    """Create or upgrade the tables, in one transaction.
+
+    Raises StoreNewer when a newer program made them, and ConfigError when a move into them has not ended.
 
     Before an upgrade an SQLite file is copied to one beside it, whose name has the old revision: without room for the
     copy there is no upgrade. One line on standard error says so; a database server is for the operator to back up.
@@ -63,9 +68,17 @@ def _revision(connection: Connection) -> str | None:
 def _known(connection: Connection, name: str) -> str | None:
     """The revision of the tables, None when there are none. Raises StoreNewer for one that is not known here."""
     found = _revision(connection)
+    if found is not None and found.startswith(UNFINISHED):
+        raise unfinished(name)
     if found is not None and found not in known_revisions(connection):
         raise StoreNewer(f"{name}: made by a newer version of this program (schema {found}, here {HEAD}); upgrade it")
     return found
+
+
+def unfinished(name: str) -> ConfigError:
+    """The error for a database that is half of a list."""
+    words = "a move into it has not ended, so it may lack readers and copies; give `newsletter store move` again"
+    return ConfigError(f"{name}: {words}", key="store")
 
 
 def _upgrade(connection: Connection) -> None:
