@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
+import socket
 import sqlite3
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -48,7 +50,8 @@ _SHIMS = {
     "timedatectl": 'touch "$CLINIC/clock-was-set"',
     "certbot": 'touch "$CLINIC/certificate-was-renewed"',
     "pip": 'touch "$CLINIC/program-was-upgraded"',
-    "systemctl": 'echo "$@" >> "$CLINIC/systemctl"',
+    "systemctl": 'echo "$@" >> "$CLINIC/systemctl"\n'
+    'case "$*" in *disable*) rm -f "$HOME"/.config/systemd/user/timers.target.wants/*;; esac',
 }
 
 
@@ -74,6 +77,7 @@ class Clinic:
     web: Web
     monitor: Monitor
     authority: Authority
+    opened: ExitStack  # closed with the clinic
     fill: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)  # ended with the clinic
@@ -199,9 +203,16 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
     script = Script(
         tls=authority.context(), extensions=("SIZE 10000000", "8BITMIME", "AUTH PLAIN"), password="open sesame"
     )
-    tls = authority.context()
-    with smtpd(script) as server, nameserver() as names, _website(tls) as web, monitoring() as monitor:
-        made = Clinic(folder, server, names, web, monitor, authority)
+    tls = authority.context(host=DOMAIN)
+    with (
+        smtpd(script) as server,
+        nameserver() as names,
+        _website(tls) as web,
+        _proxy(web) as proxy,
+        monitoring() as monitor,
+        ExitStack() as opened,
+    ):
+        made = Clinic(folder, server, names, web, monitor, authority, opened)
         (folder / "bin").mkdir()
         for name, text in _SHIMS.items():
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n", "utf-8")
@@ -211,6 +222,7 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
         environ.setenv("HOME", str(folder))
         environ.setenv("SSL_CERT_FILE", str(authority.file))
         environ.setenv("no_proxy", "localhost,127.0.0.1")
+        environ.setenv("https_proxy", f"http://127.0.0.1:{proxy}")
         _furnish(made, key)
         before = dict(os.environ)
         try:
@@ -239,7 +251,7 @@ def _furnish(made: Clinic, key: Path) -> None:
         "sender": f"Daily Papers <digest@{DOMAIN}>",
         "postal_address": "2 Some Street, Some Town",
         "list_id": f"daily.{DOMAIN}",
-        "base_url": f"https://localhost:{made.web.port}",
+        "base_url": f"https://{DOMAIN}",
         "feeds": [{"url": "papers.json", "name": "Hugging Face"}],
         "secret_file": "newsletter.secret",
         "smtp": [
@@ -310,6 +322,32 @@ def _website(tls: ssl.SSLContext) -> Iterator[Web]:
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield web
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def _proxy(web: Web) -> Iterator[int]:
+    """A proxy at which every https host is `web`, so that the list has a name; yields its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            with socket.create_connection(("127.0.0.1", web.port)) as there, suppress(OSError):
+                self.send_response_only(200)
+                self.end_headers()
+                ends = {self.connection: there, there: self.connection}
+                while True:
+                    for ready in select.select(list(ends), [], [])[0]:
+                        if not (piece := ready.recv(65536)):
+                            return
+                        ends[ready].sendall(piece)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()

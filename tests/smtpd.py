@@ -55,6 +55,7 @@ class Script:
     quick: int = 0  # number of replies before the delays begin
     recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
     senders: dict[str, str] = field(default_factory=dict)  # reply to every MAIL from an address
+    helo: dict[str, str] = field(default_factory=dict)  # reply to every RCPT from a client that calls itself so
     password: str | None = None  # the one that AUTH PLAIN must give; None: any
     login_first: str = ""  # reply to every MAIL before a login
     limit: Limit | None = None
@@ -122,6 +123,7 @@ def _talk(line: socket.socket, server: Smtpd) -> None:
 class _Conversation:
     def __init__(self, line: socket.socket, server: Smtpd) -> None:
         self.line, self.server = line, server
+        self.name = ""  # that the client gives to EHLO
         self.file = line.makefile("rb")
         self.secure = False
         self.logged_in = False
@@ -182,9 +184,11 @@ class _Conversation:
 
     def on_RCPT(self, words: str) -> None:
         address = words.partition("<")[2].partition(">")[0]
-        self.say("RCPT", self.server.script.recipients.get(address, "250 ok"))
+        script = self.server.script
+        self.say("RCPT", script.helo.get(self.name) or script.recipients.get(address, "250 ok"))
 
     def on_EHLO(self, words: str) -> None:
+        self.name = words.partition(" ")[2].strip()
         offered = [*self.server.script.extensions]
         if self.server.script.tls is not None and not self.secure:
             offered.append("STARTTLS")

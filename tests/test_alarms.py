@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,12 +21,14 @@ from newsletter import health
 from newsletter.alert import ping as pings
 from newsletter.alert import summary, webhook
 from newsletter.alert.ping import Ping, ping_for
-from newsletter.config import load
+from newsletter.cli.run import reported
+from newsletter.config import Pings, Secret, load
 from newsletter.config.pings import beside
 from newsletter.errors import ConfigError
 from newsletter.health import Facts, findings
 from newsletter.model import Outcome, OutcomeKind, RenderedIssue, Result, RunReport, State, Verdict
 from newsletter.request import Unanswered, request
+from newsletter.runtime import Runtime
 from newsletter.store import Notice, Rate, RunRecord, Store
 from tests import program
 from tests.conftest import PUBLICATION, ROOT
@@ -107,28 +108,31 @@ def test_a_rehearsal_tells_no_monitor(site: Site, monitor: Monitor) -> None:
     assert monitor.got == []
 
 
-@pytest.mark.parametrize("fault", ["500", "301", "silent", "closed"])
-def test_a_ping_that_fails_is_a_warning_without_the_url(
-    site: Site, monitor: Monitor, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pings, "_WITHIN", 0.2)
+@pytest.mark.parametrize("fault", ["500", "301", "closed"])
+def test_a_ping_that_fails_is_a_warning_without_the_url(site: Site, monitor: Monitor, fault: str) -> None:
     url = f"http://127.0.0.1:{closed_port()}" if fault == "closed" else monitor.url
     for path in (f"/{SECRET}", f"/{SECRET}/start"):
-        if fault == "silent":
-            monitor.silent.add(path)
-        elif fault.isdigit():
+        if fault.isdigit():
             monitor.answers[path] = int(fault)
     site.configure(f"alerts:\n  ping: {url}/{SECRET}\n")
     site("subscribers", "add", "ada@example.org")
     done = site("run", "--date", DAY)
     assert (done.code, done.last) == (0, "verdict: new-issue - 1 accepted")
-    why = {"silent": "it does not answer", "closed": "Connection refused"}.get(fault, f"it answered {fault}")
+    why = "Connection refused" if fault == "closed" else f"it answered {fault}"
     assert [line.split(f"  {DAY}  ")[-1] for line in done.err.splitlines()] == [
         f"the {which} ping could not be sent: {url.removeprefix('http://')}: {why}" for which in ("start", "success")
     ]
     assert SECRET not in done.out + done.err
     if fault == "500":
         assert monitor.paths == [f"/{SECRET}/start", f"/{SECRET}", f"/{SECRET}"]  # an end is tried twice
+
+
+def test_a_monitor_that_does_not_answer_is_not_waited_for(monitor: Monitor) -> None:
+    monitor.silent.add(f"/{SECRET}")
+    url = Secret(lambda: f"{monitor.url}/{SECRET}")
+    said = pings.send(Pings(success=url), Ping.SUCCESS, within=0.1)
+    assert said == f"the success ping could not be sent: 127.0.0.1:{monitor.port}: it does not answer"
+    assert len(monitor.got) == 2
 
 
 def test_urls_of_another_service_and_none_for_a_start(site: Site, monitor: Monitor) -> None:
@@ -141,17 +145,14 @@ def test_urls_of_another_service_and_none_for_a_start(site: Site, monitor: Monit
     assert monitor.paths == [f"/api/push/{SECRET}?status=up", f"/api/push/{SECRET}?status=down"]
 
 
-def test_a_program_that_fails_unexpectedly_is_told(
-    site: Site, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_that_fails_unexpectedly_is_told(site: Site, monitor: Monitor) -> None:
     site.configure(alerts(monitor))
 
-    def breaks(*_: Any, **__: Any) -> None:
+    def breaks(store: Store, runtime: Runtime) -> RunReport:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("newsletter.pipeline.run", breaks)
     with pytest.raises(ZeroDivisionError):
-        site("run", "--date", DAY)
+        reported(load(site.folder / "config.yaml"), breaks, date(2026, 11, 24), daily=True)
     assert monitor.paths[-1] == f"/{SECRET}/fail"
     assert b"ZeroDivisionError" in monitor.got[-1].body
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imapclient import IMAPClient
 
+from newsletter.bounces.login import log_in
 from newsletter.bounces.mailbox import LARGEST, Mail, _Imap, open_mailbox
 from newsletter.config import BouncesConfig, ImapConfig, Secret
 from newsletter.errors import MailboxMisconfigured, MailboxUnavailable, TokenRefused, TokenUnavailable
@@ -167,13 +169,13 @@ def test_the_reason_is_said_without_the_number_of_the_error() -> None:
 
 
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
-def test_dovecot_takes_an_access_token(host: MailHost, mechanism: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsletter.bounces.login.TOKEN", (mechanism,))  # Dovecot offers both
-    host.issuer.valid = {"a-valid-token": USER}
-    tokens = Tokens(lambda: AccessToken("a-valid-token"))
-    with open_mailbox(BouncesConfig(imap=imap_config(host, password=None, token=tokens))) as mailbox:
-        list(mailbox.mails())
-    assert "a-valid-token" in host.issuer.asked
+def test_dovecot_takes_an_access_token(host: MailHost, mechanism: str) -> None:
+    host.issuer.valid = {f"a-token-by-{mechanism}": USER}
+    config = imap_config(host, password=None, token=Tokens(lambda: AccessToken(f"a-token-by-{mechanism}")))
+    with IMAPClient("127.0.0.1", host.imap_port, ssl=False) as client:
+        log_in(client, config, (mechanism,))  # Dovecot offers both
+        assert b"EXISTS" in client.select_folder("INBOX", readonly=True)
+    assert f"a-token-by-{mechanism}" in host.issuer.asked
 
 
 def test_a_token_that_dovecot_refuses_is_replaced_once(host: MailHost) -> None:

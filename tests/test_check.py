@@ -16,9 +16,13 @@ from alembic import command
 
 from newsletter.check import Level, exit_code
 from newsletter.mail import dkim
+from newsletter.store import Store
 from newsletter.store.database import Database
 from newsletter.store.upgrade import alembic_config
+from tests import website
 from tests.clinic import CHECK, DOMAIN, Clinic, clinic, days_ago, entry, private_key
+from tests.conftest import ROOT
+from tests.website import Handler, Response, says
 
 BAD, WARN = Level.BAD, Level.WARN
 STEPS = 3  # a remedy may uncover the next thing to do: a login has a name and a password
@@ -150,6 +154,77 @@ def webhook_unknown(made: Clinic) -> None:
     made.fill["URL"] = f"{made.monitor.url}/services/T0"
 
 
+def served(path: str, **answers: Response) -> Callable[[Clinic], object]:
+    """The feed at a web server: `path` is asked for; the names of `answers` are paths without the slash."""
+
+    def act(made: Clinic) -> None:
+        papers = says(200, (made.folder / "papers.json").read_bytes())
+        site = made.opened.enter_context(website.site({"/papers": papers, **{f"/{k}": v for k, v in answers.items()}}))
+        made.configure("feeds.0.url", site.url(path))
+        made.fill["LOGIN"] = "Bearer t0ken"
+
+    return act
+
+
+def wants_a_login(handler: Handler) -> None:
+    body = (ROOT / "newsletter" / "sample_day.json").read_bytes()
+    known = handler.headers.get("Authorization") == "Bearer t0ken"
+    handler.reply(200 if known else 401, body if known else b"")
+
+
+def two_schedules(made: Clinic) -> None:
+    folder = made.folder / ".config/systemd/user"
+    (folder / "timers.target.wants").mkdir(parents=True)
+    (folder / "papers.service").write_text(f"[Service]\nExecStart=newsletter -c {made.path} run\n")
+    (folder / "papers.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (folder / "timers.target.wants" / "papers.timer").symlink_to(folder / "papers.timer")
+
+
+def key_moved_away(made: Clinic) -> None:
+    """The panel of the DNS host has added the domain to a name that had it."""
+    made.names.records[f"{DKIM_NAME}.{DOMAIN}", "TXT"] = made.names.records.pop((DKIM_NAME, "TXT"))
+
+
+def helo_refused(made: Clinic) -> None:
+    """Postfix judges the name for EHLO at RCPT (smtpd_delay_reject)."""
+    said = "504 5.5.2 <news>: Helo command rejected: need fully-qualified hostname"
+    made.configure("smtp.0.helo", "news")
+    made.server.script.helo["news"] = said
+    made.fill["NAME-OF-THIS-MACHINE"] = f"news.{DOMAIN}"
+
+
+def little_room(made: Clinic) -> None:
+    """A provider's limit for free accounts, and a list that has grown."""
+    made.configure("smtp.0.per_day", 2)
+    with Store.open(f"sqlite:///{made.store}") as store:
+        for name in ("grace", "emmy"):
+            store.add(f"{name}@readers.example.org")
+
+
+def store_is_a_folder(made: Clinic) -> None:
+    made.configure("store", f"sqlite:///{made.folder}/Maildir/../store")
+    (made.folder / "store").mkdir()
+    made.fill["ADDRESS"] = "ada@readers.example.org"
+
+
+def mailbox_is_a_file(made: Clinic) -> None:
+    """An mbox, as many systems keep mail in /var/mail."""
+    (made.folder / "mbox").write_text("From MAILER-DAEMON Sat Nov 28 2026\n")
+    made.configure("bounces.maildir", "mbox")
+
+
+def public_key(made: Clinic) -> None:
+    """The two halves of the key were mixed up. The file that is there stays."""
+    signer = dkim.load(made.folder / "dkim.pem", "s2026", DOMAIN)
+    (made.folder / "dkim.pem").write_text(
+        f"-----BEGIN PUBLIC KEY-----\n{signer.record[1][-44:]}\n-----END PUBLIC KEY-----\n"
+    )
+
+
+def dry(made: Clinic) -> None:
+    (made.folder / "crontab").write_text(f"0 7 * * * newsletter -c {made.path} run --dry-run\n")
+
+
 def ping_unset(made: Clinic) -> None:
     made.configure("alerts.ping", "${CLINIC_PING}")
     made.fill["VALUE"] = f"{made.monitor.url}/ping/{CHECK}"
@@ -157,7 +232,7 @@ def ping_unset(made: Clinic) -> None:
 
 def page_moved(made: Clinic) -> None:
     """The page is at another place now, to which the old one leads."""
-    made.web.status, made.web.location = 301, f"https://localhost:{made.web.port}/news/"
+    made.web.status, made.web.location = 301, "/news/"
 
 
 def stale(made: Clinic) -> None:
@@ -244,7 +319,7 @@ def expired(made: Clinic) -> None:
 
 
 def expired_page(made: Clinic) -> None:
-    made.web.tls = made.authority.context(expired=True)
+    made.web.tls = made.authority.context(host=DOMAIN, expired=True)
 
 
 def other_name(made: Clinic) -> None:
@@ -301,13 +376,6 @@ def weak_key(made: Clinic) -> None:
 def two_feeds(made: Clinic) -> None:
     made.configure("feeds", [{"url": "papers.json"}, {"url": "gone.json"}])
     made.fill["URL"] = "papers.json"
-
-
-def base_url_at(address: str) -> Callable[[Clinic], object]:
-    def act(made: Clinic) -> None:
-        made.configure("base_url", address.format(port=made.web.port))
-
-    return act
 
 
 def sendmail_gone(made: Clinic) -> None:
@@ -393,7 +461,7 @@ FAULTS = (
     Fault("postal address dropped", template("digest.html", EXTENDS + FOOTER), BAD, "lacks the postal address"),
     Fault("base_url broken", lambda made: setattr(made.web, "status", 502), BAD, "answers 502", 75),
     Fault("certificate of base_url expired", expired_page, BAD, "is refused: certificate has expired"),
-    Fault("base_url http", base_url_at("http://localhost:{port}"), WARN, "is http: no mail program", others=75),
+    Fault("base_url http", configured("base_url", f"http://{DOMAIN}"), WARN, "is http: no mail program", others=78),
     Fault("time zone misspelt", configured("timezone", "Europe/Berln"), BAD, "no such time zone: 'Europe/Berln'"),
     Fault("no schedule", lambda made: (made.folder / "crontab").write_text(""), WARN, "no crontab and no timer"),
     Fault("clock wrong by an hour", lambda made: setattr(made.web, "ahead", 3600.0), BAD, "our clock is 60 min slow"),
@@ -444,6 +512,27 @@ FAULTS = (
         "variable CLINIC_PING is not set",
     ),
     Fault("page moved", page_moved, BAD, "/news: one-click unsubscribe fails at a redirect"),
+    # From what operators of such programs report.
+    Fault("name for EHLO refused", helo_refused, BAD, "need fully-qualified hostname"),
+    Fault("feed moved", served("/old", old=says(301, b"", Location="/papers")), WARN, "/old has moved for good to"),
+    Fault("feed behind a login", served("/locked", locked=wants_a_login), BAD, "HTTP 401", 75),
+    Fault("two schedules", two_schedules, WARN, "run this list: the second finds the issue sent"),
+    Fault("crontab that only rehearses", dry, WARN, "no crontab and no timer"),
+    Fault("sender at a provider", configured("sender", "ada@gmail.com"), BAD, "receivers take that for forged"),
+    Fault("limit below the readers", little_room, WARN, "lets 2 copies a day through, and 3 readers"),
+    Fault("SPF with a misspelt mechanism", records(DOMAIN, "TXT", "v=spf1 ipv4:192.0.2.25 -all"), BAD, "at ipv4:"),
+    Fault("SPF with = for :", records(DOMAIN, "TXT", "v=spf1 a include=a.example -all"), BAD, "at include=a.example"),
+    Fault("DKIM record at a doubled name", key_moved_away, BAD, "has no DKIM record"),
+    Fault("store is a folder", store_is_a_folder, BAD, "is a folder, and a store is a file"),
+    Fault("bounce mailbox is a file", mailbox_is_a_file, BAD, "is no Maildir"),
+    Fault("public half of the DKIM key", public_key, BAD, "not an unencrypted private key"),
+    Fault(
+        "page only in this network",
+        configured("base_url", "https://10.0.0.7"),
+        WARN,
+        "of other readers fail",
+        others=78,
+    ),
     Fault("no sendmail program", sendmail_gone, BAD, "there is no program /nonexistent that this user may run"),
     Fault(
         "no program for summaries", configured("summary", {"command": ["/nonexistent"]}), WARN, "cards show excerpts"
@@ -471,6 +560,9 @@ FILL = {
     "YOUR@ADDRESS": f"ops@{DOMAIN}",
     "MAILDIR": "Maildir",
     "ADDRESS-OF-YOUR-MAIL-HOST": "192.0.2.25",
+    "ADDRESS-OF-YOUR-SERVER": "192.0.2.25",
+    "https://YOUR.DOMAIN": f"https://{DOMAIN}",
+    "NAME <ADDRESS@YOUR.DOMAIN>": f"Daily Papers <digest@{DOMAIN}>",
 }
 
 

@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import time
+from datetime import date, time
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -17,23 +17,25 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from newsletter.check import Finding, Level, Options, Probe, _guarded, examine, exit_code
-from newsletter.check.database import Space, judge_space
+from newsletter.check.database import Space, judge_room, judge_space
+from newsletter.check.feeds import judge_move
 from newsletter.check.names import Names, Unanswered
-from newsletter.check.records import Sending, dmarc_findings, mx_findings, ptr_findings, spf_findings
+from newsletter.check.records import Sending, dmarc_findings, free_findings, mx_findings, ptr_findings, spf_findings
 from newsletter.check.remedies import credentials
 from newsletter.check.settings import judge_domains, organisation
 from newsletter.check.smtp import Reply, judge_reply
-from newsletter.check.spf import Spf, judge, with_address
+from newsletter.check.spf import Spf, judge, repaired, with_address
 from newsletter.check.templates import _remedy as mend_template
 from newsletter.check.timetable import _timers as timers
 from newsletter.check.timetable import runs
 from newsletter.check.values import Command, Context, Publish, SetKey, ok
-from newsletter.check.web import judge_clock
+from newsletter.check.web import is_local, judge_clock
 from newsletter.cli import main
-from newsletter.config import SmtpConfig
+from newsletter.config import FeedConfig, SmtpConfig
 from newsletter.config.examine import examine as read
 from newsletter.model import Mailbox, Publication
 from newsletter.replies import Stage
+from newsletter.request import Answer
 from newsletter.schedule import Job, units
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, survey
@@ -128,6 +130,61 @@ def test_the_address_that_sends_is_in_spf(
         assert found.remedy.text == "v=spf1 ip4:198.51.100.1 ip4:192.0.2.25 -all"
         server.records["a.example", "TXT"] = [found.remedy.text]
         assert levels(spf_findings(Names(("127.0.0.1", server.port)), "a.example", sending)) == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("record", "term", "healed"),
+    [
+        ("v=spf1 mx ipv4:192.0.2.1 -all", "ipv4:192.0.2.1", "v=spf1 mx ip4:192.0.2.1 -all"),
+        ("v=spf1 ~include=a.example -all", "~include=a.example", "v=spf1 ~include:a.example ip4:192.0.2.25 -all"),
+        ("v=spf1 mx include:gone.example -all", "include:gone.example", "v=spf1 mx -all"),
+        ("v=spf1 include:gone.example -all", "include:gone.example", "v=spf1 ip4:192.0.2.25 -all"),
+        ("v=spf1 ip4:192.0.2.300 -all", "ip4:192.0.2.300", "v=spf1 ip4:192.0.2.25 -all"),
+    ],
+)
+def test_a_record_is_repaired_so_that_somebody_may_still_send(record: str, term: str, healed: str) -> None:
+    assert repaired(record, term, ["192.0.2.25"]) == healed
+
+
+@pytest.mark.parametrize(
+    ("domain", "hosts", "signed", "remedy"),
+    [
+        ("gmail.com", ["mail.a.example"], False, "sender"),
+        ("gmail.com", ["smtp.gmail.com", "localhost"], False, "sender"),
+        ("gmail.com", ["smtp.gmail.com"], False, None),
+        ("outlook.com", ["smtp.office365.com"], True, "dkim"),
+    ],
+)
+def test_a_sender_at_a_provider(domain: str, hosts: list[str], remedy: str | None, *, signed: bool) -> None:
+    (found,) = free_findings(domain, hosts, signed=signed)
+    assert getattr(found.remedy, "key", None) == remedy
+
+
+@pytest.mark.parametrize(
+    ("limits", "active", "value"),
+    [([500], 500, None), ([500], 3_000, "3000"), ([500, None], 3_000, None), ([500, 300], 3_000, "2700")],
+)
+def test_a_limit_a_day_that_is_below_the_readers(limits: list[int | None], active: int, value: str | None) -> None:
+    assert [getattr(each.remedy, "value", None) for each in judge_room(active, limits)] == ([value] if value else [])
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        *[("localhost", True), ("news", True), ("nas.lan", True), ("192.168.1.4", True), ("::1", True)],
+        *[("papers.example.net", False), ("9.9.9.9", False)],
+    ],
+)
+def test_hosts_that_only_this_network_knows(host: str, *, local: bool) -> None:
+    assert is_local(host) is local
+
+
+def test_a_feed_that_is_asked_by_day_moves_with_its_day() -> None:
+    feed, day = FeedConfig("http://a.example/day?date={date}"), date(2026, 11, 27)
+    answer = Answer(301, b"", {"location": "https://a.example/day?date=2026-11-27"})
+    (found,) = judge_move(2, feed, answer, day)
+    assert found.remedy == SetKey("feeds.2.url", "https://a.example/day?date={date}")
+    assert list(judge_move(2, feed, replace(answer, status=302), day)) == []
 
 
 def test_an_address_goes_before_the_end_of_a_record() -> None:
@@ -249,6 +306,8 @@ RELAY = SmtpConfig("mail.example.org", 587, username="me@a.example")
         (Stage.MAIL, Reply(530, "5.7.0 must issue a STARTTLS command first"), SmtpConfig(), "smtp.0.username", 78),
         (Stage.MAIL, Reply(553, "5.7.1 not owned by user"), RELAY, "bounce_address", 78),
         (Stage.MAIL, Reply(0, "the server closed the connection"), RELAY, "smtp.0.host", 75),
+        (Stage.MAIL, Reply(550, "5.4.5 Daily user sending limit exceeded"), RELAY, "smtp.0.per_day", 75),
+        (Stage.RCPT, Reply(504, "5.5.2 <news>: Helo command rejected"), RELAY, "smtp.0.helo", 78),
     ],
 )
 def test_what_a_reply_asks_of_the_operator(
@@ -318,6 +377,7 @@ def test_a_file_that_is_no_configuration_ends_with_a_finding(tmp_path: Path, tex
         ("ExecStart=/usr/bin/python -m newsletter -c /srv/a/config.yaml run --period week", True),
         ("#0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml run", False),
         ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml send", False),
+        ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml run --dry-run", False),
         ("0 7 * * * /usr/bin/newsletter -c /srv/b/config.yaml run", False),
     ],
 )
@@ -431,6 +491,7 @@ def test_a_real_mail_host_is_judged_too(sound: Clinic, host: MailHost) -> None:
     sound.configure("smtp", [{"host": "127.0.0.1", "port": host.smtp_port}])
     sound.configure("sender", "digest@dest.test")
     sound.configure("list_id", "daily.dest.test")
+    sound.configure("base_url", None)
     sound.configure("dkim", None)
     sound.configure("alerts.address", "alice@dest.test")
     imap = {"host": "localhost", "port": host.imap_port, "tls": "implicit", "username": "bounces@dest.test"}

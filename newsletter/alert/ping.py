@@ -54,10 +54,10 @@ def body_of(report: RunReport) -> str:
     return f"verdict: {report.verdict} - {redacted(report.explanation)}\nexit code: {report.exit}\n"
 
 
-def send(pings: Pings, ping: Ping, body: str = "") -> str | None:
+def send(pings: Pings, ping: Ping, body: str = "", *, within: float = _WITHIN) -> str | None:
     """Tell the monitor; returns what went wrong in one line without the URL, or None.
 
-    Takes 10 seconds at most, and 5 for a start, which is tried once: the issue matters more.
+    Takes twice `within` seconds at most, and once for a start, which is tried once: the issue matters more.
     """
     url = {Ping.START: pings.start, Ping.SUCCESS: pings.success, Ping.FAILURE: pings.failure}[ping]
     if url is None:
@@ -70,7 +70,7 @@ def send(pings: Pings, ping: Ping, body: str = "") -> str | None:
     for _ in range(1 if ping is Ping.START else _ATTEMPTS):
         try:
             content = {"Content-Type": "text/plain; charset=utf-8"}
-            answer = request("POST", address, body=body.encode()[:_BODY], headers=content, within=_WITHIN)
+            answer = request("POST", address, body=body.encode()[:_BODY], headers=content, within=within)
         except Unanswered as error:
             said = str(error)
             continue

@@ -9,11 +9,12 @@ from newsletter.errors import MailboxMisconfigured
 from newsletter.sasl import PASSWORD, TOKEN, Dialogue, chosen, dialogue, lacking
 
 
-def log_in(client: Any, config: ImapConfig) -> None:
+def log_in(client: Any, config: ImapConfig, by_token: tuple[str, ...] = TOKEN) -> None:
     """Log in; an access token that the server refuses is replaced once.
 
-    `client` is an IMAPClient. Raises MailboxMisconfigured when the server offers no login that fits, imapclient's
-    errors, TokenUnavailable, and ConfigError when a password cannot be read.
+    `client` is an IMAPClient; `by_token` are the mechanisms for access tokens, best first. Raises MailboxMisconfigured
+    when the server offers no login that fits, imapclient's errors, TokenUnavailable, and ConfigError when a password
+    cannot be read.
     """
     assert config.username is not None
     if config.token is None:
@@ -23,12 +24,12 @@ def log_in(client: Any, config: ImapConfig) -> None:
 
     token = config.token.current()
     try:
-        _by_mechanism(client, config, TOKEN, token)
+        _by_mechanism(client, config, by_token, token)
     except LoginError as error:
         newer = None if isinstance(error.__context__, IMAPClientAbortError) else config.token.other_than(token)
         if newer is None:
             raise
-        _by_mechanism(client, config, TOKEN, newer)
+        _by_mechanism(client, config, by_token, newer)
 
 
 def _by_password(client: Any, config: ImapConfig, password: str) -> None:

@@ -64,6 +64,7 @@ PROBES: Final = (
     Probe("templates", templates.templates, frozenset({"templates"})),
     Probe("language", templates.language, frozenset({"language", "templates"})),
     Probe("feeds", feeds.feeds, frozenset({"feeds", "fetch", "issue", "filters"})),  # it has fetch.deadline
+    Probe("feeds", feeds.moved, frozenset({"feeds"}), asks=True),
     Probe("summary", feeds.summary, frozenset({"summary"}), asks=True),
     Probe("smtp", smtp.smtp, frozenset({"smtp", "sender", "bounce_address"}), asks=True),
     Probe("bounces", bounces.bounces, frozenset({"bounces"}), asks=True),

@@ -70,6 +70,8 @@ def _remedy(context: Context, maildir: Path | None, said: str, *, misconfigured:
     if maildir is not None:
         if maildir.exists() and all((maildir / part).is_dir() for part in _PARTS):
             return Command(f"chmod -R u+rwX {quoted(maildir)}")
+        if maildir.exists() and not _empty(maildir):  # a file is an mbox, or something else has this folder
+            return SetKey("bounces.maildir", "MAILDIR")
         return Command(f"mkdir -p {' '.join(quoted(maildir / part) for part in _PARTS)}")
     if "certificate" in said or "ca_file" in said:
         return SetKey("bounces.imap.ca_file", "FILE")
@@ -80,3 +82,11 @@ def _remedy(context: Context, maildir: Path | None, said: str, *, misconfigured:
     if misconfigured:
         return credentials(context, "bounces.imap", said)
     return SetKey("bounces.imap.host", "HOST")
+
+
+def _empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a Maildir has."""
+    try:
+        return {entry.name for entry in folder.iterdir()} <= set(_PARTS)
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -105,6 +105,9 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
         return bad("store", said, SetKey("store", "postgresql://USER:PASSWORD@HOST/DATABASE"), 75)
     if file is None:
         return bad("store", said, SetKey("store", "postgresql://USER:PASSWORD@HOST/DATABASE"), error.exit_code)
+    if file.is_dir():
+        inside = SetKey("store", f"sqlite:///{file / 'newsletter.db'}")
+        return bad("store", f"{file} is a folder, and a store is a file", inside)
     if "permissions" in said:
         return bad("store", said, Command(f"sudo chown {os.geteuid()} {quoted(file)}"), error.exit_code)
     if "disk is full" in said:
@@ -199,10 +202,22 @@ def _content(context: Context, name: str) -> Iterator[Finding]:
         yield ok("store", f"{name}: {count(active, 'active subscriber')}")
 
 
+def judge_room(active: int, per_day: Sequence[int | None]) -> Iterator[Finding]:
+    """Whether an issue for so many readers leaves within a day; `per_day` are the servers' limits, None for none."""
+    most = sum(limit or 0 for limit in per_day)
+    if None in per_day or most >= active:
+        return
+    said = f"smtp.per_day lets {most} copies a day through, and {active} readers are subscribed: issues are late"
+    yield warn("store", said, SetKey("smtp.0.per_day", str(active - most + (per_day[0] or 0))))
+
+
 def _readers(context: Context, store: Store) -> Iterator[Finding]:
     """Whether there is somebody to send to, and the canary among them."""
-    if not store.count_subscribers()[SubscriberStatus.ACTIVE]:
+    active = store.count_subscribers()[SubscriberStatus.ACTIVE]
+    if not active:
         yield warn("store", "nobody is subscribed", context.command("subscribers add ADDRESS"))
+    if "smtp" not in context.faulty:
+        yield from judge_room(active, [server.per_day for server in context.config.smtp])
     canary = context.config.sending.canary
     reader = store.find(canary) if canary else None
     if canary and (reader is None or reader.status is not SubscriberStatus.ACTIVE):

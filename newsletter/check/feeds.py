@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urljoin
 
 from newsletter import feed as reader
 from newsletter import prepare, resources, summaries
 from newsletter.check.values import Context, Finding, Mail, SetKey, bad, ok, warn
+from newsletter.check.web import ask
 from newsletter.config import Config, FeedConfig, SummaryConfig
 from newsletter.errors import ConfigError, NewsletterError, TemplateError
 from newsletter.feed.urls import shown, without_secrets
 from newsletter.issue.calendar import is_rest_day
 from newsletter.issue.filters import Filters
 from newsletter.model import VERDICT_EXIT, NoIssue, Span, Verdict
+from newsletter.request import Answer, Unanswered
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
 
 _DAYS: Final = 5  # listing days that are looked at for papers
 _RHYTHM: Final = 30  # working days: what to set for a feed that is slow
+_MOVED: Final = (301, 308)
+_NO_HEAD: Final = (405, 501)
 _EMPTY: Final = (Verdict.WEEKEND, Verdict.QUIET_DAY)
 
 
@@ -43,6 +48,39 @@ def feeds(context: Context) -> Iterator[Finding]:
         parts = _parts(context, store, day, outcome)
         yield from parts
         yield from _issue(context, store, day, outcome, told=bool(parts))
+
+
+def moved(context: Context) -> Iterator[Finding]:
+    """Feeds that have another URL for good (301 and 308, RFC 9110 section 15.4), which may not be told for ever."""
+    if context.options.offline:
+        return
+    day = context.config.listed(context.runtime.now())
+    for number, feed in enumerate(context.config.feeds):
+        if "://" not in feed.url:
+            continue
+        url = feed.url.replace("{date}", day.isoformat())
+        with suppress(Unanswered):
+            answer = ask(context, "HEAD", url)
+            if answer.status in _NO_HEAD:
+                answer = ask(context, "GET", url)
+            yield from judge_move(number, feed, answer, day)
+
+
+def judge_move(number: int, feed: FeedConfig, answer: Answer, day: date) -> Iterator[Finding]:
+    """Whether `answer`, to a request for `day`, says that a feed has moved."""
+    place = answer.headers.get("location", "")
+    if answer.status not in _MOVED or not place:
+        return
+    where = without_secrets(shown(feed.url), feed.hidden)
+    try:
+        new = urljoin(feed.url.replace("{date}", day.isoformat()), place)
+    except ValueError:
+        return
+    if "{date}" in feed.url:
+        new = new.replace(day.isoformat(), "{date}")
+    told = without_secrets(shown(new), feed.hidden)
+    remedy = SetKey(f"feeds.{number}.url", without_secrets(new, feed.hidden))
+    yield warn("feeds", f"{where} has moved for good to {told}", remedy)
 
 
 def summary(context: Context) -> Iterator[Finding]:
@@ -133,6 +171,8 @@ def judge_feed(number: int, feed: FeedConfig, outcome: prepare.Prepared | NoIssu
             return
         slow = outcome.verdict is Verdict.STALE and "{date}" not in feed.url
         remedy = SetKey(f"{name}.rhythm", str(_RHYTHM)) if slow else SetKey(f"{name}.url", "URL")
+        if "HTTP 401" in outcome.explanation:  # RFC 9110 section 15.5.2: it wants a login
+            remedy = SetKey(f"{name}.headers", "{Authorization: LOGIN}")
         if only:
             yield bad("feeds", outcome.explanation, remedy, VERDICT_EXIT[outcome.verdict])
         else:

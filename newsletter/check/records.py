@@ -6,13 +6,14 @@ Each rule reads the answers of DNS through `Names` and decides; it asks nobody e
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from newsletter.check import spf
+from newsletter.check import freemail, spf
 from newsletter.check.names import Names, Unanswered, is_global, reverse_name
+from newsletter.check.remedies import WANTED
 from newsletter.check.values import Context, Finding, Publish, SetKey, bad, ok, warn
 from newsletter.errors import NewsletterError
 from newsletter.mail.signers import signers
@@ -37,6 +38,10 @@ def dns(context: Context) -> Iterator[Finding]:
     names, publication = context.names, context.config.publication
     sending = _sending(context)
     keys = _keys(context)
+    if freemail.is_free(publication.sender.domain) and "smtp" not in context.faulty:
+        hosts = [server.host for server in context.config.smtp]
+        yield from free_findings(publication.sender.domain, hosts, signed=bool(keys))
+        return
     rules: tuple[Callable[[], Iterator[Finding]], ...] = (
         lambda: spf_findings(names, _domain(publication.bounce_address), sending),
         lambda: dkim_findings(names, keys),
@@ -51,6 +56,17 @@ def dns(context: Context) -> Iterator[Finding]:
             yield warn("dns", str(error), context.command("check --resolver 9.9.9.9"))
             if "no name server" in str(error):
                 return
+
+
+def free_findings(domain: str, hosts: Sequence[str], *, signed: bool) -> Iterator[Finding]:
+    """A sender at a provider's domain: only the servers of the provider may send for it, and no key of ours counts."""
+    if not freemail.sends_for(domain, hosts):
+        said = f"sender is at {domain}, and {', '.join(hosts)} sends: receivers take that for forged"
+        yield bad("dns", said, SetKey("sender", WANTED["sender"]))
+    elif signed:
+        yield bad("dns", f"no DKIM key of yours can be published at {domain}", SetKey("dkim", "null"))
+    else:
+        yield ok("dns", f"{domain} sees to its own records")
 
 
 def _keys(context: Context) -> list[tuple[str, str]]:
@@ -105,7 +121,7 @@ def spf_findings(names: Names, domain: str, sending: Sending) -> Iterator[Findin
         return
     judged = spf.judge(names, domain, None)
     if judged.result is spf.Spf.PERMERROR:
-        kept = " ".join(term for term in found[0].split() if term != judged.term)
+        kept = spf.repaired(found[0], judged.term, sending.addresses)
         broken = f"the SPF record of {domain} is an error at {judged.term}: {judged.why}"
         yield bad("dns", broken, Publish(domain, "TXT", kept))
         return

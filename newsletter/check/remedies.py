@@ -29,6 +29,7 @@ WANTED: Final = {
     "password": "PASSWORD",
     "selector": "SELECTOR",
     "private_key_file": "FILE",
+    "address": "YOUR@ADDRESS",
     "ping": "URL",
     "ping_start": "URL",
     "ping_fail": "URL",

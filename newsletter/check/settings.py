@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from newsletter import resources
+from newsletter.check import freemail
 from newsletter.check.remedies import UNSET, WANTED, new_secret, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import load
@@ -71,6 +72,8 @@ def domains(context: Context) -> Iterator[Finding]:
 
 def judge_domains(publication: Publication, *, sent: bool) -> Iterator[Finding]:
     """The same of a publication. After the first issue (`sent`) list_id stays, because readers filter by it."""
+    if freemail.is_free(publication.sender.domain):
+        return  # nobody's list_id or page can be there
     host = urlsplit(publication.base_url or "").hostname or ""
     mine, listed, web = (organisation(name) for name in (publication.sender.domain, publication.list_id, host))
     if not web or re.fullmatch(r"[\d.:]+|localhost", host):
@@ -162,7 +165,8 @@ def keys(context: Context) -> Iterator[Finding]:
         yield ok("dkim", "no key is configured, so your mail server has to sign")
     for number, key in enumerate(context.config.dkim):
         path = key.private_key_file
-        make = Command(f"(umask 077; openssl genrsa -out {quoted(path)} 2048)")
+        aside = f"mv {quoted(path)} {quoted(f'{path}.old')}; " if path.exists() else ""
+        make = Command(f"{aside}(umask 077; openssl genrsa -out {quoted(path)} 2048)")
         try:
             signer = dkim.load(path, key.selector, context.config.publication.sender.domain)
         except ConfigError as error:

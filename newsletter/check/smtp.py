@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _LONGEST: Final = 100_000  # bytes of a reply
 _PATIENCE: Final = 10.0  # seconds for a reply to `logins`
 _SHARE: Final = 0.8  # of the papers that would just fit are kept
+
+_AGAIN: Final = Command("newsletter check")
+_HELO: Final = re.compile(r"\b(?:helo|ehlo)\b|fully[- ]qualified host", re.IGNORECASE)
+
+_PASSES: Final = re.compile(r": 4\d\d[ -]")  # a reply of the kind that may pass (RFC 5321 section 4.2.1)
 
 # OpenSSL's codes for why a certificate is refused (x509_vfy.h).
 _EXPIRED: Final = 10
@@ -122,7 +128,7 @@ def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnav
         return SetKey(f"{key}.ca_file", "null")
     if "login" in said or isinstance(error, TransportMisconfigured):
         return credentials(context, key, said)
-    return SetKey(f"{key}.host", "HOST")
+    return context.command("check") if _PASSES.search(said) else SetKey(f"{key}.host", "HOST")
 
 
 def _certificate(key: str, server: SmtpConfig, code: int) -> Remedy:
@@ -195,11 +201,12 @@ def _rehearse(context: Context, key: str, server: SmtpConfig, connection: Connec
             except OSError as error:
                 return Reply(0, f"the connection was lost: {one_line(error)}")
 
+        again = context.command("check")
         mail = ask(f"MAIL FROM:<{sender}>")
-        found = list(judge_reply(key, server, Stage.MAIL, mail, sender, "bounce_address"))
+        found = list(judge_reply(key, server, Stage.MAIL, mail, sender, "bounce_address", again))
         if not found:
             rcpt = ask(f"RCPT TO:<{recipient}>")
-            found = list(judge_reply(key, server, Stage.RCPT, rcpt, recipient, named))
+            found = list(judge_reply(key, server, Stage.RCPT, rcpt, recipient, named, again))
         if mail.code:
             ask("RSET")
             ask("QUIT")
@@ -231,18 +238,31 @@ def _read(replies: BufferedReader) -> Reply:
 
 
 def judge_reply(
-    key: str, server: SmtpConfig, stage: Stage, reply: Reply, address: str, named: str
+    key: str,
+    server: SmtpConfig,
+    stage: Stage,
+    reply: Reply,
+    address: str,
+    named: str,
+    again: Command = _AGAIN,
 ) -> Iterator[Finding]:
-    """What a reply to MAIL or RCPT asks of the operator. `named` is the key that holds `address`."""
+    """What a reply to MAIL or RCPT asks of the operator. `named` is the key that holds `address`.
+
+    `again` is the command that asks anew, for what may pass.
+    """
     if 200 <= reply.code < 300:
         return
     said = f"{server_name(server)} answers {stage} {address} with: {reply}"
     judgement = judge(stage, reply.code, reply.words)
     remedy: Remedy
-    if reply.code < 500:
+    if _HELO.search(reply.words):  # Postfix says so at RCPT (smtpd_delay_reject)
+        yield bad("smtp", said, SetKey(f"{key}.helo", "NAME-OF-THIS-MACHINE"))
+    elif judgement.limit:  # time lifts it, and a limit of our own keeps away from it
+        yield bad("smtp", said, SetKey(f"{key}.per_day", "MESSAGES-A-DAY"), 75)
+    elif reply.code < 500:
         if reply.code and judgement.concern in (Concern.RECIPIENT, Concern.MOMENT):
             return  # greylisting or a full mailbox: the next try is another one
-        yield bad("smtp", said, SetKey(f"{key}.host", "HOST"), 75)
+        yield bad("smtp", said, again if reply.code else SetKey(f"{key}.host", "HOST"), 75)
     elif server.username is None and _wants_login(reply):
         remedy = SetKey(f"{key}.username", "NAME")
         yield bad("smtp", f"{said}; it wants a login, and smtp.username is not set", remedy)

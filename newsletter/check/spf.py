@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -141,6 +141,36 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
         return ip_network(text, strict=False)
     except ValueError:
         return None
+
+
+def repaired(record: str, term: str, addresses: Sequence[str]) -> str:
+    """`record` with its wrong `term` as it was meant, as far as that is plain, else without it.
+
+    A record that would then let nobody send gets `addresses`, or the words for what only the operator knows.
+    """
+    meant = _meant(term)
+    kept = " ".join(each if each != term else meant for each in record.split() if each != term or meant)
+    if any(_passes(each) for each in kept.split()[1:]):
+        return kept
+    for address in addresses or ("ADDRESS-OF-YOUR-SERVER",):
+        kept = with_address(kept, address)
+    return kept
+
+
+def _meant(term: str) -> str:
+    """A mechanism as it is written right: ``ip4:`` for ``ipv4:``, and a colon for an equals sign; empty if unknown."""
+    sign, name, value = _split(term)
+    name = {"ipv4": "ip4", "ipv6": "ip6", "ip": "ip4"}.get(name, name)
+    if not value or name not in ("ip4", "ip6", "include", "a", "mx", "exists"):
+        return ""
+    right = f"{'' if sign == '+' else sign}{name}:{value}"
+    return "" if right.lower() == term.lower() or (name.startswith("ip") and _network(value) is None) else right
+
+
+def _passes(term: str) -> bool:
+    """Whether a term can let somebody send."""
+    sign, name, _ = _split(term)
+    return sign == "+" and name != "exp"
 
 
 def with_address(record: str, address: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,18 +35,32 @@ def schedule(context: Context) -> Iterator[Finding]:
     path = context.path.absolute()
     jobs = [*_cron(path), *_timers(path)]
     active = [job for job in jobs if job.active]
-    if active:
-        yield ok("schedule", ", ".join(dict.fromkeys(job.where for job in active)))
+    if len(places := list(dict.fromkeys(job.where for job in active))) > 1:
+        said = f"{' and '.join(places)} run this list: the second finds the issue sent or being sent"
+        yield warn("schedule", said, _without(places))
+    elif active:
+        yield ok("schedule", places[0])
     elif jobs:
-        scope = "--user " if "/.config/" in jobs[0].where else "sudo "
-        command = f"systemctl {scope}" if scope == "--user " else f"{scope}systemctl "
         said = f"{jobs[0].where} is not enabled, so nothing runs by itself"
-        yield warn("schedule", said, Command(f"{command}enable --now {quoted(Path(jobs[0].where).name)}"))
+        yield warn("schedule", said, _systemctl("enable", jobs[0].where))
     elif days := _runs_daily(context):
         yield ok("schedule", f"no crontab or timer was found here, but it ran on {days} of the last days")
     else:
         said = "no crontab and no timer runs this list"
         yield warn("schedule", said, context.command("schedule cron --install"))
+
+
+def _systemctl(verb: str, timer: str) -> Command:
+    program = "systemctl --user" if "/.config/" in timer else "sudo systemctl"
+    return Command(f"{program} {verb} --now {quoted(Path(timer).name)}")
+
+
+def _without(places: Sequence[str]) -> Command:
+    """End one of several schedules: a timer, which is ended by one command, else a file of the system."""
+    timers = [place for place in places if place.endswith(".timer")]
+    if timers:
+        return _systemctl("disable", timers[-1])
+    return Command(f"sudo ${{EDITOR:-vi}} {quoted(places[-1])}")
 
 
 def runs(text: str, path: Path) -> bool:
@@ -55,7 +69,8 @@ def runs(text: str, path: Path) -> bool:
         words = line.replace("%%", "%").replace(r"\%", "%").replace("$$", "$")
         if line.lstrip().startswith(("#", ";")) or (str(path) not in words and quoted(path) not in words):
             continue
-        if " run" in words.partition(path.name)[2]:
+        rest = words.partition(path.name)[2]
+        if " run" in rest and "--dry-run" not in rest:
             return True
     return False
 
@@ -105,7 +120,8 @@ def _calls_run(unit: str, path: Path) -> bool:
     """Whether a service calls `run` on the configuration at `path`, by whatever name and in whatever shell."""
     words = schedules.command_of(unit)
     if str(path) in words:
-        return "run" in words[words.index(str(path)) :]
+        rest = words[words.index(str(path)) :]
+        return "run" in rest and "--dry-run" not in rest
     return runs("\n".join(line for line in unit.splitlines() if line.startswith("ExecStart")), path)
 
 

@@ -9,17 +9,20 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from html import unescape
 from http.client import responses
+from ipaddress import ip_address
 from statistics import median
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from newsletter import __version__
+from newsletter.check.remedies import WANTED
 from newsletter.check.settings import organisation
 from newsletter.check.values import Command, Context, Finding, Publish, bad, ok, warn
 from newsletter.check.values import SetKey as Set
 from newsletter.request import Answer, Unanswered, request
 
 _SECONDS: Final = 10.0
+_URL: Final = WANTED["base_url"]
 _NOTICED: Final = 120.0  # seconds: links and signatures begin to suffer
 _WRONG: Final = 900.0  # seconds
 
@@ -30,7 +33,11 @@ def web(context: Context) -> Iterator[Finding]:
     if url is None:
         yield ok("web", "no base_url: readers unsubscribe by mail")
         return
-    if url.startswith("http:"):
+    if is_local(urlsplit(url).hostname or ""):
+        yield warn(
+            "web", f"{url} is in this machine or network: the links of other readers fail", Set("base_url", _URL)
+        )
+    elif url.startswith("http:"):
         said = f"{url} is http: no mail program offers one-click unsubscribe then (RFC 8058)"
         yield warn("web", said, Set("base_url", f"https:{url.partition(':')[2]}"))
     if context.options.offline:
@@ -43,6 +50,14 @@ def web(context: Context) -> Iterator[Finding]:
         return
     if finding := judge_page(context, url, answer):
         yield finding
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine or its network knows a host of that name or address (RFC 6761, RFC 6762)."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".lan", ".internal", ".home.arpa"))
 
 
 def ask(context: Context, method: str, url: str) -> Answer:

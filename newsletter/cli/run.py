@@ -31,7 +31,7 @@ def run(config: Config, day: date, *, span: Span, dry_run: bool, remake: bool) -
     LOG.day = day
     if not dry_run:
         Teller(config).begin()
-    return _reported(config, act, day, daily=True)
+    return reported(config, act, day, daily=True)
 
 
 def not_begun(error: ConfigError) -> int:
@@ -49,7 +49,7 @@ def send(
     If nothing is owed or due, and standard output is not a terminal, it prints and records nothing: cron calls it every
     15 minutes, would mail the output, and the records would hide the day's verdict in `status`.
     """
-    return _reported(
+    return reported(
         config,
         lambda store, runtime: pipeline.send(
             config,
@@ -84,7 +84,7 @@ def withdraw(config: Config, day: date) -> int:
     return report.exit
 
 
-def _reported(
+def reported(
     config: Config,
     act: Callable[[Store, Runtime], RunReport],
     day: date | None,

@@ -353,12 +353,12 @@ def or_off(read: Reader) -> Reader:
 
 
 def secret_file(place: Place) -> Secret:
-    """The path of a file whose content, without the final newline, is the secret."""
+    """The path of a file whose content, without the final newline and a byte order mark, is the secret."""
     path = file(place)
 
     def read() -> str:
         try:
-            content = path.read_text("utf-8").strip()
+            content = path.read_text("utf-8-sig").strip()  # Notepad writes such a mark
         except (OSError, UnicodeError) as error:
             raise place.error(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
         if not content:
