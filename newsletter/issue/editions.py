@@ -133,6 +133,7 @@ def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = f
         reasons={each.paper.key: each.reason for each in picks if each.reason},
         rising=rising,
         notes=(),
+        own=not choice.is_main,
     )
 
 
