@@ -150,6 +150,18 @@ def test_never_alone_is_the_main_edition_without_it(desk: Desk) -> None:
     assert "Beneath" not in mail
 
 
+def test_more_stands_on_top_of_the_main_edition_and_less_at_its_end(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 3\n", "{date}.json")
+    choose(desk, ALAN, Choice.of(Selector.of(more=["protein folding"], less=["robots learning"])))
+    desk.publish(MONDAY, *papers(1, "Robots that learn", "Speech", "Text", "Cats", "Folding of a protein"))
+    desk.run(MONDAY)
+    (mail,) = told(desk, ALAN)
+    places = [mail.index(title) for title in ("Folding of a protein", "Speech", "Text", "Robots")]
+    assert places == sorted(places)
+    assert "Cats" not in mail
+    assert "more like: protein folding" in " ".join(mail.split())
+
+
 def test_a_weekly_reader_gets_the_best_of_the_week_once(desk: Desk) -> None:
     choose(desk, ALAN, Choice.of(weekly=True))
     for age in range(9):

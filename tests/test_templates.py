@@ -123,7 +123,7 @@ def used_by(name: str) -> set[str]:
         "confirm.txt",
         "moved.html",
         "moved.txt",
-        *(f"web/{page}" for page in ("home", "confirm", "preferences", "undo", "unsubscribe", "message")),
+        *(f"web/{page}" for page in ("home", "confirm", "preferences", "feedback", "undo", "unsubscribe", "message")),
         *(f"web/{page}" for page in ("archive", "month", "issue", "no_issue", "search")),
     ],
 )

@@ -317,7 +317,7 @@ def _feedback(place: str, paper: Paper, language: Language) -> list[dict[str, st
         ("1", language.pgettext("link below a paper", "More"), language.gettext("More like this")),
         ("0", language.pgettext("link below a paper", "Less"), language.gettext("Less like this")),
     )
-    at = f"{Slot.FEEDBACK}?paper={quote(paper.key, safe=':')}&more="
+    at = f"{Slot.FEEDBACK}?paper={quote(paper.key, safe=':', errors='replace')}&more="
     return [
         {"label": label, "words": words, "url": f"{at}{more}", "name": _link_name(words, place, paper, language)}
         for more, label, words in asked
