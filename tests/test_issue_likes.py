@@ -33,6 +33,7 @@ LATELY = [
         ("Folding a language model", "Folding, with a language model.", ("folding", "language")),
         # Names that nobody else uses, when there is no other word.
         ("Zorkify and the Blorbs", "Zorkify, a method.", ("zorkify", "blorbs")),
+        ("ﬁne π₀", "", ("fine", "π0")),  # as a selector writes them
         ("Why 42?", "", ()),
         ("On the use of it", "", ()),
         ("... \x00 <b>", "", ()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -26,7 +27,7 @@ _WORD: Final = re.compile(rf"[{UNSPACED}]{{1,12}}|[^\W_{UNSPACED}]+")
 
 
 def telling(paper: Paper, lately: Iterable[Paper]) -> tuple[str, ...]:
-    """The words of the title that say best what the paper is about, in the order and the form in which it has them.
+    """The words of the title that say best what the paper is about, in its order and whole, in lower case.
 
     They are up to four that its abstract mentions too, and that at least two, but few, of the papers listed `lately`
     mention: the rarer there and the more frequent here, the better. One alone would match too much, so that there are
@@ -57,8 +58,8 @@ def _forms(word: str) -> set[str]:
 
 
 def _words(title: str) -> list[str]:
-    """The title's words that can be looked for, each once and in lower case."""
-    found = (word[0].casefold() for word in _WORD.finditer(title))
+    """The title's words that can be looked for, each once, as a selector writes them: in lower case and NFKC."""
+    found = (word[0].casefold() for word in _WORD.finditer(unicodedata.normalize("NFKC", title)))
     wanted = (word for word in found if len(word) <= LONGEST // _MOST and not word.isdigit())
     return list(dict.fromkeys(word for word in wanted if set(words_of(word)) - STOP_WORDS and len(fold(word)) > 1))
 
