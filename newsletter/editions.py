@@ -96,7 +96,8 @@ def _day(prepared: Prepared, store: Store, wishes: Sequence[Wish]) -> Day:
 
 
 def _matches(wish: Wish) -> bool:
-    return wish.choice.selector is not None and bool(wish.choice.selector.topics)
+    selector = wish.choice.selector
+    return selector is not None and bool(selector.topics or selector.more or selector.less)
 
 
 def _once(papers: Iterable[Paper]) -> Iterable[Paper]:

@@ -21,6 +21,7 @@ from newsletter.model import Publication
 
 _REF_BYTES: Final = 8
 _MAC_BYTES: Final = 16
+TOKEN_LENGTH: Final = (_REF_BYTES + _MAC_BYTES) * 4 // 3  # characters of base64url
 _TIME_BYTES: Final = 6  # milliseconds of Unix time
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,6 +40,7 @@ class Purpose(StrEnum):
     CONFIRM = "confirm"
     PREFERENCES = "preferences"
     UNDO = "undo"  # a move to another address; the ref is the move's
+    FEEDBACK = "feedback"  # more or less like a paper
 
 
 class Links:
@@ -97,6 +99,13 @@ class Links:
         """URL of a subscriber's preferences page; without a web server, the way to unsubscribe."""
         base = self._publication.base_url
         return f"{base}/preferences/{self.token(Purpose.PREFERENCES, ref)}" if base else self.unsubscribe(ref)[1]
+
+    def feedback(self, ref: str) -> str:
+        """URL at which a subscriber asks for more or less like a paper. Needs `base_url`.
+
+        Which paper, and which of the two, is in the query (see `mail.cards`): it is the same for all readers.
+        """
+        return f"{self._publication.base_url}/feedback/{self.token(Purpose.FEEDBACK, ref)}"
 
     def confirm(self, ref: str, asked_at: datetime) -> str:
         """URL that confirms the request made at `asked_at` (aware, precise to the millisecond). Needs `base_url`."""

@@ -173,14 +173,15 @@ class ReasonKind(StrEnum):
     TOPIC = "topic"
     ORGANISATION = "organisation"
     CATEGORY = "category"
+    MORE = "more"
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a paper is in a reader's edition: the kind of their choice, and its `words`.
 
-    The words are the topic or category that the reader chose, or the name of the author or organisation as the paper
-    has it.
+    The words are the topic, the category or the words of a paper to see more like, as the reader chose them, or the
+    name of the author or organisation as the paper has it.
     """
 
     kind: ReasonKind
@@ -212,6 +213,7 @@ class Issue:
     since: date | None = None  # first of several merged days, when days without a run are caught up
     gains: Mapping[str, Gain] = field(default_factory=dict)  # change in votes, by the paper's key
     notes: tuple[str, ...] = ()  # problems of the run, shown in the operator's copy only
+    own: bool = False  # what a reader chose, not the main edition: its papers have links to more and less like them
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,7 @@ class Slot(StrEnum):
 
     UNSUBSCRIBE = "https://slot.invalid/unsubscribe"
     PREFERENCES = "https://slot.invalid/preferences"
+    FEEDBACK = "https://slot.invalid/feedback"
     ADDRESS = "reader@slot.invalid"
 
 

@@ -295,6 +295,9 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
     assert "protein" not in site("subscribers", "show", "ada@example.org").out
     assert "protein" not in site("subscribers", "list").out
     assert '"topics":["protein design","rna"]' in site("subscribers", "list", "--choices").out
+    site("subscribers", "set", "ada@example.org", "--more", "night owls", "--topic", "")
+    assert "  more: night owls" in site("subscribers", "show", "ada@example.org", "--choice").out.splitlines()
+    assert '"topics"' not in site("subscribers", "list", "--choices").out
     cleared = site("subscribers", "set", "ada@example.org", "--clear")
     assert cleared.out.splitlines()[1:] == ["  chose nothing: gets the main edition"]
 
@@ -303,6 +306,7 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
     ("typed", "said"),
     [
         (("--topic", "the"), "topics: 'the' holds no word to look for"),
+        (("--more", "..."), "more: '...' holds no word to look for"),
         (("--topic", "x" * 500), "is longer than 100 characters"),
         (("--hour", "24"), "24"),
         (("--hour", "7", "--zone", "Berlin"), "'Berlin' is no time zone such as Europe/Berlin"),
@@ -327,14 +331,14 @@ def test_set_needs_a_reader_who_is_subscribed(site: Site) -> None:
 
 def test_an_export_brings_back_what_readers_chose(site: Site) -> None:
     site("subscribers", "add", "ada@example.org", "alan@example.org")
-    site("subscribers", "set", "ada@example.org", "--topic", "proteins", "--weekly")
+    site("subscribers", "set", "ada@example.org", "--topic", "proteins", "--more", "owls", "--less", "cats", "--weekly")
     text = site("subscribers", "export").out
     (site.folder / "newsletter.db").unlink()
     done = site("subscribers", "import", csv(site, text))
     assert done.code == 0
     listed = dict(line.split("\t") for line in site("subscribers", "list", "--choices").out.splitlines())
     assert listed == {
-        "ada@example.org": '{"selector":{"topics":["proteins"]},"weekly":true}',
+        "ada@example.org": '{"selector":{"less":["cats"],"more":["owls"],"topics":["proteins"]},"weekly":true}',
         "alan@example.org": "{}",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -53,6 +54,7 @@ def readers(desk: Desk) -> None:
 def test_each_reader_gets_what_they_chose(desk: Desk) -> None:
     choose(desk, ALAN, ONLY)
     choose(desk, EMMY, Choice.of(PROTEINS))
+    desk.configure("base_url: https://news.example.org\nissue:\n  max_papers: 2\n")
     titles = ("Speech without labels", "Robots that learn", "Cats in video", "Protein design by diffusion")
     desk.publish(MONDAY, *papers(1, *titles))
     assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
@@ -62,6 +64,8 @@ def test_each_reader_gets_what_they_chose(desk: Desk) -> None:
     assert [title in on_top for title in titles] == [True, True, False, True]
     assert on_top.index(titles[3]) < on_top.index(titles[0])
     assert "your topic" not in main
+    asked = [re.findall(r"(\w+) like this:\s+https://news.example.org/feedback/", mail) for mail in (main, only)]
+    assert asked == [[], ["More", "Less"]]
     assert "your topic: protein design" in " ".join(only.split())
     assert [message["Subject"] for message in desk.inbox.messages if message["To"] == ALAN] != [
         message["Subject"] for message in desk.inbox.messages if message["To"] == ADA
@@ -144,6 +148,18 @@ def test_never_alone_is_the_main_edition_without_it(desk: Desk) -> None:
     assert "Robots" not in mail
     assert mail.index("Speech") < mail.index("Text")
     assert "Beneath" not in mail
+
+
+def test_more_stands_on_top_of_the_main_edition_and_less_at_its_end(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 3\n", "{date}.json")
+    choose(desk, ALAN, Choice.of(Selector.of(more=["protein folding"], less=["robots learning"])))
+    desk.publish(MONDAY, *papers(1, "Robots that learn", "Speech", "Text", "Cats", "Folding of a protein"))
+    desk.run(MONDAY)
+    (mail,) = told(desk, ALAN)
+    places = [mail.index(title) for title in ("Folding of a protein", "Speech", "Text", "Robots")]
+    assert places == sorted(places)
+    assert "Cats" not in mail
+    assert "more like: protein folding" in " ".join(mail.split())
 
 
 def test_a_weekly_reader_gets_the_best_of_the_week_once(desk: Desk) -> None:

@@ -68,6 +68,34 @@ def test_a_topic_finds_the_papers_that_have_its_words(topic: str, found: list[st
     assert keys(Selector.of(topics=[topic])) == found
 
 
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ({"topics": ["proteins"]}, ["design", "fold"]),
+        ({"topics": ["proteins"], "more": ["folding faster"]}, ["fold", "design"]),
+        ({"topics": ["proteins"], "less": ["diffusion design"]}, ["fold", "design"]),
+        ({"topics": ["proteins"], "more": ["purring cats"]}, ["design", "fold", "cats"]),  # all of its words
+        ({"topics": ["proteins"], "more": ["purring owls"]}, ["design", "fold"]),  # a half is not enough
+        ({"topics": ["proteins"], "more": ["purring cats"], "less": ["cats"]}, ["design", "fold"]),
+        ({"topics": ["proteins"], "more": ["purring cats"], "never": ["night"]}, ["design", "fold"]),
+        ({"authors": ["Bo Ek"], "topics": ["proteins"], "less": ["images"]}, ["image", "design", "fold"]),
+        ({"categories": ["cs", "q-bio"], "less": ["cats"]}, ["fold", "cats"]),
+        ({"never": ["survey"], "less": ["purring"], "more": ["images"]}, ["image", "design", "fold", "agents", "cats"]),
+    ],
+)
+def test_more_and_less_change_the_order(selector: dict[str, list[str]], found: list[str]) -> None:
+    assert keys(Selector.of(**selector)) == found  # type: ignore[arg-type]
+
+
+def test_a_paper_that_is_picked_for_what_is_wanted_more_of_says_so() -> None:
+    picks = pick(Selector.of(topics=["proteins"], more=["cats", "purring cats", "folding"]), Candidates.of(PAPERS))
+    assert {each.paper.key: each.reason for each in picks} == {
+        "design": Reason(ReasonKind.TOPIC, "proteins"),
+        "fold": Reason(ReasonKind.TOPIC, "proteins"),
+        "cats": Reason(ReasonKind.MORE, "cats"),
+    }
+
+
 def test_a_term_of_its_own_comes_before_a_part_of_a_longer_one() -> None:
     papers = (
         paper("part", "A", "We train large language models with care."),

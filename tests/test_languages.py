@@ -567,6 +567,12 @@ PAGES: dict[str, list[dict[str, object]]] = {
         {"state": "done", "first_copy": True, "preferences_url": "/p"},
         {"state": "done", "first_copy": False, "preferences_url": "/p"},
     ],
+    "feedback.html": [
+        {"state": state, "more": more, "paper": "1", "words": ["2", "3"], "gone": ["4"], "preferences_url": "/p"}
+        | {"mistake": {"fault": "too-many", "limit": 30, "shown": ""}}
+        for state in ("ask", "kept", "full", "wordless")
+        for more in (True, False)
+    ],
     "undo.html": [{"state": "ask"}, {"state": "done"}],
     "unsubscribe.html": [{"state": "ask"}, {"state": "left"}],
     "message.html": [
@@ -631,7 +637,7 @@ def test_every_word_of_the_forms_and_their_errors_is_translated(site: Site) -> N
         own | {"hour": "24", "zone": "1", "papers": "0"},
         own | {"topics": "1" * 60_000},
     ]
-    shown = [own | {"act": "show"}, own | {"topics": "1", "act": "show"}]
+    shown = [own | more | {"act": "show"} for more in ({}, {"topics": "1"}, {"less": "1"}, {"often": "weekly"})]
     forms = [*wrong, *shown, {"day": "1", "pause": "2"}, {"day": "1", "pause": "0"}]
     pages += [site.client.post(site.preferences, data=form) for form in forms]
     for email in ("", "ada@example.org", "eve@example.org"):

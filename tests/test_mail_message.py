@@ -19,7 +19,7 @@ from newsletter.config import FeedConfig
 from newsletter.feed import parse
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
-from newsletter.links import Links
+from newsletter.links import Links, Purpose
 from newsletter.mail.letter import new_letter
 from newsletter.mail.message import compile_copies
 from newsletter.mail.render import Renderer
@@ -109,6 +109,21 @@ def test_both_parts_read_back_as_they_were_rendered_with_the_reader_s_own_values
     for kind, written in (("plain", RENDERED.text), ("html", RENDERED.html)):
         filled = written.replace(Slot.UNSUBSCRIBE, link).replace(Slot.ADDRESS, "ada@example.org")
         assert part(message, kind).replace("\r\n", "\n") == filled
+
+
+def test_the_links_for_more_and_less_are_the_reader_s_own_below_each_paper() -> None:
+    rendered = replace(
+        RENDERED,
+        html=RENDERED.html + "".join(f'<a href="{Slot.FEEDBACK}?paper=arxiv:{n}&amp;more=1">' for n in range(3)),
+        text=f"{RENDERED.text}{Slot.FEEDBACK}?paper=arxiv:7&more=0\n",
+    )
+    link = Links("secret", PUBLICATION).feedback("0123456789abcdef")
+    assert Links("secret", PUBLICATION).verify(Purpose.FEEDBACK, link.rpartition("/")[2]) == "0123456789abcdef"
+    message = copy(rendered)
+    assert re.findall(r'href="([^"]*paper[^"]*)"', part(message, "html")) == [
+        f"{link}?paper=arxiv:{n}&amp;more=1" for n in range(3)
+    ]
+    assert f"\n{link}?paper=arxiv:7&more=0\n" in part(message, "plain").replace("\r\n", "\n")
 
 
 def test_the_headers_say_who_what_when_and_how_to_leave() -> None:

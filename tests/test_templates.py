@@ -131,7 +131,7 @@ def built_in() -> jinja2.Environment:
         "confirm.txt",
         "moved.html",
         "moved.txt",
-        *(f"web/{page}" for page in ("home", "confirm", "preferences", "undo", "unsubscribe", "message")),
+        *(f"web/{page}" for page in ("home", "confirm", "preferences", "feedback", "undo", "unsubscribe", "message")),
         *(f"web/{page}" for page in ("archive", "month", "issue", "no_issue", "search")),
     ],
 )

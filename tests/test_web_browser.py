@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from newsletter.issue.rules import IssueRules
 from newsletter.issue.selector import Selector
 from newsletter.mail.render import Renderer, legible
 from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
+from newsletter.pipeline import run
+from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests import program
 from tests.chromium import DESKTOP, judged, open_browser
@@ -62,18 +65,28 @@ class Running:
         self.store.add(f"carol@{DOMAIN}")
         sample = feed.parse(resources.find("sample_day.json").read_bytes(), FeedConfig("day.json"))
         issue = compose([sample], DAY, IssueRules())
+        self.paper = issue.papers[0]
         frozen = self.store.freeze(
             Renderer(self.config.publication).issue(issue),
             self.config.publication,
             lifetime=timedelta(hours=1),
             contents=legible(issue),
             candidates=issue,
+            offered={DAY: issue.papers},
             key_id=self.config.links().key_id,
         )
         copies = self.store.claim(frozen.id, 9, resend_uncertain=1)
         self.store.turn([], copies)
         accepted = Outcome(OutcomeKind.ACCEPTED, 250, "ok")
         self.store.turn([Result(copy, State.SENDING, accepted) for copy in copies], [])
+
+    def publish(self, day: date, at: int) -> None:
+        """Run the list for `day` at this hour (UTC). Its papers are like those of the first issue, with other ids."""
+        sample = resources.find("sample_day.json").read_bytes()
+        (self.path.parent / "x.json").write_bytes(sample.replace(b"2611.90", b"2611.80"))
+        now = datetime(day.year, day.month, day.day, at, tzinfo=UTC)
+        with Store.open(self.config.store, now=lambda: now) as store:
+            run(self.config, day, store, Runtime(now=lambda: now))
 
     def status(self, address: str) -> SubscriberStatus | None:
         found = self.store.find(address)
@@ -196,15 +209,17 @@ def test_from_the_form_over_the_mailbox_and_out_again(
         browser.quit()
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
-def test_choose_topics_see_what_they_pick_save_and_leave(running: Running, tmp_path: Path, *, scripts: bool) -> None:
-    address = f"chooses.{'with' if scripts else 'without'}@example.org"
-    running.store.add(address)
-    reader = running.store.find(address)
-    assert reader is not None
-    browser = open_browser(tmp_path, scripts=scripts)
+def test_choose_topics_get_that_edition_ask_for_more_like_a_paper_and_leave(host: MailHost, tmp_path: Path) -> None:
+    """All without scripts: the preferences, a mail at the hour that was chosen, and a link below one of its papers."""
+    mailbox, address = f"carol@{DOMAIN}", f"carol+chooses@{DOMAIN}"
+    before = len(host.inbox(mailbox, 0))
+    site = Running(tmp_path, host.smtp_port)
+    browser = open_browser(tmp_path / "profile", scripts=False)
     try:
-        browser.get(running.link(address, "preferences"))
+        site.store.add(address)
+        reader = site.store.find(address)
+        assert reader is not None
+        browser.get(site.link(address, "preferences"))
         browser.find_element(By.XPATH, "//label[.='Only what I choose here']").click()
         press(browser, "Show what this picks")
         assert "Write at least one topic" in browser.find_element(By.ID, "topics-wrong").text
@@ -217,20 +232,42 @@ def test_choose_topics_see_what_they_pick_save_and_leave(running: Running, tmp_p
         shown = browser.find_element(By.CSS_SELECTOR, ".picked")
         assert "24 November 2026" in shown.text
         assert "your topic: language models" in shown.text
-        assert 0 < len(shown.find_elements(By.TAG_NAME, "li")) <= 5
-        assert running.store.choice_of(reader.ref) == Choice()
+        titles = [item.text for item in shown.find_elements(By.CSS_SELECTOR, "li a")]
+        assert 0 < len(titles) <= 5
+        assert site.store.choice_of(reader.ref) == Choice()
 
         press(browser, "Save")
         assert browser.find_element(By.CSS_SELECTOR, "[role=status]").text.startswith("Saved.")
         assert browser.find_element(By.ID, "topics").get_attribute("value") == "language models"
-        chosen = Selector.of(topics=["language models"], papers=5)
-        assert running.store.choice_of(reader.ref) == Choice(chosen, on_top=False, hour=7, zone="Europe/Berlin")
+        chosen = Choice(Selector.of(topics=["language models"], papers=5), on_top=False, hour=7, zone="Europe/Berlin")
+        assert site.store.choice_of(reader.ref) == chosen
+
+        site.publish(DAY + timedelta(days=1), at=5)
+        assert len(host.inbox(mailbox, before + 1)) == before + 1  # the main edition, at once
+        site.publish(DAY + timedelta(days=1), at=6)
+        copy = host.inbox(mailbox, before + 2)[-1]
+        assert copy["To"] == address
+        body = copy.get_body(("plain",))
+        assert body is not None
+        text = str(body.get_content())
+        assert [title for title in titles if title in " ".join(text.split())] == titles
+        browser.get(re.findall(r"More like this:\s+(http\S+)", text)[0])
+        assert heading(browser) == "More like this"
+        assert site.store.choice_of(reader.ref) == chosen
+        press(browser, "Yes, more like this")
+        assert browser.find_element(By.CSS_SELECTOR, "[role=status]").text.startswith("Saved.")
+        words = browser.find_element(By.CSS_SELECTOR, "main p:last-child strong").text.replace(", ", " ")
+        browser.find_element(By.LINK_TEXT, "change or erase").click()
+        assert browser.find_element(By.ID, "more").get_attribute("value") == words
+        kept = Selector.of(topics=["language models"], more=[words], papers=5)
+        assert site.store.choice_of(reader.ref) == replace(chosen, selector=kept)
 
         browser.find_element(By.PARTIAL_LINK_TEXT, "Unsubscribe").click()
         press(browser, "Unsubscribe")
-        assert running.status(address) is SubscriberStatus.UNSUBSCRIBED
+        assert site.status(address) is SubscriberStatus.UNSUBSCRIBED
     finally:
         browser.quit()
+        assert site.stop() == (0, "")
 
 
 def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german(
@@ -273,7 +310,7 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
     [
         *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
         *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told", "search", "nothing_found", "no_issue"),
-        *("archive", "once_more", "picked", "refused"),
+        *("archive", "once_more", "picked", "refused", "feedback"),
     ],
 )
 def test_every_page_is_accessible_and_fits_a_small_phone(
@@ -358,6 +395,19 @@ class Shown:
         press(self.browser, "Show what this picks")
         assert len(self.browser.find_elements(By.CSS_SELECTOR, ".wrong[role=alert]")) == 3
         assert self.browser.switch_to.active_element.get_attribute("id") == "topics"
+
+    def feedback(self) -> None:
+        self.running.store.add(self.address)
+        self._ask(more=False)
+        press(self.browser, "Yes, less like this")
+        self._ask(more=True)
+        assert "You asked for the opposite before" in self.browser.page_source
+
+    def _ask(self, *, more: bool) -> None:
+        reader = self.running.store.find(self.address)
+        assert reader is not None
+        link = self.running.config.links().feedback(reader.ref)
+        self.browser.get(f"{link}?paper={self.running.paper.key}&more={int(more)}")
 
     def moved(self) -> None:
         self.preferences()

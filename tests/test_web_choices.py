@@ -141,12 +141,35 @@ def test_a_form_with_weekdays_alone_leaves_the_choice_as_it_is(site: Site) -> No
     assert (site.reader().days, kept(site)) == (1, before)
 
 
-def test_what_the_form_does_not_show_is_kept(site: Site) -> None:
-    before = Choice.of(Selector.of(topics=["owls"], papers=7), weekly=True)
+def test_what_a_form_does_not_have_is_kept(site: Site) -> None:
+    """A template of the operator's, or a page that was open during an upgrade, has not all fields."""
+    before = Choice.of(Selector.of(topics=["owls"], more=["night"], less=["day"], papers=7), weekly=True)
     site.store.choose(site.reader().ref, before)
     assert 'value="7" checked' in site.client.get(site.preferences).text
     send(site, topics="owls", papers="7", hour="9")
     assert kept(site) == replace(before, hour=9)
+
+
+def test_once_a_week_or_on_each_of_the_days(site: Site) -> None:
+    assert re.findall(r'name="often" value="(\w+)" checked', site.client.get(site.preferences).text) == ["each"]
+    page = send(site, often="weekly", day=["4"])
+    assert re.findall(r'name="often" value="(\w+)" checked', page.text) == ["weekly"]
+    assert (kept(site), site.reader().days) == (Choice(weekly=True), 0b10000)
+    for often in ("each", "\x00"):
+        send(site, often="weekly")
+        send(site, often=often)
+        assert (kept(site), site.reader().days) == (Choice(), 0b1111111)
+
+
+def test_what_is_wanted_more_or_less_of_is_shown_edited_and_erased(site: Site) -> None:
+    send(site, more="Protein folding\nnight owls", less="benchmarks")
+    page = site.client.get(site.preferences)
+    assert [field(page, kind) for kind in ("more", "less")] == ["night owls\nprotein folding", "benchmarks"]
+    assert kept(site).selector == Selector.of(more=["night owls", "protein folding"], less=["benchmarks"])
+    send(site, more="night owls", less="")
+    assert kept(site).selector == Selector.of(more=["night owls"])
+    send(site, more="")
+    assert kept(site) == Choice()
 
 
 def test_a_look_changes_nothing(site: Site) -> None:
@@ -209,6 +232,25 @@ def test_a_paper_of_two_days_is_picked_once_and_a_late_riser_counts(site: Site) 
     assert [len(papers) for papers in page.values()] == [1, 1]
 
 
+def test_what_is_wanted_more_or_less_of_changes_what_is_shown(site: Site) -> None:
+    had(site, issue(PROTEINS, OWLS, paper(7, title="Cats"), day=TODAY))
+    assert picked(send(site, more="owls night", act="show")) == {
+        "24 November 2026": ["Owls at <b>night</b> | more like: owls night"]
+    }
+    assert "with the papers last that are like those you want less of" in send(site, less="owls", act="show").text
+    order = {"edition": "mine", "never": "dogs", "less": "proteins", "act": "show"}
+    titles = [line.partition(" |")[0] for line in picked(send(site, **order))["24 November 2026"]]
+    assert titles == ["Owls at <b>night</b>", "Cats", "Folding proteins with π"]
+
+
+def test_a_weekly_reader_sees_the_best_of_the_week_once(site: Site) -> None:
+    owls = [paper(n, title=f"Owls {n}", upvotes=n) for n in range(1, 13)]
+    had(site, *(issue(*owls[2 * n : 2 * n + 2], day=TODAY - timedelta(days=n)) for n in range(6)))
+    page = picked(send(site, topics="owls", often="weekly", papers="5", act="show"))
+    assert page == {"19 November 2026 to 24 November 2026": [f"Owls {n} | your topic: owls" for n in range(12, 7, -1)]}
+    assert "main edition of the week" in send(site, often="weekly", act="show").text
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [
@@ -245,11 +287,11 @@ def test_days_that_are_not_ready_are_said_and_not_waited_for() -> None:
         return [(TODAY, slow), (TODAY - timedelta(days=1), issue(PROTEINS, day=TODAY - timedelta(days=1)))]
 
     recent = Recent(load)
-    selector = Selector.of(topics=["owls"])
-    early = recent.picked(selector, wait=0)
+    choice = Choice(Selector.of(topics=["owls"]))
+    early = recent.picked(choice, wait=0)
     assert (early.days, early.complete) == ((), False)
     go_on.set()
-    later = recent.picked(selector, wait=30)
+    later = recent.picked(choice, wait=30)
     assert later.complete
     assert [[pick.paper.key for pick in each.picks] for each in later.days] == [[OWLS.key], []]
 
@@ -264,13 +306,13 @@ def test_a_new_day_is_prepared_and_an_old_one_dropped_once_the_store_is_asked_ag
         return list(days)
 
     recent = Recent(load, lambda: clock[0])
-    selector = Selector.of(topics=["owls", "proteins"])
-    assert [each.day for each in recent.picked(selector, wait=30).days] == [TODAY]
+    choice = Choice(Selector.of(topics=["owls", "proteins"]))
+    assert [each.day for each in recent.picked(choice, wait=30).days] == [TODAY]
     tomorrow = TODAY + timedelta(days=1)
     days[:] = [(tomorrow, issue(PROTEINS, day=tomorrow))]
-    assert [each.day for each in recent.picked(selector, wait=30).days] == [TODAY]
+    assert [each.day for each in recent.picked(choice, wait=30).days] == [TODAY]
     clock[0] = 301.0
-    assert [each.day for each in recent.picked(selector, wait=30).days] == [tomorrow]
+    assert [each.day for each in recent.picked(choice, wait=30).days] == [tomorrow]
     assert asked == [1, 1]
 
 
@@ -296,6 +338,9 @@ MANY = "\n".join(f"topic {number}" for number in range(1000))
         ({"topics": "x" * 50_000}, "topics", "is too long. A line may have 100 characters."),
         ({"topics": MANY}, "topics", "There are too many lines. There may be 30."),
         ({"never": MANY}, "never", "There are too many lines. There may be 30."),
+        ({"more": MANY}, "more", "There are too many lines. There may be 30."),
+        ({"less": "of the"}, "less", "“of the” has no word to look for."),
+        ({"edition": "mine", "more": "owls"}, "topics", "Write at least one topic"),
         ({"topics": "a\x00b"}, "topics", "“a b” has a character that cannot be read."),
         ({"authors": "\x1b[31m"}, "authors", "has a character that cannot be read."),
         ({"topics": "<script>alert(1)</script>" * 9}, "topics", "“<script>alert(1)</script><script>alert(1…” is too"),
@@ -320,9 +365,9 @@ def test_the_form_comes_again_with_what_is_wrong(
     assert said in wrong(done)[name]
     assert "<script" not in done.text
     assert kept(site) == Choice()
-    for kind in ("topics", "authors", "never"):
+    for kind in ("topics", "authors", "never", "more", "less"):
         assert field(done, kind) == form.get(kind, "")
-    if name in ("topics", "authors", "never", "hour", "zone"):
+    if name in ("topics", "authors", "never", "more", "less", "hour", "zone"):
         assert re.search(rf'name="{name}"[^>]* aria-describedby="[^"]*{name}-wrong"', done.text)
         assert "autofocus" in done.text
 
@@ -334,7 +379,9 @@ def test_everything_that_is_wrong_is_said_at_once_and_all_that_was_typed_is_kept
     assert {"topics", "authors", "hour", "zone"} <= wrong(done).keys()
     assert "Enter the date as year-month-day." in done.text
     assert 'value="Mars/Olympus"' in done.text
-    assert re.findall(r'name="(\w+)" value="\w+" checked', done.text) == ["edition", "papers", "line", "day", "pause"]
+    assert re.findall(r'name="(\w+)" value="\w+" checked', done.text) == [
+        *("edition", "papers", "line", "day", "often", "pause")
+    ]
     assert "<details open>" in done.text
     assert (site.reader().days, kept(site)) == (0b1111111, Choice())
 
@@ -369,6 +416,6 @@ def test_the_zones_that_are_offered_are_taken() -> None:
     names = choices.zones()
     assert {"UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Argentina/Buenos_Aires"} <= set(names)
     for name in names:
-        judged = choices.judge(choices.Filled(zone=name.replace("_", " ").lower()), Choice(), TODAY)
+        judged = choices.judge(choices.Filled(zone=name.replace("_", " ").lower()), TODAY)
         assert isinstance(judged, choices.Accepted)
         assert judged.choice.zone == name

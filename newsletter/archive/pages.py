@@ -124,7 +124,7 @@ class Archive:
         """The mail as a page, without anything that belongs to one reader."""
         home = self._base or "../"
         language = self._renderer.language_of(frozen.publication)
-        fills = {Slot.UNSUBSCRIBE: home, Slot.PREFERENCES: home, Slot.ADDRESS: language.gettext("a reader")}
+        fills = dict.fromkeys(Slot, home) | {Slot.ADDRESS: language.gettext("a reader")}
         public = _SLOTS.sub(lambda found: html.escape(fills[Slot(found[0])]), frozen.rendered.html)
         meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(self._publication)}">'
         return _HEAD.sub(lambda found: found[0] + meta, public, count=1)

@@ -436,6 +436,8 @@ def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
 @click.option("--organisation", "organisations", multiple=True, help="An organisation. Repeatable.")
 @click.option("--category", "categories", multiple=True, help="A category, such as cs.LG or cs.*. Repeatable.")
 @click.option("--exclude", "never", multiple=True, help="No papers that mention this. Repeatable.")
+@click.option("--more", multiple=True, help="Words of papers that come earlier. Repeatable.")
+@click.option("--less", multiple=True, help="Words of papers that come later, or not at all. Repeatable.")
 @click.option("--papers", type=click.IntRange(0, 100), help="How many of these papers at most; 0 is all that fit.")
 @click.option("--only/--on-top", default=None, help="Only these papers, or the main edition with them on top.")
 @click.option("--weekly/--every-issue", default=None, help="One issue a week, or every issue.")
@@ -453,6 +455,8 @@ def subscribers_set(
     organisations: tuple[str, ...],
     categories: tuple[str, ...],
     never: tuple[str, ...],
+    more: tuple[str, ...],
+    less: tuple[str, ...],
     **typed: Any,
 ) -> None:
     """Choose for a reader, as they can by the link in each mail; the next issue follows it.
@@ -467,6 +471,8 @@ def subscribers_set(
         "organisations": organisations,
         "categories": categories,
         "never": never,
+        "more": more,
+        "less": less,
     }
     sys.exit(set_choice(app.config(), address, Given(texts, **typed)))
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
-from newsletter.issue.picking import Candidates, Pick, pick
+from newsletter.issue.picking import Candidates, Pick, pick, unwanted
 from newsletter.model import Issue, LateRiser, Paper
 
 
@@ -119,9 +118,9 @@ def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = f
     `pool` holds the papers to pick from: those of the day, or of the week.
     """
     refused = seen | _never(choice, pool)
-    picks = [each for each in _picks(choice, pool) if each.paper.key not in refused]
+    picks = [each for each in picks_of(choice, pool) if each.paper.key not in refused]
     picks = picks[: choice.selector.papers if choice.selector else None]
-    rest, rising = _rest(day, choice, refused | {each.paper.key for each in picks})
+    rest, rising = _rest(day, choice, refused | {each.paper.key for each in picks}, pool)
     main = day.week if choice.weekly and day.week is not None else day.main
     papers = (*(each.paper for each in picks), *rest)
     return replace(
@@ -133,6 +132,7 @@ def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = f
         reasons={each.paper.key: each.reason for each in picks if each.reason},
         rising=rising,
         notes=(),
+        own=not choice.is_main,
     )
 
 
@@ -143,15 +143,17 @@ def _pool(day: Day, *, weekly: bool) -> Candidates:
     return Candidates.of((*day.candidates.papers, *risen), day.frequencies)
 
 
-def _picks(choice: Choice, pool: Candidates) -> tuple[Pick, ...]:
+def picks_of(choice: Choice, pool: Candidates) -> tuple[Pick, ...]:
     """What the reader asked for, the best first, uncut.
 
-    Who says only what they never want to see gets the main edition without it, or all papers of the day without it.
+    Who says only what they never want to see gets the main edition without it, or all papers of the day without it. On
+    top of that main edition is what they want more of.
     """
     selector = choice.selector
-    if selector is None or (choice.on_top and not selector.asks):
+    if selector is None:
         return ()
-    return pick(replace(selector, papers=None), pool)
+    picks = pick(replace(selector, papers=None), pool) if selector.asks or selector.more or not choice.on_top else ()
+    return picks if selector.asks or not choice.on_top else tuple(each for each in picks if each.reason)
 
 
 def _never(choice: Choice, pool: Candidates) -> frozenset[str]:
@@ -162,12 +164,27 @@ def _never(choice: Choice, pool: Candidates) -> frozenset[str]:
     return frozenset(pool.papers[at].key for at in found)
 
 
-def _rest(day: Day, choice: Choice, refused: frozenset[str]) -> tuple[tuple[Paper, ...], tuple[LateRiser, ...]]:
-    """The papers of the main edition below what the reader asked for, and its late risers."""
+def _rest(
+    day: Day, choice: Choice, refused: frozenset[str], pool: Candidates
+) -> tuple[tuple[Paper, ...], tuple[LateRiser, ...]]:
+    """The papers of the main edition below what the reader asked for, and its late risers.
+
+    What the reader wants less of comes last, within its section if there are sections.
+    """
     if choice.selector is not None and not choice.on_top:
         return (), ()
-    if choice.weekly and day.week is not None:
-        kept = (paper for paper in day.week.papers if paper.key not in refused)
-        return tuple(islice(kept, len(day.main.papers))), ()
-    rising = tuple(each for each in day.main.rising if each.paper.key not in refused)
-    return tuple(paper for paper in day.main.papers if paper.key not in refused), rising
+    weekly = choice.weekly and day.week is not None
+    main = day.week if weekly and day.week is not None else day.main
+    kept = _less_last([paper for paper in main.papers if paper.key not in refused], main, choice, pool)
+    if weekly:
+        return kept[: len(day.main.papers)], ()
+    return kept, tuple(each for each in day.main.rising if each.paper.key not in refused)
+
+
+def _less_last(papers: Sequence[Paper], main: Issue, choice: Choice, pool: Candidates) -> tuple[Paper, ...]:
+    if choice.selector is None or not choice.selector.less:
+        return tuple(papers)
+    last = {pool.papers[at].key for at in unwanted(choice.selector, pool)}
+    names = dict.fromkeys(paper.source for paper in papers) if main.by_source else {}
+    sections = {source: place for place, source in enumerate(names)}
+    return tuple(sorted(papers, key=lambda paper: (sections.get(paper.source, 0), paper.key in last)))

@@ -125,6 +125,10 @@ class TopicIndex:
             self._known[topic] = self._match(topic)
         return self._known[topic]
 
+    def shares(self, words: str) -> Mapping[int, float]:
+        """The papers, by position, that have at least half of `words`, by rarity: which share of them, 1 for all."""
+        return {at: share for at, share in self._covered(self._query(words)).items() if share >= _FITTING}
+
     def packed(self) -> TopicIndex:
         """The same index in about a tenth of the memory, and slower: for a process that keeps it for long."""
         return replace(self, postings=_Packed(self.postings), _known={})
@@ -135,11 +139,7 @@ class TopicIndex:
 
     def _match(self, topic: str) -> Mapping[int, float]:
         query = self._query(topic)
-        covered: dict[int, float] = {}
-        for share, enough in query.words:
-            places = [self.postings[feature] for feature in enough if feature in self.postings]
-            for at in places[0] if len(places) == 1 else {at for each in places for at in each}:
-                covered[at] = covered.get(at, 0.0) + share
+        covered = self._covered(query)
         known = [
             (weight, self.postings[feature]) for feature, weight in query.weights.items() if feature in self.postings
         ]
@@ -148,6 +148,14 @@ class TopicIndex:
             for at, share in covered.items()
             if share >= _FITTING
         }
+
+    def _covered(self, query: _Query) -> dict[int, float]:
+        covered: dict[int, float] = {}
+        for share, enough in query.words:
+            places = [self.postings[feature] for feature in enough if feature in self.postings]
+            for at in places[0] if len(places) == 1 else {at for each in places for at in each}:
+                covered[at] = covered.get(at, 0.0) + share
+        return covered
 
     def _query(self, topic: str) -> _Query:
         words = terms.words_of(topic)

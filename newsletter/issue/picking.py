@@ -2,6 +2,11 @@
 
 What a paper is picked for, the most certain first: an author, a topic, an organisation, a category. Among papers picked
 for topics the better match comes first, and of equal ones the one with more votes; so it does among the others.
+
+What the reader wants more or less of changes the order within these. It counts half as much as a topic: half of the
+share of the words of a phrase in `more` that a paper has, by rarity, is added to its match, and half of that in `less`
+taken away; of several phrases the one with the largest share counts. A paper with all words of a phrase in `more` is
+picked for that, too, and stands among those picked for topics. A paper of whose match nothing is left is not picked.
 """
 
 from __future__ import annotations
@@ -19,7 +24,17 @@ from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.selector import Selector
 from newsletter.model import Paper, Reason, ReasonKind
 
-_ORDER: Final = (ReasonKind.AUTHOR, ReasonKind.TOPIC, ReasonKind.ORGANISATION, ReasonKind.CATEGORY)
+# Where papers stand by what they are picked for. Without a reason, the reader asked for nothing in particular.
+_TIERS: Final[Mapping[ReasonKind | None, int]] = {
+    ReasonKind.AUTHOR: 0,
+    ReasonKind.TOPIC: 1,
+    ReasonKind.MORE: 1,
+    None: 1,
+    ReasonKind.ORGANISATION: 2,
+    ReasonKind.CATEGORY: 3,
+}
+_LIKE_WEIGHT: Final = 0.5  # of what the reader wants more or less of; a topic has 1
+_ALL: Final = 0.999  # share of words, which are floating-point numbers
 _ALIKE: Final = 100  # matches are compared in hundredths, so that votes decide between those that are nearly equal
 
 
@@ -27,7 +42,8 @@ _ALIKE: Final = 100  # matches are compared in hundredths, so that votes decide 
 class Pick:
     """A paper for a reader, and why: None if the reader asked for nothing, only against something.
 
-    `match` is how well the paper fits the topic (about 1 for all of it); it is 1 for any other reason.
+    `match` is how well the paper fits the topic (about 1 for all of it), or 1 for any other reason; with what the
+    reader wants more and less of.
     """
 
     paper: Paper
@@ -137,25 +153,61 @@ def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
         better = known and known.reason and reason and known.reason.kind is reason.kind and known.match < match
         if known is None or better:
             found[at] = Pick(candidates.papers[at], reason, match)
+    if selector.more or selector.less:
+        found = _weighed(found, selector, candidates)
     for words in selector.never:
         for at in candidates.saying(words):
             found.pop(at, None)
-    return tuple(found[at] for at in sorted(found, key=lambda at: _rank(at, found[at]))[: selector.papers])
+    return tuple(found[at] for at in sorted(found, key=lambda at: rank(at, found[at]))[: selector.papers])
 
 
-def _rank(at: int, picked: Pick) -> tuple[int, int, int, int]:
-    if picked.reason is None:
-        return (0, 0, 0, at)
-    return (
-        _ORDER.index(picked.reason.kind),
-        -round(picked.match * _ALIKE),
-        -(picked.paper.upvotes or 0),
-        at,
-    )
+def unwanted(selector: Selector, candidates: Candidates) -> frozenset[int]:
+    """The papers, by position, that have more of the words that the reader wants less of than of those in `more`.
+
+    Of a main edition they come last.
+    """
+    if not selector.less:
+        return frozenset()
+    more = _best(selector.more, candidates)
+    less = _best(selector.less, candidates)
+    return frozenset(at for at, (share, _) in less.items() if share > more.get(at, (0.0, ""))[0])
+
+
+def _weighed(found: Mapping[int, Pick], selector: Selector, candidates: Candidates) -> dict[int, Pick]:
+    """The picks with what the reader wants more and less of; see the top of this module."""
+    more, less = _best(selector.more, candidates), _best(selector.less, candidates)
+    weighed: dict[int, Pick] = {}
+    for at in (*found, *sorted(more.keys() - found.keys())):
+        liked, words = more.get(at, (0.0, ""))
+        picked = found.get(at, Pick(candidates.papers[at], None, 0.0))
+        reason = picked.reason
+        if reason is None and liked >= _ALL:
+            reason = Reason(ReasonKind.MORE, words)
+        match = picked.match + _LIKE_WEIGHT * (liked - less.get(at, (0.0, ""))[0])
+        if match > 0 and (at in found or reason):
+            weighed[at] = Pick(picked.paper, reason, match)
+    return weighed
+
+
+def _best(phrases: Sequence[str], candidates: Candidates) -> dict[int, tuple[float, str]]:
+    """The papers, by position, that have at least half of a phrase's words: the largest share, and of which phrase."""
+    found: dict[int, tuple[float, str]] = {}
+    for phrase in phrases:
+        for at, share in candidates.topics.shares(phrase).items():
+            if at not in found or found[at][0] < share:
+                found[at] = (share, phrase)
+    return found
+
+
+def rank(at: int, picked: Pick) -> tuple[int, int, int, int]:
+    """The place of a pick among others, the least first; `at` is the paper's position in the list."""
+    kind = picked.reason.kind if picked.reason else None
+    votes = (picked.paper.upvotes or 0) if kind else 0  # without a reason the order is the list's own
+    return (_TIERS[kind], -round(picked.match * _ALIKE), -votes, at)
 
 
 def _wanted(selector: Selector, candidates: Candidates) -> Iterator[tuple[int, Reason | None, float]]:
-    """Every reason for a paper: its position, the reason, and how well it fits. In the order of `_ORDER`."""
+    """Every reason for a paper: its position, the reason, and how well it fits. The most certain first."""
     if not (selector.authors or selector.topics or selector.organisations or selector.categories):
         yield from ((at, None, 1.0) for at in range(len(candidates.papers)))
     for author in selector.authors:

@@ -1,4 +1,4 @@
-"""What a reader wants to read, as a value: topics, authors, organisations, categories, what never, how much. Pure."""
+"""What a reader wants to read, as a value: topics, authors, organisations and so on, and how much. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LONGEST_TOGETHER: Final = 1500  # characters of all choices
 MOST_PAPERS: Final = 100
 PAPERS: Final = 10  # papers in a day's mail unless the reader says otherwise
 
-KINDS: Final = ("topics", "authors", "organisations", "categories", "never")
+KINDS: Final = ("topics", "authors", "organisations", "categories", "never", "more", "less")
+_MATCHED: Final = ("topics", "more", "less")  # kinds whose words are looked for as `matching` does
 
 
 class Fault(StrEnum):
@@ -62,7 +63,8 @@ class Selector:
 
     A paper is wanted if it fits one of the `topics`, is by one of the `authors`, comes from one of the `organisations`
     or is in one of the `categories`; any paper is if all four are empty. A paper that mentions a word or phrase in
-    `never` is not. `papers` is how many the reader wants in one mail, None for all.
+    `never` is not. Papers that match a phrase in `more` come earlier, and those that match one in `less` later, as
+    `picking` says. `papers` is how many the reader wants in one mail, None for all.
     """
 
     topics: tuple[str, ...] = ()
@@ -70,6 +72,8 @@ class Selector:
     organisations: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
     papers: int | None = PAPERS
 
     @classmethod
@@ -81,13 +85,15 @@ class Selector:
         organisations: Iterable[str] = (),
         categories: Iterable[str] = (),
         never: Iterable[str] = (),
+        more: Iterable[str] = (),
+        less: Iterable[str] = (),
         papers: int | None = PAPERS,
     ) -> Selector:
         """The selector of choices as somebody typed them. Blank ones are dropped.
 
         Order, repetition, case, white space and Unicode forms (NFKC) make no difference. Raises SelectorError.
         """
-        given = dict(zip(KINDS, (topics, authors, organisations, categories, never), strict=True))
+        given = dict(zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True))
         chosen = {kind: _canonical(kind, texts) for kind, texts in given.items()}
         for kind, texts in chosen.items():
             if sum(len(text) for some in chosen.values() for text in some) > LONGEST_TOGETHER and texts:
@@ -98,7 +104,7 @@ class Selector:
 
     @property
     def asks(self) -> bool:
-        """Whether anything is asked for, rather than only something never wanted."""
+        """Whether anything is asked for, rather than only more, less or never of something."""
         return bool(self.topics or self.authors or self.organisations or self.categories)
 
     @property
@@ -137,6 +143,6 @@ def _one(kind: str, text: str) -> str:
         raise SelectorError(kind, Fault.CONTROL, text=text)
     if choice and not any(map(str.isalnum, choice)):
         raise SelectorError(kind, Fault.NO_WORD, text=text)
-    if choice and kind == "topics" and not set(words_of(choice)) - STOP_WORDS:
+    if choice and kind in _MATCHED and not set(words_of(choice)) - STOP_WORDS:
         raise SelectorError(kind, Fault.NO_WORD, text=text)
     return choice

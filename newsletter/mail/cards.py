@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
+from urllib.parse import quote
 
 from newsletter.languages import Language
 from newsletter.mail.excerpt import excerpt, shorten, whole
@@ -75,6 +76,7 @@ def context(
     publication: Publication, issue: Issue, layout: Layout, language: Language, kept: int | None = None
 ) -> dict[str, Any]:
     """All values for the digest's templates, as plain values. `kept` is the number of papers shown, None for all."""
+    issue = issue if publication.base_url else replace(issue, own=False)  # its links lead to the web pages
     cards = _cards(issue, layout, kept, language)
     return shared(publication) | {
         "subject": subject(issue, language),
@@ -191,6 +193,7 @@ def picked_for(reason: Reason | None, language: Language) -> str:
         ReasonKind.AUTHOR: language.gettext("an author you follow: %(name)s", name=reason.words),
         ReasonKind.ORGANISATION: language.gettext("an organisation you follow: %(name)s", name=reason.words),
         ReasonKind.CATEGORY: language.gettext("your category: %(name)s", name=reason.words),
+        ReasonKind.MORE: language.gettext("more like: %(words)s", words=reason.words),
     }
     return said[reason.kind]
 
@@ -215,6 +218,7 @@ def _card(rank: int, paper: Paper, issue: Issue, layout: Layout, language: Langu
         "origin": _origin(paper, language),
         "keywords": _keywords(paper.keywords) if full else [],
         "links": _links(f"#{rank}", paper, language),
+        "feedback": _feedback(f"#{rank}", paper, language) if issue.own else [],
     }
 
 
@@ -247,8 +251,10 @@ def _rising(rising: LateRiser, issue: Issue, layout: Layout, language: Language)
     paper = rising.paper
     source = _feed_names(paper, 1, language) if _has_several_feeds(issue) else ""
     own = {"since": _since(rising.day, issue, language), "gained": rising.gained, "source": source, "level": 3}
-    links = _links(language.gettext("rising"), paper, language)
-    return _card(0, paper, issue, layout, language, full=False) | own | {"links": links}
+    place = language.gettext("rising")
+    own["links"] = _links(place, paper, language)
+    own["feedback"] = _feedback(place, paper, language) if issue.own else []
+    return _card(0, paper, issue, layout, language, full=False) | own
 
 
 def _gain(paper: Paper, issue: Issue, language: Language) -> str:
@@ -300,16 +306,28 @@ def _links(place: str, paper: Paper, language: Language) -> list[dict[str, str]]
         if url and _page(url) not in seen:
             seen.add(_page(url))
             links[url] = label
-    # Screen readers list links by their accessible names, so each names its paper (WCAG 2.2, success criterion 2.4.4).
-    title = shorten(paper.title, _LINK_TITLE)
     return [
-        {
-            "label": label,
-            "url": url,
-            "name": language.gettext("%(link)s %(place)s: %(paper)s", link=label, place=place, paper=title),
-        }
-        for url, label in links.items()
+        {"label": label, "url": url, "name": _link_name(label, place, paper, language)} for url, label in links.items()
     ]
+
+
+def _feedback(place: str, paper: Paper, language: Language) -> list[dict[str, str]]:
+    """The links with which a reader asks for more and for less like this paper."""
+    asked = (
+        ("1", language.pgettext("link below a paper", "More"), language.gettext("More like this")),
+        ("0", language.pgettext("link below a paper", "Less"), language.gettext("Less like this")),
+    )
+    at = f"{Slot.FEEDBACK}?paper={quote(paper.key, safe=':', errors='replace')}&more="
+    return [
+        {"label": label, "words": words, "url": f"{at}{more}", "name": _link_name(words, place, paper, language)}
+        for more, label, words in asked
+    ]
+
+
+def _link_name(link: str, place: str, paper: Paper, language: Language) -> str:
+    """A link's accessible name. Screen readers list links by it, so it names the paper (WCAG 2.2, 2.4.4)."""
+    title = shorten(paper.title, _LINK_TITLE)
+    return language.gettext("%(link)s %(place)s: %(paper)s", link=link, place=place, paper=title)
 
 
 _ARXIV: Final = re.compile(r"(?:export\.)?(arxiv\.org/(?:abs|pdf)/[\w./-]+?)(?:v\d{1,3})?(?:\.pdf)?", re.IGNORECASE)

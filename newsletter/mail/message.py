@@ -61,7 +61,9 @@ class Copies:
         shared = _shared_headers(frozen, boundary)
         start, between, end = _frame(boundary, text.encoding, page.encoding)
         self._gaps = (*text.gaps, *page.gaps)
-        self._has_preferences = Slot.PREFERENCES in frozen.rendered.text + frozen.rendered.html
+        self._distinct = frozenset(self._gaps)  # an edition has the same gap below each paper
+        rendered = frozen.rendered.text + frozen.rendered.html
+        self._has_preferences, self._has_feedback = Slot.PREFERENCES in rendered, Slot.FEEDBACK in rendered
         self._wire = _chain([_CRLF.join((b"", *shared, b"", start))], text.wire, [between], page.wire, [end])
         self._canonical = _chain([start], text.canonical, [between], page.canonical, [end])
         self._hashed = hashlib.sha256(self._canonical[0])  # the body up to its first gap
@@ -78,7 +80,10 @@ class Copies:
         values = {Slot.UNSUBSCRIBE: unsubscribe, Slot.ADDRESS: delivery.address}
         if self._has_preferences:
             values[Slot.PREFERENCES] = self._links.preferences(delivery.ref)
-        filled = [gap.fill(values) for gap in self._gaps]
+        if self._has_feedback:
+            values[Slot.FEEDBACK] = self._links.feedback(delivery.ref)
+        made = {gap: gap.fill(values) for gap in self._distinct}
+        filled = [made[gap] for gap in self._gaps]
         headers = self._own_headers(delivery, unsubscribe, mailto)
         if self._seals:
             headers = [*self._signatures(headers, filled), *headers]

@@ -27,11 +27,12 @@ from premailer import Premailer
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
 from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
+from newsletter.links import TOKEN_LENGTH
 from newsletter.mail.cards import LAYOUTS, MOST_ROWS, context, leading, nothing, ranks_of, shared
 from newsletter.mail.latex import readable
 from newsletter.mail.templates import TemplateFault, faults
 from newsletter.mail.wrap import wrap
-from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue
+from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue, Slot
 from newsletter.text import without
 
 # Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
@@ -176,15 +177,20 @@ class Renderer:
             page = self._render("digest.html", shown)
             if len(page.encode()) * _LEAST_GROWTH <= self._budget:
                 html = inline(page)
-                if len(html.encode()) <= self._budget:
+                if self._size(html) <= self._budget:
                     return html, shown
         kept = _fitting(page, self._budget / _GROWTH)
         while True:
             shown = context(self._publication, issue, layout, self.language, kept=kept)
             html = inline(self._render("digest.html", shown))
-            if kept == 1 or len(html.encode()) <= self._budget:
+            if kept == 1 or self._size(html) <= self._budget:
                 return html, shown
             kept = min(kept - 1, _fitting(html, self._budget))
+
+    def _size(self, html: str) -> int:
+        """Bytes of a copy of `html`, in which the links below each paper are longer than their slots."""
+        longer = len(f"{self._publication.base_url}/feedback/") + TOKEN_LENGTH - len(Slot.FEEDBACK)
+        return len(html.encode()) + max(0, longer) * html.count(Slot.FEEDBACK)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that an issue is rendered with: its templates, and the catalogues of the language."""

@@ -67,6 +67,7 @@ def personalise(rendered: RenderedIssue, config: Config) -> RenderedIssue:
     values = {
         Slot.UNSUBSCRIBE: f"{base}/unsubscribe/preview" if base else f"mailto:{config.publication.bounce_address}",
         Slot.PREFERENCES: f"{base}/preferences/preview",
+        Slot.FEEDBACK: f"{base}/feedback/preview",
         Slot.ADDRESS: "reader@example.org",
     }
     html_part, text_part = rendered.html, rendered.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, timedelta
 from typing import Final
 
@@ -21,6 +21,7 @@ from newsletter.store.schema import choices, deliveries, issues, listed, renderi
 CANDIDATES_FOR: Final = timedelta(days=60)  # how long the candidates of an issue are kept
 
 _CHUNK: Final = 500  # ids looked up together
+_LISTED_IN: Final = 7  # issues from a paper's first day on, of which one can show it
 
 _ROW: Final = choices.c
 
@@ -49,6 +50,16 @@ class Choices(Part):
             row: int | None = connection.execute(reader).scalar()
             if row is not None:
                 set_choice(connection, row, choice.canonical)
+        return row is not None
+
+    def change_choice(self, ref: str, change: Callable[[Choice], Choice]) -> bool:
+        """Note what `change` makes of the reader's choice, as `choose` does. If `change` raises, nothing changes."""
+        query = select(subscribers.c.id, _ROW.choice).outerjoin_from(subscribers, choices)
+        reader = query.where(subscribers.c.ref == ref, subscribers.c.status == SubscriberStatus.ACTIVE)
+        with status_change(self._db) as connection:
+            row = connection.execute(reader).first()
+            if row is not None:
+                set_choice(connection, row.id, change(read(row.choice) if row.choice else Choice()).canonical)
         return row is not None
 
     def choices(self) -> Iterator[tuple[int, Choice]]:
@@ -89,6 +100,22 @@ class Choices(Part):
             some = query.where(issues.c.day > last - timedelta(days=days), renderings.c.candidates.is_not(None))
             rows = connection.execute(some.order_by(issues.c.day.desc())).all()
         return [(row.day, contents.loaded(row.candidates)) for row in rows]
+
+    def listed_paper(self, key: str) -> Paper | None:
+        """The paper `key` (any text), as the first issue that could show it had it; None if none of 60 days could."""
+        first = select(func.min(listed.c.day)).where(listed.c.key == storable(key))
+        query = select(renderings.c.candidates).join_from(renderings, issues).order_by(issues.c.day)
+        with self._db.read() as connection:
+            day: date | None = connection.execute(first).scalar()
+            if day is None:
+                return None
+            late = query.where(issues.c.day >= day, renderings.c.candidates.is_not(None)).limit(_LISTED_IN)
+            for kept in connection.execute(late).scalars():
+                issue = contents.loaded(kept)
+                for paper in (*issue.papers, *(rising.paper for rising in issue.rising)):
+                    if paper.key == key:
+                        return paper
+        return None
 
 
 def _seen(connection: Connection, keys: set[str], besides: int | None) -> dict[int, set[str]]:

@@ -37,7 +37,14 @@ _HEADERS = {
 _LARGEST_POST = 10_000  # bytes; a one-click POST has 26, the longest form a few hundred
 
 _TEMPLATES = (
-    *("web/_archive.html", "web/_lists.html", "web/_page.html", "web/_papers.html", "web/_search.html"),
+    *(
+        "web/_archive.html",
+        "web/_lists.html",
+        "web/_page.html",
+        "web/feedback.html",
+        "web/_papers.html",
+        "web/_search.html",
+    ),
     *("web/archive.html", "web/confirm.html", "web/home.html", "web/issue.html", "web/message.html", "web/month.html"),
     *("web/no_issue.html", "web/preferences.html", "web/search.html", "web/undo.html", "web/unsubscribe.html"),
     "web/favicon.svg",

@@ -90,7 +90,8 @@ def read(days: Collection[str], pause: str, until: str, today: date) -> Choices:
 class Filled:
     """The form as it is filled in: what the store has, or what somebody typed, valid or not.
 
-    `days`, `pause` and `until` are as `read` takes them.
+    `days`, `pause` and `until` are as `read` takes them. `often` is ``each`` (an issue on each of the days) or
+    ``weekly`` (one a week, on the first of them).
     `texts` has the lines of each kind of choice. `edition` is ``top`` (the main edition with "for you" on top) or
     ``mine``; `papers` a number or ``all``; `hour` a number or empty for the list's own; `line` whether the reader wants
     one line on a day without a fitting paper.
@@ -100,6 +101,7 @@ class Filled:
     pause: str = "0"
     until: str = ""
     edition: str = "top"
+    often: str = "each"
     texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(KINDS, ""))
     papers: str = "10"
     hour: str = ""
@@ -115,6 +117,7 @@ class Filled:
             pause="until" if paused_until else "0",
             until=paused_until.isoformat() if paused_until else "",
             edition="top" if choice.on_top else "mine",
+            often="weekly" if choice.weekly else "each",
             texts={kind: "\n".join(getattr(selector, kind)) for kind in KINDS},
             papers="all" if selector.papers is None else str(selector.papers),
             hour="" if choice.hour is None else str(choice.hour),
@@ -124,7 +127,10 @@ class Filled:
 
     @classmethod
     def typed(cls, values: Mapping[str, str], days: Collection[str], before: Filled) -> Filled:
-        """The form as it was sent. A form without the field ``edition`` is of a template that has weekdays alone."""
+        """The form as it was sent. A form without the field ``edition`` is of a template that has weekdays alone.
+
+        One without other fields is of a template, or of a page, that did not have them yet; these stay as they were.
+        """
         when = replace(
             before, days=_WEEKDAYS.keys() & set(days), pause=values.get("pause", ""), until=values.get("until", "")[:10]
         )
@@ -133,7 +139,8 @@ class Filled:
         return replace(
             when,
             edition=values["edition"],
-            texts={kind: values.get(kind, "") for kind in KINDS},
+            often=values.get("often", before.often),
+            texts={kind: values.get(kind, before.texts[kind]) for kind in KINDS},
             papers=values.get("papers", ""),
             hour=values.get("hour", ""),
             zone=values.get("zone", "")[: 2 * LONGEST_ZONE],
@@ -141,8 +148,8 @@ class Filled:
         )
 
 
-def judge(filled: Filled, before: Choice, today: date) -> Accepted | Refused:
-    """What the form asks for, in place of the choice `before`; or all that is wrong with it."""
+def judge(filled: Filled, today: date) -> Accepted | Refused:
+    """What the form asks for, or all that is wrong with it."""
     mistakes: dict[str, Mistake] = {}
     selector = _selector(filled, mistakes)
     hour, zone = _hour(filled.hour, mistakes), _zone(filled.zone, mistakes)
@@ -153,7 +160,14 @@ def judge(filled: Filled, before: Choice, today: date) -> Accepted | Refused:
     if mistakes:
         return Refused("", mistakes)
     on_top = filled.edition != "mine"
-    choice = replace(before, selector=selector, on_top=on_top, hour=hour, zone=zone, say_nothing=not filled.line)
+    choice = Choice(
+        selector,
+        on_top=on_top,
+        weekly=filled.often == "weekly",
+        hour=hour,
+        zone=zone,
+        say_nothing=not filled.line,
+    )
     return Accepted(when.days, when.paused_until, choice)
 
 
@@ -168,9 +182,9 @@ def _selector(filled: Filled, mistakes: dict[str, Mistake]) -> Selector | None:
     selector = _made(mistakes, **lines)
     if selector is None:
         return None
-    if not selector.asks and not selector.never:
-        if filled.edition == "mine":
-            mistakes["topics"] = Mistake("nothing")
+    if filled.edition == "mine" and not selector.asks and not selector.never:
+        mistakes["topics"] = Mistake("nothing")
+    if mistakes or selector == Selector():
         return None
     return replace(selector, papers=papers)
 

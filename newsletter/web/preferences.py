@@ -25,7 +25,7 @@ from newsletter.mail.latex import readable
 from newsletter.model import Subscriber, SubscriberStatus
 from newsletter.web import choices
 from newsletter.web.abuse import AbuseGuard
-from newsletter.web.recent import DAYS, Picked, Recent
+from newsletter.web.recent import DAYS, Picked, PickedDay, Recent
 from newsletter.web.site import LONGEST_SHOWN, Site
 
 # Bytes of the form. All choices that are allowed take up to 14 kB, percent-encoded; what is longer is shown again, with
@@ -62,13 +62,13 @@ def _add_choices(blueprint: flask.Blueprint, site: Site) -> None:
             return _form(site, reader, token, 413, mistakes={"topics": choices.Mistake("too-much-data")})
         before = site.store.choice_of(reader.ref)
         filled = choices.Filled.typed(form.to_dict(), form.getlist("day"), _filled(site, reader, before))
-        judged = choices.judge(filled, before, _today(site))
+        judged = choices.judge(filled, _today(site))
         if isinstance(judged, choices.Refused):
             return _form(site, reader, token, 422, filled=filled, mistakes=judged.mistakes, problem=judged.problem)
         if form.get("act") == "show":
             selector = judged.choice.selector
-            picks = selector is not None and (selector.asks or not judged.choice.on_top)
-            picked = recent.picked(selector) if selector and picks else None
+            picks = selector is not None and (selector.asks or selector.more or not judged.choice.on_top)
+            picked = recent.picked(judged.choice) if picks else None
             return _form(site, reader, token, filled=filled, said="shown", picked=picked)
         if not site.store.choose(reader.ref, judged.choice):
             return site.message("inactive", 410)  # they have just left
@@ -167,7 +167,7 @@ def _shown(picked: Picked, language: Language) -> dict[str, Any]:
     """What was picked, as plain values for the template."""
     days = [
         {
-            "date": language.long_date(each.day),
+            "date": _dates(each, language),
             "papers": [
                 {
                     "title": readable(pick.paper.title),
@@ -181,6 +181,13 @@ def _shown(picked: Picked, language: Language) -> dict[str, Any]:
         for each in picked.days
     ]
     return {"days": days, "complete": picked.complete}
+
+
+def _dates(picked: PickedDay, language: Language) -> str:
+    last = language.long_date(picked.day)
+    if picked.since is None or picked.since == picked.day:
+        return last
+    return language.gettext("%(first)s to %(last)s", first=language.long_date(picked.since), last=last)
 
 
 def _today(site: Site) -> date:

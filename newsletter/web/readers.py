@@ -1,4 +1,4 @@
-"""The pages behind the links in mails: unsubscribe, confirm, preferences, undo a change of address.
+"""The pages behind the links in mails: unsubscribe, confirm, preferences, more or less, undo a change of address.
 
 The link's token is the only credential.
 """
@@ -9,17 +9,18 @@ import flask
 
 from newsletter.links import Purpose
 from newsletter.store import ConfirmationState
-from newsletter.web import preferences
+from newsletter.web import feedback, preferences
 from newsletter.web.abuse import AbuseGuard
 from newsletter.web.site import Site
 
 
 def pages(site: Site, guard: AbuseGuard) -> flask.Blueprint:
-    """The routes below ``/unsubscribe/``, ``/confirm/``, ``/preferences/`` and ``/undo/``."""
+    """The routes below ``/unsubscribe/``, ``/confirm/``, ``/preferences/``, ``/feedback/`` and ``/undo/``."""
     blueprint = flask.Blueprint("readers", __name__)
     _add_unsubscribe(blueprint, site)
     _add_confirm(blueprint, site)
     preferences.add_to(blueprint, site, guard)
+    feedback.add_to(blueprint, site)
     _add_undo(blueprint, site)
     return blueprint
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from newsletter.issue.picking import Candidates, Pick, pick
-from newsletter.issue.selector import Selector
+from newsletter.issue.choice import Choice
+from newsletter.issue.editions import picks_of
+from newsletter.issue.picking import Candidates, Pick, rank
 from newsletter.model import Issue
 
 DAYS: Final = 7
@@ -27,10 +28,11 @@ Days = Sequence[tuple[date, Issue]]
 
 @dataclass(frozen=True, slots=True)
 class PickedDay:
-    """What was picked from a day, the best first."""
+    """What was picked from a day, or for a weekly reader from all days since `since`, the best first."""
 
     day: date
     picks: tuple[Pick, ...]
+    since: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,17 @@ class Recent:
                 self._thread = threading.Thread(target=self._prepare, name="recent", daemon=True)
                 self._thread.start()
 
-    def picked(self, selector: Selector, wait: float = _WAIT) -> Picked:
-        """What `selector` picks from each day that is ready, waiting up to `wait` seconds for the others.
+    def picked(self, choice: Choice, wait: float = _WAIT) -> Picked:
+        """What `choice` picks from each day that is ready, waiting up to `wait` seconds for the others.
 
-        A paper of several days is picked from the first of them. Raises StoreError.
+        A paper of several days is picked from the first of them. A weekly reader gets the best of all days at once.
+        Raises StoreError.
         """
         self.refresh()
         with self._state:
             self._state.wait_for(lambda: self._missing() is None, wait)
             days = [(day, self._ready[day][1]) for day, _ in self._wanted if day in self._ready]
-            picked = _pick(selector, days[::-1])[::-1]
+            picked = _pick(choice, days[::-1])[::-1]
             for _, candidates in days:
                 candidates.forget()
             return Picked(tuple(picked), complete=self._missing() is None)
@@ -120,10 +123,16 @@ def _bounded(days: Days) -> Days:
     return kept
 
 
-def _pick(selector: Selector, days: Sequence[tuple[date, Candidates]]) -> list[PickedDay]:
-    everything, seen, found = replace(selector, papers=None), set[str](), list[PickedDay]()
+def _pick(choice: Choice, days: Sequence[tuple[date, Candidates]]) -> list[PickedDay]:
+    """What `choice` picks from `days`, the earliest first."""
+    most = choice.selector.papers if choice.selector else 0
+    seen, found = set[str](), list[PickedDay]()
     for day, candidates in days:
-        new = [each for each in pick(everything, candidates) if each.paper.key not in seen][: selector.papers]
+        new = [each for each in picks_of(choice, candidates) if each.paper.key not in seen]
+        new = new if choice.weekly else new[:most]
         seen |= {each.paper.key for each in new}
         found.append(PickedDay(day, tuple(new)))
-    return found
+    if not choice.weekly or not found:
+        return found
+    best = sorted((pick for each in found for pick in each.picks), key=lambda pick: rank(0, pick))[:most]
+    return [PickedDay(found[-1].day, tuple(best), since=found[0].day)]
