@@ -28,18 +28,23 @@ import importlib
 import io
 import itertools
 import json
+import math
 import os
 import pkgutil
 import re
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, Final, NoReturn, TextIO
 
@@ -48,6 +53,8 @@ COMMAND: Final = (sys.executable, "-m", "newsletter")  # what a command line of 
 
 # What a process reads before, or while, it loads its modules: the beginnings of names of environment variables.
 REAL: Final = ("PYTHON", "LC_", "LANG", "LD_", "FAKETIME_", "DONT_FAKE")
+
+FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 _LARGEST: Final = 1 << 17  # bytes of a request
@@ -111,17 +118,28 @@ def run(
     return done
 
 
+def clock(ahead: timedelta) -> dict[str, str]:
+    """The environment, beside its own, of a program whose clock is so far ahead; it needs Debian's faketime."""
+    asked = f"{math.ceil(ahead.total_seconds()):+d}"
+    return {"LD_PRELOAD": str(FAKETIME), "DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1", "FAKETIME": asked}
+
+
 def _is_ours(words: list[str]) -> bool:
     """Whether a command is one of this Python's that the nest knows how to run."""
     return words[:1] == [sys.executable] and words[1:2] in (["-m"], ["-c"])
 
 
-def _loading(environ: dict[str, str]) -> frozenset[tuple[str, str]]:
+def loading(environ: Mapping[str, str]) -> dict[str, str]:
     """What of an environment decides how a program is loaded."""
-    return frozenset(each for each in environ.items() if each[0].startswith(REAL))
+    return {name: value for name, value in environ.items() if name.startswith(REAL)}
 
 
-_own: Final = _loading(dict(os.environ))
+_own: Final = loading(os.environ)
+
+
+def alike(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a program is loaded as this process was."""
+    return {name: value for name, value in environ.items() if not name.startswith(REAL)} | _own
 
 
 # --- this process ----------------------------------------------------------------------------------------------------
@@ -172,10 +190,10 @@ _nests: Final[dict[Any, _Nest]] = {}  # by the pid of their process, and by how 
 
 def _nest_for(environ: dict[str, str]) -> _Nest | None:
     """The nest for programs in this environment, which is begun if necessary; None for those that have none."""
-    loading = _loading(environ)
-    if sys.platform != "linux" or (loading != _own and "LD_PRELOAD" not in environ):
+    here = loading(environ)
+    if sys.platform != "linux" or (here != _own and "LD_PRELOAD" not in here):
         return None
-    key = (os.getpid(), loading)
+    key = (os.getpid(), *sorted(here.items()))
     if key not in _nests:
         _nests[key] = _Nest(environ)
     return _nests[key]
@@ -188,6 +206,7 @@ def main(line: socket.socket) -> None:
     """Be the nest of whoever is at the other end of `line`, and in each program that it forks, the program."""
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when to end
     _load()
+    _warm_up()
     gc.freeze()  # a collection in a program would write to, and so copy, every page that it shares with the nest
     request = _next_request(line)
     if request is not None:
@@ -202,6 +221,35 @@ def _load() -> None:
     for module in pkgutil.walk_packages(newsletter.__path__, "newsletter."):
         if not module.name.endswith("__main__") and ".migrations" not in module.name:
             importlib.import_module(module.name)
+
+
+def _warm_up() -> None:
+    """Make an issue, so that no process has to read anew what each one reads once: locales, patterns, style sheets."""
+    from newsletter import config, prepare, store
+    from newsletter.model import Span
+    from newsletter.runtime import Runtime
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "config.yaml")
+        path.write_text(_CONFIG, "utf-8")
+        path.chmod(0o600)
+        shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
+        loaded = config.load(path)
+        with store.Store.open(loaded.store) as opened:
+            made = prepare.prepare(loaded, _DAY, opened, Runtime(), Span())
+    assert isinstance(made, prepare.Prepared), made
+    assert threading.active_count() == 1
+
+
+_DAY: Final = date(2026, 7, 31)
+_CONFIG: Final = """\
+sender: digest@news.example.org
+postal_address: 1 Example Street
+list_id: papers.news.example.org
+secret: a secret of this process
+feeds:
+  - url: sample_day.json
+"""
 
 
 def _next_request(line: socket.socket) -> dict[str, Any] | None:

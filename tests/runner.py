@@ -1,8 +1,8 @@
 """A runner of GitHub Actions in small: runs the steps of the workflow as they stand, by bash, on a bare repository.
 
 `python -m tests.runner` lives through a year of daily starts, of which a fifth is dropped, late or doubled, and says
-what readers got. The time is faked (faketime) for the commands of the newsletter alone: they are forked from a process
-that has the program loaded, which makes a run ten times as fast.
+what readers got. The time is faked (faketime) for the commands of the newsletter alone. Those come to this process,
+which forks them from one that has the program loaded (tests/program.py): that makes a run ten times as fast.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -31,8 +29,7 @@ import yaml
 
 from newsletter.model import Verdict
 from newsletter.store import Store
-from tests import needs
-from tests.conftest import ROOT
+from tests import needs, program
 from tests.inbox import Inbox
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -52,7 +49,7 @@ retention:
   runs: 0
 """
 
-# Calls the process that has the program loaded (`serve` below), with the arguments, folder and environment of this one.
+# Has the program run (`_run_commands`) with its arguments, folder, environment and streams, and ends as that does.
 _CLIENT = """\
 #!{python} -IS
 import json, os, socket, sys
@@ -74,14 +71,14 @@ class Ran:
 
 @dataclass
 class Repository:
-    """A repository on a forge, with its secrets and the folder of `served`; `calls` are those of the forge's API."""
+    """A repository on a forge, with its secrets; `calls` are the calls of the forge's API."""
 
     folder: Path
-    server: Path
     inbox: Inbox
     api: str
     secrets: dict[str, str]
     calls: list[str] = field(default_factory=list)
+    ahead: timedelta = timedelta(0)  # of the newsletter's clock
 
     @property
     def origin(self) -> Path:
@@ -94,7 +91,7 @@ class Repository:
 
     def clock(self, now: datetime) -> None:
         """Set the time of the newsletter's commands."""
-        (self.server / "clock").write_text(f"@{now:%Y-%m-%d %H:%M:%S}\n", "utf-8")
+        self.ahead = now - datetime.now(UTC)
 
     def publish(self, day: date, papers: int) -> None:
         """Let the feed list so many papers on a day."""
@@ -227,13 +224,13 @@ def _git(folder: Path, *words: str) -> None:
 
 
 @contextmanager
-def repository(folder: Path, server: Path) -> Iterator[Repository]:
-    """A repository whose workflow was written by `newsletter schedule github`, with the folder of `served`."""
-    for program, package in (("git", "git"), ("openssl", "openssl"), ("curl", "curl")):
-        needs.program(program, package)
+def repository(folder: Path) -> Iterator[Repository]:
+    """A repository whose workflow was written by `newsletter schedule github`, and the servers that it needs."""
+    for name in ("git", "openssl", "curl"):
+        needs.program(name, name)
     calls: list[str] = []
     with Inbox() as inbox, _api(calls) as api:
-        made = Repository(folder, server, inbox, api, {}, calls)
+        made = Repository(folder, inbox, api, {}, calls)
         made.secrets |= {
             "NEWSLETTER_STORE_KEY": KEY,
             "NEWSLETTER_SECRET": "a long secret for the links",
@@ -242,21 +239,22 @@ def repository(folder: Path, server: Path) -> Iterator[Repository]:
         for name in ("bin", "feeds"):
             (folder / name).mkdir()
         for name, text in {
-            "newsletter": _CLIENT.format(python=sys.executable, path=str(server / "line")),
+            "newsletter": _CLIENT.format(python=sys.executable, path=str(folder / "line")),
             "pipx": f'#!/bin/sh\necho "$@" >> {folder}/pipx\n',
         }.items():
             (folder / "bin" / name).write_text(text, "utf-8")
             (folder / "bin" / name).chmod(0o755)
         made.clock(datetime(2026, 1, 1, tzinfo=UTC))
-        _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
-        _git(folder, "clone", "--quiet", str(made.origin), "clone")
-        _git(made.clone, "checkout", "--quiet", "-b", "main")
-        (made.clone / "papers").mkdir()
-        config = _CONFIG.format(feeds=folder / "feeds", port=inbox.port)
-        (made.clone / "papers" / "config.yaml").write_text(config, "utf-8")
-        made.newsletter("schedule", "github", "--at", "07:00")
-        made.push()
-        yield made
+        with _running_commands(made):
+            _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+            _git(folder, "clone", "--quiet", str(made.origin), "clone")
+            _git(made.clone, "checkout", "--quiet", "-b", "main")
+            (made.clone / "papers").mkdir()
+            config = _CONFIG.format(feeds=folder / "feeds", port=inbox.port)
+            (made.clone / "papers" / "config.yaml").write_text(config, "utf-8")
+            made.newsletter("schedule", "github", "--at", "07:00")
+            made.push()
+            yield made
 
 
 @contextmanager
@@ -277,71 +275,37 @@ def _api(calls: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Path]:
-    """The process behind `newsletter` on a runner, which has the program loaded, for one repository after the other.
-
-    Gives `folder`: the process listens at `line` in it, and its time is in the file `clock`.
-    """
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-    if library is None:
+def _running_commands(made: Repository) -> Iterator[None]:
+    """Run the commands of this repository's `newsletter`, each as a process of its own, by the repository's clock."""
+    if program.FAKETIME is None:
         needs.unmet("faketime is not installed (Debian's faketime)")
-    (folder / "clock").write_text("+0\n", "utf-8")
-    faked = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
-        "FAKETIME_NO_CACHE": "1",  # the clock file is written within the second in which a run begins
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "TZ": "UTC",
-    }
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(folder / "line"))
-    listener.listen()
-    command = [sys.executable, "-m", "tests.runner", "serve", str(listener.fileno())]
-    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | faked, pass_fds=[listener.fileno()])
-    listener.close()
-    try:
-        yield folder
-    finally:
-        server.kill()
-        server.wait()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(made.folder / "line"))
+        listener.listen()
+        thread = Thread(target=_run_commands, args=(listener, made))
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
-def serve(listener: socket.socket) -> None:
-    """Run the command lines that come in, each in a process of its own."""
-    from newsletter.cli import main
-
-    for name in ("backup", "run", "schedule", "subscribers"):
-        import_module(f"newsletter.cli.{name}")  # once for all
-    while True:
-        line, _ = listener.accept()
-        words, descriptors, _, _ = socket.recv_fds(line, 1 << 20, 3)
-        if (child := os.fork()) == 0:
+def _run_commands(listener: socket.socket, made: Repository) -> None:
+    with suppress(OSError):  # the listener was shut down
+        while True:
+            line, _ = listener.accept()
+            words, streams, _, _ = socket.recv_fds(line, 1 << 20, 3)
             arguments, folder, environ = json.loads(words)
-            for number, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, number)
-            sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
-            os.chdir(folder)
-            fake = {
-                name: value for name, value in os.environ.items() if "FAKETIME" in name or name in ("LD_PRELOAD", "TZ")
-            }
-            os.environ.clear()
-            os.environ.update(environ | fake)
-            sys.argv[0] = "newsletter"
-            code = 1
-            try:
-                main(arguments)
-            except SystemExit as ended:
-                code = int(ended.code or 0)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        line.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
-        line.close()
+            environ = program.alike(environ) | program.clock(made.ahead) | {"TZ": "UTC"}
+            stdin, stdout, stderr = streams
+            done = program.run(
+                [*program.COMMAND, *arguments], cwd=folder, env=environ, stdin=stdin, stdout=stdout, stderr=stderr
+            )
+            for stream in streams:
+                os.close(stream)
+            line.send(str(done.returncode).encode())
+            line.close()
 
 
 # --- a year ----------------------------------------------------------------------------------------------------------
@@ -424,12 +388,7 @@ def _judge(made: Repository, seen: Year, papers: dict[date, int]) -> None:
 
 def main() -> None:
     """Print what a year brings."""
-    with (
-        tempfile.TemporaryDirectory() as behind,
-        tempfile.TemporaryDirectory() as place,
-        served(Path(behind)) as server,
-        repository(Path(place), server) as made,
-    ):
+    with tempfile.TemporaryDirectory() as place, repository(Path(place)) as made:
         days = int(sys.argv[1]) if len(sys.argv) > 1 else 365
         seen = year(made, days)
         copies = len(made.inbox.messages)
@@ -440,7 +399,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        serve(socket.socket(fileno=int(sys.argv[2])))
-    else:
-        main()
+    main()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import chaos, needs
+from tests import chaos, needs, program
 
 RECIPIENTS = 200
 NAMES = (
@@ -32,7 +32,7 @@ def instruments() -> None:
     """The tools are not part of this repository."""
     if not chaos.TOOLS.is_dir():
         pytest.skip(f"no fault server at {chaos.TOOLS}")
-    if chaos.FAKETIME is None or sys.platform != "linux":
+    if program.FAKETIME is None or sys.platform != "linux":
         needs.unmet("faketime is not installed (Debian's faketime)")
 
 

@@ -23,16 +23,10 @@ WEDNESDAY = datetime(2026, 11, 25, 7, 7, tzinfo=UTC)
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with runner.served(tmp_path_factory.mktemp("runner")) as folder:
-        yield folder
-
-
 @pytest.fixture
-def made(tmp_path: Path, server: Path) -> Iterator[Repository]:
+def made(tmp_path: Path) -> Iterator[Repository]:
     """A repository in which the day before each of this week's days lists two papers."""
-    with runner.repository(tmp_path, server) as repository:
+    with runner.repository(tmp_path) as repository:
         for back in range(-7, 14):
             day = (WEDNESDAY - timedelta(days=back)).date()
             repository.publish(day, 2 if day.weekday() < 5 else 0)
