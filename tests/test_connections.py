@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +23,7 @@ from newsletter.transport.numbers import LOOK_EVERY, Numbers
 from tests import program
 from tests.conftest import ROOT
 from tests.fleet import Fleet, run
-from tests.smtpd import Smtpd, smtpd
+from tests.smtpd import Script, Smtpd, smtpd
 from tests.windows import most_within
 
 MX = "mx.example:25"
@@ -200,8 +202,8 @@ def test_a_number_is_given_to_others_only_when_the_server_has_noticed() -> None:
 class Sending:
     """Sends without end over the connections of one pool."""
 
-    def __init__(self, server: Smtpd, store: Store) -> None:
-        self.pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=4)], leases=store.leases())
+    def __init__(self, server: Smtpd, store: Store, leases: Leases | None = None) -> None:
+        self.pool = Pool([SmtpConfig("127.0.0.1", server.port, connections=4)], leases=leases or store.leases())
         self.accepted = 0
 
     def turn(self) -> None:
@@ -227,6 +229,43 @@ def test_a_second_process_gets_its_share_of_the_first_one_s_connections(store: S
         for each in (first, second):
             each.pool.give_up()
             each.pool.close()
+
+
+class Held(dict[str, float]):
+    """How long the dot takes: until `go`."""
+
+    def __init__(self) -> None:
+        super().__init__(dot=0.0)
+        self.go = threading.Event()
+
+    def __getitem__(self, stage: str) -> float:
+        self.go.wait(10)
+        return 0.0
+
+
+def test_a_connection_that_is_closed_for_another_process_first_ends_what_is_under_way(store: Store) -> None:
+    """Also to a far server, which may get a further envelope before it has replied to a message."""
+    fake = Others(2, processes=4)
+    with smtpd(Script(extensions=("PIPELINING",), slow=(slow := Held()))) as server:
+        sending = Sending(server, store, leases=fake)
+        relay = sending.pool._relays[0]
+        while sending.connections < 2:
+            sending.pool.turn(has_more=True)
+        sending.turn()
+        while not all(line.session.at_the_dot for line in relay.lines):
+            sending.pool.turn(has_more=False)
+        for line in relay.lines:
+            line.session.far = True
+            sending.pool._noted(line, [])
+        assert len(relay.takers) == 2
+        fake.wanted_by_others = True
+        sending.pool._yield(math.inf)
+        slow.go.set()
+        for _ in range(2):
+            sending.accepted += sum(isinstance(event, Answer) for event in sending.pool.turn(has_more=False))
+        assert sending.accepted == 2
+        assert sending.pool.in_flight == 0
+        sending.pool.close()
 
 
 def test_no_more_connections_are_opened_than_there_are_copies(store: Store) -> None:

@@ -358,7 +358,7 @@ class Pool:
             owed = self._numbers.owes(relay.name, relay.server.connections, [line.opened for line in lines], now)
             for line in lines[:owed]:
                 line.retired = True
-                if relay.takers.pop(line, 0) is None:
+                if line.session.idle and relay.takers.pop(line, 0) is None:  # else `_taker` ends it when it is idle
                     self._leaving.append(line)
 
     def _short(self, relay: _Relay) -> bool:
