@@ -13,12 +13,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Final
-
-import snowballstemmer
+from typing import Any, Final
 
 from newsletter.issue.filters import UNSPACED, fold
 
@@ -45,7 +43,6 @@ _TOKEN: Final = re.compile(rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2
 # The parts of a name such as DanceGRPO or 4o: capitals, a capitalised word, small letters, digits.
 _PARTS: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LATIN: Final = re.compile(r"[A-Za-z0-9-]+")
-_STEMMER: Final = snowballstemmer.stemmer("english")
 
 
 @lru_cache(maxsize=50_000)
@@ -59,10 +56,19 @@ def singular(word: str) -> str:
     return f"{word[:-2]}y" if len(word) > 4 and word.endswith("ie") else word
 
 
+@cache
+def _stemmer() -> Callable[[str], Any]:
+    """Snowball's, which takes 30 ms to import: only an issue with chosen topics needs it."""
+    import snowballstemmer
+
+    found: Callable[[str], Any] = snowballstemmer.stemmer("english").stemWord
+    return found
+
+
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """The English stem (Snowball) of a word in the form that `singular` gives."""
-    return str(_STEMMER.stemWord(word))
+    return str(_stemmer()(word))
 
 
 def words_of(text: str) -> list[str]:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
-from newsletter.replies.rules import RULES
 from newsletter.replies.values import Concern, Judgement, Rule, Stage
 
 _LONGEST: Final = 600  # characters that are looked at
@@ -60,6 +59,8 @@ def judge(stage: Stage, code: int | None, text: str) -> Judgement:
 
 @lru_cache(maxsize=1_024)  # a server says the same to many
 def _first(stage: Stage, reply: str, enhanced: str, words: str) -> Rule | None:
+    from newsletter.replies.rules import RULES  # its patterns take 30 ms; most runs see no refusal
+
     return next((rule for rule in RULES if _fits(rule, stage, reply, enhanced, words)), None)
 
 
