@@ -544,7 +544,7 @@ FAULTS = (
 )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_whatever_is_broken_at_once_every_fault_has_a_remedy_and_the_check_ends(sound: Clinic, seed: int) -> None:
     chosen = random.Random(seed).sample(FAULTS, 8)
     for fault in chosen:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, time
 from email import message_from_bytes
@@ -447,6 +450,38 @@ def test_whatever_a_server_says_the_check_ends_with_a_finding(sound: Clinic) -> 
         sound.configure("smtp", [{"host": "127.0.0.1", "port": strange.port, "timeout": 2}])
         (found,) = sound.faults()
         assert (found.words.endswith("with: no SMTP reply: what?"), found.exit_code) == (True, 75)
+
+
+@contextmanager
+def babbler(words: bytes) -> Iterator[int]:
+    """A server that says `words` to everybody, whatever they speak; yields its port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(words)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield int(server.server_address[1])
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "words", [bytes(range(256)), b"HTTP/1.1 308 \xff\r\nLocation: http://[\xfe\r\nDate: Tue, 99 Foo 9999\r\n\r\n"]
+)
+def test_servers_that_answer_rubbish_are_findings(sound: Clinic, words: bytes) -> None:
+    with babbler(words) as port:
+        place = f"127.0.0.1:{port}"
+        login = {"host": "127.0.0.1", "port": port, "timeout": 2, "username": "a", "password": "b", "tls": "none"}
+        sound.configure("smtp", [login, login | {"tls": "implicit"}])
+        sound.configure("bounces", {"imap": login})
+        sound.configure("feeds.0.url", f"http://{place}/feed")
+        sound.configure("fetch", {"attempts": 1})
+        sound.configure("base_url", f"http://{place}")
+        sound.configure("alerts", {"ping": f"http://{place}/ping", "webhook": f"http://{place}/hook"})
+        faults = sound.faults()
+    assert {"smtp", "bounces", "feeds", "web", "alerts"} <= {each.subject for each in faults}
+    assert [each.words for each in faults if "the check itself failed" in each.words] == []
 
 
 def test_nobody_is_asked_with_offline(sound: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

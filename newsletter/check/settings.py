@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -48,10 +49,15 @@ def modes(context: Context) -> Iterator[Finding]:
 
 def examples(context: Context) -> Iterator[Finding]:
     """The keys that every operator has to set and that still have the value of the config that `init` writes."""
-    example = _to_edit(load(resources.find("config.yaml"), {}).publication)
+    example = _example()
     for key, value in _to_edit(context.config.publication).items():
         if value == example[key] and key not in context.faulty:
             yield bad("config", f"{key} is still the example's", SetKey(key, WANTED[key]))
+
+
+@cache
+def _example() -> dict[str, str | None]:
+    return _to_edit(load(resources.find("config.yaml"), {}).publication)
 
 
 def _to_edit(publication: Publication) -> dict[str, str | None]:
