@@ -60,8 +60,9 @@ class Copies:
         boundary = _boundary(frozen)
         shared = _shared_headers(frozen, boundary)
         start, between, end = _frame(boundary, text.encoding, page.encoding)
-        self._gaps = (*text.gaps, *page.gaps)
-        self._distinct = frozenset(self._gaps)  # an edition has the same gap below each paper
+        gaps = (*text.gaps, *page.gaps)
+        self._gaps = tuple(dict.fromkeys(gaps))  # each is filled once: an edition has the same one below each paper
+        self._places = [self._gaps.index(gap) for gap in gaps]
         rendered = frozen.rendered.text + frozen.rendered.html
         self._has_preferences, self._has_feedback = Slot.PREFERENCES in rendered, Slot.FEEDBACK in rendered
         self._wire = _chain([_CRLF.join((b"", *shared, b"", start))], text.wire, [between], page.wire, [end])
@@ -82,8 +83,8 @@ class Copies:
             values[Slot.PREFERENCES] = self._links.preferences(delivery.ref)
         if self._has_feedback:
             values[Slot.FEEDBACK] = self._links.feedback(delivery.ref)
-        made = {gap: gap.fill(values) for gap in self._distinct}
-        filled = [made[gap] for gap in self._gaps]
+        made = [gap.fill(values) for gap in self._gaps]
+        filled = [made[place] for place in self._places]
         headers = self._own_headers(delivery, unsubscribe, mailto)
         if self._seals:
             headers = [*self._signatures(headers, filled), *headers]
