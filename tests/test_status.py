@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -64,6 +66,38 @@ def test_status_shows_who_sends_while_they_do(
     sending.end_sending()
     status(config, None, as_json=False)
     assert "sending now" not in capsys.readouterr().out
+
+
+def test_who_was_killed_is_not_shown_as_a_sender(database_url: str) -> None:
+    clock = FakeClock()
+    with Store.open(database_url, now=clock.now) as killed, Store.open(database_url, now=clock.now) as store:
+        store.add_all([f"r{n}@example.org" for n in range(2)], revive=True)
+        issue = store.freeze(ISSUE, PUBLICATION, lifetime=timedelta(hours=24))
+        for each in (killed, store):
+            each.turn([], each.claim(issue.id, 1, resend_uncertain=0))
+            clock.move(seconds=1)
+        assert len(store.active_senders()) == 2
+        (left,) = store.active_senders(1)
+        assert left.started_at == clock.now() - timedelta(seconds=1)
+
+
+def test_a_host_is_named_once_and_copies_that_were_not_accepted_as_far_as_one_reads(
+    config: Config, sending: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sending.add_all([f"more{n}@example.org" for n in range(60)], revive=True)
+    issue = sending.freeze(
+        dataclasses.replace(ISSUE, day=ISSUE.day + timedelta(days=1)), PUBLICATION, lifetime=timedelta(hours=24)
+    )
+    begun = sending.claim(issue.id, 60, resend_uncertain=0)
+    sending.turn([], begun)
+    sending.turn([Result(row, State.SENDING, UNCERTAIN) for row in begun], [])
+    with Store.open(config.store) as other:
+        other.turn([], other.claim(issue.id, 1, resend_uncertain=0))
+        status(config, None, as_json=False)
+    said = capsys.readouterr().out
+    assert re.search(rf"sending now: 2 senders on \S+ \(process {os.getpid()}\)\n", said)
+    assert said.count("  uncertain: ") == 50
+    assert "  and 10 more; `newsletter status --json` has all\n" in said
 
 
 SAMPLE = re.compile(r'(newsletter_[a-z_]+)\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\} (-?[0-9.e+]+)')

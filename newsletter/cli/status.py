@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -17,6 +17,8 @@ from newsletter.errors import NewsletterError
 from newsletter.model import OWED, FrozenIssue
 from newsletter.store import Store
 from newsletter.text import count, one_line
+
+_SHOWN: Final = 50  # copies that were not accepted; the counts of their states come before them
 
 
 def status(config: Config, day: date | None, *, as_json: bool, metrics_file: Path | None = None) -> None:
@@ -75,9 +77,11 @@ def _health(store: Store, config: Config) -> dict[str, Any]:
 
 def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
     """The status as plain values: the shape of `status --json`."""
+    shown = None if issue is None else _issue(store, issue)
     return {
-        "issue": None if issue is None else _issue(store, issue),
-        "sending": _sending(store),
+        "issue": shown,
+        # Each holds one shard. A process that was killed has told of itself a moment ago and holds none.
+        "sending": _sending(store, (shown and shown["shards"]["held"]) or None),
         "subscribers": {str(status): number for status, number in store.count_subscribers().items()},
         "returned": store.count_reports(),
         "held": [
@@ -99,9 +103,9 @@ def _known(store: Store, issue: FrozenIssue | None) -> dict[str, Any]:
     }
 
 
-def _sending(store: Store) -> dict[str, Any]:
-    """Who sends now, how fast, and what the servers were given within a day."""
-    senders = store.active_senders()
+def _sending(store: Store, most: int | None) -> dict[str, Any]:
+    """Who sends now, `most` of them, how fast, and what the servers were given within a day."""
+    senders = store.active_senders(most)
     now = datetime.now(UTC)
     return {
         "senders": [asdict(sender) | {"started_at": sender.started_at.isoformat()} for sender in senders],
@@ -140,9 +144,7 @@ def _as_text(known: dict[str, Any]) -> str:
         lines += [f"  {state:<10} {number}" for state, number in issue["counts"].items() if number]
         if issue["unfitting"]:
             lines += [f"  {count(issue['unfitting'], 'reader')} had nothing that fits what they chose"]
-        lines += [
-            f"  {row['state']}: {row['address'] or '(forgotten)'} - {_reply(row)}" for row in issue["not_accepted"]
-        ]
+        lines += _not_accepted(issue["not_accepted"])
         lines += _now(known["sending"], issue)
     else:
         lines += ["No issue yet."]
@@ -163,12 +165,19 @@ def _as_text(known: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _not_accepted(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each copy that was not accepted, as far as a person can read them."""
+    said = [f"  {row['state']}: {row['address'] or '(forgotten)'} - {_reply(row)}" for row in rows[:_SHOWN]]
+    return said + (
+        [f"  and {len(rows) - _SHOWN} more; `newsletter status --json` has all"] if len(rows) > _SHOWN else []
+    )
+
+
 def _now(sending: dict[str, Any], issue: dict[str, Any]) -> list[str]:
     """Who sends now, how fast, and how long it takes; and what the servers' limits are about. Empty when nothing is."""
     lines = []
     if senders := sending["senders"]:
-        hosts = ", ".join(f"{sender['host']} (process {sender['pid']})" for sender in senders)
-        lines += [f"  sending now: {count(len(senders), 'sender')} on {hosts}"]
+        lines += [f"  sending now: {count(len(senders), 'sender')} on {_hosts(senders)}"]
     if issue["shards"]["held"]:
         lines += [f"  shards: {issue['shards']['held']} being sent, {issue['shards']['open']} of {_all(issue)} left"]
     owed = sum(number for state, number in issue["counts"].items() if state in OWED)
@@ -177,6 +186,17 @@ def _now(sending: dict[str, Any], issue: dict[str, Any]) -> list[str]:
         lines += [f"  rate: {rate} a minute, {count(owed, 'copy', 'copies')} left: about {_rounded(left)}"]
     lines += [f"  {server}: {number} messages within a day" for server, number in sending["used"].items()]
     return [*lines, *(f"  {server}: left alone until {until[:16]} UTC" for server, until in sending["resting"].items())]
+
+
+def _hosts(senders: list[dict[str, Any]]) -> str:
+    """``mx1 (process 12), mx2 (processes 7, 9)``. A worker may send several shards at a time."""
+    processes: dict[str, set[int]] = {}
+    for sender in senders:
+        processes.setdefault(sender["host"], set()).add(sender["pid"])
+    return ", ".join(
+        f"{host} ({'process' if len(found) == 1 else 'processes'} {', '.join(map(str, sorted(found)))})"
+        for host, found in processes.items()
+    )
 
 
 def _all(issue: dict[str, Any]) -> int:

@@ -80,13 +80,14 @@ class SenderDesk:
 class Senders(Part):
     """The part of the store that knows which processes send."""
 
-    def active_senders(self) -> list[ActiveSender]:
-        """Those that have told of themselves lately, longest first."""
+    def active_senders(self, most: int | None = None) -> list[ActiveSender]:
+        """Those that have told of themselves lately, longest first; the `most` who told last, if there are more."""
         rows = select(
             senders.c.host, senders.c.pid, senders.c.started_at, senders.c.accepted, senders.c.per_minute
         ).where(senders.c.seen_at > self._now() - _GONE_AFTER)
         with self._db.read() as connection:
-            return [ActiveSender(*row) for row in connection.execute(rows.order_by(senders.c.started_at))]
+            found = connection.execute(rows.order_by(senders.c.seen_at.desc()).limit(most))
+            return sorted((ActiveSender(*row) for row in found), key=lambda sender: sender.started_at)
 
     def shard_counts(self, issue_id: int, held: int) -> ShardCounts:
         """The shards of an issue, of which `held` are being sent."""
