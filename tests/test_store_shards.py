@@ -85,6 +85,18 @@ def test_every_copy_is_in_one_shard_and_shards_are_about_as_large(machines: Mach
     assert all(row[2] == row[1] - 1 for row in found)  # neighbours, so that a claim reads few pages
 
 
+def test_an_issue_is_frozen_and_sent_when_two_billion_copies_were_made_before(machines: Machines) -> None:
+    machines.operate(f"SELECT setval('deliveries_id_seq', {2**31})")
+    later = RenderedIssue(date(2026, 11, 25), "Daily Papers", "<p>papers</p>", "papers")
+    issue = machines.one.freeze(later, PUBLICATION, lifetime=timedelta(hours=24))
+    with machines.one.shard(issue.id, 0, resend_uncertain=1):
+        copies = machines.one.claim(issue.id, 5, resend_uncertain=1)
+        assert copies[0].id == 2**31 + 1
+        machines.one.turn([], copies)
+        machines.one.turn(accepted(copies), [])
+    assert machines.one.counts(issue.id)[State.ACCEPTED] == 5
+
+
 def test_an_issue_is_frozen_while_somebody_changes_a_reader(machines: Machines) -> None:
     """Rows of readers are read and not locked, which also keeps PostgreSQL from writing to each of them."""
     import psycopg

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
 
 # The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0019"
+HEAD: Final = "0020"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -227,7 +227,7 @@ issue_papers = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("issue_id", Integer, nullable=False),
     Column("rendering_id", ForeignKey(renderings.c.id), nullable=False),
     Column("subscriber_id", Integer, nullable=False),
