@@ -84,8 +84,8 @@ def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]
     if not found:
         offered = ", ".join(sorted(word.upper() for word in connection.extensions))
         login = "logged in" if server.username else "no login"
-        room = f"; a copy has {size / 1e3:.0f} kB" if size else ""
-        yield ok("smtp", f"{server_name(server)} takes our mail ({server.tls}, {login}) and offers {offered}{room}")
+        room = f", {size / 1e3:.0f} kB a copy" if size else ""
+        yield ok("smtp", f"{server_name(server)} takes our mail{room} ({server.tls}, {login}), and offers {offered}")
 
 
 def _program(key: str, server: SmtpConfig) -> Finding:
