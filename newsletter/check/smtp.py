@@ -126,8 +126,10 @@ def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnav
         return SetKey(f"{key}.helo", "NAME-OF-THIS-MACHINE")
     if "ca_file" in said:
         return SetKey(f"{key}.ca_file", "null")
-    if "login" in said or isinstance(error, TransportMisconfigured):
+    if "login" in said or "token_command" in said or isinstance(error, TransportMisconfigured):
         return credentials(context, key, said)
+    if "access token" in said:  # its issuer cannot be asked now
+        return context.command("check")
     return context.command("check") if _PASSES.search(said) else SetKey(f"{key}.host", "HOST")
 
 
