@@ -395,6 +395,14 @@ def tokens_only(made: Clinic) -> None:
     os.environ["EDITOR"] = "sed -i /password:/d"
 
 
+def helper_fails(made: Clinic) -> None:
+    """The program that prints tokens has lost its own login."""
+    tokens_only(made)
+    made.configure("smtp.0.password", None)
+    made.configure("smtp.0.auth", "xoauth2")
+    made.configure("smtp.0.token_command", "false")
+
+
 def catalogue(made: Clinic) -> None:
     """A German catalogue of the operator's own that leaves out a name."""
     path = made.folder / "locale" / "de" / "LC_MESSAGES" / "messages.po"
@@ -538,6 +546,7 @@ FAULTS = (
         "no program for summaries", configured("summary", {"command": ["/nonexistent"]}), WARN, "cards show excerpts"
     ),
     Fault("password where tokens are asked for", tokens_only, BAD, "offers no login but XOAUTH2; set auth: xoauth2"),
+    Fault("helper for tokens fails", helper_fails, BAD, "token_command false: ended with exit code 1", 75),
     Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
     Fault("a mail that axe would fault", template("digest.html", H4), WARN, "so a level is left out"),
     Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),

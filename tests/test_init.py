@@ -188,6 +188,7 @@ def test_a_server_that_takes_only_tokens_is_asked_for_first(net: Net, tmp_path: 
             terminal.answer("Keep it anyway?", keep)
     assert terminal.end() == 0, terminal.said
     assert "This server offers XOAUTH2: it wants a token" in terminal.said
+    assert terminal.said.count("lab.example has no SPF record") == 1
     written = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["smtp"][0]
     assert (written["auth"], written["token_command"]) == ("xoauth2", "echo t-1")
     assert "password" not in " ".join(written)

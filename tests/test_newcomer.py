@@ -189,7 +189,7 @@ def test_by_the_readme_alone_from_a_clone_to_a_mailbox_and_the_next_by_cron(
     )
     said = shell.run(check)
     assert "\n0 BAD, " in said
-    assert f"localhost:{host.smtp_port} takes our mail (none, no login)" in said
+    assert f"localhost:{host.smtp_port} takes our mail, " in said
     shell.run(preview)
     assert "7 Analytical Row" in (folder / "preview" / "digest.html").read_text("utf-8")
     shell.run(add.replace("you@example.org", ME))

@@ -97,6 +97,7 @@ def test_the_page_names_no_reader_and_obeys_nobody(tmp_path: Path, capsys: pytes
     with Store.open(config.store, now=clock.now) as store:
         filled(store, clock)
         text = page.render(gather(store, clock.now(), 60), config.publication, clock.now())
+    assert "The scale does not begin at 0." in text
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert not re.search(r"[\w.]@(gmail|uni)\.example", text)
@@ -113,6 +114,7 @@ def test_a_list_without_anything_has_a_page_too(tmp_path: Path) -> None:
         text = page.render(gather(store, clock.now(), 7), PUBLICATION, clock.now())
     for words in ("no reader yet", "No issue was made", "Nobody left", "No feed had a fault", "Nothing has run"):
         assert words in text
+    assert "does not begin at 0" not in text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -79,8 +79,10 @@ def _remedy(context: Context, maildir: Path | None, said: str, *, misconfigured:
         return SetKey("bounces.imap.folder", "INBOX")
     if "STARTTLS" in said:
         return SetKey("bounces.imap.tls", "none")
-    if misconfigured:
+    if misconfigured or "token_command" in said:
         return credentials(context, "bounces.imap", said)
+    if "access token" in said:  # its issuer cannot be asked now
+        return context.command("check")
     return SetKey("bounces.imap.host", "HOST")
 
 

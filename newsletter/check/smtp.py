@@ -84,8 +84,8 @@ def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]
     if not found:
         offered = ", ".join(sorted(word.upper() for word in connection.extensions))
         login = "logged in" if server.username else "no login"
-        room = f"; a copy has {size / 1e3:.0f} kB" if size else ""
-        yield ok("smtp", f"{server_name(server)} takes our mail ({server.tls}, {login}) and offers {offered}{room}")
+        room = f", {size / 1e3:.0f} kB a copy" if size else ""
+        yield ok("smtp", f"{server_name(server)} takes our mail{room} ({server.tls}, {login}), and offers {offered}")
 
 
 def _program(key: str, server: SmtpConfig) -> Finding:
@@ -126,8 +126,10 @@ def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnav
         return SetKey(f"{key}.helo", "NAME-OF-THIS-MACHINE")
     if "ca_file" in said:
         return SetKey(f"{key}.ca_file", "null")
-    if "login" in said or isinstance(error, TransportMisconfigured):
+    if "login" in said or "token_command" in said or isinstance(error, TransportMisconfigured):
         return credentials(context, key, said)
+    if "access token" in said:  # its issuer cannot be asked now
+        return context.command("check")
     return context.command("check") if _PASSES.search(said) else SetKey(f"{key}.host", "HOST")
 
 

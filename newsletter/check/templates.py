@@ -108,7 +108,9 @@ def _sample(context: Context) -> Iterator[Finding]:
     faults = lint(rendered, context.config.catalogues)
     for words, part in _missing(rendered, faults, publication.postal_address):
         yield bad("templates", words, _remedy(context, part))
-    if warnings := [fault.message for fault in faults if fault.level is Level.WARNING]:
+    plain = f"{publication.base_url}/" if (publication.base_url or "").startswith("http:") else None  # its own finding
+    warned = [fault.message for fault in faults if fault.level is Level.WARNING]
+    if warnings := [message for message in warned if plain is None or plain not in message]:
         more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
         yield warn("templates", f"{warnings[0]}{more}", _remedy(context, _part(warnings[0])))
 

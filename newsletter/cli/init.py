@@ -114,13 +114,15 @@ def ask(folder: Path, given: Answers, options: Options) -> Iterator[str]:
     Raises NewsletterError before the first question if there is a config.yaml already.
     """
     refuse_existing(folder)
-    answers = Answers()
+    answers, told = Answers(), set[str]()
     for question in QUESTIONS:
         while True:
             answers = _answered(answers, given, question, offline=options.offline)
             answers, found = tried(answers, question, options)
-            for finding in found:
-                click.echo(shown(finding))
+            for line in (shown(finding) for finding in found):
+                if line not in told:
+                    click.echo(line)
+            told |= {shown(finding) for finding in found if finding.subject in _ADVICE}  # once is enough
             faults = _faults(found)
             mistaken = any(fault.subject == "config" for fault in faults)  # no command could read it
             if not faults or not (mistaken or not click.confirm("Keep it anyway?")):
