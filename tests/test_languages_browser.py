@@ -50,7 +50,9 @@ def pages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
     made["picked"] = site.client.post(site.preferences, data=choice | {"act": "show"}).text
     made["refused"] = site.client.post(site.preferences, data=choice | {"topics": "x" * 101, "zone": "Mars"}).text
     made["problem"] = site.subscribe("nobody@intranet").text
-    made["mail"] = renderer.issue(contents).html
+    asked = {"state": "ask", "more": True, "paper": "Owls", "words": ["owls", "night"], "gone": ["night owls"]}
+    made["feedback"] = renderer.page("web/feedback.html", home_url="/", root="/", preferences_url="/p", **asked)
+    made["mail"] = renderer.issue(replace(contents, own=True)).html
     made["letter"] = renderer.letter("confirm", confirm_url="https://x.example/1", moves=False)[2]
     made["moved"] = renderer.letter("moved", undo_url="https://x.example/1", new_address="a…@b.example", days=14)[2]
     assert all(f'lang="{tag}" dir="{direction(tag)}"' in page for page in made.values())

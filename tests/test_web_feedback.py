@@ -11,11 +11,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import select
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from newsletter.links import Links, Purpose
 from newsletter.model import Issue, LateRiser, RenderedIssue
+from newsletter.store.schema import metadata
 from tests.conftest import PUBLICATION, issue, paper
 from tests.pages import ADDRESS, SECRET, Site
 
@@ -154,8 +156,20 @@ def test_a_thousand_presses_end_at_the_bound(site: Site) -> None:
     assert len(selector.more) == 30
 
 
-def test_no_paper_is_in_what_is_kept(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def rows(site: Site) -> dict[str, list[str]]:
+    """Everything in the store, by table."""
+    with site.store._db.read() as connection:
+        return {each.name: sorted(map(repr, connection.execute(select(each)))) for each in metadata.sorted_tables}
+
+
+def test_only_words_are_stored_and_a_look_stores_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    before = rows(site)
+    site.client.get(link(site))
+    site.client.get(link(site, more="0"))
+    assert rows(site) == before
     site.client.post(link(site))
-    assert FOLDING.key not in kept(site).canonical
-    assert "night" not in kept(site).canonical
-    assert FOLDING.key not in caplog.text
+    after = rows(site)
+    (kept_row,) = after.pop("choices")
+    assert kept_row.endswith(""", '{"selector":{"more":["protein folding"]}}')""")
+    assert after == {name: found for name, found in before.items() if name != "choices"}
+    assert caplog.text == ""

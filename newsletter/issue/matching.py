@@ -9,7 +9,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
@@ -102,7 +102,7 @@ class TopicIndex:
     papers: Sequence[Paper]
     frequencies: Frequencies
     postings: Mapping[str, Mapping[int, float]]
-    _known: dict[str, Mapping[int, float]] = field(default_factory=dict, compare=False)
+    _known: dict[tuple[str, str], Mapping[int, float]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> TopicIndex:
@@ -119,15 +119,11 @@ class TopicIndex:
 
     def matches(self, topic: str) -> Mapping[int, float]:
         """The papers that fit `topic`, by position, with how well: above 0, about 1 for one that has all of it."""
-        if topic not in self._known:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[topic] = self._match(topic)
-        return self._known[topic]
+        return self._remembered(topic, self._match)
 
     def shares(self, words: str) -> Mapping[int, float]:
         """The papers, by position, that have at least half of `words`, by rarity: which share of them, 1 for all."""
-        return {at: share for at, share in self._covered(self._query(words)).items() if share >= _FITTING}
+        return self._remembered(words, self._share)
 
     def packed(self) -> TopicIndex:
         """The same index in about a tenth of the memory, and slower: for a process that keeps it for long."""
@@ -137,9 +133,21 @@ class TopicIndex:
         """Forget the matches that are kept. No other thread may look for any at this moment."""
         self._known.clear()
 
+    def _remembered(self, words: str, found: Callable[[str], Mapping[int, float]]) -> Mapping[int, float]:
+        key = (found.__name__, words)
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = found(words)
+        return self._known[key]
+
+    def _share(self, words: str) -> Mapping[int, float]:
+        covered = self._covered(self._shares(terms.words_of(words)))
+        return {at: share for at, share in covered.items() if share >= _FITTING}
+
     def _match(self, topic: str) -> Mapping[int, float]:
         query = self._query(topic)
-        covered = self._covered(query)
+        covered = self._covered(query.words)
         known = [
             (weight, self.postings[feature]) for feature, weight in query.weights.items() if feature in self.postings
         ]
@@ -149,9 +157,10 @@ class TopicIndex:
             if share >= _FITTING
         }
 
-    def _covered(self, query: _Query) -> dict[int, float]:
+    def _covered(self, words: Sequence[tuple[float, Sequence[str]]]) -> dict[int, float]:
+        """Which share of a query's words each paper has, by position."""
         covered: dict[int, float] = {}
-        for share, enough in query.words:
+        for share, enough in words:
             places = [self.postings[feature] for feature in enough if feature in self.postings]
             for at in places[0] if len(places) == 1 else {at for each in places for at in each}:
                 covered[at] = covered.get(at, 0.0) + share
@@ -165,15 +174,24 @@ class TopicIndex:
         weights[terms.whole(words)] = _PHRASE_WEIGHT * plain / _FEATURE_WEIGHTS["="]
         for pair in terms.near(words, 1):
             weights[pair] = _NEAR_WEIGHT * sum(rarity(f"~{each}") ** 2 for each in pair[1:].split(" "))
+        for one, other in pairwise(words):
+            weights.setdefault(_joined(one, other), weights[f"={one} {other}"])
+        return _Query(weights, self._shares(words), max(sum(weights.values()), 1.0))
+
+    def _shares(self, words: Sequence[str]) -> Sequence[tuple[float, Sequence[str]]]:
+        """The `words` of a query, see there."""
+        rarity = self.frequencies.rarity
         enough = {word: [f"~{terms.stem(word)}"] for word in words if word not in terms.STOP_WORDS}
-        for one, other in pairwise(words):  # pre-training is also written pretraining
-            joined = f"~{terms.stem(one + other)}"
-            weights.setdefault(joined, weights[f"={one} {other}"])
+        for one, other in pairwise(words):
             for word in enough.keys() & {one, other}:
-                enough[word].append(joined)
+                enough[word].append(_joined(one, other))
         total = sum(rarity(stems[0]) for stems in enough.values()) or 1.0
-        shares = [(rarity(stems[0]) / total, stems) for stems in enough.values()]
-        return _Query(weights, shares, max(sum(weights.values()), 1.0))
+        return [(rarity(stems[0]) / total, stems) for stems in enough.values()]
+
+
+def _joined(one: str, other: str) -> str:
+    """The feature of two words written as one: pre-training is also written pretraining."""
+    return f"~{terms.stem(one + other)}"
 
 
 def _counted(paper: Paper) -> Counter[str]:
