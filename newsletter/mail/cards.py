@@ -313,14 +313,11 @@ def _links(place: str, paper: Paper, language: Language) -> list[dict[str, str]]
 
 def _feedback(place: str, paper: Paper, language: Language) -> list[dict[str, str]]:
     """The links with which a reader asks for more and for less like this paper."""
-    asked = (
-        ("1", language.pgettext("link below a paper", "More"), language.gettext("More like this")),
-        ("0", language.pgettext("link below a paper", "Less"), language.gettext("Less like this")),
-    )
+    asked = (("1", language.gettext("More like this")), ("0", language.gettext("Less like this")))
     at = f"{Slot.FEEDBACK}?paper={quote(paper.key, safe=':', errors='replace')}&more="
     return [
-        {"label": label, "words": words, "url": f"{at}{more}", "name": _link_name(words, place, paper, language)}
-        for more, label, words in asked
+        {"label": label, "url": f"{at}{more}", "name": _link_name(label, place, paper, language)}
+        for more, label in asked
     ]
 
 
