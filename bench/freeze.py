@@ -3,8 +3,8 @@
     python -m bench.freeze sqlite:///NEW_FILE | postgresql://USER@HOST/EMPTY_DATABASE [--readers N] [--chose N]
 
 Prints the seconds that have passed, the CPU seconds of this process and of PostgreSQL's (if it runs on this machine),
-and the memory of this process before and at most. Readers are made in the database; `--chose` of them chose an hour,
-and their rows are made by this process.
+the bytes of a reader and of a copy on the disk, and the memory of this process before and at most. Readers are made in
+the database; `--chose` of them chose an hour, and their rows are made by this process.
 """
 
 from __future__ import annotations
@@ -86,6 +86,16 @@ def fill(store: Store, readers: int, chose: int) -> None:
             connection.execute(text("ANALYZE"))
 
 
+def size(store: Store) -> int:
+    """The bytes of the database."""
+    sql = "SELECT pg_database_size(current_database())"
+    if store._db.file is not None:  # noqa: SLF001
+        sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    with store._db.read() as connection:  # noqa: SLF001
+        found: int = connection.execute(text(sql)).scalar_one()
+    return found
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,7 +104,9 @@ def main() -> int:
     parser.add_argument("--chose", type=int, default=0)
     asked = parser.parse_args()
     with Store.open(asked.url) as store:
+        empty = size(store)
         fill(store, asked.readers, asked.chose)
+        listed = size(store)
         hours = dict.fromkeys(range(1, asked.chose + 1), (7, "Europe/Berlin"))
         with backends(store) as theirs:
             before, begun = used(os.getpid()), time.monotonic()
@@ -103,6 +115,8 @@ def main() -> int:
         there = sum(used(process).cpu - first.cpu for process, first in theirs.items())
         print(f"{sum(store.counts(issue.id).values())} copies in {took:.1f} s, load {os.getloadavg()[0]:.1f}")
         print(f"CPU: {after.cpu - before.cpu:.1f} s here, {there:.1f} s in the database's process")
+        readers, copies = listed - empty, size(store) - listed
+        print(f"on the disk: {readers / asked.readers:.0f} bytes a reader, {copies / asked.readers:.0f} a copy")
         print(f"memory of this process: {before.peak:.0f} MB before, {after.peak:.0f} MB at most")
     return 0
 
