@@ -116,7 +116,7 @@ def _list() -> Iterator[Clinic]:
 def _named(text: str, made: Clinic) -> str:
     """The text with names for what differs at each run."""
     names = {
-        f"localhost:{made.web.port}": DOMAIN,
+        f"127.0.0.1:{made.monitor.port}": "hc-ping.com",
         f"localhost:{made.server.port}": f"mail.{DOMAIN}:587",
         str(made.folder): _FOLDER,
         " ".join(PROGRAM): "newsletter",
