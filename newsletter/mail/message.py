@@ -21,6 +21,7 @@ from copy import copy
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from newsletter.links import Links
@@ -218,6 +219,7 @@ def _unstructured(name: str, text: str) -> str:
     )
 
 
+@lru_cache(maxsize=1024)  # editions that begin with the same paper may have the same subject
 def _encoded_words(name: str, text: str) -> str:
     """`text` as encoded words of at most 75 characters (RFC 2047 section 2), in the shorter of the two encodings."""
     written = _TO_ESCAPE.sub(_escaped, text)

@@ -8,6 +8,8 @@ Inlining takes most of the time of a rendering, and this does it once for each p
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
@@ -27,6 +29,7 @@ _REGIONS: Final = (
     (Mark.PAPERS, "<!--paper-->", "<!--end-->"),
     (Mark.RISING, "<!--riser-->", "<!--/riser-->"),
 )
+_RUN: Final = re.compile(f"{Mark.RANK}+")
 _MARKER: Final = len("<!--paper-->")
 _AT_ONCE: Final = 60  # papers in a digest that is cut
 
@@ -97,8 +100,8 @@ class _Sizes(NamedTuple):
 
     page_size: int
     size: int
-    papers_of_page: Sequence[int]
-    papers: Sequence[int]
+    papers_of_page: Sequence[int] = ()
+    papers: Sequence[int] = ()
 
 
 class Pieces:
@@ -110,6 +113,7 @@ class Pieces:
         self._language = renderer.language
         self._readable: dict[int, tuple[Paper, Paper]] = {}  # by the id of the first, which is kept alive
         self._known: dict[Mark, dict[_Key, _Made]] = {mark: {} for mark, _, _ in _REGIONS}
+        self._html: dict[tuple[Mark, str], tuple[str, str]] = {}  # of cards, before and after inlining
         self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
         self._texts: dict[_Key, int] = {}  # what is around them in the text
 
@@ -181,11 +185,27 @@ class Pieces:
     def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[_Key, dict[str, Any]]]) -> None:
         """Render these cards, and keep the pieces."""
         shown = {mark: list(entries.values()) for mark, entries in some.items()}
-        page, html, text = self._rendered(issue, shown)
+        text = self._text(issue, shown)
+        html = {mark: [(mark, _alike(card)) for card in entries] for mark, entries in shown.items()}
+        self._inline(issue, {mark: dict(zip(html[mark], shown[mark], strict=True)) for mark in shown})
         for mark, entries in some.items():
-            pieces = zip(entries.items(), page.regions[mark], html.regions[mark], text.regions[mark], strict=True)
-            for (key, card), before, inlined, words in pieces:
-                self._known[mark][key] = self._add(before, inlined, words, cards.words_in(card))
+            for (key, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
+                self._known[mark][key] = self._add(*self._html[like], words, cards.words_in(card))
+
+    def _inline(self, issue: Issue, some: Mapping[Mark, Mapping[tuple[Mark, str], dict[str, Any]]]) -> None:
+        """Render and inline the HTML of those of these cards that are not known."""
+        missing = {
+            mark: {like: card for like, card in entries.items() if like not in self._html}
+            for mark, entries in some.items()
+        }
+        if not any(missing.values()):
+            return
+        numbers = {mark: len(entries) for mark, entries in missing.items()}
+        page = self._page("digest.html", issue, {mark: list(entries.values()) for mark, entries in missing.items()})
+        before, inlined = _cut_html(page, numbers), _cut_html(inline(page), numbers)
+        for mark, entries in missing.items():
+            for like, *html in zip(entries, before.regions[mark], inlined.regions[mark], strict=True):
+                self._html[like] = (_RUN.sub(Mark.RANK, html[0]), _RUN.sub(Mark.RANK, html[1]))
 
     def _add(self, page: str, html: str, text: str, words: int = 0) -> _Made:
         marks = {mark: html.count(mark) for mark in Mark if mark in html}
@@ -195,14 +215,6 @@ class Pieces:
         return _Made(len(self.made) - 1, *sizes, marks, words)
 
     # --- rendering and cutting ----------------------------------------------------------------------------------------
-
-    def _rendered(
-        self, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any
-    ) -> tuple[_Cut, _Cut, _Cut]:
-        """The cards rendered as one digest and cut: the HTML before and after inlining, and the text."""
-        page = self._page("digest.html", issue, shown, **own)
-        numbers = {mark: len(shown[mark]) for mark in shown}
-        return _cut_html(page, numbers), _cut_html(inline(page), numbers), self._text(issue, shown, **own)
 
     def _text(self, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any) -> _Cut:
         text = self._page("digest.txt", issue, shown, cut=_CUT, **own)
@@ -276,31 +288,29 @@ class Pieces:
             rising=tuple(made.number for made in rising),
             reasons=tuple(form.reason for _, form in papers),
         )
-        if _surely_fits(edition, frame, papers, [*(made for made, _ in lines), *rising], self._renderer.budget):
+        others = [*(made for made, _ in lines), *rising]
+        least = _Sizes(
+            frame.page + sum([made.page for made, _ in papers]) + sum([made.page for made in others]),
+            frame.size + sum([made.size for made, _ in papers]) + sum([made.size for made in others]),
+        )
+        if must_fit(least.page_size + _filled(edition), least.size + _filled(edition), self._renderer.budget):
             return edition
+        if draft.wanted[0] is cards.LAYOUTS[-1] or must_fit(least.page_size, least.size, self._renderer.budget):
+            least = _sizes(edition, frame, papers, [*lines, *((each, None) for each in rising)])
         try:
-            draft.wanted = draft.fit.send(_sizes(edition, frame, papers, [*lines, *((each, None) for each in rising)]))
+            draft.wanted = draft.fit.send(least)
         except StopIteration:
             return edition
         return None
 
 
-def _surely_fits(
-    edition: JoinedEdition,
-    frame: _Made,
-    papers: Sequence[tuple[_Made, Form]],
-    others: Sequence[_Made],
-    budget: int,
-) -> bool:
-    """Whether a mail fits whatever is filled in: a character takes six bytes of HTML at most, a rank stands ten times.
+def _filled(edition: JoinedEdition) -> int:
+    """The most bytes of HTML that what is filled in takes: six for a character, and a rank stands ten times.
 
-    It spares most editions the exact sum, which would say the same.
+    A sum without this, and one with it, spare most editions the exact one, which would lead to the same layout.
     """
-    filled = 6 * (sum(map(len, frame_words(edition).values())) + sum(map(len, edition.reasons)))
-    filled += 30 * (len(papers) + len(others))
-    page = frame.page + sum([made.page for made, _ in papers]) + sum([made.page for made in others])
-    size = frame.size + sum([made.size for made, _ in papers]) + sum([made.size for made in others])
-    return must_fit(page + filled, size + filled, budget)
+    words = sum(map(len, frame_words(edition).values())) + sum(map(len, edition.reasons))
+    return 6 * words + 60 * len(edition.papers)
 
 
 def _sizes(
@@ -330,10 +340,15 @@ def _added(made: _Made, form: Form | None, written: Callable[[str], str]) -> int
     """The bytes of HTML that a paper's rank and reason take."""
     if form is None or not made.marks:
         return 0
-    size = made.marks.get(Mark.RANK, 0)  # a mark is a digit
+    size = made.marks.get(Mark.RANK, 0) * len(str(form.rank))
     if form.reason:
         size += made.marks.get(Mark.REASON, 0) * len(written(form.reason).encode())
     return size
+
+
+def _alike(card: Mapping[str, Any]) -> str:
+    """A card's values: the same for cards whose HTML is the same. Only the text depends on the digits of a rank."""
+    return _RUN.sub(Mark.RANK, json.dumps(card, ensure_ascii=False, default=str))
 
 
 def _escaped(words: str) -> str:
