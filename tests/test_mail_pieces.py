@@ -117,7 +117,7 @@ def test_what_is_joined_equals_what_is_rendered_as_a_whole(language: str) -> Non
     chosen = random.Random(language)
     direction = "rtl" if language == "he" else "ltr"
     renderer = Renderer(replace(PUBLICATION, language=language, direction=direction))
-    assert not differences(renderer, [some(chosen, papers(), number) for number in (1, 2, 3, 5, 6, 8, 9, 14)])
+    assert not differences(renderer, [some(chosen, papers(14), number) for number in (1, 3, 6, 9, 14)])
 
 
 def test_sections_and_a_list_without_a_web_server() -> None:
@@ -127,14 +127,14 @@ def test_sections_and_a_list_without_a_web_server() -> None:
     assert not differences(renderer, editions)
 
 
-def test_both_agree_on_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_agree_on_what_fits() -> None:
     """A layout is given up, and papers are left out, at the same sizes."""
     chosen = random.Random(2)
-    listed = papers(40)
+    listed = papers(16)
     shown = set()
-    for budget in (20_000, 26_000, 32_000, 38_000):
+    for budget in (22_000, 30_000):
         renderer = Renderer(PUBLICATION, budget=budget)
-        editions = [some(chosen, listed, number) for number in (10, 25)]
+        editions = [some(chosen, listed, number) for number in (8, 16)]
         assert not differences(renderer, editions)
         shown |= {(renderer.issue(each).html.count("<!--paper-->"), len(each.papers)) for each in editions}
     assert any(number < of for number, of in shown)
@@ -143,10 +143,10 @@ def test_both_agree_on_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_real_days_are_joined_as_they_are_rendered(shared_data: Path) -> None:
     chosen = random.Random(3)
     renderer = Renderer(PUBLICATION)
-    for path in sorted((shared_data / "hf").glob("*.json"))[:2]:
+    for path in sorted((shared_data / "hf").glob("*.json"))[-1:]:
         day = compose([feed.parse(path.read_bytes(), FeedConfig(path.name))], DAY, IssueRules(max_papers=100))
         listed = list(day.papers)
-        assert not differences(renderer, [some(chosen, listed, number, ranked_by_votes=True) for number in (10, 30)])
+        assert not differences(renderer, [some(chosen, listed, number, ranked_by_votes=True) for number in (10, 26)])
 
 
 def test_templates_that_cannot_be_cut_are_told_from_others(tmp_path: Path) -> None:

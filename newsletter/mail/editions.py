@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from newsletter.links import Links
-from newsletter.mail.cards import MOST_ROWS
 from newsletter.mail.joining import as_html, frame_words, html_words, joined, text_words
 from newsletter.mail.message import (
     BASE64_GROWTH,
@@ -44,7 +43,7 @@ _UNFIT: Final = re.compile(rb"(?m)^\.|[ \t]{2}|\t")
 _RANK: Final = _CONTROLS[Mark.RANK]
 _REASON: Final = _CONTROLS[Mark.REASON]
 _MARKS: Final = {_CONTROLS[mark]: mark for mark in Mark}
-_DIGITS: Final = [b"%d=\r\n" % rank for rank in range(MOST_ROWS + 1)]
+_DIGITS: Final = [b"%d=\r\n" % rank for rank in range(1000)]  # of ranks, of which a mail shows 150
 
 
 class EditionCopies:
