@@ -1,5 +1,6 @@
 """Measure the documented figures and print each beside its limit. `make bench` runs it.
 
+`python -m bench editions` measures alone what it costs that every reader has an edition of their own.
 CPU seconds are those that the operating system accounts to a process. Figures are medians of several runs.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from bench import sending, web
+from bench import editions, sending, web
 from bench.issues import made_up_day, render
 from bench.publication import DAY, PUBLICATION
 from newsletter import feed, prepare
@@ -48,6 +49,7 @@ def main() -> None:
     for what, times in web.measure().items():
         figure(f"{what} at {web.RATE} a second while sending, ms, p99", web.percentile(times, 0.99), "< 50")
     sending.measure()
+    editions.main([])
 
 
 def figure(name: str, value: float, bar: str = "") -> None:
@@ -156,7 +158,9 @@ def cpu() -> float:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] == ["editions"]:
+        editions.main(sys.argv[2:])
+    elif len(sys.argv) > 1:
         freeze_once(sys.argv[1])
     else:
         main()

@@ -13,11 +13,13 @@ from typing import Final
 
 from newsletter.config import Config
 from newsletter.issue import editions as planning
-from newsletter.issue.editions import Day, Planned, Wish
+from newsletter.issue.editions import Day, Edition, Planned, Wish
 from newsletter.issue.matching import Frequencies
+from newsletter.mail.joining import joined
 from newsletter.mail.lint import Level, lint
+from newsletter.mail.pieces import CannotCut, Pieces
 from newsletter.mail.render import Renderer
-from newsletter.model import Editions, Issue, Paper, RenderedEdition, RenderedIssue
+from newsletter.model import Editions, Issue, Paper, Piece, RenderedEdition, RenderedIssue
 from newsletter.prepare import Prepared, renderer
 from newsletter.runtime import Runtime
 from newsletter.store import Store
@@ -26,6 +28,10 @@ from newsletter.text import count
 _WEEK: Final = 7  # days
 _LATELY: Final = 21  # days whose papers tell how frequent words are
 _COUNTED: Final = 1000  # papers of them, the newest
+
+_AT_ONCE: Final = 200  # editions that are laid out together
+_COMPARED: Final = 3  # joined editions that are compared with the same rendered as a whole
+_LINTED: Final = 5  # joined editions that are linted
 
 
 def make(
@@ -45,9 +51,10 @@ def make(
     wishes = [replace(wish, rests=wish.rests and wish.reader != canary) for wish in wishes]
     planned = planning.plan(_day(prepared, store, wishes), wishes) if wishes else Planned()
     noted = operator if prepared.noted != prepared.rendered else None
-    made = _rendered(_Task(renderer(config), prepared, noted, runtime), planned)
+    made, pieces = _rendered(_Task(renderer(config), prepared, noted, runtime), planned)
     return Editions(
         made,
+        pieces,
         unfitting=frozenset(planned.unfitting) - {canary},
         resting=frozenset(planned.resting),
         hours={
@@ -114,31 +121,96 @@ class _Task:
     runtime: Runtime
 
 
-def _rendered(task: _Task, planned: Planned) -> tuple[RenderedEdition, ...]:
-    """The editions as mails; one that fails the checks of a mail is left out, and its readers get the main edition."""
+def _rendered(task: _Task, planned: Planned) -> tuple[tuple[RenderedEdition, ...], tuple[Piece, ...]]:
+    """The editions as mails, and their pieces.
+
+    An edition that fails the checks of a mail is left out, and its readers get the main edition.
+    """
+    fitting = [each for each in planned.editions if each.issue.papers]
+    plain = [each for each in fitting if task.operator not in each.readers]
+    theirs = [each for each in fitting if task.operator in each.readers]
+    unfitting = tuple(reader for each in planned.editions if not each.issue.papers for reader in each.readers)
+    made, pieces = _joined(task, plain) or (_whole(task, plain), [])
+    made = [*made, *_whole(task, theirs, notes=True)]
+    if unfitting:
+        made.append(RenderedEdition(task.renderer.nothing(task.prepared.issue), (), unfitting))
+    linted = _linted(task, made, pieces)
+    return (*linted, *_noted(task, linted)), tuple(pieces)
+
+
+def _joined(task: _Task, editions: Sequence[Edition]) -> tuple[list[RenderedEdition], list[Piece]] | None:
+    """The editions as numbers of pieces; None, with a warning, if the templates do not allow that."""
+    pieces = Pieces(task.renderer)
     made: list[RenderedEdition] = []
-    failed = 0
-    for each in planned.editions:
-        issue = replace(each.issue, notes=task.prepared.issue.notes if task.operator in each.readers else ())
-        plain, noted = _mails(task, issue)
-        if any(finding.level is Level.ERROR for finding in lint(plain)):
-            failed += 1
-            continue
-        keys = tuple(paper.key for paper in _papers(issue))
-        readers = tuple(reader for reader in each.readers if reader != task.operator or noted is plain)
-        made += [RenderedEdition(plain, keys, readers)] if readers else []
-        made += [RenderedEdition(noted, keys, (task.operator,))] if task.operator and noted is not plain else []
+    try:
+        for start in range(0, len(editions), _AT_ONCE):
+            some = editions[start : start + _AT_ONCE]
+            for each, edition in zip(some, pieces.editions([each.issue for each in some]), strict=True):
+                if len(made) < _COMPARED:
+                    _compare(task.renderer, each.issue, joined(edition, pieces.made, each.issue.day))
+                made.append(RenderedEdition(edition, _keys(each.issue), each.readers))
+    except CannotCut:
+        task.runtime.warn(
+            "each edition is rendered as a whole, which takes a hundred times as long: the mails of the folder"
+            " `templates` cannot be joined from pieces; templates/README.md says what they need"
+        )
+        return None
+    return made, pieces.made
+
+
+def _compare(renderer: Renderer, issue: Issue, made: RenderedIssue) -> None:
+    """Raise CannotCut if an edition that is joined differs from the same rendered as a whole."""
+    if made != renderer.issue(issue):
+        raise CannotCut
+
+
+def _whole(task: _Task, editions: Iterable[Edition], *, notes: bool = False) -> list[RenderedEdition]:
+    """The editions rendered one by one; with `notes` the operator's copy has those for the operator."""
+    made = []
+    for each in editions:
+        shown = replace(each.issue, notes=task.prepared.issue.notes if notes else ())
+        plain, noted = task.renderer.noted(shown)
+        readers = tuple(reader for reader in each.readers if not notes or reader != task.operator or noted is plain)
+        made += [RenderedEdition(plain, _keys(shown), readers)] if readers else []
+        if notes and task.operator is not None and noted is not plain:
+            made.append(RenderedEdition(noted, _keys(shown), (task.operator,)))
+    return made
+
+
+def _keys(issue: Issue) -> tuple[str, ...]:
+    return tuple(paper.key for paper in _papers(issue))
+
+
+def _linted(task: _Task, made: Sequence[RenderedEdition], pieces: Sequence[Piece]) -> list[RenderedEdition]:
+    """Those that pass the checks of a mail. Of joined ones a sample is checked, and all if one of it fails."""
+    day = task.prepared.issue.day
+
+    def passes(edition: RenderedEdition) -> bool:
+        whole = edition.rendered
+        rendered = whole if isinstance(whole, RenderedIssue) else joined(whole, pieces, day)
+        return not any(finding.level is Level.ERROR for finding in lint(rendered))
+
+    checked = [each for each in made if isinstance(each.rendered, RenderedIssue)]
+    sample = _sample([each for each in made if not isinstance(each.rendered, RenderedIssue)])
+    failed = [each for each in (*checked, *sample) if not passes(each)]
+    if any(each in sample for each in failed):
+        failed = [each for each in made if not passes(each)]
     if failed:
-        task.runtime.warn(f"{count(failed, 'edition')} failed the checks of a mail; their readers get the main edition")
-    return (*made, *_noted(task, made))
+        left_out = count(len(failed), "edition")
+        task.runtime.warn(f"{left_out} failed the checks of a mail; their readers get the main edition")
+    wrong = set(map(id, failed))
+    return [each for each in made if id(each) not in wrong]
 
 
-def _mails(task: _Task, issue: Issue) -> tuple[RenderedIssue, RenderedIssue]:
-    """The mail without and with the notes."""
-    if issue.papers:
-        return task.renderer.noted(issue)
-    nothing = task.renderer.nothing(task.prepared.issue)
-    return nothing, nothing
+def _sample(made: Iterable[RenderedEdition]) -> list[RenderedEdition]:
+    """A few editions that together show as many papers as possible."""
+    shown: set[str] = set()
+    sample: list[RenderedEdition] = []
+    for each in made:
+        if len(sample) < _LINTED and not shown.issuperset(each.papers):
+            shown.update(each.papers)
+            sample.append(each)
+    return sample
 
 
 def _noted(task: _Task, made: Sequence[RenderedEdition]) -> tuple[RenderedEdition, ...]:

@@ -17,6 +17,7 @@ from typing import Final
 from newsletter.config import Config
 from newsletter.deliver import RESEND_UNCERTAIN, Breaker, Maker, Sender
 from newsletter.errors import IssuePaused, NewsletterError, SenderRefused, StoreError, TransportUnavailable
+from newsletter.mail.editions import EditionCopies, JoinedCopies
 from newsletter.mail.message import Copies, compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import (
@@ -25,6 +26,7 @@ from newsletter.model import (
     Delivery,
     Envelope,
     FrozenIssue,
+    JoinedEdition,
     Outcome,
     RunReport,
     State,
@@ -42,18 +44,25 @@ _LOOK_EVERY: Final = 1.0  # seconds between looks at shards that other processes
 
 _ENCODED: Final = 8  # editions of an issue that are kept encoded, each of some 100 KB
 
+_AHEAD: Final = 100  # joined editions that are read together, each of 1 KB
+
 _LOOKED_AT: Final = 200  # copies that are owed, for the last words on the sender
 
 
 class Editions:
-    """The copies of all editions of an issue. An edition is encoded for its first copy, and the last few are kept."""
+    """The copies of all editions of an issue. An edition is encoded for its first copy, and the last few are kept.
+
+    Copies of one edition, and editions in the order of their ids, are made one after the other: see store.recipients.
+    """
 
     def __init__(self, issue: FrozenIssue, config: Config, store: Store) -> None:
         self._store = store
         self._links = config.links(issue.publication, issue.key_id)
         self._signers = signers(config, issue.publication)
         self._main = issue
-        self._encoded: OrderedDict[int, Copies] = OrderedDict()  # by the id of the rendering
+        self._encoded: OrderedDict[int, Copies | JoinedCopies] = OrderedDict()  # by the id of the rendering
+        self._next: dict[int, JoinedEdition] = {}  # the same, of those to come
+        self._joining: EditionCopies | None = None
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The envelope of one delivery; the same delivery always gives the same bytes. Raises StoreError.
@@ -61,18 +70,30 @@ class Editions:
         Raises ValueError if it cannot be made.
         """
         rendering = delivery.rendering_id
-        copies = self._encoded.get(rendering) or compile_copies(self._edition(rendering), self._links, self._signers)
-        self._encoded[rendering] = copies
+        copies = self._encoded.get(rendering)
+        if copies is None:
+            copies = self._encoded[rendering] = self._edition(rendering)
+            if len(self._encoded) > _ENCODED:
+                self._encoded.popitem(last=False)
         self._encoded.move_to_end(rendering)
-        if len(self._encoded) > _ENCODED:
-            self._encoded.popitem(last=False)
         return copies.envelope(delivery)
 
-    def _edition(self, rendering: int) -> FrozenIssue:
-        found = self._main if rendering == self._main.rendering_id else self._store.rendering(rendering)
-        if found is None:
+    def _edition(self, rendering: int) -> Copies | JoinedCopies:
+        if rendering == self._main.rendering_id:
+            return compile_copies(self._main, self._links, self._signers)
+        if rendering not in self._next:
+            self._next = self._store.joined(self._main.id, rendering, _AHEAD)
+        if (edition := self._next.get(rendering)) is not None:
+            return self._pieces().of(edition)
+        if (found := self._store.rendering(rendering)) is None:
             raise ValueError("its edition is gone")
-        return found
+        return compile_copies(found, self._links, self._signers)
+
+    def _pieces(self) -> EditionCopies:
+        if self._joining is None:
+            pieces = self._store.pieces(self._main.id)
+            self._joining = EditionCopies(self._main, pieces, self._links, self._signers)
+        return self._joining
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Run the installed command against a server that misbehaves, and compare our ledger with the server's log.
 
-    python -m tests.chaos [--recipients N] [--seeds N] [--store sqlite|postgresql] [--only WORD]
+    python -m tests.chaos [--recipients N] [--editions N] [--seeds N] [--store sqlite|postgresql] [--only WORD]
     python -m tests.chaos --store postgresql --workers N [--kills N] [--recipients N] [--seeds N]
 
 Prints a line per fault: how many recipients were lost, how many got two copies and whether that was avoidable, and
@@ -11,6 +11,8 @@ whether ledger and log agree. With --workers, that many workers send one issue b
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import os
 import re
@@ -26,6 +28,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from newsletter.issue.choice import Choice
+from newsletter.issue.selector import Selector
 from tests import program
 from tests.conftest import ROOT, SHARED
 
@@ -174,15 +178,31 @@ def server(folder: Path, arguments: Sequence[str], seed: int) -> Iterator[int]:
         process.wait(10)
 
 
-def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int) -> dict[str, Any]:
+# What readers with an edition of their own want on top: each is in a paper of the sample day.
+TOPICS: Final = ("long documents", "robot sleep", "plants", "retrieval", "learned simulators", "arithmetic")
+
+
+def _listed(addresses: Sequence[str], editions: int) -> str:
+    """The list as CSV: so many of the readers chose, no two of them the same."""
+    rows = io.StringIO()
+    writer = csv.writer(rows)
+    writer.writerow(("address", "choice"))
+    for number, address in enumerate(addresses):
+        selector = Selector.of(topics=[TOPICS[number % len(TOPICS)]], never=[f"word{number}"])
+        writer.writerow((address, Choice.of(selector).canonical if number < editions else ""))
+    return rows.getvalue()
+
+
+def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int, editions: int = 0) -> dict[str, Any]:
     """Send an issue to a server with `fault`; returns the figures of the comparison and our exit code."""
     addresses = [f"r{number}@example.org" for number in range(recipients)]
     (folder / "expected.txt").write_text("\n".join(addresses) + "\n", "utf-8")
+    (folder / "list.csv").write_text(_listed(addresses, editions), "utf-8")
     shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
     with server(folder, fault.arguments, seed) as port:
         site = Site(folder, store, recipients, port, fault.settings, fault.hold)
         site.configure()
-        assert site.call("subscribers", "import", str(folder / "expected.txt")) == 0
+        assert site.call("subscribers", "import", str(folder / "list.csv")) == 0
         if fault.kills:
             _crash(site, fault, seed)
         code = site.finish()
@@ -242,6 +262,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--only", default="")
+    parser.add_argument("--editions", type=int, default=0, help="readers who each have an edition of their own")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--kills", type=int, default=20)
     asked = parser.parse_args()
@@ -261,7 +282,7 @@ def main() -> int:
                     store = "sqlite:///newsletter.db"
                     if postgres is not None:
                         store = own.enter_context(new_database(postgres))
-                    found = provoke(fault, Path(folder), store, asked.recipients, seed)
+                    found = provoke(fault, Path(folder), store, asked.recipients, seed, asked.editions)
                 figures = [found.get(name, "?") for name in (*NEVER, "dup", "dup_forced", "exit", "rounds", "asked")]
                 broken = fault.broken(found)
                 bad += bool(broken)

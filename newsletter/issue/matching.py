@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -115,6 +116,7 @@ class TopicIndex:
             norm = _SATURATION * lengths[at] / average
             for feature, number in features.items():
                 postings[feature][at] = number * (_SATURATION + 1) / (number + norm)
+        _counted_in.cache_clear()  # it is large
         return cls(papers, lately or Frequencies.counted(counted), dict(postings))
 
     def matches(self, topic: str) -> Mapping[int, float]:
@@ -195,7 +197,12 @@ def _joined(one: str, other: str) -> str:
 
 
 def _counted(paper: Paper) -> Counter[str]:
+    return _counted_in(paper.title, paper.abstract, paper.summary or "")
+
+
+@lru_cache(maxsize=256)  # a day's papers are counted for their index and for the frequencies
+def _counted_in(*texts: str) -> Counter[str]:
     found: Counter[str] = Counter()
-    for text in (paper.title, paper.abstract, paper.summary or ""):
+    for text in texts:
         found.update(terms.count(text))
     return found

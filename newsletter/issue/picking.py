@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -35,6 +35,7 @@ _TIERS: Final[Mapping[ReasonKind | None, int]] = {
 }
 _LIKE_WEIGHT: Final = 0.5  # of what the reader wants more or less of; a topic has 1
 _ALL: Final = 0.999  # share of words, which are floating-point numbers
+_REMEMBERED: Final = 20_000  # topics whose picks are kept
 _ALIKE: Final = 100  # matches are compared in hundredths, so that votes decide between those that are nearly equal
 
 
@@ -61,11 +62,22 @@ class Candidates:
     papers: Sequence[Paper]
     topics: TopicIndex
     _saying: dict[str, frozenset[int]] = field(default_factory=dict, compare=False)
+    _fitting: dict[str, Mapping[int, Pick]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> Candidates:
         """Prepare `papers`. `lately` are the document frequencies of the papers listed lately, see `TopicIndex`."""
         return cls(papers, TopicIndex.of(papers, lately))
+
+    def fitting(self, topic: str) -> Mapping[int, Pick]:
+        """The papers that fit a topic, by position (`TopicIndex.matches`); readers with the same topic share them."""
+        if topic not in self._fitting:
+            if len(self._fitting) >= _REMEMBERED:
+                self._fitting.clear()
+            reason = Reason(ReasonKind.TOPIC, topic)
+            matches = self.topics.matches(topic)
+            self._fitting[topic] = {at: Pick(self.papers[at], reason, match) for at, match in matches.items()}
+        return self._fitting[topic]
 
     def by_author(self, author: str) -> Iterator[tuple[int, str]]:
         """The papers by a person who may be `author` (`filters.same_name`), with the author's name on the paper."""
@@ -98,6 +110,7 @@ class Candidates:
     def forget(self) -> None:
         """Forget the words that were looked up, for a process that keeps the papers. No other thread may pick now."""
         self._saying.clear()
+        self._fitting.clear()
         self.topics.forget()
 
     @cached_property
@@ -148,11 +161,11 @@ class Candidates:
 def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
     """The papers that `selector` wants, the best first, at most as many as it says; empty if none fits."""
     found: dict[int, Pick] = {}
-    for at, reason, match in _wanted(selector, candidates):
-        known = found.get(at)
-        better = known and known.reason and reason and known.reason.kind is reason.kind and known.match < match
-        if known is None or better:
-            found[at] = Pick(candidates.papers[at], reason, match)
+    for picks in _wanted(selector, candidates):
+        for at, picked in picks:
+            known = found.get(at)
+            if known is None or (known.match < picked.match and _is_alike(known, picked)):
+                found[at] = picked
     if selector.more or selector.less:
         found = _weighed(found, selector, candidates)
     for words in selector.never:
@@ -206,17 +219,24 @@ def rank(at: int, picked: Pick) -> tuple[int, int, int, int]:
     return (_TIERS[kind], -round(picked.match * _ALIKE), -votes, at)
 
 
-def _wanted(selector: Selector, candidates: Candidates) -> Iterator[tuple[int, Reason | None, float]]:
-    """Every reason for a paper: its position, the reason, and how well it fits. The most certain first."""
+def _is_alike(one: Pick, other: Pick) -> bool:
+    """Whether both are picked for a choice of the same kind."""
+    return one.reason is not None and other.reason is not None and one.reason.kind is other.reason.kind
+
+
+def _wanted(selector: Selector, candidates: Candidates) -> Iterator[Iterable[tuple[int, Pick]]]:
+    """Every pick for each choice, with the position of its paper. The most certain first."""
+    papers = candidates.papers
     if not (selector.authors or selector.topics or selector.organisations or selector.categories):
-        yield from ((at, None, 1.0) for at in range(len(candidates.papers)))
+        yield ((at, Pick(paper, None)) for at, paper in enumerate(papers))
     for author in selector.authors:
-        yield from ((at, Reason(ReasonKind.AUTHOR, name), 1.0) for at, name in candidates.by_author(author))
+        by = candidates.by_author(author)
+        yield ((at, Pick(papers[at], Reason(ReasonKind.AUTHOR, name))) for at, name in by)
     for topic in selector.topics:
-        reason = Reason(ReasonKind.TOPIC, topic)
-        yield from ((at, reason, match) for at, match in candidates.topics.matches(topic).items())
+        yield candidates.fitting(topic).items()
     for wanted in selector.organisations:
-        for at, name in candidates.from_organisation(wanted):
-            yield at, Reason(ReasonKind.ORGANISATION, name), 1.0
+        of = candidates.from_organisation(wanted)
+        yield ((at, Pick(papers[at], Reason(ReasonKind.ORGANISATION, name))) for at, name in of)
     for category in selector.categories:
-        yield from ((at, Reason(ReasonKind.CATEGORY, category), 1.0) for at in candidates.in_category(category))
+        reason = Reason(ReasonKind.CATEGORY, category)
+        yield ((at, Pick(papers[at], reason)) for at in candidates.in_category(category))

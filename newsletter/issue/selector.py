@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from newsletter.issue.terms import STOP_WORDS, words_of
@@ -132,6 +133,7 @@ def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+@lru_cache(maxsize=4096)  # readers choose the same topics
 def _one(kind: str, text: str) -> str:
     if len(text) > 4 * LONGEST:  # before any work on it
         raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)

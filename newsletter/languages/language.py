@@ -5,7 +5,7 @@ from __future__ import annotations
 import gettext
 from collections.abc import Sequence
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -120,9 +120,7 @@ class Language:
 
     def day_and_month(self, day: date) -> str:
         """A date without its year, such as 24 Nov."""
-        from babel.dates import format_skeleton
-
-        return format_skeleton("MMMd", day, locale=self._locale).translate(_THIN)
+        return _short(day, self._locale)
 
     def days(self, first: date, last: date) -> str:
         """Two dates such as 18–24 Nov; with their years only if these differ."""
@@ -232,6 +230,13 @@ def words_to_leave(own: Path | None = None) -> frozenset[str]:
         for language in found
     ]
     return frozenset(word.strip() for words in said for word in words.split(","))
+
+
+@lru_cache(maxsize=64)  # the subject of each edition has the day of the issue
+def _short(day: date, locale: Locale) -> str:
+    from babel.dates import format_skeleton
+
+    return format_skeleton("MMMd", day, locale=locale).translate(_THIN)
 
 
 def _capitalised(text: str) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from newsletter.languages import Language
@@ -36,8 +36,7 @@ _NEEDS_NO_LIST: Final = 5
 _MOST_AT_A_GLANCE: Final = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """How much of each paper is shown: the number of full cards at the top, and lengths of texts in characters."""
 
     full: int
@@ -62,6 +61,21 @@ _WEEK: Final = timedelta(days=7)
 _SHORT_DAY: Final = 8
 
 
+class Form(NamedTuple):
+    """How an issue shows one of its papers: all that a card depends on besides the paper and the day."""
+
+    rank: int  # from 1, in its section if there are some
+    full: bool  # a full card, else a row
+    layout: Layout
+    level: int  # of its heading: 2, or 3 below the heading of a section
+    source: str  # the names of its feeds, if the issue has several
+    section: str  # the name of the section that begins with it
+    moved: str  # what it gained in votes
+    why: str  # why it is pinned
+    own: bool  # with links to more and less like it
+    reason: str  # why it is in a reader's edition
+
+
 def shared(publication: Publication) -> dict[str, Any]:
     """The values that every template gets."""
     return {
@@ -76,25 +90,42 @@ def context(
     publication: Publication, issue: Issue, layout: Layout, language: Language, kept: int | None = None
 ) -> dict[str, Any]:
     """All values for the digest's templates, as plain values. `kept` is the number of papers shown, None for all."""
-    issue = issue if publication.base_url else replace(issue, own=False)  # its links lead to the web pages
-    cards = _cards(issue, layout, kept, language)
+    issue = linked(publication, issue)
+    cards = [card(paper, form, issue.day, language) for paper, form in forms(issue, layout, kept, language)]
+    several = has_several_feeds(issue)
+    return framed(
+        publication,
+        issue,
+        language,
+        papers=cards,
+        glance=[cards[at] for at in glanced([each["rank"] for each in cards])],
+        rising=[risen(rising, issue, layout, language, several=several) for rising in issue.rising],
+        more=more(len(issue.papers) - len(cards), issue, language),
+        minutes=minutes(map(words_in, cards)),
+        subject=subject(issue, language),
+        preheader=preheader(issue),
+        count=counted(len(issue.papers), language),
+    )
+
+
+def linked(publication: Publication, issue: Issue) -> Issue:
+    """The issue as its mail can show it: links to more and less lead to the web pages, so without these it has none."""
+    return issue if publication.base_url or not issue.own else replace(issue, own=False)
+
+
+def framed(publication: Publication, issue: Issue, language: Language, **own: Any) -> dict[str, Any]:
+    """The values for the digest's templates: those that all editions of an issue have alike, and `own`."""
     return shared(publication) | {
-        "subject": subject(issue, language),
-        "preheader": preheader(issue),
         "day": _long_days(issue, language),
-        "count": language.ngettext("%(num)s paper", "%(num)s papers", len(issue.papers)),
-        "minutes": _minutes(cards),
         "ranked_by_votes": issue.ranked_by_votes,
-        "papers": cards,
-        "glance": _glance(cards),
-        "rising": [_rising(rising, issue, layout, language) for rising in issue.rising],
-        "more": _more(len(issue.papers) - len(cards), issue, language),
         "notes": list(issue.notes),
         "reader_address": str(Slot.ADDRESS),
         "unsubscribe_url": str(Slot.UNSUBSCRIBE),
         "preferences_url": str(Slot.PREFERENCES) if publication.base_url else "",
         "archive_url": f"{publication.base_url}/archive/{issue.day}" if publication.base_url else "",
         "subscribe_url": f"{publication.base_url}/" if publication.base_url else "",
+        "cut": "",
+        **own,
     }
 
 
@@ -103,7 +134,12 @@ def nothing(publication: Publication, issue: Issue, language: Language) -> dict[
     said = language.gettext("No paper of %(day)s fits what you chose.", day=_long_days(issue, language))
     shown = context(publication, replace(issue, rising=(), notes=()), LAYOUTS[0], language, kept=1)
     none = {"subject": said, "preheader": said, "more": said, "papers": [], "glance": [], "minutes": 1}
-    return shown | none | {"count": language.ngettext("%(num)s paper", "%(num)s papers", 0)}
+    return shown | none | {"count": counted(0, language)}
+
+
+def counted(papers: int, language: Language) -> str:
+    """How many papers the issue has, in words."""
+    return language.ngettext("%(num)s paper", "%(num)s papers", papers)
 
 
 def _long_days(issue: Issue, language: Language) -> str:
@@ -114,53 +150,63 @@ def _long_days(issue: Issue, language: Language) -> str:
     return language.gettext("%(first)s to %(last)s", first=language.long_date(issue.since), last=last)
 
 
-def _cards(issue: Issue, layout: Layout, kept: int | None, language: Language) -> list[dict[str, Any]]:
-    """A card or row for each paper shown. With sections, the best of each; the first of a section has its name."""
+def forms(issue: Issue, layout: Layout, kept: int | None, language: Language) -> list[tuple[Paper, Form]]:
+    """The papers that a mail shows, each as a card or row. With sections, the best of each.
+
+    `kept` is how many papers there is room for, None for all.
+    """
     ranks = ranks_of(issue)
     shown = leading(ranks, min(MOST_ROWS, kept or MOST_ROWS))
     sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
     full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
-    several = _has_several_feeds(issue)
+    several, level = has_several_feeds(issue), 3 if sections > 1 else 2
     if len(shown) <= _FEW:
-        layout = replace(layout, abstract=2 * layout.abstract)
-    cards = []
+        layout = layout._replace(abstract=2 * layout.abstract)
+    found = []
     for at in shown:
         paper, rank = issue.papers[at], ranks[at]
-        card = _card(rank, paper, issue, layout, language, full=rank <= full)
-        card["reason"] = picked_for(issue.reasons.get(paper.key), language)
-        card["why"] = _why(issue.pinned.get(paper.key, ""), language)
-        card["moved"] = _gain(paper, issue, language) if rank <= full else ""
-        card["source"] = _feed_names(paper, sections, language) if several else ""
-        card["section"] = paper.source if sections > 1 and rank == 1 else ""
-        card["level"] = 3 if sections > 1 else 2
-        cards.append(card)
-    return cards
+        reason, pinned = issue.reasons.get(paper.key), issue.pinned.get(paper.key)
+        form = Form(
+            rank,
+            rank <= full,
+            layout,
+            level,
+            _feed_names(paper, sections, language) if several else "",
+            paper.source if sections > 1 and rank == 1 else "",
+            _gain(paper, issue, language) if rank <= full and issue.gains else "",
+            _why(pinned, language) if pinned else "",
+            issue.own,
+            picked_for(reason, language) if reason else "",
+        )
+        found.append((paper, form))
+    return found
 
 
-def _glance(cards: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The cards that the list at the top names: none of a short issue, else the best 30, in the order of the issue."""
-    if len(cards) <= _NEEDS_NO_LIST:
-        return []
-    return [cards[at] for at in leading([card["rank"] for card in cards], _MOST_AT_A_GLANCE)]
+def glanced(ranks: Sequence[int]) -> Sequence[int]:
+    """Which cards the list at the top names, by position: none of a short issue, else the best 30."""
+    return leading(ranks, _MOST_AT_A_GLANCE) if len(ranks) > _NEEDS_NO_LIST else ()
 
 
 def ranks_of(issue: Issue) -> list[int]:
     """Each paper's rank, from 1; within its section if the issue has one per source."""
-    counted: Counter[str] = Counter()
+    if not issue.by_source:
+        return list(range(1, len(issue.papers) + 1))
+    found: Counter[str] = Counter()
     ranks = []
     for paper in issue.papers:
-        section = paper.source if issue.by_source else ""
-        counted[section] += 1
-        ranks.append(counted[section])
+        found[paper.source] += 1
+        ranks.append(found[paper.source])
     return ranks
 
 
 def leading(ranks: Sequence[int], number: int) -> list[int]:
     """The indexes of the `number` papers with the best ranks, in the order of the issue."""
+    if number >= len(ranks):
+        return list(range(len(ranks)))
     return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:number])
 
 
-def _has_several_feeds(issue: Issue) -> bool:
+def has_several_feeds(issue: Issue) -> bool:
     """Whether the papers come from more than one feed; then each card names its feeds."""
     papers = (*issue.papers, *(rising.paper for rising in issue.rising))
     return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
@@ -188,17 +234,27 @@ def picked_for(reason: Reason | None, language: Language) -> str:
     """Why a paper is in a reader's edition, such as ``your topic: protein design``; empty in the main edition."""
     if reason is None:
         return ""
-    said = {
-        ReasonKind.TOPIC: language.gettext("your topic: %(topic)s", topic=reason.words),
-        ReasonKind.AUTHOR: language.gettext("an author you follow: %(name)s", name=reason.words),
-        ReasonKind.ORGANISATION: language.gettext("an organisation you follow: %(name)s", name=reason.words),
-        ReasonKind.CATEGORY: language.gettext("your category: %(name)s", name=reason.words),
-        ReasonKind.MORE: language.gettext("more like: %(words)s", words=reason.words),
-    }
-    return said[reason.kind]
+    match reason.kind:
+        case ReasonKind.TOPIC:
+            return language.gettext("your topic: %(topic)s", topic=reason.words)
+        case ReasonKind.AUTHOR:
+            return language.gettext("an author you follow: %(name)s", name=reason.words)
+        case ReasonKind.ORGANISATION:
+            return language.gettext("an organisation you follow: %(name)s", name=reason.words)
+        case ReasonKind.CATEGORY:
+            return language.gettext("your category: %(name)s", name=reason.words)
+        case ReasonKind.MORE:
+            return language.gettext("more like: %(words)s", words=reason.words)
 
 
-def _card(rank: int, paper: Paper, issue: Issue, layout: Layout, language: Language, *, full: bool) -> dict[str, Any]:
+def card(paper: Paper, form: Form, day: date, language: Language) -> dict[str, Any]:
+    """The values of a paper's card or row in the issue of `day`."""
+    shown = _card(form.rank, paper, day, form.layout, language, full=form.full)
+    own = {name: getattr(form, name) for name in ("reason", "why", "moved", "source", "section", "level")}
+    return shown | own | {"feedback": _feedback(f"#{form.rank}", paper, language) if form.own else []}
+
+
+def _card(rank: int, paper: Paper, day: date, layout: Layout, language: Language, *, full: bool) -> dict[str, Any]:
     title = shorten(paper.title, _TITLE)
     name = short_name(title)
     return {
@@ -210,7 +266,7 @@ def _card(rank: int, paper: Paper, issue: Issue, layout: Layout, language: Langu
         "brief": phrase(title, max(_GLANCE_TITLE, len(name)))[len(name) :],
         "url": paper.url,
         "upvotes": paper.upvotes,
-        "published": _published(paper.published, issue, language),
+        "published": _published(paper.published, day, language),
         "organisation": paper.organisation or "",
         "authors": authors(paper, language),
         "abstract": "" if paper.summary else excerpt(paper.abstract, layout.abstract if full else layout.line, name),
@@ -218,7 +274,6 @@ def _card(rank: int, paper: Paper, issue: Issue, layout: Layout, language: Langu
         "origin": _origin(paper, language),
         "keywords": _keywords(paper.keywords) if full else [],
         "links": _links(f"#{rank}", paper, language),
-        "feedback": _feedback(f"#{rank}", paper, language) if issue.own else [],
     }
 
 
@@ -239,22 +294,22 @@ def _keywords(keywords: Sequence[str]) -> list[str]:
     return fitting
 
 
-def _published(day: date | None, issue: Issue, language: Language) -> str:
+def _published(day: date | None, issue: date, language: Language) -> str:
     """The day a paper appeared; with its year only if that is not the issue's."""
     if day is None:
         return ""
-    return language.day_and_month(day) if day.year == issue.day.year else language.short_date(day)
+    return language.day_and_month(day) if day.year == issue.year else language.short_date(day)
 
 
-def _rising(rising: LateRiser, issue: Issue, layout: Layout, language: Language) -> dict[str, Any]:
-    """A late riser's row, which says how many votes it gained and since when."""
+def risen(rising: LateRiser, issue: Issue, layout: Layout, language: Language, *, several: bool) -> dict[str, Any]:
+    """A late riser's row, which says how many votes it gained and since when; and its feeds, if there are several."""
     paper = rising.paper
-    source = _feed_names(paper, 1, language) if _has_several_feeds(issue) else ""
+    source = _feed_names(paper, 1, language) if several else ""
     own = {"since": _since(rising.day, issue, language), "gained": rising.gained, "source": source, "level": 3}
     place = language.gettext("rising")
     own["links"] = _links(place, paper, language)
     own["feedback"] = _feedback(place, paper, language) if issue.own else []
-    return _card(0, paper, issue, layout, language, full=False) | own
+    return _card(0, paper, issue.day, layout, language, full=False) | own
 
 
 def _gain(paper: Paper, issue: Issue, language: Language) -> str:
@@ -337,12 +392,17 @@ def _page(url: str) -> str:
     return arxiv.group(1).lower() if arxiv else bare
 
 
-def _minutes(cards: list[dict[str, Any]]) -> int:
-    words = sum(len(f"{card['title']} {card['summary']} {card['abstract']}".split()) for card in cards)
-    return max(1, round(words / _WORDS_PER_MINUTE))
+def words_in(card: dict[str, Any]) -> int:
+    """How many words of a card count for the reading time."""
+    return len(f"{card['title']} {card['summary']} {card['abstract']}".split())
 
 
-def _more(not_shown: int, issue: Issue, language: Language) -> str:
+def minutes(words: Iterable[int]) -> int:
+    """The reading time of cards with so many words each."""
+    return max(1, round(sum(words) / _WORDS_PER_MINUTE))
+
+
+def more(not_shown: int, issue: Issue, language: Language) -> str:
     """Sentences about the papers that the mail does not show; empty if there are none."""
     said = []
     if not_shown:

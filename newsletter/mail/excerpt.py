@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 # --- where sentences end ---------------------------------------------------------------------------------------------
@@ -174,6 +175,7 @@ _LEAD_IN: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)  # the editions of an issue show a paper in several forms
 def excerpt(text: str, limit: int, name: str = "") -> str:
     """What an abstract says that was done and found, in whole sentences of together at most `limit` characters.
 
@@ -195,6 +197,7 @@ def excerpt(text: str, limit: int, name: str = "") -> str:
     return _extended(first, found, kinds, lead, limit)
 
 
+@lru_cache(maxsize=1024)
 def whole(text: str, limit: int) -> str:
     """`text` if it has at most `limit` characters, else its first sentences or, if the first is longer, a clause.
 

@@ -15,11 +15,13 @@ import binascii
 import hashlib
 import html
 import re
-from base64 import encodebytes
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode, encodebytes
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from newsletter.links import Links
@@ -28,11 +30,17 @@ from newsletter.model import Delivery, Envelope, FrozenIssue, Mailbox, Publicati
 if TYPE_CHECKING:  # it imports cryptography, which is large
     from newsletter.mail.dkim import Signer
 
-_CRLF: Final = b"\r\n"
-_SLOTS: Final = re.compile("|".join(re.escape(slot) for slot in Slot))
+CRLF: Final = b"\r\n"
+SLOTS: Final = re.compile("|".join(re.escape(slot) for slot in Slot))
 
 # Characters of a quoted-printable line without the "=" of a soft line break (RFC 2045 section 6.7).
-_QP_LINE: Final = 75
+QP_LINE: Final = 75
+
+# By what factor base64 enlarges a text (RFC 2045 section 6.8), with the ends of its lines.
+BASE64_GROWTH: Final = 4 / 3 * 78 / 76
+
+# The same for quoted-printable text in which nothing is to be escaped: soft line breaks.
+QP_GROWTH: Final = 78 / 75
 
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # bare CR or LF allows SMTP smuggling (CVE-2023-51764)
 _LITERAL: Final = re.compile(r"[!-\-/-<>-~][!-<>-~]*")  # text that quoted-printable leaves as it is, no dot in front
@@ -42,67 +50,69 @@ _BLANKS: Final = re.compile(rb"[ \t]+")
 # turn an encoded word with a line break into another header (CVE-2024-6923); _ENCODED_WORD prevents this.
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LONGEST_HEADER: Final = 500  # characters: a long word cannot be folded, and a line has at most 998 octets (RFC 5322)
+_LINE: Final = 76  # characters of a line with an encoded word (RFC 2047 section 2)
+
+# What an encoded word in a display name does not hold as it is (RFC 2047 section 5), and what in one is not divided.
+_TO_ESCAPE: Final = re.compile(r"[^A-Za-z0-9!*+/-]")
+_CHARACTERS: Final = re.compile(r"[^=]|=[0-7][0-9A-F]|=[C-F][0-9A-F](?:=[89AB][0-9A-F])+")
+
 _ENCODED_WORD: Final = re.compile(r"=(?=\?)")
 
 
-class Copies:
-    """An encoded issue, from which each subscriber's envelope is made by filling the gaps.
+class Headers:
+    """The headers of an issue's copies: those that all share, and those of each.
 
-    A message consists of its own headers and then of pieces that all copies share, with gaps between them. The pieces
-    are kept in two forms: as sent, and as DKIM hashes the body (relaxed canonicalisation, RFC 6376 section 3.4.4).
+    With `by_edition`, copies of the issue differ in their subject, too: see `with_subject`.
     """
 
-    def __init__(self, frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> None:
+    def __init__(
+        self, frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = (), *, by_edition: bool = False
+    ) -> None:
         self._frozen, self._links = frozen, links
         self._publication = frozen.publication
-        text = _encoder(frozen.rendered.text, lambda value: value)
-        page = _encoder(frozen.rendered.html, html.escape)
-        boundary = _boundary(frozen)
-        shared = _shared_headers(frozen, boundary)
-        start, between, end = _frame(boundary, text.encoding, page.encoding)
-        gaps = (*text.gaps, *page.gaps)
-        self._gaps = tuple(dict.fromkeys(gaps))  # each is filled once: an edition has the same one below each paper
-        self._places = [self._gaps.index(gap) for gap in gaps]
-        rendered = frozen.rendered.text + frozen.rendered.html
-        self._has_preferences, self._has_feedback = Slot.PREFERENCES in rendered, Slot.FEEDBACK in rendered
-        self._wire = _chain([_CRLF.join((b"", *shared, b"", start))], text.wire, [between], page.wire, [end])
-        self._canonical = _chain([start], text.canonical, [between], page.canonical, [end])
-        self._hashed = hashlib.sha256(self._canonical[0])  # the body up to its first gap
-        self._seals = [signer.seal(shared, frozen.frozen_at) for signer in signers]
+        self._subject: Sequence[bytes] = ()
+        self.boundary = _boundary(frozen)
+        shared = _shared_headers(frozen, self.boundary)
+        self.shared = [each for each in shared if not (by_edition and each.startswith(b"Subject:"))]
+        self._seals = [signer.seal(self.shared, frozen.frozen_at) for signer in signers]
 
-    def envelope(self, delivery: Delivery) -> Envelope:
-        """The envelope of one delivery; the same delivery always gives the same bytes.
+    def with_subject(self, subject: str) -> Headers:
+        """The headers of the edition with this subject."""
+        other = copy(self)
+        other._subject = (_header("Subject", _unstructured("Subject", subject)),)  # noqa: SLF001 - one of ours
+        return other
 
-        Raises ValueError if the address has control characters.
+    def values(self, delivery: Delivery, slots: Collection[Slot]) -> tuple[dict[Slot, str], Sequence[str]]:
+        """What one copy has in place of its slots, and how its reader can leave: an address of the web, and of mail.
+
+        What `slots` does not name may be left out. Raises ValueError if the address has control characters.
         """
         if _CONTROLS.search(delivery.address):
             raise ValueError(f"{delivery.address!r} has control characters")
-        unsubscribe, mailto = self._links.unsubscribe(delivery.ref)
-        values = {Slot.UNSUBSCRIBE: unsubscribe, Slot.ADDRESS: delivery.address}
-        if self._has_preferences:
+        ways = self._links.unsubscribe(delivery.ref)
+        values = {Slot.UNSUBSCRIBE: ways[0], Slot.ADDRESS: delivery.address}
+        if Slot.PREFERENCES in slots:
             values[Slot.PREFERENCES] = self._links.preferences(delivery.ref)
-        if self._has_feedback:
+        if Slot.FEEDBACK in slots:
             values[Slot.FEEDBACK] = self._links.feedback(delivery.ref)
-        made = [gap.fill(values) for gap in self._gaps]
-        filled = [made[place] for place in self._places]
-        headers = self._own_headers(delivery, unsubscribe, mailto)
-        if self._seals:
-            headers = [*self._signatures(headers, filled), *headers]
-        pieces = [b""] * (2 * len(filled) + 2)
-        pieces[0], pieces[1::2], pieces[2::2] = _CRLF.join(headers), self._wire, filled
-        return Envelope(self._reverse_path(delivery), delivery.address, tuple(pieces))
+        return values, ways
 
-    def _reverse_path(self, delivery: Delivery) -> str:
+    def own(self, delivery: Delivery, ways: Sequence[str], digest: Callable[[], bytes]) -> bytes:
+        """The headers of one copy whose reader can leave in these `ways`; no line end stands after the last.
+
+        `digest` gives the hash of its body for DKIM.
+        """
+        headers = [*self._own_headers(delivery, *ways), *self._subject]
+        if self._seals:
+            body = digest()
+            headers = [*(seal.sign(headers, body) for seal in self._seals), *headers]
+        return CRLF.join(headers)
+
+    def reverse_path(self, delivery: Delivery) -> str:
+        """The address to which reports about a copy go."""
         if not self._publication.verp:
             return self._publication.bounce_address
         return self._links.reverse_path(self._frozen.rendered.day, delivery.ref)
-
-    def _signatures(self, headers: Sequence[bytes], filled: Sequence[bytes]) -> list[bytes]:
-        body = self._hashed.copy()
-        for value, piece in zip(filled, self._canonical[1:], strict=True):
-            body.update(value)
-            body.update(piece)
-        return [seal.sign(headers, body.digest()) for seal in self._seals]
 
     def _own_headers(self, delivery: Delivery, unsubscribe: str, mailto: str) -> list[bytes]:
         ways = [unsubscribe] if unsubscribe == mailto else [unsubscribe, mailto]
@@ -115,6 +125,47 @@ class Copies:
         if unsubscribe.startswith("https:"):
             headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")  # RFC 8058 section 3.1
         return [header.encode() for header in headers]
+
+
+class Copies:
+    """An encoded issue, from which each subscriber's envelope is made by filling the gaps.
+
+    A message consists of its own headers and then of pieces that all copies share, with gaps between them. The pieces
+    are kept in two forms: as sent, and as DKIM hashes the body (relaxed canonicalisation, RFC 6376 section 3.4.4).
+    """
+
+    def __init__(self, frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> None:
+        self._headers = headers = Headers(frozen, links, signers)
+        text = _encoder(frozen.rendered.text, lambda value: value)
+        page = _encoder(frozen.rendered.html, html.escape)
+        start, between, end = frame(headers.boundary, text.encoding, page.encoding)
+        gaps = (*text.gaps, *page.gaps)
+        self._gaps = tuple(dict.fromkeys(gaps))  # each is filled once: an edition has the same one below each paper
+        self._places = [self._gaps.index(gap) for gap in gaps]
+        self._slots = set(SLOTS.findall(frozen.rendered.text + frozen.rendered.html))
+        self._wire = _chain([CRLF.join((b"", *headers.shared, b"", start))], text.wire, [between], page.wire, [end])
+        self._canonical = _chain([start], text.canonical, [between], page.canonical, [end])
+        self._hashed = hashlib.sha256(self._canonical[0])  # the body up to its first gap
+
+    def envelope(self, delivery: Delivery) -> Envelope:
+        """The envelope of one delivery; the same delivery always gives the same bytes.
+
+        Raises ValueError if the address has control characters.
+        """
+        values, ways = self._headers.values(delivery, self._slots)
+        made = [gap.fill(values) for gap in self._gaps]
+        filled = [made[place] for place in self._places]
+        headers = self._headers.own(delivery, ways, lambda: self._digest(filled))
+        pieces = [b""] * (2 * len(filled) + 2)
+        pieces[0], pieces[1::2], pieces[2::2] = headers, self._wire, filled
+        return Envelope(self._headers.reverse_path(delivery), delivery.address, tuple(pieces))
+
+    def _digest(self, filled: Sequence[bytes]) -> bytes:
+        body = self._hashed.copy()
+        for value, piece in zip(filled, self._canonical[1:], strict=True):
+            body.update(value)
+            body.update(piece)
+        return body.digest()
 
 
 def compile_copies(frozen: FrozenIssue, links: Links, signers: Sequence[Signer] = ()) -> Copies:
@@ -143,7 +194,11 @@ def _shared_headers(frozen: FrozenIssue, boundary: bytes) -> list[bytes]:
         ("MIME-Version", "1.0"),
         ("Content-Type", f'multipart/alternative;\r\n boundary="{boundary.decode()}"'),
     )
-    return [f"{name}: {value}".encode() for name, value in headers]
+    return [_header(name, value) for name, value in headers]
+
+
+def _header(name: str, value: str) -> bytes:
+    return f"{name}: {value}".encode()
 
 
 def header_text(text: str) -> str:
@@ -155,8 +210,42 @@ def header_text(text: str) -> str:
 def _unstructured(name: str, text: str) -> str:
     """The value of header `name`, folded at 76 characters: ASCII as it is, other text as encoded words (RFC 2047)."""
     text = header_text(text)
-    charset = "us-ascii" if text.isascii() else "utf-8"
-    return Header(text, charset, 76, header_name=name).encode(linesep="\r\n")
+    if not text.isascii():
+        return _encoded_words(name, text)
+    return (
+        text
+        if len(name) + 2 + len(text) <= _LINE
+        else Header(text, "us-ascii", _LINE, header_name=name).encode(linesep="\r\n")
+    )
+
+
+@lru_cache(maxsize=1024)  # editions that begin with the same paper may have the same subject
+def _encoded_words(name: str, text: str) -> str:
+    """`text` as encoded words of at most 75 characters (RFC 2047 section 2), in the shorter of the two encodings."""
+    written = _TO_ESCAPE.sub(_escaped, text)
+    if len(written) > len(text.encode()) * 4 / 3:
+        lines = _words(text, len(name), 45, lambda character: len(character.encode()))
+        return "\r\n ".join(f"=?utf-8?b?{b64encode(each.encode()).decode()}?=" for each in lines)
+    lines = _words(_CHARACTERS.findall(written), len(name), 63, len)
+    return "\r\n ".join(f"=?utf-8?q?{each}?=" for each in lines)
+
+
+def _words(parts: Iterable[str], name: int, most: int, width: Callable[[str], int]) -> Iterator[str]:
+    """Join parts that may not be divided into words of at most `most` wide; the first follows a header's name."""
+    word: list[str] = []
+    left = most - name - 1
+    for part in parts:
+        size = width(part)
+        if size > left:
+            yield "".join(word)
+            word, left = [], most
+        word.append(part)
+        left -= size
+    yield "".join(word)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "_" if found[0] == " " else "".join([f"={byte:02X}" for byte in found[0].encode()])
 
 
 def _mailbox(sender: Mailbox) -> str:
@@ -177,12 +266,12 @@ def _phrase(name: str, text: str) -> str:
     return f'"{escaped}"' if re.search(r"[^A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]", text) else text
 
 
-def _frame(boundary: bytes, text: bytes, html: bytes) -> tuple[bytes, bytes, bytes]:
+def frame(boundary: bytes, text: bytes, html: bytes) -> tuple[bytes, bytes, bytes]:
     """The bytes before, between and after the two parts, whose Content-Transfer-Encodings are `text` and `html`."""
     return (
-        _CRLF.join((b"--" + boundary, *_part_headers(b"text/plain", text), b"")),
-        _CRLF.join((b"", b"--" + boundary, *_part_headers(b"text/html", html), b"")),
-        _CRLF.join((b"", b"--" + boundary + b"--", b"")),
+        CRLF.join((b"--" + boundary, *_part_headers(b"text/plain", text), b"")),
+        CRLF.join((b"", b"--" + boundary, *_part_headers(b"text/html", html), b"")),
+        CRLF.join((b"", b"--" + boundary + b"--", b"")),
     )
 
 
@@ -229,34 +318,43 @@ class _SoftLines:
 
     def fill(self, values: Mapping[Slot, str]) -> bytes:
         """The slot's value, encoded in whole lines."""
-        return _soft_lines(self.escape(values[self.slot]))
+        return soft_lines(self.escape(values[self.slot]))
 
 
 @dataclass(frozen=True, slots=True)
-class _Base64:
+class Base64:
     """A whole part in base64, for scripts that quoted-printable makes three times as long; 0.2 ms for each copy."""
 
-    text: str
+    text: str  # its lines end in CRLF
     escape: Callable[[str], str]
+
+    @classmethod
+    def of(cls, text: str, escape: Callable[[str], str]) -> Base64:
+        """The part of this text; `escape` is applied to the slots' values."""
+        return cls(plain(text).replace("\n", "\r\n"), escape)
 
     def fill(self, values: Mapping[Slot, str]) -> bytes:
         """The part with its slots filled, encoded. Base64 has neither dots to stuff nor blanks to canonicalise."""
-        filled = _SLOTS.sub(lambda match: self.escape(values[Slot(match.group())]), self.text)
-        return encodebytes(filled.encode()).replace(b"\n", _CRLF).removesuffix(_CRLF)
+        filled = SLOTS.sub(lambda match: self.escape(values[Slot(match.group())]), self.text)
+        return encodebytes(filled.encode()).replace(b"\n", CRLF).removesuffix(CRLF)
 
 
 def _encoder(text: str, escape: Callable[[str], str]) -> _Part:
     """Encode a part in quoted-printable or base64, whichever is smaller. `escape` is applied to the slots' values."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "ignore").decode().replace("\0", "")
-    pieces = _SLOTS.split(text)
+    text = plain(text)
+    pieces = SLOTS.split(text)
     # A piece before a slot ends in a soft line break, so that the slot begins on a new line.
-    encoded = [_soft_end(_quoted(piece)) for piece in pieces[:-1]] + [_quoted(pieces[-1])]
-    crlf_text = text.replace("\n", "\r\n")
-    if sum(map(len, encoded)) > len(crlf_text.encode()) * 4 / 3 * 78 / 76:
-        return _Part(b"base64", (b"", b""), (b"", b""), [_Base64(crlf_text, escape)])
+    encoded = [soft_end(quoted(piece)) for piece in pieces[:-1]] + [quoted(pieces[-1])]
+    if sum(map(len, encoded)) > (len(text.encode()) + text.count("\n")) * BASE64_GROWTH:
+        return _Part(b"base64", (b"", b""), (b"", b""), [Base64.of(text, escape)])
     assert not any(_BARE.search(piece) for piece in encoded)
-    gaps = [_SoftLines(Slot(found), escape) for found in _SLOTS.findall(text)]
+    gaps = [_SoftLines(Slot(found), escape) for found in SLOTS.findall(text)]
     return _Part(b"quoted-printable", [*map(_stuffed, encoded)], [*map(_relaxed, encoded)], gaps)
+
+
+def plain(text: str) -> str:
+    """`text` as a part can hold it: every line ends in LF, there is no NUL and no half of a surrogate pair."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "ignore").decode().replace("\0", "")
 
 
 def _chain(*runs: Sequence[bytes]) -> list[bytes]:
@@ -278,30 +376,30 @@ def _relaxed(encoded: bytes) -> bytes:
     return _BLANKS.sub(b" ", encoded)
 
 
-def _quoted(text: str) -> bytes:
+def quoted(text: str) -> bytes:
     """Quoted-printable with CRLF in lines of at most 76 characters (RFC 2045 section 6.7); `email` would use 78."""
-    return binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", _CRLF)
+    return binascii.b2a_qp(text.encode(), istext=True).replace(b"\n", CRLF)
 
 
-def _soft_end(encoded: bytes) -> bytes:
+def soft_end(encoded: bytes) -> bytes:
     """`encoded` with a soft line break after it. If its last line is full, the end of that line moves to a new one."""
-    last = encoded.rpartition(_CRLF)[2]
-    if len(last) > _QP_LINE:
+    last = encoded.rpartition(CRLF)[2]
+    if len(last) > QP_LINE:
         tail = 3 if last[-3:-2] == b"=" else 1
         encoded = encoded[:-tail] + b"=\r\n" + encoded[-tail:]
     return encoded + b"=\r\n"
 
 
-def _soft_lines(value: str) -> bytes:
+def soft_lines(value: str) -> bytes:
     """`value` in quoted-printable as whole lines, each ending in a soft line break, never broken inside an =XX."""
-    if len(value) <= _QP_LINE and _LITERAL.fullmatch(value):  # the usual case, and the fast one
+    if len(value) <= QP_LINE and _LITERAL.fullmatch(value):  # the usual case, and the fast one
         return value.encode() + b"=\r\n"
     lines: list[bytes] = []
     line = b""
     for byte in value.encode():
         literal = 33 <= byte <= 126 and byte != 0x3D and (line or byte != 0x2E)  # no line begins with a dot
         token = bytes((byte,)) if literal else b"=%02X" % byte
-        if len(line) + len(token) > _QP_LINE:
+        if len(line) + len(token) > QP_LINE:
             lines.append(line)
             line = b""
         line += token

@@ -11,13 +11,13 @@ import hashlib
 import logging
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -28,11 +28,11 @@ from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
 from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
 from newsletter.links import TOKEN_LENGTH
-from newsletter.mail.cards import LAYOUTS, MOST_ROWS, context, leading, nothing, ranks_of, shared
+from newsletter.mail.cards import LAYOUTS, MOST_ROWS, Layout, context, leading, nothing, ranks_of, shared
 from newsletter.mail.latex import readable
 from newsletter.mail.templates import TemplateFault, faults
 from newsletter.mail.wrap import wrap
-from newsletter.model import SLOT_HOST, Issue, Paper, Publication, RenderedIssue, Slot
+from newsletter.model import SLOT_HOST, Issue, Paper, Publication, Reason, RenderedIssue, Slot
 from newsletter.text import without
 
 # Gmail clips a mail near 102 KB of HTML, and the unsubscribe link with it. What else it counts is not documented, so
@@ -94,8 +94,8 @@ class Renderer:
         catalogues: Path | None = None,
         budget: int = BUDGET,
     ) -> None:
-        self._publication = publication
-        self._budget = budget
+        self.publication = publication
+        self.budget = budget
         self._catalogues = catalogues
         self.language = self._load(publication.language)
         builtin = jinja2.FileSystemLoader(resources.find("templates"))
@@ -140,20 +140,20 @@ class Renderer:
         """As `issue`, and the edition of the operator, which also has `issue.notes`; the same twice without notes."""
         if not issue.papers:
             raise ValueError("an issue with no papers is not a mail")
-        issue = _readable(issue)
+        issue = readable_issue(issue)
         html, shown = self._fitted(issue)
-        noted = RenderedIssue(issue.day, shown["subject"], html, _tidy(self._render("digest.txt", shown)))
+        noted = RenderedIssue(issue.day, shown["subject"], html, tidy(self._render("digest.txt", shown)))
         if not issue.notes:
             return noted, noted
         shown["notes"] = []
         others = without(html, *_NOTES) if _NOTES[0] in html else inline(self._render("digest.html", shown))
-        return replace(noted, html=others, text=_tidy(self._render("digest.txt", shown))), noted
+        return replace(noted, html=others, text=tidy(self._render("digest.txt", shown))), noted
 
     def nothing(self, issue: Issue) -> RenderedIssue:
         """The mail of a day on which no paper of `issue` fits what a reader chose, for who wants to be told."""
-        shown = nothing(self._publication, issue, self.language)
+        shown = nothing(self.publication, issue, self.language)
         html = inline(self._render("digest.html", shown))
-        return RenderedIssue(issue.day, shown["subject"], html, _tidy(self._render("digest.txt", shown)))
+        return RenderedIssue(issue.day, shown["subject"], html, tidy(self._render("digest.txt", shown)))
 
     def letter(self, name: str, **values: Any) -> tuple[str, str, str]:
         """Render another mail from the templates `name`.txt and `name`.html: its subject, text and inlined HTML.
@@ -161,35 +161,26 @@ class Renderer:
         The first line of the text template is the subject. Both templates get the same values as in `page`.
         """
         subject, _, text = self.page(f"{name}.txt", **values).strip().partition("\n")
-        return subject.removeprefix("Subject:").strip(), _tidy(text), inline(self.page(f"{name}.html", **values))
+        return subject.removeprefix("Subject:").strip(), tidy(text), inline(self.page(f"{name}.html", **values))
 
     def page(self, name: str, **values: Any) -> str:
         """Render the template `name`, which gets the values of `shared` and `values`. Raises TemplateError."""
-        return self._render(name, shared(self._publication) | values)
+        return self._render(name, shared(self.publication) | values)
 
     def _fitted(self, issue: Issue) -> tuple[str, dict[str, Any]]:
-        """The inlined HTML within the budget, and the template context it was rendered with.
-
-        Inlining is the most expensive step, so a page that cannot fit after it is not inlined.
-        """
-        for layout in LAYOUTS:
-            shown = context(self._publication, issue, layout, self.language)
-            page = self._render("digest.html", shown)
-            if len(page.encode()) * _LEAST_GROWTH <= self._budget:
-                html = inline(page)
-                if self._size(html) <= self._budget:
-                    return html, shown
-        kept = _fitting(page, self._budget / _GROWTH)
+        """The inlined HTML within the budget, and the template context it was rendered with."""
+        fit = fitting(self.budget)
+        layout, kept = next(fit)
         while True:
-            shown = context(self._publication, issue, layout, self.language, kept=kept)
-            html = inline(self._render("digest.html", shown))
-            if kept == 1 or self._size(html) <= self._budget:
-                return html, shown
-            kept = min(kept - 1, _fitting(html, self._budget))
+            whole = _Whole(self, issue, layout, kept)
+            try:
+                layout, kept = fit.send(whole)
+            except StopIteration:
+                return whole.html, whole.shown
 
-    def _size(self, html: str) -> int:
-        """Bytes of a copy of `html`, in which the links below each paper are longer than their slots."""
-        longer = len(f"{self._publication.base_url}/feedback/") + TOKEN_LENGTH - len(Slot.FEEDBACK)
+    def size(self, html: str) -> int:
+        """Bytes of a copy of inlined `html`, in which the links below each paper are longer than their slots."""
+        longer = len(f"{self.publication.base_url}/feedback/") + TOKEN_LENGTH - len(Slot.FEEDBACK)
         return len(html.encode()) + max(0, longer) * html.count(Slot.FEEDBACK)
 
     def fingerprint(self) -> str:
@@ -234,6 +225,96 @@ class Renderer:
         frames = traceback.extract_tb(error.__traceback__)
         places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename.startswith(self._folders)]
         return places[-1] if places else ""
+
+
+# --- what fits -------------------------------------------------------------------------------------------------------
+
+
+class Sizes(Protocol):
+    """The bytes of a mail's HTML before inlining and those of a copy, and those of its papers, in their order."""
+
+    @property
+    def page_size(self) -> int:
+        """Before inlining."""
+
+    @property
+    def papers_of_page(self) -> Sequence[int]:
+        """Of each paper, before inlining."""
+
+    @property
+    def size(self) -> int:
+        """Of a copy."""
+
+    @property
+    def papers(self) -> Sequence[int]:
+        """Of each paper in a copy."""
+
+
+def fitting(budget: int) -> Generator[tuple[Layout, int | None], Sizes]:
+    """The layouts to try until a mail fits into `budget` bytes, each with the number of papers shown (None for all).
+
+    Each answer is sent the sizes that the layout leads to; the last layout is the one to use. Inlining is the most
+    expensive step, so the size after it is not asked of a page that cannot fit.
+    """
+    for layout in LAYOUTS:
+        sizes = yield layout, None
+        if sizes.page_size * _LEAST_GROWTH <= budget and sizes.size <= budget:
+            return
+    kept = _kept(sizes.papers_of_page, sizes.page_size, budget / _GROWTH)
+    while True:
+        sizes = yield layout, kept
+        if kept == 1 or sizes.size <= budget:
+            return
+        kept = min(kept - 1, _kept(sizes.papers, sizes.size, budget))
+
+
+def must_fit(page: int, size: int, budget: int) -> bool:
+    """Whether a mail fits into `budget` bytes that has `page` bytes before inlining, and `size` after it."""
+    return page * _LEAST_GROWTH <= budget and size <= budget
+
+
+def _kept(papers: Sequence[int], size: int, budget: float) -> int:
+    """How many of these papers would fit into `budget` bytes, of a mail of `size` bytes with all of them."""
+    kept = len(papers)
+    while kept > 1 and size > budget - 400:  # 400 bytes for the line about the papers left out
+        kept -= 1
+        size -= papers[kept]
+    return kept
+
+
+class _Whole:
+    """A mail rendered in one layout: its `Sizes`. It is inlined when that is first asked for."""
+
+    def __init__(self, renderer: Renderer, issue: Issue, layout: Layout, kept: int | None) -> None:
+        self._size = renderer.size
+        self.shown = context(renderer.publication, issue, layout, renderer.language, kept=kept)
+        self.page = renderer.page("digest.html", **self.shown)
+
+    @cached_property
+    def html(self) -> str:
+        """The page after inlining."""
+        return inline(self.page)
+
+    @property
+    def page_size(self) -> int:
+        return len(self.page.encode())
+
+    @property
+    def papers_of_page(self) -> Sequence[int]:
+        return [len(paper.encode()) for paper in _papers_of(self.page)]
+
+    @property
+    def size(self) -> int:
+        return self._size(self.html)
+
+    @property
+    def papers(self) -> Sequence[int]:
+        return list(map(self._size, _papers_of(self.html)))
+
+
+def _papers_of(html: str) -> list[str]:
+    """The HTML of each paper in a mail. Comments in the template mark them."""
+    return html.partition("<!--end-->")[0].split("<!--paper-->")[1:]
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------------
@@ -329,18 +410,7 @@ def _ours(publication: Publication, text: str) -> Markup:
     return Markup(' lang="{}" dir="{}"').format(publication.language, publication.direction)
 
 
-def _fitting(html: str, budget: float) -> int:
-    """How many papers of an oversized mail would fit into `budget` bytes. Comments in the template mark the papers."""
-    _, *papers = html.partition("<!--end-->")[0].split("<!--paper-->")
-    size = len(html.encode())
-    kept = len(papers)
-    while kept > 1 and size > budget - 400:  # 400 bytes for the line about the papers left out
-        kept -= 1
-        size -= len(papers[kept].encode())
-    return kept
-
-
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
     """`text` without trailing spaces and with at most one empty line in a row, ending in one line feed."""
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"(?<![ \t])[ \t]++$", "", text, flags=re.MULTILINE)).strip() + "\n"
 
@@ -348,12 +418,30 @@ def _tidy(text: str) -> str:
 # --- feed text -------------------------------------------------------------------------------------------------------
 
 
-def _readable(issue: Issue) -> Issue:
-    """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax."""
-    shown = set(leading(ranks_of(issue), MOST_ROWS))
-    papers = tuple(_readable_paper(_said(paper)) if at in shown else paper for at, paper in enumerate(issue.papers))
-    rising = tuple(replace(each, paper=_readable_paper(each.paper)) for each in issue.rising)
-    return replace(issue, papers=papers, rising=rising, notes=_escape_slots(issue.notes))
+def readable_issue(issue: Issue, readable_paper: Callable[[Paper], Paper] | None = None) -> Issue:
+    """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax.
+
+    `readable_paper` does this for a paper that a mail shows.
+    """
+    readable_paper = readable_paper or shown_paper
+    papers, reasons = tuple(map(readable_paper, issue.papers[:MOST_ROWS])), issue.reasons
+    if len(issue.papers) > MOST_ROWS:
+        shown = set(leading(ranks_of(issue), MOST_ROWS))
+        papers = tuple(readable_paper(each) if at in shown else each for at, each in enumerate(issue.papers))
+    if reasons:
+        reasons = {key: _legible(why) for key, why in reasons.items()}
+    rising = tuple(replace(each, paper=readable_paper(each.paper)) for each in issue.rising)
+    return replace(issue, papers=papers, rising=rising, reasons=reasons, notes=_escape_slots(issue.notes))
+
+
+def _legible(why: Reason) -> Reason:
+    words = _escape_slots(why.words)
+    return why if words == why.words else Reason(why.kind, words)
+
+
+def shown_paper(paper: Paper) -> Paper:
+    """The paper as a mail shows it; see `readable_issue`."""
+    return _readable_paper(_said(paper))
 
 
 def _said(paper: Paper) -> Paper:
@@ -381,5 +469,7 @@ def _readable_paper(paper: Paper) -> Paper:
 def _escape_slots(value: Any) -> Any:
     """Feed text changed so that neither a slot nor, in the lint, template syntax is found in it."""
     if isinstance(value, str):
+        if "{" not in value and "}" not in value and SLOT_HOST not in value:
+            return value
         return _BRACES.sub(r"\g<0> ", value.replace(SLOT_HOST, "slot-invalid"))
     return tuple(map(_escape_slots, value)) if isinstance(value, tuple) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from newsletter.languages import Language
@@ -27,6 +28,7 @@ _LABELS: Final = frozenset(
 }  # fmt: skip
 
 
+@lru_cache(maxsize=1024)
 def short_name(title: str) -> str:
     """The name that a title begins with, such as ``SWE-Flow`` in "SWE-Flow: Synthesizing Data"; empty if it has none.
 

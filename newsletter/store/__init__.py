@@ -19,6 +19,7 @@ from newsletter.store.copying import check_copy, readers_in, snapshot
 from newsletter.store.copying import restore as restore_copy
 from newsletter.store.corrections import Corrections
 from newsletter.store.database import AddressHasher, Database
+from newsletter.store.editions import JoinedEditions
 from newsletter.store.engines import file_of
 from newsletter.store.erasure import Erasure
 from newsletter.store.feed_cache import FeedCache
@@ -91,6 +92,7 @@ class Store(
     Papers,
     Choices,
     FirstCopies,
+    JoinedEditions,
     Corrections,
     Shards,
     Reports,

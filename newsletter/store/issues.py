@@ -41,6 +41,7 @@ from newsletter.model import (
 from newsletter.store.choices import keep_candidates, wanting
 from newsletter.store.contents import insert_contents
 from newsletter.store.corrections import discard, may_have_arrived
+from newsletter.store.editions import insert_editions
 from newsletter.store.locks import status_change
 from newsletter.store.recipients import NEW_COPY, NewIssue, Recipients, new_copies
 from newsletter.store.schema import (
@@ -124,10 +125,7 @@ class Issues(Recipients):
                 common |= {"key_id": key_id, "templates": templates}
                 keys = [paper.key for paper in papers]
                 rendering_id = _insert_rendering(connection, common, rendered, keys)
-                others = [
-                    _insert_rendering(connection, common | {"edition": str(number)}, each.rendered, each.papers)
-                    for number, each in enumerate(own.made, 1)
-                ]
+                others = insert_editions(connection, common, own.made, own.pieces)
                 new = NewIssue(issue_id, rendering_id, rendered.day, now, lifetime)
                 self._insert_deliveries(connection, new, own, others)
                 unfitting = update(issues).where(issues.c.id == issue_id).values(unfitting=len(own.unfitting))
@@ -235,8 +233,9 @@ class Issues(Recipients):
         return self._issue_where(_ISSUE.where(issues.c.id == issue_id))
 
     def rendering(self, rendering_id: int) -> FrozenIssue | None:
-        """The issue as the edition of that rendering has it."""
-        query = select(*_COLUMNS).join_from(issues, renderings).where(renderings.c.id == rendering_id)
+        """The issue as the edition of that rendering has it, if it was rendered as a whole."""
+        query = select(*_COLUMNS).join_from(issues, renderings)
+        query = query.where(renderings.c.id == rendering_id, renderings.c.joined.is_(None))
         return self._issue_where(query)
 
     def unfitting(self, issue_id: int) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, o
 
 from newsletter.model import OPEN
 from newsletter.store.database import Part
+from newsletter.store.editions import drop_pieces
 from newsletter.store.issues import WAS_ACCEPTED
 from newsletter.store.schema import deliveries, delivery_counts, feed_faults, issues, notices, renderings, reports, runs
 
@@ -77,6 +78,7 @@ class Retention(Part):
                 left = select(deliveries.c.rendering_id).where(deliveries.c.issue_id == issue)
                 own = (renderings.c.issue_id == issue, renderings.c.edition.is_not(None))
                 connection.execute(delete(renderings).where(*own, renderings.c.id.not_in(left)))
+                drop_pieces(connection, issue)
         return len(rows)
 
     def _add_counts(self, connection: Connection, issue: int, copies: Counter[Any]) -> None:

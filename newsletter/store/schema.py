@@ -59,6 +59,9 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+_SMALL: Final = 4096  # bytes
+
+
 class Packed(TypeDecorator[str]):
     """Long text, compressed with zlib: an issue's HTML takes a tenth of its size."""
 
@@ -67,7 +70,14 @@ class Packed(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
         """What the driver gets."""
-        return None if value is None else zlib.compress(value.encode())
+        if value is None:
+            return None
+        text = value.encode()
+        if len(text) > _SMALL:
+            return zlib.compress(text)
+        # A small text needs no large window, whose memory takes five times as long as the text.
+        packing = zlib.compressobj(wbits=12, memLevel=5)
+        return packing.compress(text) + packing.flush()
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
         """The text that the driver's bytes stand for."""
@@ -201,6 +211,8 @@ renderings = Table(
     Column("edition", String(64)),  # which one; null for the main edition
     Column("papers", Packed),  # JSON: Paper.key of each paper it shows; null if frozen before revision 0016
     Column("candidates", Packed),  # as `contents`: all papers that editions were picked from; kept for 60 days
+    Column("pieces", Packed),  # of the main edition: what the others are joined from, see editions.py
+    Column("joined", Packed),  # an edition as numbers of these pieces; its `html`, `text` and `publication` are empty
 )
 
 # The papers of each issue, for searching. Revision 0012 makes the index over `words`: for SQLite the FTS5 table

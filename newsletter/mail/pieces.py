@@ -1,0 +1,392 @@
+"""Render the papers of many editions of an issue once each, in every form in which some edition shows them.
+
+    papers, forms -> one long digest by the templates -> inlined -> cut at its marks -> pieces
+    an edition    -> the sizes of its pieces -> its layout, by the rule for any mail -> the numbers of its pieces
+
+Inlining takes most of the time of a rendering, and this does it once for each piece instead of once for each edition.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar
+
+from markupsafe import escape
+
+from newsletter.mail import cards
+from newsletter.mail.cards import Form, Layout
+from newsletter.mail.joining import as_html, frame_words
+from newsletter.mail.render import Renderer, Sizes, fitting, inline, must_fit, readable_issue, shown_paper, tidy
+from newsletter.mail.subject import preheader, subject
+from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece
+
+_CUT: Final = "\x9b"  # where the text is cut; the HTML is cut at comments
+_REGIONS: Final = (
+    (Mark.GLANCE, "<!--line-->", "<!--/line-->"),
+    (Mark.PAPERS, "<!--paper-->", "<!--end-->"),
+    (Mark.RISING, "<!--riser-->", "<!--/riser-->"),
+)
+_RUN: Final = re.compile(f"{Mark.RANK}+")
+_MARKER: Final = len("<!--paper-->")
+_AT_ONCE: Final = 60  # papers in a digest that is cut
+
+# The digits of each rank; 0 for the first, because templates have a look of its own for it.
+_DIGITS: Final = (0, 0, *(1,) * 8, *(2,) * 90, *(3,) * 900)
+
+_Key = tuple[object, ...]
+_T = TypeVar("_T")
+
+
+class CannotCut(Exception):
+    """The templates are an operator's own, and their mails cannot be cut into pieces."""
+
+
+class _Marked(int):
+    """A number that templates print as a mark."""
+
+    mark = ""
+
+    def __str__(self) -> str:
+        return self.mark
+
+    def __format__(self, form: str) -> str:
+        return self.mark
+
+
+def _marked(mark: str) -> int:
+    number = _Marked(2)  # no first rank
+    number.mark = mark
+    return number
+
+
+_RANKS: Final = (1, *(_marked(Mark.RANK * digits) for digits in (1, 2, 3)))
+_MINUTES: Final = _marked(Mark.MINUTES)
+
+
+class _Made(NamedTuple):
+    """A piece: its number, and what it adds to a mail."""
+
+    number: int
+    page: int  # bytes of the HTML before inlining, without marks
+    size: int  # the same after inlining
+    marks: Mapping[Mark, int]  # how often the HTML has each mark
+    words: int = 0  # for the reading time
+
+
+class _Cut(NamedTuple):
+    """A page or a text cut at its marks: what is around the papers, with marks where these were, and each of them."""
+
+    frame: str
+    regions: Mapping[Mark, Sequence[str]]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An edition on its way to a layout."""
+
+    issue: Issue
+    fit: Generator[tuple[Layout, int | None], Sizes]
+    wanted: tuple[Layout, int | None]
+    shown: list[tuple[_Key, Paper, Form]] = field(default_factory=list)
+    glance: Sequence[int] = ()
+    rising: list[_Key] = field(default_factory=list)
+
+
+class _Sizes(NamedTuple):
+    """What a layout of an edition leads to: `render.Sizes`."""
+
+    page_size: int
+    size: int
+    papers_of_page: Sequence[int] = ()
+    papers: Sequence[int] = ()
+
+
+class Pieces:
+    """The pieces of one issue's editions, all made by one Renderer; `made` has them by their numbers."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.made: list[Piece] = []
+        self._renderer = renderer
+        self._language = renderer.language
+        self._readable: dict[int, tuple[Paper, Paper]] = {}  # by the id of the first, which is kept alive
+        self._known: dict[Mark, dict[_Key, _Made]] = {mark: {} for mark, _, _ in _REGIONS}
+        self._html: dict[tuple[Mark, str], tuple[str, str]] = {}  # of cards, before and after inlining
+        self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
+        self._texts: dict[_Key, int] = {}  # what is around them in the text
+
+    def editions(self, issues: Iterable[Issue]) -> list[JoinedEdition]:
+        """The editions of these issues, all of one day, without their notes. Raises CannotCut and TemplateError."""
+        drafts = []
+        for issue in issues:
+            fit = fitting(self._renderer.budget)
+            shown = cards.linked(self._renderer.publication, readable_issue(issue, self._legible))
+            drafts.append(_Draft(shown, fit, next(fit)))
+        made: dict[int, JoinedEdition] = {}
+        waiting = drafts
+        while waiting:
+            for draft in waiting:
+                self._lay_out(draft)
+            self._make(waiting)
+            for draft in waiting:
+                if (edition := self._tried(draft)) is not None:
+                    made[id(draft)] = edition
+            waiting = [draft for draft in waiting if id(draft) not in made]
+        return [made[id(draft)] for draft in drafts]
+
+    def _legible(self, paper: Paper) -> Paper:
+        known = self._readable.get(id(paper))
+        if known is None:
+            known = self._readable[id(paper)] = (paper, shown_paper(paper))
+        return known[1]
+
+    # --- which pieces an edition needs --------------------------------------------------------------------------------
+
+    def _lay_out(self, draft: _Draft) -> None:
+        """Decide on the form of each paper, for the layout that is wanted."""
+        issue, (layout, kept) = draft.issue, draft.wanted
+        forms = cards.forms(issue, layout, kept, self._language)
+        draft.shown = [
+            ((id(paper), _DIGITS[form.rank], form[1:-1], not form.reason), paper, form) for paper, form in forms
+        ]
+        draft.glance = cards.glanced([form.rank for _, form in forms])
+        several = bool(issue.rising) and cards.has_several_feeds(issue)
+        draft.rising = [(id(each.paper), each.day, each.gained, layout, issue.own, several) for each in issue.rising]
+
+    def _make(self, drafts: Iterable[_Draft]) -> None:
+        """Render what these editions need and no earlier one has needed."""
+        missing: dict[Mark, dict[_Key, dict[str, Any]]] = {mark: {} for mark in self._known}
+        issue = None
+        made: dict[_Key, dict[str, Any]] = {}
+        for draft in drafts:
+            issue = draft.issue
+            for mark, which in ((Mark.PAPERS, range(len(draft.shown))), (Mark.GLANCE, draft.glance)):
+                for at in which:
+                    key, paper, form = draft.shown[at]
+                    if key not in self._known[mark] and key not in missing[mark]:
+                        missing[mark][key] = made[key] = made.get(key) or self._card(paper, form, issue)
+            for key, riser in zip(draft.rising, issue.rising, strict=True):
+                if key not in self._known[Mark.RISING] and key not in missing[Mark.RISING]:
+                    missing[Mark.RISING][key] = self._risen(draft, riser, several=bool(key[-1]))
+        while issue is not None and any(missing.values()):
+            some = {mark: [*entries][:_AT_ONCE] for mark, entries in missing.items()}
+            self._cut(issue, {mark: {key: missing[mark].pop(key) for key in keys} for mark, keys in some.items()})
+
+    def _card(self, paper: Paper, form: Form, issue: Issue) -> dict[str, Any]:
+        """The values of a card, with marks for its rank and its reason."""
+        marked = form._replace(rank=_RANKS[_DIGITS[form.rank]], reason=str(Mark.REASON) if form.reason else "")
+        return cards.card(paper, marked, issue.day, self._language)
+
+    def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
+        return cards.risen(riser, draft.issue, draft.wanted[0], self._language, several=several)
+
+    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[_Key, dict[str, Any]]]) -> None:
+        """Render these cards, and keep the pieces."""
+        shown = {mark: list(entries.values()) for mark, entries in some.items()}
+        text = self._text(issue, shown)
+        html = {mark: [(mark, _alike(card)) for card in entries] for mark, entries in shown.items()}
+        self._inline(issue, {mark: dict(zip(html[mark], shown[mark], strict=True)) for mark in shown})
+        for mark, entries in some.items():
+            for (key, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
+                self._known[mark][key] = self._add(*self._html[like], words, cards.words_in(card))
+
+    def _inline(self, issue: Issue, some: Mapping[Mark, Mapping[tuple[Mark, str], dict[str, Any]]]) -> None:
+        """Render and inline the HTML of those of these cards that are not known."""
+        missing = {
+            mark: {like: card for like, card in entries.items() if like not in self._html}
+            for mark, entries in some.items()
+        }
+        if not any(missing.values()):
+            return
+        numbers = {mark: len(entries) for mark, entries in missing.items()}
+        page = self._page("digest.html", issue, {mark: list(entries.values()) for mark, entries in missing.items()})
+        before, inlined = _cut_html(page, numbers), _cut_html(inline(page), numbers)
+        for mark, entries in missing.items():
+            for like, *html in zip(entries, before.regions[mark], inlined.regions[mark], strict=True):
+                self._html[like] = (_RUN.sub(Mark.RANK, html[0]), _RUN.sub(Mark.RANK, html[1]))
+
+    def _add(self, page: str, html: str, text: str, words: int = 0) -> _Made:
+        marks = {mark: html.count(mark) for mark in Mark if mark in html}
+        number = 2 * sum(marks.values())  # bytes of a mark in UTF-8
+        self.made.append(Piece(html, text))
+        sizes = len(page.encode()) - number, self._renderer.size(html) - number
+        return _Made(len(self.made) - 1, *sizes, marks, words)
+
+    # --- rendering and cutting ----------------------------------------------------------------------------------------
+
+    def _text(self, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any) -> _Cut:
+        text = self._page("digest.txt", issue, shown, cut=_CUT, **own)
+        return _cut_text(tidy(text), {mark: len(shown[mark]) for mark in shown})
+
+    def _page(self, name: str, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any) -> str:
+        values = {"subject": "", "preheader": "", "count": "", "minutes": 1, "more": ""} | own
+        lists = {"papers": shown[Mark.PAPERS], "glance": shown[Mark.GLANCE], "rising": shown[Mark.RISING]}
+        return self._renderer.page(
+            name, **cards.framed(self._renderer.publication, issue, self._language, **values, **lists)
+        )
+
+    def _one_of_each(self, draft: _Draft) -> dict[Mark, list[dict[str, Any]]]:
+        """The fewest cards that what is around all of them needs."""
+        _, paper, form = draft.shown[0]
+        first = [cards.card(paper, form, draft.issue.day, self._language)]
+        rising = [self._risen(draft, each, several=False) for each in draft.issue.rising[:1]]
+        return {Mark.PAPERS: first, Mark.GLANCE: first if draft.glance else [], Mark.RISING: rising}
+
+    def _frame(self, draft: _Draft, *, more: bool, minutes: int) -> _Made:
+        """What is around the papers in HTML."""
+        issue = draft.issue
+        number: int = _MINUTES if self._language.number(_MINUTES) == Mark.MINUTES else minutes
+        key = (bool(draft.glance), bool(draft.rising), more, int(number), issue.since, issue.ranked_by_votes)
+        if key not in self._pages:
+            own = {
+                "subject": str(Mark.SUBJECT),
+                "preheader": str(Mark.PREHEADER),
+                "count": str(Mark.COUNT),
+                "minutes": number,
+                "more": str(Mark.MORE) if more else "",
+            }
+            page = self._page("digest.html", issue, one := self._one_of_each(draft), **own)
+            numbers = {mark: len(one[mark]) for mark in one}
+            self._pages[key] = self._add(_cut_html(page, numbers).frame, _cut_html(inline(page), numbers).frame, "")
+        return self._pages[key]
+
+    def _frame_of_text(self, draft: _Draft, **own: Any) -> int:
+        """The number of what is around the papers in the text, where lines depend on the words in them."""
+        issue = draft.issue
+        key = (*own.values(), bool(draft.glance), bool(draft.rising), issue.since, issue.ranked_by_votes)
+        if key not in self._texts:
+            words = {"subject": str(Mark.SUBJECT), "preheader": str(Mark.PREHEADER)}
+            text = self._text(issue, self._one_of_each(draft), **own, **words)
+            self._texts[key] = self._add("", "", text.frame).number
+        return self._texts[key]
+
+    # --- joining ------------------------------------------------------------------------------------------------------
+
+    def _tried(self, draft: _Draft) -> JoinedEdition | None:
+        """The edition, if it fits in the layout that was wanted; None if it is to be laid out again."""
+        issue, language = draft.issue, self._language
+        papers = [(self._known[Mark.PAPERS][key], form) for key, _, form in draft.shown]
+        lines = [(self._known[Mark.GLANCE][draft.shown[at][0]], draft.shown[at][2]) for at in draft.glance]
+        places = [(made.number, NO_LINE, form.rank) for made, form in papers]
+        for at, (line, form) in zip(draft.glance, lines, strict=True):
+            places[at] = (papers[at][0].number, line.number, form.rank)
+        rising = [self._known[Mark.RISING][key] for key in draft.rising]
+        minutes = cards.minutes(made.words for made, _ in papers)
+        count = cards.counted(len(issue.papers), language)
+        more = cards.more(len(issue.papers) - len(papers), issue, language)
+        frame = self._frame(draft, more=bool(more), minutes=minutes)
+        edition = JoinedEdition(
+            subject=subject(issue, language),
+            preheader=preheader(issue),
+            count=count,
+            minutes=language.number(minutes),
+            more=more,
+            frames=(frame.number, self._frame_of_text(draft, count=count, minutes=minutes, more=more)),
+            papers=tuple(places),
+            rising=tuple(made.number for made in rising),
+            reasons=tuple(form.reason for _, form in papers),
+        )
+        others = [*(made for made, _ in lines), *rising]
+        least = _Sizes(
+            frame.page + sum([made.page for made, _ in papers]) + sum([made.page for made in others]),
+            frame.size + sum([made.size for made, _ in papers]) + sum([made.size for made in others]),
+        )
+        if must_fit(least.page_size + _filled(edition), least.size + _filled(edition), self._renderer.budget):
+            return edition
+        if draft.wanted[0] is cards.LAYOUTS[-1] or must_fit(least.page_size, least.size, self._renderer.budget):
+            least = _sizes(edition, frame, papers, [*lines, *((each, None) for each in rising)])
+        try:
+            draft.wanted = draft.fit.send(least)
+        except StopIteration:
+            return edition
+        return None
+
+
+def _filled(edition: JoinedEdition) -> int:
+    """The most bytes of HTML that what is filled in takes: six for a character, and a rank stands ten times.
+
+    A sum without this, and one with it, spare most editions the exact one, which would lead to the same layout.
+    """
+    words = sum(map(len, frame_words(edition).values())) + sum(map(len, edition.reasons))
+    return 6 * words + 60 * len(edition.papers)
+
+
+def _sizes(
+    edition: JoinedEdition,
+    frame: _Made,
+    papers: Sequence[tuple[_Made, Form]],
+    others: Sequence[tuple[_Made, Form | None]],
+) -> _Sizes:
+    words = frame_words(edition)
+    of_page = [made.page + _added(made, form, _escaped) for made, form in papers]
+    inlined = [made.size + _added(made, form, as_html) for made, form in papers]
+    return _Sizes(
+        frame.page
+        + sum(number * len(_escaped(words.get(mark, "")).encode()) for mark, number in frame.marks.items())
+        + sum(of_page)
+        + sum(made.page + _added(made, form, _escaped) for made, form in others),
+        frame.size
+        + sum(number * len(as_html(words.get(mark, "")).encode()) for mark, number in frame.marks.items())
+        + sum(inlined)
+        + sum(made.size + _added(made, form, as_html) for made, form in others),
+        [size - _MARKER for size in of_page],
+        [size - _MARKER for size in inlined],
+    )
+
+
+def _added(made: _Made, form: Form | None, written: Callable[[str], str]) -> int:
+    """The bytes of HTML that a paper's rank and reason take."""
+    if form is None or not made.marks:
+        return 0
+    size = made.marks.get(Mark.RANK, 0) * len(str(form.rank))
+    if form.reason:
+        size += made.marks.get(Mark.REASON, 0) * len(written(form.reason).encode())
+    return size
+
+
+def _alike(card: Mapping[str, Any]) -> str:
+    """A card's values: the same for cards whose HTML is the same. Only the text depends on the digits of a rank."""
+    return _RUN.sub(Mark.RANK, json.dumps(card, ensure_ascii=False, default=str))
+
+
+def _escaped(words: str) -> str:
+    return str(escape(words))
+
+
+def _cut_html(html: str, numbers: Mapping[Mark, int]) -> _Cut:
+    """Cut a page at the comments of the templates; `numbers` says how many papers each region has."""
+    frame, rest = "", html
+    regions: dict[Mark, Sequence[str]] = {}
+    for mark, begin, end in _REGIONS:
+        regions[mark] = ()
+        if numbers[mark]:
+            before, _, after = rest.partition(begin)
+            papers, _, after = after.partition(end)
+            regions[mark] = [begin + paper for paper in papers.split(begin)]
+            frame, rest = frame + before + mark, end + after
+    return _checked(_Cut(frame + rest, regions), numbers)
+
+
+def _cut_text(text: str, numbers: Mapping[Mark, int]) -> _Cut:
+    """Cut a text where its template says so: before each paper, and after the last of each region."""
+    frame, *rest = text.split(_CUT)
+    regions: dict[Mark, Sequence[str]] = {}
+    for mark, _, _ in _REGIONS:
+        number = numbers[mark]
+        regions[mark], rest = [paper.rstrip("\n") for paper in rest[:number]], rest[number:]
+        if mark is not Mark.GLANCE:
+            frame = frame.rstrip("\n")  # a paper begins with an empty line
+        if number or mark is not Mark.GLANCE:  # without lines there is no list
+            frame += mark + "".join(rest[:1])
+            rest = rest[1:]
+    if rest:
+        raise CannotCut
+    return _checked(_Cut(frame, regions), numbers)
+
+
+def _checked(cut: _Cut, numbers: Mapping[Mark, int]) -> _Cut:
+    if any(len(cut.regions[mark]) != number for mark, number in numbers.items()):
+        raise CannotCut
+    return cut

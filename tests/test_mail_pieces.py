@@ -1,0 +1,200 @@
+"""Editions joined from pieces are, byte for byte, what is rendered as a whole, and so are their encoded copies."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import html
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from newsletter import feed
+from newsletter.config import FeedConfig
+from newsletter.issue.compose import compose
+from newsletter.issue.rules import IssueRules
+from newsletter.links import Links
+from newsletter.mail.editions import EditionCopies
+from newsletter.mail.joining import joined
+from newsletter.mail.pieces import CannotCut, Pieces
+from newsletter.mail.render import Renderer
+from newsletter.model import (
+    Delivery,
+    FrozenIssue,
+    Gain,
+    Issue,
+    LateRiser,
+    Paper,
+    Reason,
+    ReasonKind,
+    RenderedIssue,
+    Slot,
+)
+from tests.conftest import PUBLICATION, issue, paper
+
+DAY = date(2026, 11, 24)
+
+REASONS = (
+    Reason(ReasonKind.TOPIC, "protein design"),
+    Reason(ReasonKind.AUTHOR, "Ada & Co <\"Byron\" 'King'>"),
+    Reason(ReasonKind.TOPIC, "a topic with {{ braces }} and https://slot.invalid/unsubscribe"),
+    Reason(ReasonKind.ORGANISATION, "an institute of the longest of names" * 2),
+    Reason(ReasonKind.CATEGORY, "拡散モデル" * 8),
+)
+
+
+def papers(number: int = 60) -> list[Paper]:
+    """Papers of all kinds: with and without summary, link, votes, authors; of several feeds; in several scripts."""
+    found = []
+    for n in range(number):
+        text = f"We study owl {n} & its <feathers>. " + "They are soft, and they are many. " * (n % 12)
+        found.append(
+            paper(
+                n,
+                title=("Owls: " if n % 3 else "") + f"A study of owl {n}, with ηθική . and more of it" * (1 + n % 3),
+                abstract=text if n % 7 else "למדנו ינשופים. " * 5,
+                summary=text * 2 if n % 5 == 1 else None,
+                upvotes=(None, 0, 12, 3000, -2)[n % 5],
+                url=None if n % 11 == 10 else f"https://example.org/{n}?a=1&b='2'",
+                authors=() if n % 13 == 12 else ("Ada Lovelace", "Emmy Noether", "Alan Turing", "Grace Hopper"),
+                organisation="Example University" if n % 4 else None,
+                keywords=("owls", "feathers & more"),
+                code_url="https://github.com/example/owl" if n % 2 else None,
+                code_stars=1234,
+                source="Hugging Face" if n % 9 else "Journal",
+                published=DAY - timedelta(days=40 * (n % 3)),
+            )
+        )
+    return found
+
+
+def some(chosen: random.Random, listed: Sequence[Paper], number: int, **changes: object) -> Issue:
+    """An edition of so many of the listed papers."""
+    picked = tuple(chosen.sample(listed, min(number, len(listed))))
+    reasons = {each.key: chosen.choice(REASONS) for each in picked if chosen.random() < 0.6}
+    made = Issue(
+        day=DAY,
+        papers=picked,
+        ranked_by_votes=chosen.random() < 0.7,
+        left_out=chosen.choice((0, 1, 90)),
+        reasons=reasons,
+        pinned={each.key: "author: Ada Lovelace" for each in picked if chosen.random() < 0.1},
+        gains={each.key: Gain(DAY - timedelta(days=3), 5) for each in picked if chosen.random() < 0.3},
+        rising=tuple(
+            LateRiser(each, DAY - timedelta(days=chosen.choice((2, 9))), 7)
+            for each in chosen.sample([each for each in listed if each.upvotes], chosen.choice((0, 0, 1, 2)))
+        ),
+        since=chosen.choice((None, DAY - timedelta(days=6))),
+        own=chosen.random() < 0.7,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # names of fields
+
+
+def differences(renderer: Renderer, editions: Sequence[Issue]) -> list[str]:
+    """Where editions that are joined differ from those that are rendered as a whole."""
+    pieces = Pieces(renderer)
+    found = []
+    for each, made in zip(editions, pieces.editions(editions), strict=True):
+        whole, parts = renderer.issue(each), joined(made, pieces.made, each.day)
+        for name in ("subject", "html", "text"):
+            one, other = getattr(whole, name), getattr(parts, name)
+            if one != other:
+                at = next((n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), -1)
+                found.append(
+                    f"{len(each.papers)} papers, {name}: {one[at - 60 : at + 60]!r} {other[at - 60 : at + 60]!r}"
+                )
+    return found
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr", "he", "ja", "zh"])
+def test_what_is_joined_equals_what_is_rendered_as_a_whole(language: str) -> None:
+    """In every language, with few and many papers, late risers, several feeds, and days or weeks."""
+    chosen = random.Random(language)
+    direction = "rtl" if language == "he" else "ltr"
+    renderer = Renderer(replace(PUBLICATION, language=language, direction=direction))
+    assert not differences(renderer, [some(chosen, papers(14), number) for number in (1, 3, 6, 9, 14)])
+
+
+def test_sections_and_a_list_without_a_web_server() -> None:
+    chosen = random.Random(1)
+    renderer = Renderer(replace(PUBLICATION, base_url=None))
+    editions = [some(chosen, papers(), number, by_source=True) for number in (2, 7, 20)]
+    assert not differences(renderer, editions)
+
+
+def test_both_agree_on_what_fits() -> None:
+    """A layout is given up, and papers are left out, at the same sizes."""
+    chosen = random.Random(2)
+    listed = papers(16)
+    shown = set()
+    for budget in (22_000, 30_000):
+        renderer = Renderer(PUBLICATION, budget=budget)
+        editions = [some(chosen, listed, number) for number in (8, 16)]
+        assert not differences(renderer, editions)
+        shown |= {(renderer.issue(each).html.count("<!--paper-->"), len(each.papers)) for each in editions}
+    assert any(number < of for number, of in shown)
+
+
+def test_real_days_are_joined_as_they_are_rendered(shared_data: Path) -> None:
+    chosen = random.Random(3)
+    renderer = Renderer(PUBLICATION)
+    for path in sorted((shared_data / "hf").glob("*.json"))[-1:]:
+        day = compose([feed.parse(path.read_bytes(), FeedConfig(path.name))], DAY, IssueRules(max_papers=100))
+        listed = list(day.papers)
+        assert not differences(renderer, [some(chosen, listed, number, ranked_by_votes=True) for number in (10, 26)])
+
+
+def test_templates_that_cannot_be_cut_are_told_from_others(tmp_path: Path) -> None:
+    (tmp_path / "digest.txt").write_text("{{ title }}{% for paper in papers %} {{ paper.title }}{% endfor %}", "utf-8")
+    with pytest.raises(CannotCut):
+        Pieces(Renderer(PUBLICATION, templates=tmp_path)).editions([issue()])
+
+
+# --- encoded ---------------------------------------------------------------------------------------------------------
+
+
+def copies(whole: RenderedIssue, pieces: Pieces) -> EditionCopies:
+    at = datetime(2026, 11, 24, 8, tzinfo=UTC)
+    frozen = FrozenIssue(1, 1, whole, PUBLICATION, at, at + timedelta(days=1))
+    return EditionCopies(frozen, pieces.made, Links("secret", PUBLICATION))
+
+
+@pytest.mark.parametrize("base64", [False, True])
+def test_a_copy_of_a_joined_edition_is_the_edition_with_its_slots_filled(base64: bool) -> None:
+    """Every line is short, none begins with a dot, and DKIM's canonical form of the body is the body itself."""
+    chosen = random.Random(4)
+    listed = papers()
+    if base64:
+        listed = [replace(each, title="拡散モデルの研究" * 6, abstract="私たちは研究した。" * 30) for each in listed]
+    edition = some(chosen, listed, 12, own=True)
+    renderer, links = Renderer(PUBLICATION), Links("secret", PUBLICATION)
+    pieces = Pieces(renderer)
+    (made,) = pieces.editions([edition])
+    delivery = Delivery(1, 2, 3, "0123456789abcdef", "ada=.lovelace@example.org", 0)
+    whole = renderer.issue(edition)
+    envelope = copies(whole, pieces).of(made).envelope(delivery)
+    assert envelope == copies(whole, pieces).of(made).envelope(delivery)
+    wire = envelope.message
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n|[\x00-\x08\x0b\x0c\x0e-\x1f]", wire)
+    body = wire.partition(b"\r\n\r\n")[2]
+    assert max(map(len, body.split(b"\r\n"))) <= 76
+    assert not re.search(rb"(?m)^\.|[ \t]{2}|[ \t]\r", body)
+    message = email.message_from_bytes(wire, policy=email.policy.SMTP)
+    assert message["Subject"] == whole.subject
+    fills = {
+        Slot.UNSUBSCRIBE: links.unsubscribe(delivery.ref)[0],
+        Slot.PREFERENCES: links.preferences(delivery.ref),
+        Slot.ADDRESS: delivery.address,
+        Slot.FEEDBACK: links.feedback(delivery.ref),
+    }
+    text, page = whole.text, whole.html
+    for slot, value in fills.items():
+        text, page = text.replace(slot, value), page.replace(slot, html.escape(value))
+    parts = list(message.iter_parts())
+    assert [part.get_content().replace("\r\n", "\n") for part in parts] == [text, page]
+    assert (parts[0]["Content-Transfer-Encoding"] == "base64") is base64
