@@ -26,6 +26,7 @@ from tests import needs
 from tests.clinic import entry
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, MailHost
+from tests.test_wheel import empty as empty
 from tests.test_wheel import environment, locked
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -162,7 +163,7 @@ def cron(folder: Path, moment: datetime) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_by_the_readme_alone_from_a_clone_to_a_mailbox_and_the_next_by_cron(
-    shell: Shell, host: MailHost, tmp_path: Path
+    shell: Shell, host: MailHost, empty: Path, tmp_path: Path
 ) -> None:
     clone, demo, install, init, check, preview, add, run, schedule, _ = commands()
     feed = tmp_path / "feed.json"
@@ -171,7 +172,7 @@ def test_by_the_readme_alone_from_a_clone_to_a_mailbox_and_the_next_by_cron(
 
     shell.run(clone.replace("<this repository>", str(ROOT)))
     (checkout,) = (path for path in shell.home.iterdir() if path.is_dir())
-    (checkout / ".venv").symlink_to(environment(tmp_path, [*locked("run.txt"), "pip"]).parent.parent)
+    (checkout / ".venv").symlink_to(environment(empty, tmp_path, [*locked("run.txt"), "pip"]).parent.parent)
     assert shell.run(demo).splitlines()[-1] == "verdict: new-issue - 3 accepted"
     activate = re.search(r"# or use the demo's environment: (.*)", install)
     assert activate
