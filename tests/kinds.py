@@ -18,7 +18,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -42,6 +42,12 @@ OUTSIDE = {
 # The fixtures of these servers have the name as their parameter, so that it is part of the name of each test that uses
 # one. Browser and mail host are one group, since some tests use both.
 SERVERS = {"postgresql": "postgresql", "chromium": "browser", "postfix": "browser"}
+
+# Groups that take longest, and so begin first: at the end no process should be alone with one.
+LONG = (
+    *("postgresql", "browser", "tests/test_check.py", "tests/test_wheel.py", "tests/test_schedule_github.py"),
+    *("tests/test_feed_chaos.py", "tests/test_web.py"),
+)
 
 # Files whose tests take long together and share little: they are spread one by one.
 ONE_BY_ONE = {"test_chaos.py", "test_regexes.py"}
@@ -93,7 +99,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Have pytest-xdist take its groups from `group_of`; it begins with the group that has the most tests."""
+    """Have pytest-xdist take its groups from `group_of`: first those of LONG, then the one that has the most tests."""
     return Scheduling(config, log)
 
 
@@ -102,6 +108,16 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if (group := longest(self.workqueue)) is not None:
+            self.workqueue.move_to_end(group, last=False)
+        super()._assign_work_unit(node)
+
+
+def longest(waiting: Collection[str]) -> str | None:
+    """The group of LONG that comes first of those that wait, if there is one."""
+    return next((group for group in LONG if group in waiting), None)
 
 
 def group_of(nodeid: str) -> str:

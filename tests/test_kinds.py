@@ -10,7 +10,7 @@ import pytest
 from newsletter.children import Nursery
 from tests import chaos
 from tests.conftest import ROOT, paper
-from tests.kinds import group_of, starts_something
+from tests.kinds import LONG, SERVERS, group_of, longest, starts_something
 from tests.needs import memory
 
 
@@ -92,3 +92,13 @@ def test_tests_that_share_a_server_are_one_group_and_the_others_of_a_file_anothe
     assert group_of("tests/test_x.py::test_x[chromium-light]") == group_of("tests/test_y.py::test_y[none-postfix]")
     assert group_of("tests/test_x.py::test_x[sqlite]") == group_of("tests/test_x.py::test_y") == "tests/test_x.py"
     assert group_of("tests/test_chaos.py::test_x[1]") != group_of("tests/test_chaos.py::test_x[2]")
+
+
+def test_the_groups_that_take_longest_begin_first() -> None:
+    assert longest(["tests/test_a.py", "tests/test_wheel.py", "browser", "postgresql"]) == "postgresql"
+    assert longest(["tests/test_a.py", "tests/test_wheel.py"]) == "tests/test_wheel.py"
+    assert longest(["tests/test_a.py"]) is None
+
+
+def test_each_group_that_takes_long_is_there() -> None:
+    assert all(group in SERVERS.values() or (ROOT / group).is_file() for group in LONG)
