@@ -35,11 +35,14 @@ from newsletter.model import NO_LINE, Delivery, Envelope, FrozenIssue, JoinedEdi
 if TYPE_CHECKING:  # it imports cryptography, which is large
     from newsletter.mail.dkim import Signer
 
-# The control character that stands for each mark and slot. Quoted-printable has none but CR and LF.
+# The control character that stands for each mark and slot. Quoted-printable has none but CR and LF. Marks are control
+# characters of another block, and so are slots while a piece is encoded.
 _CONTROLS: Final = {str(word): bytes((code,)) for code, word in enumerate((*Mark, *Slot), 14)}
+_AS_MARKS: Final = {str(slot): chr(code) for code, slot in enumerate(Slot, 0x9C)}
+_BY_MARK: Final = {mark: _CONTROLS[mark] for mark in Mark} | {_AS_MARKS[slot]: _CONTROLS[slot] for slot in Slot}
+_FILLED: Final = re.compile("([\x90-\x9f])")
 
-_FILLED: Final = re.compile(f"({Mark.RANK}+|{'|'.join(map(re.escape, _CONTROLS))})")
-_UNFIT: Final = re.compile(rb"(?m)^\.|[ \t]{2}|\t")
+_UNFIT: Final = (b"\n.", b"  ", b"\t")  # a dot at the beginning of a line, a blank beside another
 _RANK: Final = _CONTROLS[Mark.RANK]
 _REASON: Final = _CONTROLS[Mark.REASON]
 _MARKS: Final = {_CONTROLS[mark]: mark for mark in Mark}
@@ -172,9 +175,13 @@ def _excess(text: str) -> float:
 
 def _lines(text: str) -> Iterator[bytes]:
     """A piece in whole lines, cut at what is filled in; a control character stands for each of these."""
+    for slot, mark in _AS_MARKS.items():
+        text = text.replace(slot, mark)
+    for digits in (3, 2):
+        text = text.replace(Mark.RANK * digits, Mark.RANK)
     for at, part in enumerate(_FILLED.split(text)):
         if at % 2:
-            yield _CONTROLS[part if part in _CONTROLS else part[0]]
+            yield _BY_MARK[part]
         elif part:
             yield _soft(part)
 
@@ -184,7 +191,9 @@ def _soft(text: str) -> bytes:
     if not text:
         return b""
     encoded = soft_end(quoted(text))
-    return CRLF.join(map(_mended, encoded.split(CRLF))) if _UNFIT.search(encoded) else encoded
+    if encoded[:1] == b"." or any(each in encoded for each in _UNFIT):
+        return CRLF.join(map(_mended, encoded.split(CRLF)))
+    return encoded
 
 
 _short: Final = lru_cache(maxsize=4096)(_soft)  # many readers have the same reason; HTML and text have it alike
