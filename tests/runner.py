@@ -369,7 +369,12 @@ def _judge(made: Repository, seen: Year, papers: dict[date, int]) -> None:
     )
     with made.store() as store:
         runs = [(run.day, run.verdict) for run in store.runs(10_000) if run.day is not None]
-    explained = {day for day, verdict in runs if verdict == Verdict.QUIET_DAY}
+    # An empty day may have an issue all the same: that of the missed days before it.
+    explained = {
+        day
+        for day, verdict in runs
+        if verdict == Verdict.QUIET_DAY or (verdict == Verdict.NEW_ISSUE and not papers.get(day))
+    }
     # An empty day whose start was dropped is among the missed days that the next issue takes in.
     for day in papers.keys() - {day for day, _ in runs}:
         if any(timedelta(0) < later - day <= timedelta(days=5) for later, _ in runs):
