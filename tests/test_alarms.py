@@ -34,6 +34,7 @@ from tests import program
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
 from tests.inbox import Inbox
+from tests.migrated import store_file
 from tests.monitor import Monitor
 from tests.pages import Server
 from tests.pages import Site as Pages
@@ -351,7 +352,7 @@ def test_a_summary_comes_once_after_each_issue_and_names_no_reader(site: Site, i
 
 def test_the_line_of_subscribers_reads_as_text_too(tmp_path: Path) -> None:
     clock = FakeClock()
-    with Store.open(f"sqlite:///{tmp_path / 'a.db'}", now=clock.now) as store:
+    with Store.open(store_file(tmp_path / "a.db"), now=clock.now) as store:
         for week in range(3):
             store.add_all([f"r{week}-{n}@example.org" for n in range(week + 2)], revive=True)
             store.record_run(RunReport(Verdict.WEEKEND, "so it was"), clock.now())

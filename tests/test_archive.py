@@ -83,7 +83,7 @@ def archive_of(store: Store, publication: Publication = PUBLICATION, *, searchab
 
 def mail_page(folder: Path, mail: str, publication: Publication = PUBLICATION) -> str:
     """The page of an issue whose papers were not kept, and whose mail has no marks around its middle."""
-    with Store.open(f"sqlite:///{folder / 'mail.db'}") as store:
+    with Store.open(store_file(folder / "mail.db")) as store:
         publish(store, RenderedIssue(DAY, "x", mail, "x"), publication)
         document = archive_of(store, publication).issue(DAY)
     assert document is not None
@@ -253,8 +253,9 @@ def test_a_month_has_a_page(site: Site) -> None:
     assert site.client.get("/archive/2026-10/").status_code == 404
 
 
+@pytest.mark.slow
 def test_an_index_of_five_hundred_issues_is_small(tmp_path: Path) -> None:
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store:
+    with Store.open(store_file(tmp_path / "test.db")) as store:
         for number in range(500):
             subject = "24 Nov: An Efficient Closed-Loop Harness for Self-Evolving Intelligence (▲ 92) and 14 more"
             publish(store, RenderedIssue(DAY + timedelta(days=number), subject, "<html><body>x</body></html>", "t"))
@@ -532,7 +533,7 @@ def test_what_xml_cannot_hold_is_left_out() -> None:
 
 
 def test_the_feed_has_the_last_thirty_issues(tmp_path: Path) -> None:
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store:
+    with Store.open(store_file(tmp_path / "test.db")) as store:
         for days in range(32):
             publish(store, RenderedIssue(DAY + timedelta(days=days), "s", "<html><body>x</body></html>", "t"))
         made = Archive(PUBLICATION, store, Renderer(PUBLICATION)).feed()
@@ -608,7 +609,7 @@ def test_the_command_exports_what_was_sent(tmp_path: Path, capsys: pytest.Captur
     folder = tmp_path / "public"
     assert newsletter("archive", "export", str(folder)).out == f"{folder}: 5 of 5 files written\n"
     assert sorted(files(folder)) == ["archive/index.html", "favicon.svg", "feed.atom", "robots.txt", "sitemap.xml"]
-    with Store.open(f"sqlite:///{tmp_path / 'newsletter.db'}") as store:
+    with Store.open(store_file(tmp_path / "newsletter.db")) as store:
         publish(store, rendered())
     assert newsletter("archive", "export", str(folder)).out == f"{folder}: 5 of 7 files written\n"
     assert newsletter("archive", "export", str(folder)).out == f"{folder}: 0 of 7 files written\n"
@@ -645,7 +646,7 @@ def web_host(folder: Path) -> Iterator[str]:
 
 def exported(folder: Path, *issues: RenderedIssue | Issue) -> Path:
     """The files of an archive. Of a RenderedIssue only the mail is kept."""
-    with Store.open(f"sqlite:///{folder / 'test.db'}") as store:
+    with Store.open(store_file(folder / "test.db")) as store:
         for each in issues:
             if isinstance(each, RenderedIssue):
                 publish(store, each)
@@ -752,7 +753,7 @@ def test_pages_are_accessible_and_fit_from_left_and_from_right(
     wide = paper(1, title="Supercalifragilistic" * 5, summary="It works.", organisation="An Institute", code_stars=1)
     many = Issue(DAY, (wide, *(paper(n) for n in range(2, 15))), ranked_by_votes=True, left_out=3)
     many = replace(many, rising=(LateRiser(paper(20), DAY - timedelta(days=3), 41),), pinned={wide.key: "author: Ada"})
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store:
+    with Store.open(store_file(tmp_path / "test.db")) as store:
         publish(store, renderer.issue(issue(day=OLD)), publication)
         publish(store, renderer.issue(many), publication, contents=many)
         pages.export(Archive(publication, store, renderer, searchable=True), tmp_path / "public")

@@ -32,6 +32,7 @@ from newsletter.store.database import Database
 from newsletter.store.schema import metadata
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import ACCEPTED
+from tests.migrated import store_file
 from tests.smtpd import Script, smtpd
 
 pytest_plugins = ["tests.postgres"]
@@ -86,10 +87,24 @@ def newsletter(path: Path, *words: str) -> tuple[int, str]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    made = Machine(tmp_path / "here")
+    return filled(tmp_path / "here")
+
+
+def filled(folder: Path) -> Machine:
+    """A machine whose store has rows."""
+    made = Machine(folder)
+    store_file(made.folder / "newsletter.db")
     with made.open() as store:
         fill(store)
     return made
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of such a machine."""
+    folder = tmp_path_factory.mktemp("sound")
+    filled(folder / "here").backup(folder / "backup")
+    return folder / "backup"
 
 
 def fill(store: Store) -> None:
@@ -473,10 +488,9 @@ BAD: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_archive_is_refused_before_anything_is_touched(machine: Machine, tmp_path: Path, name: str) -> None:
-    machine.backup(tmp_path / "backup")
+def test_a_bad_archive_is_refused_before_anything_is_touched(sound: Path, tmp_path: Path, name: str) -> None:
     change, words = BAD[name]
-    bad = remade(tmp_path / "backup", tmp_path / "bad", change)
+    bad = remade(sound, tmp_path / "bad", change)
     refused(bad, tmp_path / "there" / "config.yaml", words)
     assert not (tmp_path / "evil").exists()
 
@@ -489,9 +503,8 @@ def refused(archive: Path, path: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
-def test_a_link_or_device_in_an_archive_is_refused(machine: Machine, tmp_path: Path, kind: bytes) -> None:
-    machine.backup(tmp_path / "backup")
-    with tarfile.open(tmp_path / "backup") as old, tarfile.open(tmp_path / "bad", "w") as new:
+def test_a_link_or_device_in_an_archive_is_refused(sound: Path, tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(sound) as old, tarfile.open(tmp_path / "bad", "w") as new:
         for member in old.getmembers():
             content = (old.extractfile(member) or io.BytesIO()).read()
             if member.name == "00001":
@@ -512,11 +525,8 @@ def damaged() -> Iterator[tuple[str, Callable[[bytes], bytes]]]:
 
 
 @pytest.mark.parametrize(("name", "damage"), [*damaged()], ids=lambda value: value if isinstance(value, str) else "")
-def test_a_damaged_file_is_refused(
-    machine: Machine, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
-) -> None:
-    machine.backup(tmp_path / "backup")
-    (tmp_path / "bad").write_bytes(damage((tmp_path / "backup").read_bytes()))
+def test_a_damaged_file_is_refused(sound: Path, tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "bad").write_bytes(damage(sound.read_bytes()))
     refused(tmp_path / "bad", tmp_path / "there" / "config.yaml", ".")
 
 

@@ -13,6 +13,7 @@ from newsletter.cli.alert import due
 from newsletter.model import RunReport, Verdict
 from newsletter.store import Store
 from tests.inbox import Inbox
+from tests.migrated import store_file
 
 NOW = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
@@ -55,7 +56,7 @@ def tell(tmp_path: Path, inbox: Inbox, capsys: pytest.CaptureFixture[str]) -> Te
 
 
 def record(folder: Path, verdict: Verdict) -> None:
-    with Store.open(f"sqlite:///{folder / 'newsletter.db'}") as store:
+    with Store.open(store_file(folder / "newsletter.db")) as store:
         store.record_run(RunReport(verdict, "the words of the run"), NOW)
 
 

@@ -13,6 +13,7 @@ from newsletter.issue.compose import join_duplicates
 from newsletter.model import Paper, RenderedIssue, title_key
 from newsletter.store import Store
 from tests.conftest import PUBLICATION
+from tests.migrated import store_file
 
 FEED = FeedConfig("https://journal.example/rss")
 TITLE = "A title that is long enough to identify"
@@ -118,7 +119,7 @@ def test_the_collected_editorials(shared_data: Path, store: Store) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(f"sqlite:///{tmp_path / 'store.db'}", now=lambda: datetime(2026, 11, 27, tzinfo=UTC))
+    return Store.open(store_file(tmp_path / "store.db"), now=lambda: datetime(2026, 11, 27, tzinfo=UTC))
 
 
 def show(store: Store, *shown: Paper) -> None:

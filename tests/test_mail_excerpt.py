@@ -174,6 +174,7 @@ def real_texts(folder: Path) -> Iterator[tuple[str, str]]:
             yield readable(" ".join(paper["abstract"].split())), paper["summary"] or ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [118, 340])
 def test_no_real_text_ends_in_the_middle_of_a_sentence(shared_data: Path, limit: int) -> None:
     seen = 0

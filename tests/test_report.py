@@ -31,6 +31,7 @@ from newsletter.store import NewReport, Rate, ServerWords, Store
 from tests.chromium import judged
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, FakeClock
+from tests.migrated import store_file
 from tests.pages import write_config
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def test_the_page_names_no_reader_and_obeys_nobody(tmp_path: Path, capsys: pytes
 
 def test_a_list_without_anything_has_a_page_too(tmp_path: Path) -> None:
     clock = FakeClock()
-    with Store.open(f"sqlite:///{tmp_path / 'a.db'}", now=clock.now) as store:
+    with Store.open(store_file(tmp_path / "a.db"), now=clock.now) as store:
         text = page.render(gather(store, clock.now(), 7), PUBLICATION, clock.now())
     for words in ("no reader yet", "No issue was made", "Nobody left", "No feed had a fault", "Nothing has run"):
         assert words in text
@@ -123,7 +124,7 @@ def test_the_page_is_accessible_and_fits_a_small_phone(
     browser: webdriver.Chrome, tmp_path: Path, scheme: str, filling: bool
 ) -> None:
     clock = FakeClock()
-    with Store.open(f"sqlite:///{tmp_path / 'a.db'}", now=clock.now) as store:
+    with Store.open(store_file(tmp_path / "a.db"), now=clock.now) as store:
         if filling:
             filled(store, clock)
         found = gather(store, clock.now(), 60)

@@ -34,6 +34,7 @@ from newsletter.store.subscribers import stored_key
 from newsletter.store.suppressions import add_decision
 from tests.conftest import PUBLICATION
 from tests.fakes import ACCEPTED, FakeClock
+from tests.migrated import store_file
 
 DAY = date(2026, 11, 24)
 ADA = "Ada.Lovelace@example.org"
@@ -263,7 +264,7 @@ def test_no_byte_of_the_address_stays_in_sqlite_s_files(tmp_path: Path, clock: F
     def traces(name: bytes) -> list[str]:
         return [file.name for file in tmp_path.iterdir() if name in file.read_bytes().lower()]
 
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}", now=clock.now, hasher=LINKS.forgotten_hashes) as store:
+    with Store.open(store_file(tmp_path / "test.db"), now=clock.now, hasher=LINKS.forgotten_hashes) as store:
         # Pages split and rows move as a table grows, which leaves copies of what stood there.
         for n in range(10):
             store.add(f"byron{n}@example.org")
@@ -483,7 +484,7 @@ def test_a_reader_s_last_copies_and_reports_are_told_newest_first(store: Store, 
 
 def test_what_one_reader_asks_reads_no_other_reader_s_rows(tmp_path: Path) -> None:
     """The ledger of a year has millions of rows: SQLite is to find a reader's by its index."""
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}") as store, store._db.read() as connection:
+    with Store.open(store_file(tmp_path / "test.db")) as store, store._db.read() as connection:
         copies = (
             "SELECT * FROM issues JOIN deliveries ON issues.id = deliveries.issue_id"
             " WHERE deliveries.subscriber_id = 1 ORDER BY issues.day DESC LIMIT 10"

@@ -27,6 +27,7 @@ from newsletter.store import Added, ConfirmationState, Store
 from newsletter.store.schema import reports, subscribers
 from tests.conftest import PUBLICATION
 from tests.fakes import FakeClock
+from tests.migrated import store_file
 
 ADA, EVE = "ada@example.org", "eve@example.org"
 DAY = date(2026, 11, 24)
@@ -430,7 +431,7 @@ def test_who_was_forgotten_and_does_not_confirm_is_forgotten_again(forgetful: St
 def test_a_sign_up_reads_no_long_list(tmp_path: Path) -> None:
     """None of the statements that a sign-up sends to SQLite scans the table of readers."""
     sent: list[tuple[str, Any]] = []
-    with Store.open(f"sqlite:///{tmp_path / 'test.db'}", hasher=Links("secret", PUBLICATION).forgotten_hashes) as store:
+    with Store.open(store_file(tmp_path / "test.db"), hasher=Links("secret", PUBLICATION).forgotten_hashes) as store:
         event.listen(
             store._db.engine,
             "before_cursor_execute",
