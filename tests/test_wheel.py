@@ -79,7 +79,7 @@ def locked(name: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment with nothing in it, to be copied: it does not say where it is."""
+    """A new environment with nothing in it, to be copied: only its script `activate` says where it is."""
     folder = tmp_path_factory.mktemp("empty")
     call(sys.executable, "-m", "venv", "--without-pip", folder / "clean", cwd=folder)
     return folder / "clean"
@@ -88,6 +88,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(empty: Path, folder: Path, distributions: Iterable[str]) -> Path:
     """A new environment with these distributions as they are installed here; quicker than from a registry."""
     shutil.copytree(empty, folder / "clean", symlinks=True)
+    activate = folder / "clean" / "bin" / "activate"
+    activate.write_text(activate.read_text("utf-8").replace(str(empty), str(folder / "clean")), "utf-8")
     here = Path(sysconfig.get_path("purelib"))
     (there,) = (folder / "clean").glob("lib/python*/site-packages")
     for top in {file.parts[0] for name in distributions for file in files(name) or ()} - {"..", "__pycache__"}:
