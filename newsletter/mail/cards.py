@@ -208,8 +208,12 @@ def leading(ranks: Sequence[int], number: int) -> list[int]:
 
 def has_several_feeds(issue: Issue) -> bool:
     """Whether the papers come from more than one feed; then each card names its feeds."""
-    papers = (*issue.papers, *(rising.paper for rising in issue.rising))
-    return len({name for paper in papers for name in (paper.source, *paper.also)}) > 1
+    papers = [*issue.papers, *[rising.paper for rising in issue.rising]]
+    names = {paper.source for paper in papers}
+    for paper in papers:
+        if paper.also:
+            names.update(paper.also)
+    return len(names) > 1
 
 
 def _feed_names(paper: Paper, sections: int, language: Language) -> str:

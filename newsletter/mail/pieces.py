@@ -90,7 +90,7 @@ class _Draft:
     issue: Issue
     fit: Generator[tuple[Layout, int | None], Sizes]
     wanted: tuple[Layout, int | None]
-    shown: list[tuple[_Key, Paper, Form]] = field(default_factory=list)
+    shown: list[tuple[int, Paper, Form]] = field(default_factory=list)
     glance: Sequence[int] = ()
     rising: list[_Key] = field(default_factory=list)
 
@@ -112,7 +112,8 @@ class Pieces:
         self._renderer = renderer
         self._language = renderer.language
         self._readable: dict[int, tuple[Paper, Paper]] = {}  # by the id of the first, which is kept alive
-        self._known: dict[Mark, dict[_Key, _Made]] = {mark: {} for mark, _, _ in _REGIONS}
+        self._ids: dict[_Key, int] = {}  # a number for each paper in each form
+        self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in _REGIONS}
         self._html: dict[tuple[Mark, str], tuple[str, str]] = {}  # of cards, before and after inlining
         self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
         self._texts: dict[_Key, int] = {}  # what is around them in the text
@@ -148,8 +149,14 @@ class Pieces:
         """Decide on the form of each paper, for the layout that is wanted."""
         issue, (layout, kept) = draft.issue, draft.wanted
         forms = cards.forms(issue, layout, kept, self._language)
+        ids = self._ids  # numbers are hashed in a fraction of the time
         draft.shown = [
-            ((id(paper), _DIGITS[form.rank], form[1:-1], not form.reason), paper, form) for paper, form in forms
+            (
+                ids.setdefault((id(paper), _DIGITS[form.rank], form[1:-1], not form.reason), len(ids)),
+                paper,
+                form,
+            )
+            for paper, form in forms
         ]
         draft.glance = cards.glanced([form.rank for _, form in forms])
         several = bool(issue.rising) and cards.has_several_feeds(issue)
@@ -157,19 +164,19 @@ class Pieces:
 
     def _make(self, drafts: Iterable[_Draft]) -> None:
         """Render what these editions need and no earlier one has needed."""
-        missing: dict[Mark, dict[_Key, dict[str, Any]]] = {mark: {} for mark in self._known}
+        missing: dict[Mark, dict[_Key | int, dict[str, Any]]] = {mark: {} for mark in self._known}
         issue = None
-        made: dict[_Key, dict[str, Any]] = {}
+        made: dict[int, dict[str, Any]] = {}
         for draft in drafts:
             issue = draft.issue
-            for mark, which in ((Mark.PAPERS, range(len(draft.shown))), (Mark.GLANCE, draft.glance)):
-                for at in which:
-                    key, paper, form = draft.shown[at]
-                    if key not in self._known[mark] and key not in missing[mark]:
-                        missing[mark][key] = made[key] = made.get(key) or self._card(paper, form, issue)
-            for key, riser in zip(draft.rising, issue.rising, strict=True):
-                if key not in self._known[Mark.RISING] and key not in missing[Mark.RISING]:
-                    missing[Mark.RISING][key] = self._risen(draft, riser, several=bool(key[-1]))
+            for mark, shown in ((Mark.PAPERS, draft.shown), (Mark.GLANCE, [draft.shown[at] for at in draft.glance])):
+                known, lacking = self._known[mark], missing[mark]
+                for key, paper, form in shown:
+                    if key not in known and key not in lacking:
+                        lacking[key] = made[key] = made.get(key) or self._card(paper, form, issue)
+            for of_riser, riser in zip(draft.rising, issue.rising, strict=True):
+                if of_riser not in self._known[Mark.RISING] and of_riser not in missing[Mark.RISING]:
+                    missing[Mark.RISING][of_riser] = self._risen(draft, riser, several=bool(of_riser[-1]))
         while issue is not None and any(missing.values()):
             some = {mark: [*entries][:_AT_ONCE] for mark, entries in missing.items()}
             self._cut(issue, {mark: {key: missing[mark].pop(key) for key in keys} for mark, keys in some.items()})
@@ -182,7 +189,7 @@ class Pieces:
     def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
         return cards.risen(riser, draft.issue, draft.wanted[0], self._language, several=several)
 
-    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[_Key, dict[str, Any]]]) -> None:
+    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[_Key | int, dict[str, Any]]]) -> None:
         """Render these cards, and keep the pieces."""
         shown = {mark: list(entries.values()) for mark, entries in some.items()}
         text = self._text(issue, shown)
@@ -266,42 +273,57 @@ class Pieces:
 
     def _tried(self, draft: _Draft) -> JoinedEdition | None:
         """The edition, if it fits in the layout that was wanted; None if it is to be laid out again."""
-        issue, language = draft.issue, self._language
-        papers = [(self._known[Mark.PAPERS][key], form) for key, _, form in draft.shown]
-        lines = [(self._known[Mark.GLANCE][draft.shown[at][0]], draft.shown[at][2]) for at in draft.glance]
-        places = [(made.number, NO_LINE, form.rank) for made, form in papers]
-        for at, (line, form) in zip(draft.glance, lines, strict=True):
-            places[at] = (papers[at][0].number, line.number, form.rank)
+        issue, language, budget = draft.issue, self._language, self._renderer.budget
+        of_papers, of_lines = self._known[Mark.PAPERS], self._known[Mark.GLANCE]
+        papers = [of_papers[key] for key, _, _ in draft.shown]
+        lines = [of_lines[draft.shown[at][0]] for at in draft.glance]
         rising = [self._known[Mark.RISING][key] for key in draft.rising]
-        minutes = cards.minutes(made.words for made, _ in papers)
-        count = cards.counted(len(issue.papers), language)
+        minutes = cards.minutes([made.words for made in papers])
         more = cards.more(len(issue.papers) - len(papers), issue, language)
         frame = self._frame(draft, more=bool(more), minutes=minutes)
-        edition = JoinedEdition(
-            subject=subject(issue, language),
-            preheader=preheader(issue),
-            count=count,
-            minutes=language.number(minutes),
-            more=more,
-            frames=(frame.number, self._frame_of_text(draft, count=count, minutes=minutes, more=more)),
-            papers=tuple(places),
-            rising=tuple(made.number for made in rising),
-            reasons=tuple(form.reason for _, form in papers),
-        )
-        others = [*(made for made, _ in lines), *rising]
-        least = _Sizes(
-            frame.page + sum([made.page for made, _ in papers]) + sum([made.page for made in others]),
-            frame.size + sum([made.size for made, _ in papers]) + sum([made.size for made in others]),
-        )
-        if must_fit(least.page_size + _filled(edition), least.size + _filled(edition), self._renderer.budget):
-            return edition
-        if draft.wanted[0] is cards.LAYOUTS[-1] or must_fit(least.page_size, least.size, self._renderer.budget):
-            least = _sizes(edition, frame, papers, [*lines, *((each, None) for each in rising)])
+        every = [frame, *papers, *lines, *rising]
+        sizes = _Sizes(sum([made.page for made in every]), sum([made.size for made in every]))
+        edition = None
+        if must_fit(sizes.page_size, sizes.size, budget) or draft.wanted[0] is cards.LAYOUTS[-1]:
+            edition = self._edition(draft, frame, papers, lines, rising, minutes=minutes, more=more)
+            filled = _filled(edition)
+            if must_fit(sizes.page_size + filled, sizes.size + filled, budget):
+                return edition
+            sizes = _sizes(draft, edition, frame, papers, lines, rising)
         try:
-            draft.wanted = draft.fit.send(least)
+            draft.wanted = draft.fit.send(sizes)
         except StopIteration:
             return edition
         return None
+
+    def _edition(
+        self,
+        draft: _Draft,
+        frame: _Made,
+        papers: Sequence[_Made],
+        lines: Sequence[_Made],
+        rising: Sequence[_Made],
+        **words: Any,
+    ) -> JoinedEdition:
+        issue, language = draft.issue, self._language
+        count = cards.counted(len(issue.papers), language)
+        of_lines = dict(zip(draft.glance, lines, strict=True))
+        return JoinedEdition(
+            subject=subject(issue, language),
+            preheader=preheader(issue),
+            count=count,
+            minutes=language.number(words["minutes"]),
+            more=words["more"],
+            frames=(frame.number, self._frame_of_text(draft, count=count, **words)),
+            papers=tuple(
+                [
+                    (made.number, of_lines[at].number if at in of_lines else NO_LINE, shown[2].rank)
+                    for at, (made, shown) in enumerate(zip(papers, draft.shown, strict=True))
+                ]
+            ),
+            rising=tuple([made.number for made in rising]),
+            reasons=tuple([form.reason for _, _, form in draft.shown]),
+        )
 
 
 def _filled(edition: JoinedEdition) -> int:
@@ -314,14 +336,20 @@ def _filled(edition: JoinedEdition) -> int:
 
 
 def _sizes(
+    draft: _Draft,
     edition: JoinedEdition,
     frame: _Made,
-    papers: Sequence[tuple[_Made, Form]],
-    others: Sequence[tuple[_Made, Form | None]],
+    papers: Sequence[_Made],
+    lines: Sequence[_Made],
+    rising: Sequence[_Made],
 ) -> _Sizes:
+    """The exact sizes of an edition."""
     words = frame_words(edition)
-    of_page = [made.page + _added(made, form, _escaped) for made, form in papers]
-    inlined = [made.size + _added(made, form, as_html) for made, form in papers]
+    forms = [form for _, _, form in draft.shown]
+    shown = list(zip(papers, forms, strict=True))
+    others = [*zip(lines, (forms[at] for at in draft.glance), strict=True), *((made, None) for made in rising)]
+    of_page = [made.page + _added(made, form, _escaped) for made, form in shown]
+    inlined = [made.size + _added(made, form, as_html) for made, form in shown]
     return _Sizes(
         frame.page
         + sum(number * len(_escaped(words.get(mark, "")).encode()) for mark, number in frame.marks.items())
