@@ -121,6 +121,17 @@ def test_a_run_that_cannot_save_does_not_send(made: Repository) -> None:
     assert made.inbox.messages == []
 
 
+def test_a_run_that_ends_without_a_verdict_says_how(made: Repository) -> None:
+    program = made.folder / "bin" / "newsletter"
+    real = program.rename(program.with_name("real"))
+    fault = "echo \"KeyError: 'ada@readers.example'\" >&2; exit 1"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *" run") {fault};; esac\nexec {real} "$@"\n', "utf-8")
+    program.chmod(0o755)
+    ran = made.run(asked="begin")
+    assert not ran.green
+    assert "The run ended without a verdict: KeyError: (an address)" in ran.log
+
+
 def test_of_two_runs_at_once_one_sends(made: Repository) -> None:
     """As if the concurrency group did not hold: another run begins between this one's fetch and its first push."""
     assert made.run(asked="begin").green
