@@ -59,7 +59,10 @@ _SHEETS: Final[dict[tuple[str, int], tuple[list[Any], list[Any]]]] = {}
 
 
 class _Compiled(jinja2.BytecodeCache):
-    """The compiled templates of this process, for all its Renderers: compiling takes 80 % of a first rendering."""
+    """The compiled templates of this process, for all its Renderers: compiling takes 80 % of a first rendering.
+
+    Each language has its own: Jinja2 calls a filter with a constant argument, such as a number, when it compiles.
+    """
 
     def __init__(self) -> None:
         self._code: dict[str, tuple[str, CodeType | None]] = {}  # a template's key: checksum of its source, and code
@@ -75,7 +78,7 @@ class _Compiled(jinja2.BytecodeCache):
         self._code[bucket.key] = (bucket.checksum, bucket.code)
 
 
-_COMPILED: Final = _Compiled()
+_COMPILED: Final[dict[str, _Compiled]] = {}
 
 
 class Renderer:
@@ -105,7 +108,7 @@ class Renderer:
             loader=jinja2.ChoiceLoader([*own, builtin, jinja2.PrefixLoader({"builtin": builtin})]),
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=jinja2.StrictUndefined,
-            bytecode_cache=_COMPILED,
+            bytecode_cache=_COMPILED.setdefault(self.language.tag, _Compiled()),
             extensions=["jinja2.ext.i18n"],
         )
         _speak(self._environment, self.language)
