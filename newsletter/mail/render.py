@@ -182,9 +182,12 @@ class Renderer:
                 return whole.html, whole.shown
 
     def size(self, html: str) -> int:
-        """Bytes of a copy of inlined `html`, in which the links below each paper are longer than their slots."""
-        longer = len(f"{self.publication.base_url}/feedback/") + TOKEN_LENGTH - len(Slot.FEEDBACK)
-        return len(html.encode()) + max(0, longer) * html.count(Slot.FEEDBACK)
+        """Bytes of a copy of inlined `html`, in which lines end in CRLF and links are longer than their slots."""
+        size = len(html.encode()) + html.count("\n")
+        for slot in (Slot.FEEDBACK, Slot.UNSUBSCRIBE, Slot.PREFERENCES):
+            link = f"{self.publication.base_url}/{slot.rpartition('/')[2]}/"
+            size += max(0, len(link) + TOKEN_LENGTH - len(slot)) * html.count(slot)
+        return size
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that an issue is rendered with: its templates, and the catalogues of the language."""
