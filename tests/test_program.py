@@ -55,6 +55,10 @@ def test_a_program_knows_of_itself_what_it_knows_after_a_real_start(options: dic
     assert forked["parent"] == os.getpid()
 
 
+# A shell without job control starts what is in the background with SIGINT ignored, and so its children.
+INTERRUPTIBLE = "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 @pytest.mark.parametrize(
     ("code", "ended"),
     [
@@ -62,7 +66,7 @@ def test_a_program_knows_of_itself_what_it_knows_after_a_real_start(options: dic
         ("import sys; sys.exit('words')", 1),
         ("raise ValueError", 1),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
+        (f"{INTERRUPTIBLE}; os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
         ("import atexit, threading; atexit.register(print, 2); threading.Timer(0.01, print, [1]).start()", 0),
         ("import sys; sys.stdout = open('/dev/full', 'w'); print(1)", 120),
     ],

@@ -80,6 +80,7 @@ def full() -> Issue:
         gains={rich.key: Gain(date(2026, 11, 21), 12)},
         reasons={rich.key: Reason(ReasonKind.TOPIC, "proteins")},
         notes=("only for the operator",),
+        own=True,
     )
 
 
