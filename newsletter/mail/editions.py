@@ -59,6 +59,7 @@ class EditionCopies:
         self._headers = Headers(frozen, links, signers, by_edition=True)
         self._html = _Encoded([piece.html for piece in pieces])
         self._text = _Encoded([piece.text for piece in pieces])
+        self._slots = [slot for slot in Slot if any(slot in piece.html or slot in piece.text for piece in pieces)]
 
     def of(self, edition: JoinedEdition) -> JoinedCopies:
         """The copies of one edition; the same edition and delivery always give the same bytes."""
@@ -78,15 +79,21 @@ class EditionCopies:
         else:
             of_html = {mark: as_html(said) for mark, said in words.items()}
             page = self._html.joined(edition, around_html, of_html, html_words(edition))
-        return JoinedCopies(headers, text, page)
+        return JoinedCopies(headers, self._slots, text, page)
 
 
 class JoinedCopies:
     """An edition that is joined, from which each subscriber's envelope is made by filling in what is theirs."""
 
-    def __init__(self, headers: Headers, text: Sequence[bytes] | Base64, page: Sequence[bytes] | Base64) -> None:
-        self._headers, self._text, self._page = headers, text, page
-        self._slots = [slot for slot in Slot if _has(text, slot) or _has(page, slot)]
+    def __init__(
+        self,
+        headers: Headers,
+        slots: Sequence[Slot],
+        text: Sequence[bytes] | Base64,
+        page: Sequence[bytes] | Base64,
+    ) -> None:
+        """`slots` are those of the text and of the page; there may be more of them."""
+        self._headers, self._slots, self._text, self._page = headers, slots, text, page
         encodings = (b"base64" if isinstance(part, Base64) else b"quoted-printable" for part in (text, page))
         self._start, self._between, self._end = frame(headers.boundary, *encodings)
 
@@ -110,14 +117,10 @@ def _filled(
     if isinstance(part, Base64):
         return (part.fill(values),)
     filled = {_CONTROLS[slot]: soft_lines(escape(value)) for slot, value in values.items()}
-    pieces = [filled.get(piece, piece) for piece in part]
+    pieces = [piece if len(piece) > 1 else filled.get(piece, piece) for piece in part]  # a long key is slow to hash
     if Slot.FEEDBACK in values:  # it stands below each paper, the others only around them
         pieces = [piece.replace(_CONTROLS[Slot.FEEDBACK], filled[_CONTROLS[Slot.FEEDBACK]]) for piece in pieces]
     return pieces
-
-
-def _has(part: Sequence[bytes] | Base64, slot: Slot) -> bool:
-    return slot in part.text if isinstance(part, Base64) else any(_CONTROLS[slot] in piece for piece in part)
 
 
 class _Encoded:
@@ -151,7 +154,7 @@ class _Encoded:
         }
         for part in (parts := self._frame(around)):
             if part in _MARKS and part not in filled:
-                filled[part] = _soft(words[_MARKS[part]])
+                filled[part] = _short(words[_MARKS[part]])
         return [filled.get(part, part) for part in parts]
 
     def _paper(self, number: int) -> bytes:
