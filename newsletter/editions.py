@@ -29,7 +29,7 @@ _WEEK: Final = 7  # days
 _LATELY: Final = 21  # days whose papers tell how frequent words are
 _COUNTED: Final = 1000  # papers of them, the newest
 
-_AT_ONCE: Final = 200  # editions that are laid out together
+_AT_ONCE: Final = 2000  # editions that are laid out together
 _COMPARED: Final = 3  # joined editions that are compared with the same rendered as a whole
 _LINTED: Final = 5  # joined editions that are linted
 

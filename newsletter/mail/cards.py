@@ -150,36 +150,54 @@ def _long_days(issue: Issue, language: Language) -> str:
     return language.gettext("%(first)s to %(last)s", first=language.long_date(issue.since), last=last)
 
 
-def forms(issue: Issue, layout: Layout, kept: int | None, language: Language) -> list[tuple[Paper, Form]]:
-    """The papers that a mail shows, each as a card or row. With sections, the best of each.
+class Style(NamedTuple):
+    """What the forms of all papers in a mail have in common."""
+
+    layout: Layout
+    full: int  # the last rank of a full card
+    level: int  # see Form
+    sections: int
+    several: bool  # whether the papers come from more than one feed
+    own: bool  # see Form
+
+
+def styled(issue: Issue, layout: Layout, kept: int | None) -> tuple[Style, Sequence[tuple[int, Paper]]]:
+    """The style of a mail, and the papers that it shows, each with its rank. With sections, the best of each.
 
     `kept` is how many papers there is room for, None for all.
     """
     ranks = ranks_of(issue)
-    shown = leading(ranks, min(MOST_ROWS, kept or MOST_ROWS))
+    at_most = min(MOST_ROWS, kept or MOST_ROWS)
+    papers = [*zip(ranks, issue.papers, strict=True)]
+    shown = papers if len(papers) <= at_most else [papers[at] for at in leading(ranks, at_most)]
     sections = len({paper.source for paper in issue.papers}) if issue.by_source else 1
     full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
-    several, level = has_several_feeds(issue), 3 if sections > 1 else 2
     if len(shown) <= _FEW:
         layout = layout._replace(abstract=2 * layout.abstract)
-    found = []
-    for at in shown:
-        paper, rank = issue.papers[at], ranks[at]
-        reason, pinned = issue.reasons.get(paper.key), issue.pinned.get(paper.key)
-        form = Form(
-            rank,
-            rank <= full,
-            layout,
-            level,
-            _feed_names(paper, sections, language) if several else "",
-            paper.source if sections > 1 and rank == 1 else "",
-            _gain(paper, issue, language) if rank <= full and issue.gains else "",
-            _why(pinned, language) if pinned else "",
-            issue.own,
-            picked_for(reason, language) if reason else "",
-        )
-        found.append((paper, form))
-    return found
+    return Style(layout, full, 3 if sections > 1 else 2, sections, has_several_feeds(issue), issue.own), shown
+
+
+def form(paper: Paper, rank: int, style: Style, issue: Issue, language: Language) -> Form:
+    """How a mail of this style shows one of the papers of `issue`."""
+    reason, pinned = issue.reasons.get(paper.key), issue.pinned.get(paper.key)
+    return Form(
+        rank,
+        rank <= style.full,
+        style.layout,
+        style.level,
+        _feed_names(paper, style.sections, language) if style.several else "",
+        paper.source if style.sections > 1 and rank == 1 else "",
+        _gain(paper, issue, language) if rank <= style.full and issue.gains else "",
+        _why(pinned, language) if pinned else "",
+        style.own,
+        picked_for(reason, language) if reason else "",
+    )
+
+
+def forms(issue: Issue, layout: Layout, kept: int | None, language: Language) -> list[tuple[Paper, Form]]:
+    """The papers that a mail shows, each as a card or row; `kept` is as in `styled`."""
+    style, shown = styled(issue, layout, kept)
+    return [(paper, form(paper, rank, style, issue, language)) for rank, paper in shown]
 
 
 def glanced(ranks: Sequence[int]) -> Sequence[int]:

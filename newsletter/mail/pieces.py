@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -21,7 +21,7 @@ from newsletter.mail.cards import Form, Layout
 from newsletter.mail.joining import as_html, frame_words
 from newsletter.mail.render import Renderer, Sizes, fitting, inline, must_fit, readable_issue, shown_paper, tidy
 from newsletter.mail.subject import preheader, subject
-from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece
+from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece, Reason
 
 _CUT: Final = "\x9b"  # where the text is cut; the HTML is cut at comments
 _REGIONS: Final = (
@@ -31,7 +31,7 @@ _REGIONS: Final = (
 )
 _RUN: Final = re.compile(f"{Mark.RANK}+")
 _MARKER: Final = len("<!--paper-->")
-_AT_ONCE: Final = 60  # papers in a digest that is cut
+_AT_ONCE: Final = 150  # papers in a digest that is cut
 
 # The digits of each rank; 0 for the first, because templates have a look of its own for it.
 _DIGITS: Final = (0, 0, *(1,) * 8, *(2,) * 90, *(3,) * 900)
@@ -73,6 +73,8 @@ class _Made(NamedTuple):
     page: int  # bytes of the HTML before inlining, without marks
     size: int  # the same after inlining
     marks: Mapping[Mark, int]  # how often the HTML has each mark
+    ranks: int  # how often it has that of the rank
+    reasons: int  # and that of the reason
     words: int = 0  # for the reading time
 
 
@@ -83,6 +85,26 @@ class _Cut(NamedTuple):
     regions: Mapping[Mark, Sequence[str]]
 
 
+class _Shown(NamedTuple):
+    """A paper in a form: `key` stands for all that its piece depends on. A mark is in place of the reason."""
+
+    key: int
+    rank: int
+    paper: Paper
+    form: Form
+
+
+class _Said(NamedTuple):
+    """Why a paper is in an edition, and how many bytes that has as HTML, before and after inlining."""
+
+    words: str
+    page: int
+    size: int
+
+
+_UNSAID: Final = _Said("", 0, 0)
+
+
 @dataclass(slots=True)
 class _Draft:
     """An edition on its way to a layout."""
@@ -90,7 +112,8 @@ class _Draft:
     issue: Issue
     fit: Generator[tuple[Layout, int | None], Sizes]
     wanted: tuple[Layout, int | None]
-    shown: list[tuple[int, Paper, Form]] = field(default_factory=list)
+    shown: list[_Shown] = field(default_factory=list)
+    reasons: Sequence[_Said] = ()  # of each paper shown
     glance: Sequence[int] = ()
     rising: list[_Key] = field(default_factory=list)
 
@@ -113,6 +136,9 @@ class Pieces:
         self._language = renderer.language
         self._readable: dict[int, tuple[Paper, Paper]] = {}  # by the id of the first, which is kept alive
         self._ids: dict[_Key, int] = {}  # a number for each paper in each form
+        self._styles: dict[cards.Style, dict[_Key, _Shown]] = {}  # the papers in the forms of each style
+        self._reasons: dict[int, tuple[Reason, _Said]] = {}  # by the id of the first, which is kept alive
+        self._subjects: dict[_Key, str] = {}
         self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in _REGIONS}
         self._html: dict[tuple[Mark, str], tuple[str, str]] = {}  # of cards, before and after inlining
         self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
@@ -147,20 +173,39 @@ class Pieces:
 
     def _lay_out(self, draft: _Draft) -> None:
         """Decide on the form of each paper, for the layout that is wanted."""
-        issue, (layout, kept) = draft.issue, draft.wanted
-        forms = cards.forms(issue, layout, kept, self._language)
-        ids = self._ids  # numbers are hashed in a fraction of the time
-        draft.shown = [
-            (
-                ids.setdefault((id(paper), _DIGITS[form.rank], form[1:-1], not form.reason), len(ids)),
-                paper,
-                form,
-            )
-            for paper, form in forms
-        ]
-        draft.glance = cards.glanced([form.rank for _, form in forms])
+        issue, language, (layout, kept) = draft.issue, self._language, draft.wanted
+        style, papers = cards.styled(issue, layout, kept)
+        known = self._styles.setdefault(style, {})
+        reasons, pinned, gains = issue.reasons, issue.pinned, issue.gains
+        draft.shown = []
+        for rank, paper in papers:
+            name = paper.key
+            # The paper is kept alive by `_readable`, so that no other has its id.
+            key = (id(paper), rank, name in reasons, pinned.get(name), gains.get(name))
+            shown = known.get(key)
+            if shown is None:
+                shown = known[key] = self._shown(paper, cards.form(paper, rank, style, issue, language))
+            draft.shown.append(shown)
+        draft.reasons = [self._reason(reasons.get(paper.key)) for _, paper in papers]
+        draft.glance = cards.glanced([each.rank for each in draft.shown])
         several = bool(issue.rising) and cards.has_several_feeds(issue)
         draft.rising = [(id(each.paper), each.day, each.gained, layout, issue.own, several) for each in issue.rising]
+
+    def _shown(self, paper: Paper, form: Form) -> _Shown:
+        marked = form._replace(reason=str(Mark.REASON) if form.reason else "")
+        # The first has a look of its own; of the others, the text depends on the digits of the rank.
+        key = (id(paper), _DIGITS[form.rank], marked[1:])
+        return _Shown(self._ids.setdefault(key, len(self._ids)), form.rank, paper, marked)
+
+    def _reason(self, reason: Reason | None) -> _Said:
+        if reason is None:
+            return _UNSAID
+        known = self._reasons.get(id(reason))
+        if known is None:
+            words = cards.picked_for(reason, self._language)
+            said = _Said(words, len(_escaped(words).encode()), len(as_html(words).encode()))
+            known = self._reasons[id(reason)] = (reason, said)
+        return known[1]
 
     def _make(self, drafts: Iterable[_Draft]) -> None:
         """Render what these editions need and no earlier one has needed."""
@@ -171,7 +216,7 @@ class Pieces:
             issue = draft.issue
             for mark, shown in ((Mark.PAPERS, draft.shown), (Mark.GLANCE, [draft.shown[at] for at in draft.glance])):
                 known, lacking = self._known[mark], missing[mark]
-                for key, paper, form in shown:
+                for key, _, paper, form in shown:
                     if key not in known and key not in lacking:
                         lacking[key] = made[key] = made.get(key) or self._card(paper, form, issue)
             for of_riser, riser in zip(draft.rising, issue.rising, strict=True):
@@ -183,8 +228,7 @@ class Pieces:
 
     def _card(self, paper: Paper, form: Form, issue: Issue) -> dict[str, Any]:
         """The values of a card, with marks for its rank and its reason."""
-        marked = form._replace(rank=_RANKS[_DIGITS[form.rank]], reason=str(Mark.REASON) if form.reason else "")
-        return cards.card(paper, marked, issue.day, self._language)
+        return cards.card(paper, form._replace(rank=_RANKS[_DIGITS[form.rank]]), issue.day, self._language)
 
     def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
         return cards.risen(riser, draft.issue, draft.wanted[0], self._language, several=several)
@@ -219,7 +263,8 @@ class Pieces:
         number = 2 * sum(marks.values())  # bytes of a mark in UTF-8
         self.made.append(Piece(html, text))
         sizes = len(page.encode()) - number, self._renderer.size(html) - number
-        return _Made(len(self.made) - 1, *sizes, marks, words)
+        counts = marks.get(Mark.RANK, 0), marks.get(Mark.REASON, 0)
+        return _Made(len(self.made) - 1, *sizes, marks, *counts, words)
 
     # --- rendering and cutting ----------------------------------------------------------------------------------------
 
@@ -236,8 +281,7 @@ class Pieces:
 
     def _one_of_each(self, draft: _Draft) -> dict[Mark, list[dict[str, Any]]]:
         """The fewest cards that what is around all of them needs."""
-        _, paper, form = draft.shown[0]
-        first = [cards.card(paper, form, draft.issue.day, self._language)]
+        first = [cards.card(draft.shown[0].paper, draft.shown[0].form, draft.issue.day, self._language)]
         rising = [self._risen(draft, each, several=False) for each in draft.issue.rising[:1]]
         return {Mark.PAPERS: first, Mark.GLANCE: first if draft.glance else [], Mark.RISING: rising}
 
@@ -275,8 +319,8 @@ class Pieces:
         """The edition, if it fits in the layout that was wanted; None if it is to be laid out again."""
         issue, language, budget = draft.issue, self._language, self._renderer.budget
         of_papers, of_lines = self._known[Mark.PAPERS], self._known[Mark.GLANCE]
-        papers = [of_papers[key] for key, _, _ in draft.shown]
-        lines = [of_lines[draft.shown[at][0]] for at in draft.glance]
+        papers = [of_papers[each.key] for each in draft.shown]
+        lines = [of_lines[draft.shown[at].key] for at in draft.glance]
         rising = [self._known[Mark.RISING][key] for key in draft.rising]
         minutes = cards.minutes([made.words for made in papers])
         more = cards.more(len(issue.papers) - len(papers), issue, language)
@@ -286,7 +330,7 @@ class Pieces:
         edition = None
         if must_fit(sizes.page_size, sizes.size, budget) or draft.wanted[0] is cards.LAYOUTS[-1]:
             edition = self._edition(draft, frame, papers, lines, rising, minutes=minutes, more=more)
-            filled = _filled(edition)
+            filled = _filled(draft, edition)
             if must_fit(sizes.page_size + filled, sizes.size + filled, budget):
                 return edition
             sizes = _sizes(draft, edition, frame, papers, lines, rising)
@@ -295,6 +339,12 @@ class Pieces:
         except StopIteration:
             return edition
         return None
+
+    def _subject(self, issue: Issue) -> str:
+        key = (id(issue.papers[0]), len(issue.papers), issue.since)
+        if key not in self._subjects:
+            self._subjects[key] = subject(issue, self._language)
+        return self._subjects[key]
 
     def _edition(
         self,
@@ -309,7 +359,7 @@ class Pieces:
         count = cards.counted(len(issue.papers), language)
         of_lines = dict(zip(draft.glance, lines, strict=True))
         return JoinedEdition(
-            subject=subject(issue, language),
+            subject=self._subject(issue),
             preheader=preheader(issue),
             count=count,
             minutes=language.number(words["minutes"]),
@@ -317,22 +367,22 @@ class Pieces:
             frames=(frame.number, self._frame_of_text(draft, count=count, **words)),
             papers=tuple(
                 [
-                    (made.number, of_lines[at].number if at in of_lines else NO_LINE, shown[2].rank)
+                    (made.number, of_lines[at].number if at in of_lines else NO_LINE, shown.rank)
                     for at, (made, shown) in enumerate(zip(papers, draft.shown, strict=True))
                 ]
             ),
             rising=tuple([made.number for made in rising]),
-            reasons=tuple([form.reason for _, _, form in draft.shown]),
+            reasons=tuple([said.words for said in draft.reasons]),
         )
 
 
-def _filled(edition: JoinedEdition) -> int:
+def _filled(draft: _Draft, edition: JoinedEdition) -> int:
     """The most bytes of HTML that what is filled in takes: six for a character, and a rank stands ten times.
 
     A sum without this, and one with it, spare most editions the exact one, which would lead to the same layout.
     """
-    words = sum(map(len, frame_words(edition).values())) + sum(map(len, edition.reasons))
-    return 6 * words + 60 * len(edition.papers)
+    words = sum(map(len, frame_words(edition).values()))
+    return 6 * words + sum([said.page for said in draft.reasons]) + 60 * len(edition.papers)
 
 
 def _sizes(
@@ -345,33 +395,26 @@ def _sizes(
 ) -> _Sizes:
     """The exact sizes of an edition."""
     words = frame_words(edition)
-    forms = [form for _, _, form in draft.shown]
-    shown = list(zip(papers, forms, strict=True))
-    others = [*zip(lines, (forms[at] for at in draft.glance), strict=True), *((made, None) for made in rising)]
-    of_page = [made.page + _added(made, form, _escaped) for made, form in shown]
-    inlined = [made.size + _added(made, form, as_html) for made, form in shown]
+    digits = [len(str(each.rank)) for each in draft.shown]
+    of_page, inlined = [], []
+    for made, width, said in zip(papers, digits, draft.reasons, strict=True):
+        of_page.append(made.page + made.ranks * width + made.reasons * said.page)
+        inlined.append(made.size + made.ranks * width + made.reasons * said.size)
+    others = sum([made.ranks * digits[at] for made, at in zip(lines, draft.glance, strict=True)])
     return _Sizes(
         frame.page
-        + sum(number * len(_escaped(words.get(mark, "")).encode()) for mark, number in frame.marks.items())
+        + sum([number * len(_escaped(words.get(mark, "")).encode()) for mark, number in frame.marks.items()])
         + sum(of_page)
-        + sum(made.page + _added(made, form, _escaped) for made, form in others),
+        + sum([made.page for made in (*lines, *rising)])
+        + others,
         frame.size
-        + sum(number * len(as_html(words.get(mark, "")).encode()) for mark, number in frame.marks.items())
+        + sum([number * len(as_html(words.get(mark, "")).encode()) for mark, number in frame.marks.items()])
         + sum(inlined)
-        + sum(made.size + _added(made, form, as_html) for made, form in others),
+        + sum([made.size for made in (*lines, *rising)])
+        + others,
         [size - _MARKER for size in of_page],
         [size - _MARKER for size in inlined],
     )
-
-
-def _added(made: _Made, form: Form | None, written: Callable[[str], str]) -> int:
-    """The bytes of HTML that a paper's rank and reason take."""
-    if form is None or not made.marks:
-        return 0
-    size = made.marks.get(Mark.RANK, 0) * len(str(form.rank))
-    if form.reason:
-        size += made.marks.get(Mark.REASON, 0) * len(written(form.reason).encode())
-    return size
 
 
 def _alike(card: Mapping[str, Any]) -> str:
