@@ -114,7 +114,7 @@ class Choice:
     def _papers(self) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         if self.selector is not None:
-            kept["selector"] = json.loads(self.selector.canonical)
+            kept["selector"] = self.selector.kept
             kept |= {} if self.on_top else {"on_top": False}
         kept |= {"weekly": True} if self.weekly else {}
         return kept

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
-from newsletter.issue.picking import Candidates, Pick, pick, unwanted
+from newsletter.issue.picking import Candidates, Pick, every, unwanted
 from newsletter.model import Issue, LateRiser, Paper
 
 
@@ -143,7 +143,7 @@ def _pool(day: Day, *, weekly: bool) -> Candidates:
     return Candidates.of((*day.candidates.papers, *risen), day.frequencies)
 
 
-def picks_of(choice: Choice, pool: Candidates) -> tuple[Pick, ...]:
+def picks_of(choice: Choice, pool: Candidates) -> Sequence[Pick]:
     """What the reader asked for, the best first, uncut.
 
     Who says only what they never want to see gets the main edition without it, or all papers of the day without it. On
@@ -152,8 +152,8 @@ def picks_of(choice: Choice, pool: Candidates) -> tuple[Pick, ...]:
     selector = choice.selector
     if selector is None:
         return ()
-    picks = pick(replace(selector, papers=None), pool) if selector.asks or selector.more or not choice.on_top else ()
-    return picks if selector.asks or not choice.on_top else tuple(each for each in picks if each.reason)
+    picks = every(selector, pool) if selector.asks or selector.more or not choice.on_top else ()
+    return picks if selector.asks or not choice.on_top else [each for each in picks if each.reason]
 
 
 def _never(choice: Choice, pool: Candidates) -> frozenset[str]:

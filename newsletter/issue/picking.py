@@ -44,12 +44,13 @@ class Pick:
     """A paper for a reader, and why: None if the reader asked for nothing, only against something.
 
     `match` is how well the paper fits the topic (about 1 for all of it), or 1 for any other reason; with what the
-    reader wants more and less of.
+    reader wants more and less of. `place` is that of `rank`, where it is known: readers with the same topic share it.
     """
 
     paper: Paper
     reason: Reason | None
     match: float = 1.0
+    place: tuple[int, int, int, int] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Candidates:
                 self._fitting.clear()
             reason = Reason(ReasonKind.TOPIC, topic)
             matches = self.topics.matches(topic)
-            self._fitting[topic] = {at: Pick(self.papers[at], reason, match) for at, match in matches.items()}
+            picks = ((at, Pick(self.papers[at], reason, match)) for at, match in matches.items())
+            self._fitting[topic] = {at: Pick(each.paper, reason, each.match, rank(at, each)) for at, each in picks}
         return self._fitting[topic]
 
     def by_author(self, author: str) -> Iterator[tuple[int, str]]:
@@ -160,6 +162,11 @@ class Candidates:
 
 def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
     """The papers that `selector` wants, the best first, at most as many as it says; empty if none fits."""
+    return tuple(every(selector, candidates)[: selector.papers])
+
+
+def every(selector: Selector, candidates: Candidates) -> list[Pick]:
+    """All papers that `selector` wants, however many it says, the best first."""
     found: dict[int, Pick] = {}
     for picks in _wanted(selector, candidates):
         for at, picked in picks:
@@ -171,7 +178,8 @@ def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
     for words in selector.never:
         for at in candidates.saying(words):
             found.pop(at, None)
-    return tuple(found[at] for at in sorted(found, key=lambda at: rank(at, found[at]))[: selector.papers])
+    places = sorted([picked.place or rank(at, picked) for at, picked in found.items()])
+    return [found[at] for *_, at in places]
 
 
 def unwanted(selector: Selector, candidates: Candidates) -> frozenset[int]:

@@ -111,10 +111,15 @@ class Selector:
     @property
     def canonical(self) -> str:
         """The selector as JSON (RFC 8259), the same for equal selectors. What is empty or by default is left out."""
-        kept: dict[str, object] = {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind)}
+        return json.dumps(self.kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+    @property
+    def kept(self) -> dict[str, object]:
+        """The fields of `canonical`: without those that are empty or have their default."""
+        kept: dict[str, object] = {kind: chosen for kind in KINDS if (chosen := getattr(self, kind))}
         if self.papers != PAPERS:
             kept["papers"] = self.papers
-        return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return kept
 
     @property
     def hash(self) -> str:
