@@ -48,12 +48,14 @@ def insert_editions(
         main = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_(None))
         kept = json.dumps([(piece.html, piece.text) for piece in pieces], ensure_ascii=False)
         connection.execute(update(renderings).where(*main).values(pieces=kept))
-    # Rows of one shape are inserted together.
-    statement = insert(renderings).returning(renderings.c.id, sort_by_parameter_order=True)
-    ids: list[int] = []
+    # Rows of one shape are inserted together. An answer with their ids would cost more than asking once for all.
     for rows in _alike(_row(common, number, each) for number, each in enumerate(made, 1)):
-        ids += connection.execute(statement, rows).scalars()
-    return ids
+        connection.execute(insert(renderings), rows)
+    others = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_not(None))
+    ids = {
+        row.edition: row.id for row in connection.execute(select(renderings.c.edition, renderings.c.id).where(*others))
+    }
+    return [ids[str(number)] for number, _ in enumerate(made, 1)]
 
 
 def drop_pieces(connection: Connection, issue_id: int) -> None:

@@ -62,6 +62,15 @@ class Utc(TypeDecorator[datetime]):
 _SMALL: Final = 4096  # bytes
 
 
+def _packed(text: bytes) -> bytes:
+    """A small text, which needs no large window, whose memory takes five times as long as the text."""
+    packing = zlib.compressobj(wbits=12, memLevel=5)
+    return packing.compress(text) + packing.flush()
+
+
+_EMPTY: Final = _packed(b"")  # each edition that is joined has two
+
+
 class Packed(TypeDecorator[str]):
     """Long text, compressed with zlib: an issue's HTML takes a tenth of its size."""
 
@@ -70,14 +79,10 @@ class Packed(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
         """What the driver gets."""
-        if value is None:
-            return None
+        if not value:
+            return None if value is None else _EMPTY
         text = value.encode()
-        if len(text) > _SMALL:
-            return zlib.compress(text)
-        # A small text needs no large window, whose memory takes five times as long as the text.
-        packing = zlib.compressobj(wbits=12, memLevel=5)
-        return packing.compress(text) + packing.flush()
+        return zlib.compress(text) if len(text) > _SMALL else _packed(text)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
         """The text that the driver's bytes stand for."""
