@@ -127,6 +127,8 @@ def interrupt(workers: list[Program], kills: int, server: Server, seed: int, mos
     server.restart()
     for hunter in hunters:
         hunter.join()
+    for worker in workers if kills else ():
+        worker.wait_until_ready()  # its last start may have met the restart
 
 
 def provoke(

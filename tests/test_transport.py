@@ -548,6 +548,19 @@ def test_a_connection_says_goodbye_only_when_what_it_was_answered_can_have_been_
             time.sleep(0.01)
 
 
+@pytest.mark.parametrize("noted", [False, True])
+def test_in_the_end_only_a_connection_whose_answer_was_noted_says_goodbye(noted: bool) -> None:
+    """The ledger cannot be written to: the copy goes again, and no log may say that its reply was read."""
+    with smtpd() as server:
+        sending = transport(server)
+        assert sending.send(envelope()).kind is OutcomeKind.ACCEPTED
+        if noted:
+            sending.order(0)
+        sending.pool.close()
+        _OPEN.clear()
+    assert ("QUIT" in server.commands) is noted
+
+
 def test_a_connection_that_was_opened_too_late_is_closed_with_the_others() -> None:
     with smtpd() as server:
         pool = Pool([config(server)])

@@ -97,5 +97,6 @@ def send_letters(
                 if isinstance(event, Answer):
                     unanswered -= 1
                     yield event.copy, event.outcome
+        pool.granted([])  # whoever took the last outcomes has noted them
     finally:
         reserve(pool.close())

@@ -163,6 +163,7 @@ class Pool:
         self._leaving: list[_Line] = []  # those that have carried as many messages as they may
         self._checked = self._looked = monotonic()
         self._left: float = math.inf  # copies to offer, as far as is known
+        self._unrecorded: set[_Line] = set()  # with answers that the ledger may not have yet
         self._attempts = count()
         self._troubles: dict[str, TransportUnavailable] = {}
         self._rests: dict[str, float] = {}  # until when each server rests that began to in this run
@@ -224,7 +225,8 @@ class Pool:
         return [order for order in found if order is not None]
 
     def granted(self, orders: Iterable[SlotOrder]) -> None:
-        """Take in what the store has filled in, once that is committed."""
+        """Take in what the store has filled in, once that is committed, and with it all answers so far."""
+        self._unrecorded.clear()
         for order in orders:
             self._paces[order.server].take(order)
 
@@ -302,11 +304,14 @@ class Pool:
     def close(self) -> list[SlotOrder]:
         """Say goodbye on connections where nothing is on its way, and hang up.
 
+        Where an answer was not recorded, because the database is away, no QUIT tells the server that it was read.
         Returns what to tell the store about slots that were not used.
         """
         self._closed = True
         lines = [line for relay in self._relays for line in relay.lines]
-        polite = [line for line in lines if line.session.idle and not line.session.waiting]
+        polite = [
+            line for line in lines if line.session.idle and not line.session.waiting and line not in self._unrecorded
+        ]
         for line in polite:
             with suppress(OSError):
                 line.socket.settimeout(_QUIT_WITHIN)
@@ -632,6 +637,7 @@ class Pool:
             if isinstance(event, Answer):
                 carried = True
                 del self._carrying[event.copy]
+                self._unrecorded.add(line)
                 self._slot_used(line, event)
                 event.copy.excused = line.accepted > 0
                 self._judge(line, event)
