@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from newsletter.model import Issue, Mailbox, Paper, Publication
+from newsletter.store import Store
+from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
     from tests.pages import Server, Site
@@ -74,6 +76,19 @@ def paper(number: int = 1, **changes: Any) -> Paper:
 def issue(*papers: Paper, day: date = date(2026, 11, 24)) -> Issue:
     """An issue of these papers, by default of three."""
     return Issue(day=day, papers=papers or tuple(paper(n) for n in (1, 2, 3)), ranked_by_votes=True)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that the test moves."""
+    return FakeClock()
+
+
+@pytest.fixture
+def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
+    """An empty store, on each kind of database, whose time is `clock`."""
+    with Store.open(database_url, now=clock.now) as opened:
+        yield opened
 
 
 @pytest.fixture

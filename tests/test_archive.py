@@ -43,6 +43,7 @@ from newsletter.model import (
 )
 from newsletter.store import Store
 from newsletter.web import create_app
+from tests import needs
 from tests.conftest import PUBLICATION, SHARED, chaos_feed, issue, paper
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
 from tests.migrated import store_file
@@ -728,7 +729,7 @@ def axe(browser: webdriver.Chrome) -> list[Any]:
     if (package := importlib.util.find_spec("axe_playwright_python")) and package.origin:
         script = Path(package.origin).with_name("axe.min.js")
     if not script.is_file():
-        pytest.skip("no axe-core: neither axe-playwright-python nor ../shared/tools is there")
+        needs.unmet("no axe-core: neither axe-playwright-python nor ../shared/tools is there")
     browser.execute_script(script.read_text("utf-8"))
     run = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(v => [v.id, v.impact])))"
     return list(browser.execute_async_script(run))

@@ -22,11 +22,6 @@ READERS = [f"reader{number:03}@example.net" for number in range(100)]
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def scene(database_url: str, tmp_path: Path, clock: FakeClock) -> Iterator[Scene]:
     for part in ("new", "cur", "tmp"):
         (tmp_path / "Maildir" / part).mkdir(parents=True)

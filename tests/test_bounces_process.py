@@ -37,11 +37,6 @@ from tests.fakes import Crash, FakeClock
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def scene(database_url: str, tmp_path: Path, clock: FakeClock) -> Iterator[Scene]:
     for part in ("new", "cur", "tmp"):
         (tmp_path / "Maildir" / part).mkdir(parents=True)

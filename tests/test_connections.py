@@ -284,13 +284,16 @@ def test_no_more_connections_are_opened_than_there_are_copies(store: Store) -> N
 WINDOW = 0.9
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_processes_together_keep_to_the_rate_and_the_connections(
-    database_url: str, tmp_path: Path, workers: int
-) -> None:
-    if workers > 1 and database_url.startswith("sqlite"):
-        pytest.skip("one process sends issues from a file")
-    log = run(Fleet(workers, 20, 25, 15, 4), database_url, tmp_path)
+def test_a_sender_and_the_web_pages_keep_to_the_rate_and_the_connections(database_url: str, tmp_path: Path) -> None:
+    keep_to_the_limits(1, database_url, tmp_path)
+
+
+def test_several_senders_keep_to_them_together(postgres_url: str, tmp_path: Path) -> None:
+    keep_to_the_limits(3, postgres_url, tmp_path)
+
+
+def keep_to_the_limits(workers: int, url: str, folder: Path) -> None:
+    log = run(Fleet(workers, 20, 25, 15, 4), url, folder)
     assert (log.accepted, log.letters, len(log.times)) == (25, 15, 40)
     assert most_within(WINDOW, log.times) <= 20
     assert log.times[-1] - log.times[0] >= 1.7  # 39 gaps of 1/20 s, less what the server may see late

@@ -120,8 +120,8 @@ def test_the_configured_place_may_be_private_but_not_its_other_ports() -> None:
 
 
 def test_the_configured_host_is_not_resolved_again_for_a_redirect_back_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([["9.9.9.9"], ["127.0.0.1"]])
-    monkeypatch.setattr("newsletter.feed.guard.resolve", lambda *_: next(answers))
+    answers = iter(["9.9.9.9", "127.0.0.1"])  # of a name server that belongs to an attacker
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (next(answers), 443))])
     guard = AddressGuard(("feeds.example.org", 443))
     assert guard.addresses("feeds.example.org", 443) == ["9.9.9.9"]
     assert guard.addresses("feeds.example.org", 443) == ["9.9.9.9"]

@@ -91,11 +91,25 @@ def test_an_address_by_number_has_no_domain() -> None:
 # --- what the feed's own host is sent --------------------------------------------------------------------------------
 
 
-def test_headers_go_to_the_feed_s_own_host_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newsletter.feed.guard.is_public", lambda _: True)
+PUBLIC = "9.9.9.9"
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network has this machine at a public address, too, since a redirect may lead only there."""
+    connect = socket.socket.connect
+
+    def arrive(self: socket.socket, address: tuple[str, int]) -> None:
+        connect(self, ("127.0.0.1" if address[0] == PUBLIC else address[0], *address[1:]))
+
+    monkeypatch.setattr(socket.socket, "connect", arrive)
+
+
+@pytest.mark.usefixtures("public")
+def test_headers_go_to_the_feed_s_own_host_only() -> None:
     source = FeedConfig("x", headers=(("Authorization", Secret(lambda: "Bearer k3y")),), user_agent="Mozilla/5.0")
     with site({"/": says(200, BODY)}) as other, site({"/": says(302, Location="/b")}) as server:
-        server.answers["/b"] = [says(302, Location=other.url("/"))]
+        server.answers["/b"] = [says(302, Location=other.url("/").replace("127.0.0.1", PUBLIC))]
         other.answers["/"] = [says(302, Location=server.url("/c"))]
         server.answers["/c"] = [says(200, BODY)]
         assert ask(server.url("/"), source) == BODY

@@ -59,11 +59,6 @@ def join(store: Store, address: str = EVE, *, first_copy: bool = True) -> Subscr
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
     with Store.open(database_url, now=clock.now) as opened:
         opened.add(ADA)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -278,17 +277,6 @@ def test_what_was_not_used_is_told() -> None:
 
 
 # --- the store -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
-    with Store.open(database_url, now=clock.now) as opened:
-        yield opened
 
 
 def reserved(store: Store, asked: SlotOrder) -> Grant:

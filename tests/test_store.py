@@ -44,17 +44,6 @@ RENDERED = RenderedIssue(day=DAY, subject="Papers – 24 November", html="<p>π<
 LIFETIME = timedelta(hours=24)
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
-    with Store.open(database_url, now=clock.now) as opened:
-        yield opened
-
-
 def readers(number: int) -> list[str]:
     return [f"reader{n}@example.org" for n in range(number)]
 

@@ -26,11 +26,6 @@ RENDERED = RenderedIssue(DAY, "Papers", "<p>html", "text\n")
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
     with Store.open(database_url, now=clock.now, hasher=LINKS.forgotten_hashes) as opened:
         opened.add(ADA)

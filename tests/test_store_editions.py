@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 
-import pytest
 from sqlalchemy import func, select
 
 from newsletter.issue import editions as planning
@@ -31,17 +29,6 @@ from tests.fakes import ACCEPTED, FakeClock
 
 DAY = date(2026, 11, 24)
 PIECES = tuple(Piece(f"<p>{n} \x91 \u2028", f"text {n}\n") for n in range(4))
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
-    with Store.open(database_url, now=clock.now) as opened:
-        yield opened
 
 
 def edition(number: int, papers: int = 30) -> JoinedEdition:

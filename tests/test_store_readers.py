@@ -46,11 +46,6 @@ FORGOTTEN = SubscriberStatus.FORGOTTEN
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
     with Store.open(database_url, now=clock.now, hasher=LINKS.forgotten_hashes) as opened:
         yield opened

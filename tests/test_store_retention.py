@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -35,17 +34,6 @@ pytest_plugins = ["tests.postgres"]
 
 DAY = date(2026, 8, 3)
 BAD_ADDRESS = Outcome(OutcomeKind.REFUSED, 550, "5.1.1 no such user")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
-    with Store.open(database_url, now=clock.now) as opened:
-        yield opened
 
 
 def issue(store: Store, day: date, **outcomes: Outcome) -> FrozenIssue:

@@ -35,17 +35,6 @@ WEDNESDAY = 0b100
 CONSENT = "confirmed on the web"
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(database_url: str, clock: FakeClock) -> Iterator[Store]:
-    with Store.open(database_url, now=clock.now) as opened:
-        yield opened
-
-
 def status(store: Store, address: str = ADA) -> SubscriberStatus | None:
     found = store.find(address)
     return None if found is None else found.status

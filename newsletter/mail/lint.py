@@ -33,7 +33,6 @@ _ACTIVE: Final = frozenset(
 ) | frozenset("textarea applet".split())
 _ABSOLUTE: Final = re.compile(r"(https?://[^/\s]|mailto:)")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
-_URL_LINE: Final = re.compile(r"\s*\S+://\S+\s*|.*@.*")
 
 
 class Level(StrEnum):
@@ -190,8 +189,14 @@ def _text_complete(rendered: RenderedIssue, page: Page) -> Iterator[str]:
 
 def _text_width(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     for number, line in enumerate(rendered.text.splitlines(), 1):
-        if len(line) > _TEXT_WIDTH and not _URL_LINE.fullmatch(line):
+        if len(line) > _TEXT_WIDTH and not _is_address(line):
             yield f"line {number} of the text part has {len(line)} characters, more than {_TEXT_WIDTH}"
+
+
+def _is_address(line: str) -> bool:
+    """Whether a line cannot be broken, as the address of a page, or has one of a reader, which may be of any length."""
+    words = line.split()
+    return "@" in line or (len(words) == 1 and "://" in words[0])
 
 
 def _may_be_broken(word: str) -> bool:
