@@ -1,4 +1,4 @@
-"""Slots: the moments at which messages may reach a server with a limit, for all processes together. Pure.
+"""Send slots: the moments at which messages may reach a server with a limit, for all processes together. Pure.
 
 A server that takes N messages in a window has N permits. A permit serves one message, and is free again a window after
 that message has reached the server. So no window holds more than N messages, however late some of them were, and a
@@ -80,7 +80,7 @@ class Permits:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class SendSlot:
     """The use of a permit for one message. Times are in seconds of the granter's clock."""
 
     at: float  # from when on the message may reach the server
@@ -100,7 +100,7 @@ class Told:
 class Grant:
     """What was granted. The store's clock is compared with the asker's own, monotonic one; both are in seconds."""
 
-    slots: tuple[Slot, ...]
+    slots: tuple[SendSlot, ...]
     clock: float  # the store's clock, read between `asked` and `answered`
     asked: float  # the asker's clock
     answered: float
@@ -118,7 +118,7 @@ class SlotOrder:
     lead: float = 0.0  # seconds before which no slot is of use
     patience: float = 0.0  # seconds after its slot within which a message reaches the server, or does not leave
     told: Sequence[Told] = ()
-    unused: Sequence[int] = ()  # of `Slot.day`: slots that were not used
+    unused: Sequence[int] = ()  # of `SendSlot.day`: slots that were not used
     grant: Grant | None = field(default=None)
 
 
@@ -137,22 +137,22 @@ def block_of(rate: float) -> int:
     return max(1, int(BLOCK * rate)) if rate else _PERMISSIONS
 
 
-def granted(permits: Permits, now: float, order: SlotOrder) -> tuple[tuple[Slot, ...], Permits]:
+def granted(permits: Permits, now: float, order: SlotOrder) -> tuple[tuple[SendSlot, ...], Permits]:
     """The slots that `order` gets, and the permits after it. `now` is in seconds of the granter's clock."""
     if not order.rate:
-        return tuple(Slot(now) for _ in range(order.number)), permits
+        return tuple(SendSlot(now) for _ in range(order.number)), permits
     lead, patience = min(order.lead, LONGEST_LEAD), min(order.patience, LONGEST_PATIENCE)
     horizon, first = _micro(now + lead + AHEAD), _micro(now + lead)
     taken, rested = _micro(patience + held_for(order.rate)), _micro(now - _RESTED)
     gap = _micro(1 / order.rate)
     free, last = _brought_up_to_date(permits, now, order)
-    slots: list[Slot] = []
+    slots: list[SendSlot] = []
     while len(slots) < order.number:
         at = max(free[0], first, last + (gap if free[0] < rested else gap // 2))
         if at > horizon:
             break
         heapq.heapreplace(free, at + taken)
-        slots.append(Slot(at / MICRO, at + taken))
+        slots.append(SendSlot(at / MICRO, at + taken))
         last = at
     return tuple(slots), Permits(last, tuple(free))
 
