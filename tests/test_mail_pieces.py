@@ -19,6 +19,7 @@ from newsletter.config import FeedConfig
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.links import Links
+from newsletter.mail.dkim import Signer
 from newsletter.mail.editions import EditionCopies
 from newsletter.mail.joining import joined
 from newsletter.mail.pieces import CannotCut, Pieces
@@ -36,6 +37,7 @@ from newsletter.model import (
     Slot,
 )
 from tests.conftest import PUBLICATION, issue, paper
+from tests.test_mail_dkim import ED25519, RSA, verified
 
 DAY = date(2026, 11, 24)
 
@@ -158,10 +160,10 @@ def test_templates_that_cannot_be_cut_are_told_from_others(tmp_path: Path) -> No
 # --- encoded ---------------------------------------------------------------------------------------------------------
 
 
-def copies(whole: RenderedIssue, pieces: Pieces) -> EditionCopies:
+def copies(whole: RenderedIssue, pieces: Pieces, *signers: Signer) -> EditionCopies:
     at = datetime(2026, 11, 24, 8, tzinfo=UTC)
     frozen = FrozenIssue(1, 1, whole, PUBLICATION, at, at + timedelta(days=1))
-    return EditionCopies(frozen, pieces.made, Links("secret", PUBLICATION))
+    return EditionCopies(frozen, pieces.made, Links("secret", PUBLICATION), signers)
 
 
 @pytest.mark.parametrize("base64", [False, True])
@@ -198,3 +200,19 @@ def test_a_copy_of_a_joined_edition_is_the_edition_with_its_slots_filled(base64:
     parts = list(message.iter_parts())
     assert [part.get_content().replace("\r\n", "\n") for part in parts] == [text, page]
     assert (parts[0]["Content-Transfer-Encoding"] == "base64") is base64
+
+
+@pytest.mark.parametrize("title", ["Owls of the north", "拡散モデルの研究" * 6], ids=["quoted-printable", "base64"])
+def test_a_copy_of_a_joined_edition_is_signed_with_the_subject_of_its_own(title: str) -> None:
+    chosen = random.Random(5)
+    listed = [replace(each, title=f"{title} {each.key}", abstract=title * 9, summary=None) for each in papers(12)]
+    editions = [some(chosen, listed, number, own=True) for number in (4, 9)]
+    pieces = Pieces(renderer := Renderer(PUBLICATION))
+    delivery = Delivery(1, 2, 3, "0123456789abcdef", "ada@example.org", 0)
+    laid_out = pieces.editions(editions)
+    made = copies(renderer.issue(editions[0]), pieces, RSA, ED25519)
+    for edition in laid_out:
+        raw = made.of(edition).envelope(delivery).message
+        assert verified(raw, RSA, ED25519) == [True, True]
+        for other in (raw.replace(b"Subject: ", b"Subject: x", 1), raw.replace(b"To: ", b"Subject: x\r\nTo: ", 1)):
+            assert verified(other, RSA, ED25519) == [False, False]
