@@ -156,6 +156,11 @@ def test_the_steps_give_a_program_that_does_the_job_as_a_user_without_name_or_pr
     papers = machine.root / "papers"
     assert machine.run(*json.loads(IMAGE.only("CMD"))).stdout.startswith("Usage: newsletter ")
     assert machine.run("init", str(papers)).returncode == 0
+    it_does_the_job(machine.run, papers)
+
+
+def it_does_the_job(run: Callable[..., subprocess.CompletedProcess[str]], papers: Path) -> None:
+    """Send the sample day with the configuration that `init` has written into `papers`, as the user of the image."""
     shutil.copy(ROOT / "newsletter" / "sample_day.json", papers)
     with Inbox() as inbox:
         document = yaml.safe_load((papers / "config.yaml").read_text("utf-8"))
@@ -165,10 +170,10 @@ def test_the_steps_give_a_program_that_does_the_job_as_a_user_without_name_or_pr
             "smtp": [{"host": "127.0.0.1", "port": inbox.port}],
         }
         (papers / "config.yaml").write_text(yaml.safe_dump(document), "utf-8")
-        assert machine.run("subscribers", "add", "ada@example.org").returncode == 0
-        ran = machine.run("run")
+        assert run("subscribers", "add", "ada@example.org").returncode == 0
+        ran = run("run")
         assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "verdict: new-issue - 1 accepted"), ran.stderr
-        assert machine.run("send").returncode == 0
+        assert run("send").returncode == 0
     assert inbox.recipients == ["ada@example.org"]
     assert {path.stat().st_uid for path in papers.iterdir() if path.name != "sample_day.json"} == {USER}
 
@@ -202,6 +207,50 @@ def test_the_program_cannot_be_changed_by_the_one_who_runs_it(machine: Machine) 
         path for path in (machine.root / "opt").rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022
     ]
     assert writable == []
+
+
+# --- the image, where a container tool is at hand ---------------------------------------------------------------------
+
+
+def at_hand() -> tuple[str, str]:
+    """A container tool that has a base image of the recipe, and the tag of that image. Skips the test without one."""
+    for tool in filter(shutil.which, ("podman", "docker")):
+        command = [tool, "images", "--format", "{{.Repository}}:{{.Tag}}"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False)
+        if tags := re.findall(r"^(?:docker\.io/library/)?python:(3\.\d+-slim)$", listed.stdout, re.MULTILINE):
+            return tool, max(tags)
+    pytest.skip("no container tool here has docker.io/library/python:3.13-slim; with it the image is built and run")
+
+
+@pytest.mark.timeout(900)  # seconds: the libraries are fetched, and a layer of some file systems is a full copy
+def test_a_container_tool_builds_the_image_and_it_does_the_job_with_all_that_the_page_takes_from_it(
+    tmp_path: Path,
+) -> None:
+    tool, tag = at_hand()
+    context, papers = tmp_path / "context", tmp_path / "papers"
+    shutil.copytree(ROOT / "requirements", context / "requirements")
+    for name in ("Containerfile", ".dockerignore"):
+        shutil.copy(ROOT / name, context)
+    wheel = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(context / "dist"), str(ROOT)]
+    subprocess.run(wheel, capture_output=True, check=True)
+    build = [tool, "build", "-t", "newsletter-test", "-f", "Containerfile", "--build-arg", f"PYTHON={tag}", "."]
+    built = subprocess.run(build, cwd=context, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-2000:]
+    papers.mkdir()
+    os.chown(papers, USER, USER)
+    (bounded,) = (block.split() for block in blocks("") if block.startswith("--read-only"))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [tool, "run", "--rm", "--network", "host", *bounded, "-v", f"{papers}:/papers:Z", "newsletter-test"]
+        return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+
+    try:
+        assert run().stdout.startswith("Usage: newsletter ")
+        assert run("init", "/papers").returncode == 0
+        assert run("check", "--offline").returncode == 78  # the example's values are still there
+        it_does_the_job(run, papers)
+    finally:
+        subprocess.run([tool, "rmi", "--force", "newsletter-test"], capture_output=True, check=False)
 
 
 # --- the recipe ------------------------------------------------------------------------------------------------------
