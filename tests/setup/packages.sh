@@ -5,7 +5,7 @@ set -euo pipefail
 declare -A package_of=(
     [postfix]=postfix [dovecot]=dovecot-imapd [/usr/lib/dovecot/lmtp]=dovecot-lmtpd [cron]=cron [faketime]=faketime
     [chromium]=chromium [chromedriver]=chromium-driver [openssl]=openssl [/usr/lib/postgresql]=postgresql
-    [nginx]=nginx [caddy]=caddy [opendkim]=opendkim [git]=git [curl]=curl [groff]=groff-base
+    [nginx]=nginx [caddy]=caddy [opendkim]=opendkim [git]=git [curl]=curl [groff]=groff-base [systemd-analyze]=systemd
     # The heights of mails are measured with the font that stands in for Arial and Helvetica.
     [/usr/share/fonts/truetype/liberation]=fonts-liberation
 )
