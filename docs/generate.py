@@ -1,7 +1,7 @@
 """Generates the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml, and share/.
 
     newsletter/config/schema.py --> docs/configuration.md, config.yaml
-    newsletter/cli/__init__.py  --> docs/commands.md; the man page and completions in share/ (terminal.py)
+    newsletter/cli/commands/  --> docs/commands.md; the man page and completions in share/ (terminal.py)
 
 `make docs` calls it as `python -m docs.generate`. tests/test_docs.py fails if a file is not what it generates. Keys,
 values and order in config.yaml are written by hand; its comments are the first sentences of the schema's descriptions.
@@ -96,7 +96,7 @@ _CONFIGURATION: Final = """\
 - A mistake ends the command with exit code 78 and one line that names file, line and key, and for an unknown key the
   nearest known one: `config.yaml:12: issue.max_paper: unknown key; did you mean max_papers?`
 """
-_GENERATED: Final = "<!-- `make docs` generates this page from {source}. Edit that file instead. -->\n"
+_GENERATED: Final = "<!-- `make docs` generates this page from {source}. Edit it there. -->\n"
 
 
 def configuration() -> str:
@@ -145,7 +145,7 @@ def commands() -> str:
     index = [(f"[`{name}`](#{name.replace(' ', '-')})", command.get_short_help_str(200)) for name, command in every]
     own = [param for param in cli.params if "--config" in param.opts or "--version" in param.opts]
     parts = [
-        _GENERATED.format(source="newsletter/cli/__init__.py"),
+        _GENERATED.format(source="newsletter/cli/commands/"),
         _COMMANDS,
         _table("Command", index),
         f"Options before the command:\n\n{_table('Option', _records(cli, 'newsletter', own))}",
