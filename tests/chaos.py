@@ -63,6 +63,7 @@ class Fault:
     def broken(self, found: Mapping[str, Any]) -> list[str]:
         """The names of the figures that are not 0 as they must be."""
         names = [name for name in (NEVER_HELD if self.hold else NEVER) if found.get(name) != 0]
+        names += ["kills of the server"] if "--allow-kill" in self.arguments and not found["killed"] else []
         # Each crash leaves at most one uncertain copy per connection; the overlapping run has none.
         return [*names, *(["dup_forced"] if self.kills and found["dup_forced"] > CONNECTIONS * self.kills else [])]
 
@@ -265,7 +266,9 @@ def judged(folder: Path, ledger: Path, refused: Sequence[str]) -> dict[str, Any]
     command += ["--skip", *refused] if refused else []
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     figures: dict[str, Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])
-    return figures
+    return figures | {
+        "killed": len(re.findall(r'"event": "kill".*"pid": \d', (folder / "sink.jsonl").read_text("utf-8")))
+    }
 
 
 def main() -> int:
