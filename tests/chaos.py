@@ -15,12 +15,15 @@ import csv
 import io
 import json
 import os
+import random
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -60,6 +63,7 @@ class Fault:
     def broken(self, found: Mapping[str, Any]) -> list[str]:
         """The names of the figures that are not 0 as they must be."""
         names = [name for name in (NEVER_HELD if self.hold else NEVER) if found.get(name) != 0]
+        names += ["kills of the server"] if "--allow-kill" in self.arguments and not found["killed"] else []
         # Each crash leaves at most one uncertain copy per connection; the overlapping run has none.
         return [*names, *(["dup_forced"] if self.kills and found["dup_forced"] > CONNECTIONS * self.kills else [])]
 
@@ -211,23 +215,33 @@ def provoke(fault: Fault, folder: Path, store: str, recipients: int, seed: int, 
 
 
 def _crash(site: Site, fault: Fault, seed: int) -> None:
-    """Run two processes at once, repeatedly, and signal them at random times."""
-    loop = [sys.executable, str(TOOLS / "crash_loop.py"), "--kills", str(fault.kills), "--signal", fault.signal]
-    loop += [
-        "--overlap",
-        "2",
-        "--seed",
-        str(seed),
-        "--min",
-        "0.3",
-        "--max",
-        str(2 + site.recipients // 1000),
-        "--freeze",
-        "2",
-        "--quiet",
-    ]
-    loop += ["--ok-codes", "0,75", "--", *site.command, "run", "--date", DAY]
-    subprocess.run(loop, cwd=ROOT, stdout=subprocess.DEVNULL, check=True, timeout=1800)
+    """Run two processes at once, repeatedly, and signal them at random times, until both end by themselves."""
+    chance, kills = random.Random(seed), 0
+    for _ in range(60):
+        runs = [
+            program.Popen(
+                [*site.command, "run", "--date", DAY],
+                cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        if kills < fault.kills:
+            time.sleep(chance.uniform(0.1, 1 + site.recipients / 1000))
+            kills += sum(_signal(run, fault.signal) for run in runs)
+        if all([run.wait(300) in (0, 75) for run in runs]):  # noqa: C419 - wait for both
+            return
+    raise AssertionError("no two runs ended by themselves")
+
+
+def _signal(run: program.Popen, name: str) -> bool:
+    """Whether the process ran still, and got the signal. One that is stopped goes on after two seconds."""
+    if run.poll() is not None:
+        return False
+    os.killpg(run.pid, signal.Signals[f"SIG{name}"])
+    if name == "STOP":
+        time.sleep(2)
+        os.killpg(run.pid, signal.SIGCONT)
+    return True
 
 
 def _ledger(folder: Path, store: str) -> Path:
@@ -252,7 +266,9 @@ def judged(folder: Path, ledger: Path, refused: Sequence[str]) -> dict[str, Any]
     command += ["--skip", *refused] if refused else []
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     figures: dict[str, Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])
-    return figures
+    return figures | {
+        "killed": len(re.findall(r'"event": "kill".*"pid": \d', (folder / "sink.jsonl").read_text("utf-8")))
+    }
 
 
 def main() -> int:

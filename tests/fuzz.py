@@ -31,6 +31,7 @@ from newsletter.model import Mailbox, Publication
 ROOT: Final = Path(__file__).parents[1]
 DATA: Final = ROOT / "tests/data"
 REF: Final = "00112233445566ff"
+_BOUNDS: Final = Bounds()  # the program's own
 LONGEST: Final = 500_000  # bytes of an input; of a list, which has no bounds, they take a second on a slow machine
 
 LISTS: Final = (
@@ -241,10 +242,10 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
 
 
-def attempt(target: Target, text: bytes, children: Nursery) -> tuple[str, str]:
+def attempt(target: Target, text: bytes, children: Nursery, bounds: Bounds) -> tuple[str, str]:
     """The verdict on `text`, and what is wrong with it if it is ``fault``."""
     try:
-        children.call(Bounds(), _quietly, target.parse, text)
+        children.call(bounds, _quietly, target.parse, text)
     except NewsletterError as error:
         message = str(error)
         if message.strip() and message.isprintable():
@@ -261,8 +262,10 @@ def _quietly(parse: Callable[[bytes], object], text: bytes) -> None:
     parse(text)  # the result stays in the child: only its end matters
 
 
-def run(names: Sequence[str], seed: int, first: int, inputs: int, seconds: float) -> dict[str, Outcome]:
-    """Try inputs of each target in turn until there are `inputs` of each, or `seconds` have passed."""
+def run(
+    names: Sequence[str], seed: int, first: int, inputs: int, seconds: float, bounds: Bounds = _BOUNDS
+) -> dict[str, Outcome]:
+    """Try inputs of each target in turn, until there are `inputs` of each, or `seconds` have passed."""
     outcomes = {name: Outcome() for name in names}
     end = time.monotonic() + seconds
     with Nursery("newsletter.feed.syndication") as children:
@@ -271,7 +274,7 @@ def run(names: Sequence[str], seed: int, first: int, inputs: int, seconds: float
                 if time.monotonic() > end:
                     return outcomes
                 text, began = damaged(TARGETS[name], seed, number), time.monotonic()
-                verdict, wrong = attempt(TARGETS[name], text, children)
+                verdict, wrong = attempt(TARGETS[name], text, children, bounds)
                 outcome.slowest = max(outcome.slowest, time.monotonic() - began)
                 outcome.verdicts[verdict] += 1
                 if wrong:

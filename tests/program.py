@@ -153,7 +153,7 @@ class _Nest:
         with theirs:
             number = str(theirs.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.program", number],
+                [sys.executable, "-m", "tests.program", number, "newsletter"],  # so that /proc/PID/cmdline names it
                 cwd=ROOT, env=environ, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self._owner = os.getpid()

@@ -176,7 +176,10 @@ def _issue(days: Mapping[date, Day], day: date, schedule: Schedule, result: Repl
         votes = days[day].known(now)
     fresh = {paper: upvotes for paper, upvotes in votes.items() if paper not in result.shown}
     result.show(ranked(fresh, day, rules.max_papers if day in result.known else max(1, len(fresh))), day)
-    past = {each: _candidates(days[each], now, schedule.run(at)) for each, at in result.mailed.items() if each < day}
+    week = (day - timedelta(days=back) for back in range(1, rules.rising.look_back + 1))
+    past = {
+        each: _candidates(days[each], now, schedule.run(result.mailed[each])) for each in week if each in result.mailed
+    }
     risers = select(past, result.shown.keys(), day, rules.max_papers, rules.rising)
     result.show([riser.key for riser in risers], day)
     result.cards[day] = len(risers)

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.bounces import parse
 from newsletter.bounces.bounds import BLOCK, DEPTH, HEADER, LINES, PARTS, bounded, charset
 from newsletter.bounces.incoming import Incoming
-from newsletter.bounces.mailbox import LARGEST
-from newsletter.bounces.process import BOUNDS, parser
+from newsletter.bounces.process import parser
 from newsletter.children import Nursery
 from newsletter.links import Purpose
 from newsletter.model import ReportKind, SubscriberStatus
 from newsletter.store import Store
 from tests.bouncing import ADA, EMMY, Scene, configured
 from tests.fakes import FakeClock
+from tests.migrated import store_file
 from tests.poison_mails import POISONS
 
 
@@ -36,20 +35,20 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     for part in ("new", "cur", "tmp"):
         (tmp_path / "Maildir" / part).mkdir(parents=True)
     clock = FakeClock()
-    with Store.open(f"sqlite:///{tmp_path}/newsletter.db", now=clock.now) as store:
+    with Store.open(store_file(tmp_path / "newsletter.db"), now=clock.now) as store:
         store.add_all([ADA, EMMY], revive=False)
         yield Scene(tmp_path, store, clock, configured(tmp_path))
 
 
 @pytest.mark.parametrize("name", POISONS)
 def test_a_poison_mail_costs_itself_at_most(scene: Scene, children: Nursery, name: str) -> None:
-    """A child is ended at its bounds, so a poison that is read within them raises no Overrun."""
-    raw = POISONS[name]()
-    children.call(BOUNDS, parse, raw[:LARGEST])
+    """A child is ended at its bounds, and a warning tells of it, so a poison that is read within them brings none."""
+    warnings: list[str] = []
     token = scene.links.token(Purpose.UNSUBSCRIBE, scene.reader(ADA).ref)
-    scene.arrives(raw)
+    scene.arrives(POISONS[name]())
     scene.arrives(f"From: {ADA}\nTo: bounces@news.example.org\nSubject: unsubscribe {token}\n\n")
-    tally = scene.collect(children)
+    tally = scene.collect(children, warnings.append)
+    assert warnings == []
     assert (tally.read, tally.kinds[ReportKind.UNSUBSCRIBE]) == (2, 1)
     assert scene.status(ADA) is SubscriberStatus.UNSUBSCRIBED
     assert scene.status(EMMY) is SubscriberStatus.ACTIVE

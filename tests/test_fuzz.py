@@ -6,15 +6,22 @@ from collections.abc import Callable
 
 import pytest
 
+from newsletter.children import Bounds
 from newsletter.errors import AddressError
 from tests import fuzz
 
 INPUTS = 40
+SHORT = Bounds(cpu=1, wall=60.0)
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, fuzz.Outcome]:
+    return fuzz.run(list(fuzz.TARGETS), seed=14, first=0, inputs=INPUTS, seconds=300)
 
 
 @pytest.mark.parametrize("name", fuzz.TARGETS)
-def test_no_damage_breaks_a_parser(name: str) -> None:
-    outcome = fuzz.run([name], seed=14, first=0, inputs=INPUTS, seconds=300)[name]
+def test_no_damage_breaks_a_parser(outcomes: dict[str, fuzz.Outcome], name: str) -> None:
+    outcome = outcomes[name]
     assert outcome.faults == []
     assert outcome.verdicts.total() == INPUTS
 
@@ -35,7 +42,7 @@ def _says_nothing(_: bytes) -> object:
 @pytest.mark.parametrize("parse", [_crashes, _never_ends, _says_nothing])
 def test_a_parser_that_breaks_is_a_fault(parse: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fuzz.TARGETS, "broken", fuzz.Target(parse, [b"text"]))
-    outcome = fuzz.run(["broken"], seed=1, first=0, inputs=1, seconds=60)["broken"]
+    outcome = fuzz.run(["broken"], seed=1, first=0, inputs=1, seconds=60, bounds=SHORT)["broken"]
     assert len(outcome.faults) == 1
 
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
-import resource
-import time
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from newsletter.children import Bounds, Nursery, Overrun
 from tests.regexes import Use, uses, worst
 
-# A linear search of so many characters takes 3 to 300 ms; a quadratic one takes hours.
-SECONDS = 2  # of CPU for one text
-BOUNDS = Bounds(cpu=100, wall=150.0, memory=2_000)  # for all texts of a use
+# A linear search of a text of tests/regexes.py takes 1 to 70 ms; a quadratic one takes seconds to hours.
+SECONDS = 0.5  # of CPU for one text
+BOUNDS = Bounds(cpu=100, wall=150.0, memory=2_000)  # for all uses of a child
 
 USES = uses()
+CHILDREN = 4  # each applies a part of the patterns
 
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
-        yield running
+QUADRATIC = (r"\s*x", r"a+$", r"(a|aa)+$", r"<!--.*?-->", r"<body[^>]*>", r"\s*\S+://\S+\s*|.*@.*")
 
 
 def apply(use: Use, text: str) -> None:
@@ -35,12 +30,30 @@ def apply(use: Use, text: str) -> None:
         getattr(pattern, use.how)(text)
 
 
-def apply_to_each(use: Use, seconds: int) -> None:
-    """Apply a pattern to its texts, in a child that ends when one of them takes longer: a child for each is slower."""
-    for text in worst(use):
-        most = math.ceil(time.process_time()) + seconds
-        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-        apply(use, text)
+def apply_to_each(some: Sequence[Use]) -> None:
+    """Apply patterns to their texts, in a child that a signal ends when a text takes longer than SECONDS."""
+    for use in some:
+        for text in worst(use):
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            apply(use, text)
+
+
+def slow_of(nursery: Nursery, some: Sequence[Use]) -> list[Use]:
+    """Those that take too long, found by halves."""
+    try:
+        nursery.call(BOUNDS, apply_to_each, some)
+    except Overrun:
+        if len(some) == 1:
+            return list(some)
+        half = len(some) // 2
+        return slow_of(nursery, some[:half]) + slow_of(nursery, some[half:])
+    return []
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as running:
+        yield running
 
 
 def test_the_patterns_are_found() -> None:
@@ -48,13 +61,18 @@ def test_the_patterns_are_found() -> None:
     assert any("arxiv" in use.pattern.lower() for use in USES)
 
 
-@pytest.mark.parametrize("use", USES, ids=lambda use: f"{use.how} {use.pattern[:60]}")
-def test_a_pattern_is_linear(nursery: Nursery, use: Use) -> None:
-    nursery.call(BOUNDS, apply_to_each, use, SECONDS)
+@pytest.mark.parametrize("part", range(CHILDREN))
+def test_every_pattern_is_linear(nursery: Nursery, part: int) -> None:
+    slow = slow_of(nursery, USES[part::CHILDREN])
+    assert not slow, "\n".join(f"{use.how} {use.pattern}" for use in slow)
 
 
-@pytest.mark.parametrize("pattern", [r"\s*x", r"a+$", r"(a|aa)+$", r"<!--.*?-->"])
+@pytest.mark.parametrize("pattern", QUADRATIC)
 def test_a_quadratic_pattern_would_be_found(nursery: Nursery, pattern: str) -> None:
     use = Use(pattern, int(re.DOTALL), "search")
-    with pytest.raises(Overrun, match="seconds"):
-        nursery.call(BOUNDS, apply_to_each, use, 1)
+    assert slow_of(nursery, [use]) == [use]
+
+
+def test_the_quadratic_one_of_several_is_named(nursery: Nursery) -> None:
+    some = [Use(pattern, 0, "search") for pattern in ("a+", "b", "<[^>]*+>")]
+    assert slow_of(nursery, some) == [some[2]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -51,7 +52,12 @@ class Fleet:
     def wait_for(self, number: int) -> None:
         """Return when the server has taken so many messages."""
         while self.taken < number:
-            assert all(worker.process is not None and worker.process.poll() is None for worker in self.workers)
+            self.watch()
+
+    def watch(self) -> None:
+        """Give the workers a moment; the test fails when one has ended."""
+        assert all(worker.process is not None and worker.process.poll() is None for worker in self.workers)
+        time.sleep(0.02)
 
     def end(self) -> list[int]:
         return [worker.end() for worker in self.workers]
@@ -124,7 +130,7 @@ def test_a_pause_by_one_worker_s_breaker_stops_the_other_and_blames_no_reader(
     with fleet(tmp_path, postgres_url, ("--fault", "reply:stage=rcpt,code=550,p=1")) as made:
         issue = freeze(made)
         while made.store.paused(issue) is None:
-            assert all(worker.process is not None and worker.process.poll() is None for worker in made.workers)
+            made.watch()
         assert made.end() == [0] * WORKERS
         counts = {str(state): number for state, number in made.store.counts(issue).items() if number}
         assert counts == {"pending": READERS}
