@@ -19,7 +19,15 @@ from tests.fakes import FakeClock
 if TYPE_CHECKING:
     from tests.pages import Server, Site
 
-pytest_plugins = ["pytester", "tests.kinds", "tests.postgres", "tests.mailhost", "tests.chromium", "tests.monitor"]
+pytest_plugins = [
+    "pytester",
+    "tests.kinds",
+    "tests.postgres",
+    "tests.mailhost",
+    "tests.chromium",
+    "tests.monitor",
+    *("tests.parsers", "tests.statements"),
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

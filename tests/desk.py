@@ -16,6 +16,7 @@ from newsletter.pipeline import run, send
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests.inbox import Inbox
+from tests.migrated import store_file
 
 MONDAY = date(2026, 11, 23)
 ONE_DAY = Span()
@@ -31,6 +32,9 @@ class Desk:
     readers: tuple[str, ...] = ("ada@example.org",)
 
     sender: str = "digest@news.example.org"
+
+    def __post_init__(self) -> None:
+        store_file(self.folder / "newsletter.db")
 
     def configure(self, more: str = "", *feeds: str | dict[str, str]) -> None:
         sources = [{"url": feed} if isinstance(feed, str) else feed for feed in feeds or ("{date}.json",)]

@@ -44,7 +44,7 @@ def introspection() -> Iterator[Introspection]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         made = Introspection(server.server_port)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield made

@@ -59,13 +59,13 @@ def nameserver(records: dict[tuple[str, str], list[str]] | None = None) -> Itera
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.bind(("127.0.0.1", 0))
     server = NameServer(line.getsockname()[1], dict(records or {}))
-    ended = threading.Event()
-    line.settimeout(0.1)
 
     def serve() -> None:
-        while not ended.is_set():
-            with suppress(OSError):
+        while True:
+            with suppress(OSError):  # such as that whoever asked is gone
                 packet, sender = line.recvfrom(4096)
+                if not packet:
+                    return
                 if not server.silent:
                     line.sendto(server.answer(dns.message.from_wire(packet)).to_wire(max_size=4096), sender)
 
@@ -74,6 +74,7 @@ def nameserver(records: dict[tuple[str, str], list[str]] | None = None) -> Itera
     try:
         yield server
     finally:
-        ended.set()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", ("127.0.0.1", server.port))
         thread.join()
         line.close()

@@ -103,6 +103,8 @@ def _accept(listener: socket.socket, server: Smtpd) -> None:
         except OSError:
             return
         server.connections += 1
+        # Else a second answer would wait until the client's system has confirmed the first, which it puts off by 40 ms.
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=_talk, args=(line, server), daemon=True).start()
 
 

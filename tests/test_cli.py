@@ -28,6 +28,7 @@ from tests import program
 from tests.conftest import ROOT
 from tests.fakes import ACCEPTED, DEFERRED, REFUSED, UNCERTAIN
 from tests.inbox import Inbox
+from tests.migrated import store_file
 from tests.smtpd import CLOSE, Script, smtpd
 
 DAY = "2026-11-24"
@@ -69,6 +70,7 @@ class Site:
         self.papers(entry(1, 5), entry(2, 50), entry(3, 7))
         (folder / "key").write_text("a long secret for the links", "utf-8")
         (folder / "key").chmod(0o600)
+        store_file(folder / "newsletter.db")
         self.configure()
 
     def papers(self, *entries: object) -> None:
@@ -142,6 +144,7 @@ def test_demo_does_the_whole_job_and_leaves_what_each_reader_received(site: Site
 
 def test_preview_writes_the_two_parts_and_touches_neither_store_nor_server(site: Site, inbox: Inbox) -> None:
     (site.folder / "key").unlink()
+    (site.folder / "newsletter.db").unlink()
     output = site.folder / "out"
     done = site("preview", "--date", DAY, "--output", str(output))
     assert done.code == 0
@@ -354,8 +357,6 @@ def test_a_password_that_is_not_there_is_the_operator_s_to_mend(site: Site) -> N
 
 
 def test_a_queue_that_cannot_be_used_is_one_line(site: Site) -> None:
-    site("status")
-    (site.folder / "newsletter.db.queue").unlink()
     (site.folder / "newsletter.db.queue").mkdir()
     done = site("subscribers", "add", "ada@example.org")
     assert done.code == 1
@@ -547,6 +548,7 @@ def test_status_of_a_day_that_was_never_made_is_an_error(site: Site) -> None:
 
 
 def test_bounces_are_shown_without_doing_anything(site: Site) -> None:
+    (site.folder / "newsletter.db").unlink()
     done = site("bounces", "--show", str(ROOT / "tests" / "data" / "bounces" / "dsn-forwarded.eml"))
     name, *cells = done.out.rstrip("\n").split("\t")
     assert (done.code, Path(name).name) == (0, "dsn-forwarded.eml")

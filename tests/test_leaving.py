@@ -263,11 +263,14 @@ class Left:
     seen: int
 
 
+READERS = 240
+
+
 @pytest.mark.parametrize("extensions", [PIPELINING, PIPELINING[1:]], ids=["pipelining", "step by step"])
 def test_nobody_s_copy_begins_after_the_command_by_which_they_leave(
     tmp_path: Path, database_url: str, extensions: tuple[str, ...]
 ) -> None:
-    scene = Scene(tmp_path, database_url, 400)
+    scene = Scene(tmp_path, database_url, READERS)
     answered = threading.Event()
     left: list[Left] = []
     count = [0]
@@ -284,7 +287,7 @@ def test_nobody_s_copy_begins_after_the_command_by_which_they_leave(
         thread = threading.Thread(target=scene.sender, args=(server, sending, progress), kwargs={"per_day": 1000})
         thread.start()
         assert answered.wait(60)
-        for number, address in enumerate(map(reader, range(60, 400, 20))):
+        for number, address in enumerate(map(reader, range(60, READERS, 10))):
             WAYS[number % len(WAYS)](scene, address)
             left.append(Left(address, scene.state(address), len(server.commands)))
         thread.join()
@@ -295,7 +298,7 @@ def test_nobody_s_copy_begins_after_the_command_by_which_they_leave(
         assert scene.state(each.address) is State.WITHDRAWN
         assert each.address not in recipients(server.commands)
     told = recipients(server.commands)
-    assert sorted(told) == sorted(map(reader, set(range(400)) - {int(each.address[1:-12]) for each in in_time}))
+    assert sorted(told) == sorted(map(reader, set(range(READERS)) - {int(each.address[1:-12]) for each in in_time}))
     assert len(server.messages) == len(told) == used
     counts = scene.store.counts(scene.issue.id)
     assert (counts[State.ACCEPTED], counts[State.WITHDRAWN]) == (len(told), len(in_time))

@@ -422,7 +422,7 @@ def test_a_lock_whose_connection_was_cut_goes_to_the_next_and_ends_quietly(postg
         store.sending_lock() as alone,
         psycopg.connect(postgres_url, autocommit=True) as operator,
     ):
-        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        operator.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
         assert alone
         assert alone_at_last(second)
 
@@ -435,7 +435,7 @@ def test_when_the_database_cuts_the_sender_off_that_is_one_error_and_the_next_ca
     with Store.open(postgres_url) as store, psycopg.connect(postgres_url, autocommit=True) as operator:
         store.reserve([SlotOrder("mx", 1, 0.1, None)])  # over the connection that is kept
         ours = "datname = current_database() AND pid <> pg_backend_pid()"
-        operator.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+        operator.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}")
         with pytest.raises(StoreError) as caught:
             store.reserve([SlotOrder("mx", 1, 0.1, None)])
         assert len(str(caught.value).splitlines()) == 1

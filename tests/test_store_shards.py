@@ -55,7 +55,9 @@ class Machines:
     def cut(self) -> None:
         """Cut the connections that hold a shard's lock."""
         held = "locktype = 'advisory' AND classid BETWEEN 1853358080 AND 1853423615"
-        found = self.operate(f"SELECT pg_terminate_backend(pid), pg_blocking_pids(pid) FROM pg_locks WHERE {held}")
+        found = self.operate(
+            f"SELECT pg_terminate_backend(pid, 5000), pg_blocking_pids(pid) FROM pg_locks WHERE {held}"
+        )
         assert found
 
 

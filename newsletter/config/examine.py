@@ -50,13 +50,15 @@ def examine(path: Path, environ: Mapping[str, str] = os.environ) -> Examined:
         place = root(path, environ)
     except ConfigError as error:
         return Examined(None, (error,))
-    original = copy.deepcopy(place)
+    original = place
     errors: list[ConfigError] = []
     faulty: set[str] = set()
     for _ in range(_MOST):
         try:
             return Examined(read(place), tuple(errors), frozenset(faulty), original)
         except ConfigError as error:
+            if original is place:  # it is about to be changed
+                original = copy.deepcopy(place)
             section = error.key.partition(".")[0]
             if section not in faulty or "is missing" not in error.message:
                 errors.append(error)

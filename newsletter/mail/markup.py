@@ -8,8 +8,9 @@ nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Final
 
@@ -165,8 +166,9 @@ class Page(HTMLParser):
         self.feed(html)
         self.close()
         self.rules = tuple(rules(self.css))
+        chosen = _Chosen(self.rules)
         for element in self.elements:
-            element.style = _styled(element, self.rules)
+            element.style = _styled(element, chosen.rules(element))
         self.runs = tuple(self._runs())
 
     @property
@@ -242,17 +244,20 @@ def rules(css: str) -> Iterator[Rule]:
             if not prelude.startswith("@"):
                 medium = " ".join(each for each in around if not _EVERYWHERE.fullmatch(each))
                 for selector in prelude.split(","):
-                    yield Rule(medium, _selector(selector), selector.strip(), tuple(declarations(text)), len(around))
+                    yield Rule(medium, _selector(selector), selector.strip(), declarations(text), len(around))
         text = "" if piece in "{}" else piece
 
 
-def declarations(css: str) -> Iterator[tuple[str, str, bool]]:
+@lru_cache(1024)  # a mail has few different style attributes, and each paper repeats them
+def declarations(css: str) -> tuple[tuple[str, str, bool], ...]:
     """The declarations of a rule or a style attribute: name, value, and whether it is important."""
+    found = []
     for part in css.split(";"):
         name, colon, value = part.partition(":")
         if colon:
             said, mark, _ = value.partition("!")
-            yield name.strip().lower(), said.strip().lower(), bool(mark)
+            found.append((name.strip().lower(), said.strip().lower(), bool(mark)))
+    return tuple(found)
 
 
 def _selector(written: str) -> tuple[tuple[str, frozenset[str]], ...]:
@@ -266,22 +271,39 @@ def _fits(compound: tuple[str, frozenset[str]], element: Element) -> bool:
     return tag in ("", element.tag) and classes <= element.classes
 
 
-def _declared(element: Element, sheet: Iterable[Rule]) -> dict[str, str]:
+class _Chosen:
+    """Finds the rules of a style sheet that choose an element, those for dark colours included.
+
+    Most rules are told by their last part alone, and most elements are like another one in tag and classes.
+    """
+
+    def __init__(self, sheet: Iterable[Rule]) -> None:
+        self._sheet = [rule for rule in sheet if rule.selector and (not rule.medium or rule.dark)]
+        self._alike: dict[tuple[str, frozenset[str]], list[Rule]] = {}
+
+    def rules(self, element: Element) -> list[Rule]:
+        """The rules that choose `element`, in their order."""
+        kind = (element.tag, element.classes)
+        if kind not in self._alike:
+            self._alike[kind] = [rule for rule in self._sheet if _fits(rule.selector[0], element)]
+        return [rule for rule in self._alike[kind] if len(rule.selector) == 1 or rule.fits(element)]
+
+
+def _declared(element: Element, chosen: Iterable[Rule]) -> dict[str, str]:
     """What holds for an element: a style attribute wins over rules, and what is important over what is not."""
     found: dict[bool, dict[str, str]] = {False: {}, True: {}}
-    for rule in sheet:
-        if rule.fits(element):
-            for name, value, important in rule.declarations:
-                found[important][name] = value
-    for name, value, important in declarations(element.attributes.get("style", "")):
-        found[important][name] = value
+    for written in (*(rule.declarations for rule in chosen), declarations(element.attributes.get("style", ""))):
+        for name, value, important in written:
+            found[important][name] = value
     return found[False] | found[True]
 
 
-def _styled(element: Element, sheet: Iterable[Rule]) -> Style:
+def _styled(element: Element, chosen: Sequence[Rule]) -> Style:
+    """The style of an element; `chosen` are the rules that choose it."""
     above = element.parent.style if element.parent is not None else element.style
-    light = _declared(element, (rule for rule in sheet if not rule.medium))
-    dark = _declared(element, (rule for rule in sheet if not rule.medium or rule.dark))
+    everywhere = [rule for rule in chosen if not rule.medium]
+    light = _declared(element, everywhere)
+    dark = light if len(everywhere) == len(chosen) else _declared(element, chosen)
     size = _font_size(element, light, above)
     schemes = dict(zip(_SCHEMES, (light, dark), strict=True))
     decoration = light.get("text-decoration", light.get("text-decoration-line", ""))
