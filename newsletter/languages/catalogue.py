@@ -7,6 +7,8 @@ import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 _SPOKEN_FOR: Final = range(200)  # the numbers whose plural form is looked up; all rules of the CLDR repeat within
+_KEPT: Final = 16  # catalogues; more languages than are built in
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 NUMBER: Final = "num"  # the placeholder that Jinja2 and `Language.ngettext` give the number
@@ -27,9 +30,15 @@ def read(path: Path) -> gettext.NullTranslations:
 
     Entries that are marked as fuzzy do not count, as gettext has it, and what is not translated stays English.
     """
+    return copy(_compiled(path, _content(path)))  # a copy, since those who load a language give it a fallback
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(path: Path, content: bytes) -> gettext.NullTranslations:
+    """The checked catalogue, made once for each content of a file."""
     from babel.messages.mofile import write_mo
 
-    catalog = parse(path)
+    catalog = _parsed(path, content)
     for line, said in faults(catalog):
         raise ConfigError(said, path=path, line=line)
     compiled = io.BytesIO()
@@ -39,15 +48,30 @@ def read(path: Path) -> gettext.NullTranslations:
 
 
 def parse(path: Path) -> Catalog:
-    """The catalogue as Babel reads it, with plural forms that work. Raises ConfigError with file and line."""
+    """The catalogue as Babel reads it, with plural forms that work, to be read only: a second call gives the same one.
+
+    Raises ConfigError with file and line.
+    """
+    return _parsed(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file. Raises ConfigError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+
+
+@lru_cache(maxsize=_KEPT)
+def _parsed(path: Path, content: bytes) -> Catalog:
+    """The catalogue, parsed once for each content of a file."""
     from babel.messages.pofile import PoFileError, read_po
 
     try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise ConfigError("is not UTF-8 text", path=path, line=line) from error
     _check_quotes(path, text)
     try:
