@@ -721,10 +721,15 @@ def poisoned() -> Issue:
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with its papers", "as a mail"])
 def test_a_poisoned_feed_is_harmless_in_every_page(browser: webdriver.Chrome, tmp_path: Path, *, kept: bool) -> None:
-    """Each paper is first once, so that each hostile title is in a subject, and so in the index and the feed."""
+    """Each paper is first once, so that each hostile title is in a subject, and so in the index and the feed.
+
+    The issues that are looked at have all papers.
+    """
     papers = poisoned().papers
+    looked_at = (0, 5)
     days = [
-        Issue(DAY + timedelta(days=n), (*papers[n:], *papers[:n]), ranked_by_votes=True) for n in range(len(papers))
+        Issue(DAY + timedelta(days=n), (*papers[n:], *papers[:n]) if n in looked_at else papers[n : n + 1], True)
+        for n in range(len(papers))
     ]
     folder = exported(tmp_path, *(days if kept else map(Renderer(PUBLICATION).issue, days)))
     check_atom((folder / "feed.atom").read_bytes())
@@ -733,13 +738,14 @@ def test_a_poisoned_feed_is_harmless_in_every_page(browser: webdriver.Chrome, tm
     found += "'script, iframe, svg, img, form:not([action$=subscribe]), base, link:not([rel]), [onerror], [onload]')]"
     links = "return [...document.links].map(a => a.protocol)"
     with web_host(folder) as url:
-        for path in ("archive/", f"archive/{DAY}/", f"archive/{DAY + timedelta(days=5)}/"):
+        for path in ("archive/", *(f"archive/{DAY + timedelta(days=n)}/" for n in looked_at)):
             browser.get(f"{url}/{path}")
             assert browser.execute_script(found) == []
             assert set(browser.execute_script(links)) <= {"http:", "https:"}
             assert complaints(browser) == []
-    for written in (folder / "archive").glob("*.json"):
-        assert len(json.loads(written.read_text("utf-8"))["papers"]) == len(papers)
+    for each in days if kept else ():
+        written = (folder / "archive" / f"{each.day}.json").read_text("utf-8")
+        assert len(json.loads(written)["papers"]) == len(each.papers)
 
 
 PAGES = {
