@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -653,6 +654,7 @@ def in_language(tag: str) -> Publication:
     return replace(PUBLICATION, language=tag, direction=direction(tag))
 
 
+@cache
 def rendered_in(tag: str) -> list[RenderedIssue]:
     full = [
         replace(each, papers=tuple(replace(paper(n), title=f"FastOwl-{n}: Owls at 4x speed") for n in range(1, 15)))
@@ -661,6 +663,7 @@ def rendered_in(tag: str) -> list[RenderedIssue]:
     return [Renderer(in_language(tag)).issue(each) for each in full[:3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", ["en", *BUILT_IN])
 def test_a_mail_in_each_language_is_sound(tag: str) -> None:
     for rendered in rendered_in(tag):

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -14,7 +13,7 @@ from selenium import webdriver
 from newsletter.languages import direction
 from newsletter.mail.render import Renderer
 from newsletter.model import LateRiser
-from tests.chromium import DESKTOP, PHONE, judged
+from tests.chromium import DESKTOP, PHONE, judged, write
 from tests.conftest import PUBLICATION, issue, paper
 from tests.pages import Site
 from tests.test_archive import publish
@@ -22,13 +21,13 @@ from tests.test_archive import publish
 DAY = date(2026, 11, 24)
 
 
-@pytest.fixture(params=["he", "de", "ja"])
-def pages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module", params=["he", "de", "ja"])
+def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Pages and mails in one language, by name."""
     tag = str(request.param)
     publication = replace(PUBLICATION, language=tag, direction=direction(tag))
     renderer = Renderer(publication)
-    site = Site(tmp_path, f"language: {tag}\n")
+    site = Site(tmp_path_factory.mktemp("site"), f"language: {tag}\n")
     papers = [paper(n, title=f"FastOwl-{n}: Owls that read at night", summary="We show 4x owls.") for n in range(1, 9)]
     contents = replace(issue(*papers), rising=(LateRiser(paper(20), date(2026, 11, 20), 7),), left_out=3)
     for n in (0, 1, 40):
@@ -60,27 +59,24 @@ def pages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, 
     site.store.close()
 
 
-def show(browser: webdriver.Chrome, folder: Path, page: str) -> None:
-    """Open the page from a file, and set a desktop's screen."""
-    (folder / "page.html").write_text(page, "utf-8")
+def show(browser: webdriver.Chrome, page: str) -> None:
+    """Show the page on a desktop's screen."""
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
-    browser.get(f"file://{folder / 'page.html'}")
+    write(browser, page)
 
 
-def test_pages_and_mails_fit_a_small_phone_and_are_accessible(
-    browser: webdriver.Chrome, pages: dict[str, str], tmp_path: Path
-) -> None:
+def test_pages_and_mails_fit_a_small_phone_and_are_accessible(browser: webdriver.Chrome, pages: dict[str, str]) -> None:
     found = {}
     for name, page in pages.items():
-        show(browser, tmp_path, page)
+        show(browser, page)
         found[name] = judged(browser, "light", mail=name in ("mail", "letter", "moved"))
     assert {name: faults for name, faults in found.items() if faults} == {}
 
 
-def test_nothing_lies_beyond_either_side(browser: webdriver.Chrome, pages: dict[str, str], tmp_path: Path) -> None:
+def test_nothing_lies_beyond_either_side(browser: webdriver.Chrome, pages: dict[str, str]) -> None:
     """A page from right to left scrolls to negative positions, which its width does not show."""
     for name, page in pages.items():
-        show(browser, tmp_path, page)
+        show(browser, page)
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
         scrolled = browser.execute_script(
             "const root = document.scrollingElement; const found = [];"
@@ -89,10 +85,10 @@ def test_nothing_lies_beyond_either_side(browser: webdriver.Chrome, pages: dict[
         assert scrolled == [0, 0], name
 
 
-def test_hebrew_runs_from_the_right(browser: webdriver.Chrome, tmp_path: Path) -> None:
+def test_hebrew_runs_from_the_right(browser: webdriver.Chrome) -> None:
     publication = replace(PUBLICATION, language="he", direction="rtl")
     html = Renderer(publication).issue(issue(paper(1, authors=("Ada", "Bo", "Cy", "Di", "Ed"), author_count=5))).html
-    show(browser, tmp_path, re.sub(r"</?bdi>", "", html))
+    show(browser, re.sub(r"</?bdi>", "", html))
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     left = """
         const range = document.createRange();

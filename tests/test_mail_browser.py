@@ -15,6 +15,7 @@ from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue
+from tests.chromium import write
 from tests.conftest import PUBLICATION, SHARED, issue, paper
 
 PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 1, "mobile": True}
@@ -43,12 +44,10 @@ TWENTY = issue(
 )
 
 
-def measured(browser: webdriver.Chrome, folder: Path, shown: Issue) -> dict[str, Any]:
+def measured(browser: webdriver.Chrome, shown: Issue) -> dict[str, Any]:
     """Height of the mail and places of its titles in px, on a phone."""
-    page = folder / "mail.html"
-    page.write_text(Renderer(PUBLICATION).issue(shown).html, "utf-8")
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    browser.get(page.as_uri())
+    write(browser, Renderer(PUBLICATION).issue(shown).html)
     found: dict[str, Any] = browser.execute_script(
         """const bottom = (each) => each.getBoundingClientRect().bottom;
         return {height: document.documentElement.scrollHeight, width: document.documentElement.scrollWidth,
@@ -66,8 +65,8 @@ def check(found: dict[str, Any]) -> None:
     assert len(found["glance"]) < 6 or found["glance"][5] < PHONE["height"] * 1.5
 
 
-def test_twenty_papers_fit_and_the_sixth_is_on_the_first_screens(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    found = measured(browser, tmp_path, TWENTY)
+def test_twenty_papers_fit_and_the_sixth_is_on_the_first_screens(browser: webdriver.Chrome) -> None:
+    found = measured(browser, TWENTY)
     assert len(found["glance"]) == 20
     assert found["glance"][-1] < PHONE["height"] * 1.5
     check(found)
@@ -76,6 +75,6 @@ def test_twenty_papers_fit_and_the_sixth_is_on_the_first_screens(browser: webdri
 @pytest.mark.slow
 @pytest.mark.skipif(not DAYS, reason="no real data: ../shared/data is not beside this checkout")
 @pytest.mark.parametrize("path", DAYS, ids=lambda path: path.stem)
-def test_a_real_day_fits(browser: webdriver.Chrome, tmp_path: Path, path: Path) -> None:
+def test_a_real_day_fits(browser: webdriver.Chrome, path: Path) -> None:
     parsed = feed.parse(path.read_bytes(), FeedConfig(str(path)))
-    check(measured(browser, tmp_path, compose([parsed], date.fromisoformat(path.stem), IssueRules(max_papers=20))))
+    check(measured(browser, compose([parsed], date.fromisoformat(path.stem), IssueRules(max_papers=20))))

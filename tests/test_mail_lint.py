@@ -63,6 +63,7 @@ def test_each_rule_finds_what_it_is_for(spoil: Callable[[], RenderedIssue], leve
     assert any(finding.level is level and said in finding.message for finding in found), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", ["de", "es", "fr", "he", "ja", "zh"])
 def test_english_words_in_a_mail_of_another_language_are_told(tag: str, tmp_path: Path) -> None:
     publication = replace(PUBLICATION, language=tag, direction=direction(tag))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
 
 from newsletter.mail.lint import lint
 from newsletter.mail.render import Renderer
-from tests.chromium import DESKTOP, axe
+from tests.chromium import DESKTOP, faults, prefer, write
 from tests.conftest import PUBLICATION, issue, paper
 
 GOOD = Renderer(PUBLICATION).issue(
@@ -169,23 +168,19 @@ def said(html: str) -> list[str]:
     return [finding.message for finding in lint(replace(GOOD, html=html))]
 
 
-def found(browser: webdriver.Chrome, folder: Path, html: str, scheme: str) -> set[tuple[str, str]]:
-    """What axe finds with all its rules: each rule with the HTML of an element."""
-    (folder / "mail.html").write_text(html, "utf-8")
+def broken(browser: webdriver.Chrome, html: str, scheme: str) -> set[str]:
+    """The rules of axe's, all of them, that the HTML breaks."""
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.get((folder / "mail.html").as_uri())
-    browser.execute_script(axe())
-    options = "{iframes: false, rules: {'target-size': {enabled: true}}}"  # which axe does not ask for by itself
-    run = f"const done = arguments[0]; axe.run(document, {options}).then(found => done(found.violations))"
-    return {(rule["id"], node["html"]) for rule in browser.execute_async_script(run) for node in rule["nodes"]}
+    prefer(browser, scheme)
+    write(browser, html)
+    asked_for = {"target-size": {"enabled": True}}  # which axe does not ask for by itself
+    return set(faults(browser, {"iframes": False, "rules": asked_for}, kept=5))
 
 
 @pytest.fixture(scope="module")
-def unspoilt(chromium: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def unspoilt(browser: webdriver.Chrome) -> set[str]:
     """The rules that the built-in mail breaks: those about the landmarks of a page, which a mail is only a part of."""
-    return {rule for rule, _ in found(chromium, tmp_path_factory.mktemp("good"), GOOD.html, "light")}
+    return broken(browser, GOOD.html, "light")
 
 
 def test_the_built_in_mail_breaks_no_rule_but_those_of_whole_pages(unspoilt: set[str]) -> None:
@@ -194,12 +189,10 @@ def test_the_built_in_mail_breaks_no_rule_but_those_of_whole_pages(unspoilt: set
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_axe_finds_the_lint_finds(
-    browser: webdriver.Chrome, tmp_path: Path, unspoilt: set[str], name: str
-) -> None:
+def test_what_axe_finds_the_lint_finds(browser: webdriver.Chrome, unspoilt: set[str], name: str) -> None:
     spoilt = FAULTS[name]()
     scheme = "dark" if name in IN_THE_DARK else "light"
-    rules = {rule for rule, _ in found(browser, tmp_path, spoilt, scheme)} - unspoilt
+    rules = broken(browser, spoilt, scheme) - unspoilt
     assert rules, "no rule of axe's is broken, so nothing is compared"
     assert said(spoilt) != [], rules
 

@@ -113,6 +113,7 @@ def differences(renderer: Renderer, editions: Sequence[Issue]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "de", "es", "fr", "he", "ja", "zh"])
 def test_what_is_joined_equals_what_is_rendered_as_a_whole(language: str) -> None:
     """In every language, with few and many papers, late risers, several feeds, and days or weeks."""

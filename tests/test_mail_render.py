@@ -411,6 +411,7 @@ def test_the_papers_of_a_real_page_come_through_whole(shared_data: Path) -> None
 FEEDS = sorted(path for name in ("feeds", "nasty") for path in (SHARED / "data" / name).glob("*.*ml"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FEEDS, reason="no real data: ../shared/data is not beside this checkout")
 @pytest.mark.parametrize("path", FEEDS, ids=lambda path: path.name)
 def test_every_real_and_every_nasty_feed_is_a_sound_mail_or_a_one_line_error(path: Path) -> None:

@@ -51,7 +51,7 @@ def flipped(token: str) -> list[str]:
 
 
 def test_looking_changes_nothing_however_often(site: Site) -> None:
-    for _ in range(100):
+    for _ in range(site.config.web.per_ip + 5):
         for look in (site.client.get, site.client.head, site.client.options):
             assert look(site.link).status_code == 200
     assert site.status is SubscriberStatus.ACTIVE
@@ -125,7 +125,7 @@ def test_from_the_form_to_a_subscriber(either: Site) -> None:
     assert site.woken == 1
     assert site.reader("Eve@example.org").status is SubscriberStatus.PENDING
     link = site.confirmation("Eve@example.org")
-    for _ in range(100):
+    for _ in range(25):
         for look in (site.client.get, site.client.head, site.client.options):
             assert look(link).status_code == 200
     assert site.reader(NEW).status is SubscriberStatus.PENDING
@@ -162,13 +162,12 @@ def test_a_link_to_confirm_is_good_for_a_week(site: Site) -> None:
     assert site.reader(NEW).status is SubscriberStatus.PENDING
 
 
-@pytest.mark.slow
-def test_a_thousand_posts_make_one_mail(either: Site) -> None:
+def test_a_hundred_posts_make_one_mail(either: Site) -> None:
     either.subscribe(NEW)
     page = either.client.get("/", base_url=BASE).text
     (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', page)
     mails = 0
-    for _ in range(1000):
+    for _ in range(100):
         done = either.client.post("/subscribe", data={"csrf_token": token, "email": NEW}, base_url=BASE)
         assert done.status_code == 200
         for due in either.store.due_sign_ups(10):

@@ -59,9 +59,9 @@ def test_all_spellings_of_a_mailbox_get_two_mails_a_day(site: Site) -> None:
         site.subscribe(address)
     assert len(mails(site)) == 2
     counts = []
-    for _ in range(60):
+    for day in range(60):
         site.clock.move(days=1)
-        for address in SPELLINGS:
+        for address in SPELLINGS[day % 3 :: 3]:
             site.store.ask(address)
         site.store.drop_unconfirmed()
         counts.append(len(mails(site)))
@@ -143,11 +143,11 @@ def test_the_limits_of_a_mailbox_are_a_pure_rule() -> None:
 def test_who_complained_is_not_written_to_for_long(site: Site, asked: str, reason: str) -> None:
     site.store.add("grace.hopper@gmail.com")
     site.store.suppress("grace.hopper@gmail.com", reason)
-    for _ in range(52):
-        site.clock.move(days=7)
+    for _ in range(13):
+        site.clock.move(days=28)
         site.store.ask(asked)
         assert mails(site) == []
-    site.clock.move(days=7)
+    site.clock.move(days=1)
     site.store.ask(asked)
     assert mails(site) == [asked]
 
@@ -185,15 +185,14 @@ def test_a_domain_with_a_reader_has_no_limit_of_its_own(site: Site) -> None:
     assert len(mails(site)) == 20
 
 
-@pytest.mark.slow
-def test_500_tags_from_many_networks_of_one_customer_bring_few_mails(tmp_path: Path) -> None:
-    site = Site(tmp_path)
+def test_100_tags_from_many_networks_of_one_customer_bring_few_mails(tmp_path: Path) -> None:
+    site = Site(tmp_path, "web:\n  per_ip: 4\n")
     codes = []
-    for n in range(500):
+    for n in range(100):
         client = f"2001:db8:0:{n % 25:x}::{n:x}"
         codes.append(site.subscribe(f"victim+{n}@example.net", environ_overrides={"REMOTE_ADDR": client}).status_code)
     assert len(mails(site)) == 2
-    assert codes.count(200) == 40  # of a /56, twice as many as of a /64
+    assert codes.count(200) == 8  # of a /56, twice as many as of a /64
     elsewhere = site.subscribe("ada@example.com", environ_overrides={"REMOTE_ADDR": "198.51.100.7"})
     assert elsewhere.status_code == 200
     assert mails(site) == ["ada@example.com"]
@@ -201,25 +200,27 @@ def test_500_tags_from_many_networks_of_one_customer_bring_few_mails(tmp_path: P
 
 
 def test_a_site_of_many_customers_has_a_limit_too(tmp_path: Path) -> None:
-    site = Site(tmp_path)
+    site = Site(tmp_path, "web:\n  per_ip: 5\n")
     codes = [
         site.subscribe(f"r{n}@example.org", environ_overrides={"REMOTE_ADDR": f"2001:db8:0:{n * 64:x}::1"}).status_code
-        for n in range(120)
+        for n in range(30)
     ]
-    assert codes.count(200) == 80
+    assert codes.count(200) == 20
     site.store.close()
 
 
-@pytest.mark.slow
 def test_what_makes_no_mail_due_closes_nothing(tmp_path: Path) -> None:
-    """500 empty forms, 500 wrong addresses and 500 for one mailbox, from everywhere: an honest reader is served."""
-    site = Site(tmp_path)
-    for n in range(500):
-        here = {"REMOTE_ADDR": f"198.51.{n // 250}.{n % 250}"}
+    """More empty forms, wrong addresses and requests for one mailbox, from everywhere, than the limit of all.
+
+    An honest reader is served.
+    """
+    site = Site(tmp_path, "web:\n  overall: 40\n")
+    for n in range(50):
+        here = {"REMOTE_ADDR": f"198.51.{n // 25}.{n % 25}"}
         assert site.client.post("/subscribe", environ_overrides=here).status_code == 400
         assert site.client.post(f"{site.preferences}/address", environ_overrides=here).status_code == 422
-    for n in range(600):
-        here = {"REMOTE_ADDR": f"203.0.{n // 250}.{n % 250}"}
+    for n in range(50):
+        here = {"REMOTE_ADDR": f"203.0.{n // 25}.{n % 25}"}
         assert site.subscribe("no address", environ_overrides=here).status_code == 422
         assert site.subscribe(VICTIM, environ_overrides=here).status_code == 200
     assert site.subscribe("ada@example.com").status_code == 200
