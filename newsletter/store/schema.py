@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -25,6 +26,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     false,
@@ -222,6 +224,13 @@ renderings = Table(
 
 # The papers of each issue, for searching. Revision 0012 makes the index over `words`: for SQLite the FTS5 table
 # `paper_index`, kept by triggers, and for PostgreSQL a GIN index of that name.
+
+
+def in_states(states: Collection[State]) -> TextClause:
+    """The condition that a row of `deliveries` is in one of `states`, spelled out: no parameters are bound for it."""
+    return text(f"state IN ({', '.join(repr(str(state)) for state in State if state in states)})")
+
+
 issue_papers = Table(
     "issue_papers",
     metadata,
@@ -268,7 +277,7 @@ deliveries = Table(
 # Rows that can still move. The SQL repeats the index's condition literally: SQLite uses a partial index only for such a
 # query (sqlite.org/partialindex.html section 3), and then a claim reads only the rows it takes, however many were sent
 # before.
-OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state in State if state in OPEN)})")
+OPEN_ROWS: Final = in_states(OPEN)
 Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS).ddl_if(dialect="sqlite")
 # PostgreSQL's has no condition: a change of a column that stands in one writes to every index of the table.
 Index("ix_deliveries_shard", deliveries.c.issue_id, deliveries.c.shard, deliveries.c.id).ddl_if(dialect="postgresql")
@@ -451,4 +460,5 @@ def storable(words: str, limit: int = 500) -> str:
     PostgreSQL allows no NUL in text, and neither database takes half a surrogate pair; a server that answers with one
     must not prevent its answer from being recorded.
     """
-    return words[:limit].replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+    cut = words[:limit].replace("\0", " ")
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode("utf-8")
