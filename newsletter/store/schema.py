@@ -34,10 +34,9 @@ from sqlalchemy import (
     true,
 )
 
-from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
-
-# The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0021"
+from newsletter import owed
+from newsletter.model import EVERY_DAY, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
+from newsletter.owed import HEAD as HEAD
 
 
 class Utc(TypeDecorator[datetime]):
@@ -274,10 +273,9 @@ deliveries = Table(
     UniqueConstraint("issue_id", "subscriber_id"),
 )
 
-# Rows that can still move. The SQL repeats the index's condition literally: SQLite uses a partial index only for such a
-# query (sqlite.org/partialindex.html section 3), and then a claim reads only the rows it takes, however many were sent
-# before.
-OPEN_ROWS: Final = in_states(OPEN)
+# Rows that can still move, as the condition of their index has it (see owed.py): a claim then reads only what it takes,
+# however many copies were sent before.
+OPEN_ROWS: Final = text(owed.OPEN_ROWS)
 Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS).ddl_if(dialect="sqlite")
 # PostgreSQL's has no condition: a change of a column that stands in one writes to every index of the table.
 Index("ix_deliveries_shard", deliveries.c.issue_id, deliveries.c.shard, deliveries.c.id).ddl_if(dialect="postgresql")
