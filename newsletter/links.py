@@ -136,8 +136,9 @@ class Links:
 
     def message_id(self, day: date, ref: str) -> str:
         """The Message-ID, with brackets, of a subscriber's copy: the same whenever that copy is sent again."""
-        mac = self._mac("message-id", f"{day.isoformat()}\0{ref}".encode())
-        return f"<{day.isoformat().replace('-', '')}.{mac.hex()}@{self._domain}>"  # isoformat is faster than strftime
+        written = day.isoformat()
+        mac = self._mac("message-id", f"{written}\0{ref}".encode())
+        return f"<{written.replace('-', '')}.{mac.hex()}@{self._domain}>"  # isoformat is faster than strftime
 
     def is_message_id(self, found: str, day: date, ref: str) -> bool:
         """Whether `found`, the part before the @, is that of this copy's Message-ID under any of the secrets."""

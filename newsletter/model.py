@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 # --- what a feed gives -----------------------------------------------------------------------------------------------
 
@@ -539,8 +539,7 @@ OPEN: Final = frozenset({State.PENDING, State.CLAIMED, State.SENDING, State.DEFE
 OWED: Final = frozenset({State.PENDING, State.CLAIMED, State.DEFERRED})
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A ledger row that this process has claimed: one subscriber's copy of rendering `rendering_id`."""
 
     id: int
@@ -552,8 +551,7 @@ class Delivery:
     doubts: int = 0  # number of attempts with the outcome UNCERTAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What SMTP carries (RFC 5321 section 2.3.1): reverse-path, one recipient, and the message.
 
     `pieces` are the message's bytes in order. Copies of an issue share most of these objects, to save memory. The
@@ -603,8 +601,7 @@ OUTCOME_STATE: Final[Mapping[OutcomeKind, State]] = {
 UNCHARGED: Final = frozenset({OutcomeKind.SENDER, OutcomeKind.NOT_SENT})
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """An outcome with its evidence: the SMTP reply `code` (None if the connection was lost) and the reply's `text`."""
 
     kind: OutcomeKind
@@ -612,8 +609,7 @@ class Outcome:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """An outcome to record for a copy whose row is in state `source`.
 
     `not_before` (UTC) is the earliest time of the next attempt; None if it may be at once or there is none.

@@ -44,6 +44,7 @@ QP_GROWTH: Final = 78 / 75
 
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")  # bare CR or LF allows SMTP smuggling (CVE-2023-51764)
 _LITERAL: Final = re.compile(r"[!-\-/-<>-~][!-<>-~]*")  # text that quoted-printable leaves as it is, no dot in front
+_ESCAPED_NOWHERE: Final = re.compile(r"[!#-%(-\-/-;?-~][!#-%(-;?-~]*")  # the same, and HTML leaves it as it is, too
 _BLANKS: Final = re.compile(rb"[ \t]+")
 
 # C0, DEL, C1, and the line and paragraph separators, which no header may have, even encoded. Older releases of CPython
@@ -70,7 +71,7 @@ class Headers:
     ) -> None:
         self._frozen, self._links = frozen, links
         self._publication = frozen.publication
-        self._subject: Sequence[bytes] = ()
+        self._subject: Sequence[str] = ()
         self.boundary = _boundary(frozen)
         shared = _shared_headers(frozen, self.boundary)
         self.shared = [each for each in shared if not (by_edition and each.startswith(b"Subject:"))]
@@ -79,7 +80,7 @@ class Headers:
     def with_subject(self, subject: str) -> Headers:
         """The headers of the edition with this subject."""
         other = copy(self)
-        other._subject = (_header("Subject", _unstructured("Subject", subject)),)  # noqa: SLF001 - one of ours
+        other._subject = (f"Subject: {_unstructured('Subject', subject)}",)  # noqa: SLF001 - one of ours
         return other
 
     def values(self, delivery: Delivery, slots: Collection[Slot]) -> tuple[dict[Slot, str], Sequence[str]]:
@@ -103,10 +104,10 @@ class Headers:
         `digest` gives the hash of its body for DKIM.
         """
         headers = [*self._own_headers(delivery, *ways), *self._subject]
-        if self._seals:
-            body = digest()
-            headers = [*(seal.sign(headers, body) for seal in self._seals), *headers]
-        return CRLF.join(headers)
+        if not self._seals:
+            return "\r\n".join(headers).encode()
+        signed, body = [header.encode() for header in headers], digest()
+        return CRLF.join((*(seal.sign(signed, body) for seal in self._seals), *signed))
 
     def reverse_path(self, delivery: Delivery) -> str:
         """The address to which reports about a copy go."""
@@ -114,17 +115,17 @@ class Headers:
             return self._publication.bounce_address
         return self._links.reverse_path(self._frozen.rendered.day, delivery.ref)
 
-    def _own_headers(self, delivery: Delivery, unsubscribe: str, mailto: str) -> list[bytes]:
-        ways = [unsubscribe] if unsubscribe == mailto else [unsubscribe, mailto]
+    def _own_headers(self, delivery: Delivery, unsubscribe: str, mailto: str) -> list[str]:
+        # One URI per line: a URI that is folded or encoded breaks one-click (RFC 2369 section 2, RFC 8058).
+        ways = f"<{mailto}>" if unsubscribe == mailto else f"<{unsubscribe}>,\r\n <{mailto}>"
         headers = [
             f"To: {delivery.address}",
             f"Message-ID: {self._links.message_id(self._frozen.rendered.day, delivery.ref)}",
-            # One URI per line: a URI that is folded or encoded breaks one-click (RFC 2369 section 2, RFC 8058).
-            "List-Unsubscribe: " + ",\r\n ".join(f"<{way}>" for way in ways),
+            f"List-Unsubscribe: {ways}",
         ]
         if unsubscribe.startswith("https:"):
             headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")  # RFC 8058 section 3.1
-        return [header.encode() for header in headers]
+        return headers
 
 
 class Copies:
@@ -318,7 +319,10 @@ class _SoftLines:
 
     def fill(self, values: Mapping[Slot, str]) -> bytes:
         """The slot's value, encoded in whole lines."""
-        return soft_lines(self.escape(values[self.slot]))
+        value = values[self.slot]
+        if len(value) <= QP_LINE and _ESCAPED_NOWHERE.fullmatch(value):  # the usual case, and the fast one
+            return value.encode() + b"=\r\n"
+        return soft_lines(self.escape(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,8 +396,10 @@ def soft_end(encoded: bytes) -> bytes:
 
 def soft_lines(value: str) -> bytes:
     """`value` in quoted-printable as whole lines, each ending in a soft line break, never broken inside an =XX."""
-    if len(value) <= QP_LINE and _LITERAL.fullmatch(value):  # the usual case, and the fast one
-        return value.encode() + b"=\r\n"
+    if _LITERAL.fullmatch(value):  # the usual case, and the fast one
+        parts = [value[start : start + QP_LINE] for start in range(0, len(value), QP_LINE)]
+        if not any(part.startswith(".") for part in parts):
+            return "=\r\n".join((*parts, "")).encode()
     lines: list[bytes] = []
     line = b""
     for byte in value.encode():

@@ -17,7 +17,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     bindparam,
@@ -28,12 +27,13 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from newsletter.errors import StoreError
 from newsletter.model import TRANSITIONS, Delivery, State, SubscriberStatus
-from newsletter.store.database import Database
+from newsletter.store.database import Database, Prepared
 from newsletter.store.provenance import Provenance
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, in_states, issues, subscribers
 
 _ROW: Final = deliveries.c
 
@@ -58,7 +58,7 @@ WANTED: Final = and_(
 
 # The kinds of copies in the order in which they are claimed: those that were never tried, those that were tried in
 # vain, and those in doubt. What killed the last run may kill this one too, and would use up a copy's only repetition.
-_OWED_ROW: Final = _ROW.state.in_(SOURCES[State.CLAIMED] - {State.UNCERTAIN})
+_OWED_ROW: Final = in_states(SOURCES[State.CLAIMED] - {State.UNCERTAIN})
 _KINDS: Final = (
     and_(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_(None)),
     and_(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_not(None)),
@@ -128,6 +128,14 @@ class Held:
         return (self.kind, self.after) == (0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What asks for the copies of a kind that are due: for all readers, or for one."""
+
+    all: Prepared
+    of_reader: Prepared
+
+
 class Claims(Provenance):
     """The part of the store that hands out copies to this process."""
 
@@ -135,6 +143,8 @@ class Claims(Provenance):
         super().__init__(database, now)
         self._holder = secrets.token_hex(8)
         self._held: Held | None = None
+        self._of_issue = _each(database, EACH_OF_ISSUE)
+        self._of_shard = _each(database, EACH_OF_SHARD)
 
     def recover(self) -> int:
         """Release what a cut-off process left; needs `sending_lock`. Returns how many copies became uncertain.
@@ -172,12 +182,12 @@ class Claims(Provenance):
         held = self._held
         with self._db.mine() as connection:
             if held is None:
-                claimed = self._claim_first(connection, EACH_OF_ISSUE, asked, subscriber_id)
+                claimed = self._claim_first(connection, self._of_issue, asked, subscriber_id)
             elif subscriber_id is None:
                 claimed = self._claim_on(connection, held, asked)
             else:
                 whole = asked | {"shard": held.shard, "after": 0}
-                claimed = self._claim_first(connection, EACH_OF_SHARD, whole, subscriber_id)
+                claimed = self._claim_first(connection, self._of_shard, whole, subscriber_id)
             # One row counts all sendings. Workers would wait for one another if each batch of a shard changed it.
             counts = bool(claimed) and (held is None or not held.counted)
             mark = self._next_sending(connection) if counts else None
@@ -189,14 +199,14 @@ class Claims(Provenance):
     def _claim_first(
         self,
         connection: Connection,
-        kinds: Sequence[Select[Any]],
+        kinds: Sequence[_Due],
         asked: Mapping[str, Any],
         subscriber_id: int | None,
     ) -> list[Delivery]:
         """The first copies that are due, of the first kind of which there are any."""
         for due in kinds:
-            query = due if subscriber_id is None else due.where(_ROW.subscriber_id == subscriber_id)
-            while rows := connection.execute(query, asked).all():
+            query = due.all if subscriber_id is None else due.of_reader
+            while rows := query.query(_cursor(connection), {**asked, "reader": subscriber_id}):
                 if claimed := self._claim(connection, rows):
                     return claimed
         return []
@@ -210,26 +220,36 @@ class Claims(Provenance):
         while True:
             whole = held.at_start
             while held.kind < len(EACH_OF_SHARD):
-                rows = connection.execute(
-                    EACH_OF_SHARD[held.kind], {**asked, "shard": held.shard, "after": held.after}
-                ).all()
+                place = {**asked, "shard": held.shard, "after": held.after}
+                rows = self._of_shard[held.kind].all.query(_cursor(connection), place)
                 if not rows:
                     held.kind, held.after = held.kind + 1, 0
                     continue
-                held.after = rows[-1].id
+                held.after = rows[-1][0]
                 if claimed := self._claim(connection, rows):
                     return claimed
             held.kind = held.after = 0
             if whole:
                 return []
 
-    def _claim(self, connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Delivery]:
-        staying = [Delivery(*values) for *values, wanted in rows if wanted]
-        leaving = [row.id for row in rows if not row.wanted] if len(staying) < len(rows) else []
+    def _claim(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Delivery]:
+        """Claim the rows of `_DUE` whose readers want them. They are the driver's, of numbers and words alone."""
+        staying = [Delivery._make(row[:-1]) for row in rows if row[-1]]
+        leaving = [row[0] for row in rows if not row[-1]] if len(staying) < len(rows) else []
         if leaving:
             move(connection, SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
         connection.execute(_CLAIM, {"ids": [delivery.id for delivery in staying], "holder": self._holder})
         return staying
+
+
+def _each(database: Database, kinds: Sequence[Select[Any]]) -> list[_Due]:
+    of_reader = _ROW.subscriber_id == bindparam("reader")
+    return [_Due(database.prepare(due), database.prepare(due.where(of_reader))) for due in kinds]
+
+
+def _cursor(connection: Connection) -> DBAPICursor:
+    """The driver's cursor, in the transaction of `connection`."""
+    return connection.connection.cursor()
 
 
 def move(

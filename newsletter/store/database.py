@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import (
     Connection,
     Dialect,
+    Enum,
     Executable,
     PoolProxiedConnection,
     Select,
@@ -27,6 +28,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 
 from newsletter.errors import StoreAway, StoreError
 from newsletter.store import engines, failures
@@ -281,7 +283,7 @@ class Prepared:
             if value is not None:
                 constants[name] = value if convert is None else convert(value)
             elif convert is not None:
-                conversions[name] = convert
+                conversions[name] = _converter(compiled.binds[name].type, convert)
         return _Compiled(str(compiled), _in_order(compiled.positiontup), constants, conversions)
 
 
@@ -298,8 +300,16 @@ class _Compiled:
         """The values of the parameters."""
         bound = {**self.constants, **row}
         for name, convert in self.conversions.items():
-            bound[name] = convert(bound[name])
+            if (value := bound[name]) is not None:  # else it is NULL
+                bound[name] = convert(value)
         return self.in_order(bound)
+
+
+def _converter(of: TypeEngine[Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`convert`, which the few values of an enumeration have passed once and for all."""
+    if isinstance(of, Enum) and of.enum_class is not None:
+        return {value: convert(value) for value in of.enum_class}.__getitem__
+    return convert
 
 
 def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

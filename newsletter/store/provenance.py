@@ -61,9 +61,9 @@ class Provenance(Part):
         """
         if self.witness is None:
             return
-        seen = _read(self.witness)
-        with self._db.read() as connection:
-            here = _mark(connection)
+        seen, here = self._both(self.witness)
+        if seen is None and here.sendings:  # unless another process has begun to send between the two
+            seen, here = self._both(self.witness)
         if seen is None:
             # Several machines may share a PostgreSQL database, each with a witness of its own. A file has one.
             if here.sendings and self._db.file is not None:
@@ -81,6 +81,12 @@ class Provenance(Part):
                 f"{self._db.name} is older than what was sent: it is at {here}, and {self.witness} at {seen}; is it a"
                 f" restored backup or a copy? {_DECIDE}"
             )
+
+    def _both(self, witness: Path) -> tuple[Mark | None, Mark]:
+        """What the witness says, and what the database says after that."""
+        seen = _read(witness)
+        with self._db.read() as connection:
+            return seen, _mark(connection)
 
     def check_list(self, list_id: str, *, adopt: bool = False) -> None:
         """Make sure that this list alone sends from a PostgreSQL database, where the first one leaves its id.

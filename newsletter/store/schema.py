@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -25,6 +26,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     false,
@@ -32,10 +34,9 @@ from sqlalchemy import (
     true,
 )
 
-from newsletter.model import EVERY_DAY, OPEN, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
-
-# The newest revision under migrations/versions, repeated here so that an up-to-date store opens without Alembic.
-HEAD: Final = "0021"
+from newsletter import owed
+from newsletter.model import EVERY_DAY, RequestKind, State, SubscriberStatus, SuppressionState, Verdict, Weight
+from newsletter.owed import HEAD as HEAD
 
 
 class Utc(TypeDecorator[datetime]):
@@ -222,6 +223,13 @@ renderings = Table(
 
 # The papers of each issue, for searching. Revision 0012 makes the index over `words`: for SQLite the FTS5 table
 # `paper_index`, kept by triggers, and for PostgreSQL a GIN index of that name.
+
+
+def in_states(states: Collection[State]) -> TextClause:
+    """The condition that a row of `deliveries` is in one of `states`, spelled out: no parameters are bound for it."""
+    return text(f"state IN ({', '.join(repr(str(state)) for state in State if state in states)})")
+
+
 issue_papers = Table(
     "issue_papers",
     metadata,
@@ -265,10 +273,9 @@ deliveries = Table(
     UniqueConstraint("issue_id", "subscriber_id"),
 )
 
-# Rows that can still move. The SQL repeats the index's condition literally: SQLite uses a partial index only for such a
-# query (sqlite.org/partialindex.html section 3), and then a claim reads only the rows it takes, however many were sent
-# before.
-OPEN_ROWS: Final = text(f"state IN ({', '.join(repr(str(state)) for state in State if state in OPEN)})")
+# Rows that can still move, as the condition of their index has it (see owed.py): a claim then reads only what it takes,
+# however many copies were sent before.
+OPEN_ROWS: Final = text(owed.OPEN_ROWS)
 Index("ix_deliveries_open", deliveries.c.issue_id, deliveries.c.id, sqlite_where=OPEN_ROWS).ddl_if(dialect="sqlite")
 # PostgreSQL's has no condition: a change of a column that stands in one writes to every index of the table.
 Index("ix_deliveries_shard", deliveries.c.issue_id, deliveries.c.shard, deliveries.c.id).ddl_if(dialect="postgresql")
@@ -451,4 +458,5 @@ def storable(words: str, limit: int = 500) -> str:
     PostgreSQL allows no NUL in text, and neither database takes half a surrogate pair; a server that answers with one
     must not prevent its answer from being recorded.
     """
-    return words[:limit].replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+    cut = words[:limit].replace("\0", " ")
+    return cut if cut.isascii() else cut.encode("utf-8", "replace").decode("utf-8")

@@ -502,7 +502,8 @@ class Pool:
         copy.server = relay.name
         self._carrying[copy] = line
         self._touched.add(line)
-        return self._noted(line, line.session.offer(copy))
+        refused = line.session.offer(copy)
+        return self._noted(line, refused) if refused else refused
 
     def _drop_politely(self, line: _Line) -> None:
         with suppress(OSError):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
@@ -33,6 +33,7 @@ _GOOD: Final[dict[Stage, frozenset[int]]] = {
 _CLOSING: Final = 421  # RFC 5321 section 3.8: allowed at any stage; the server has taken nothing
 _LONGEST_LINE: Final = 65_536  # bytes; a longer line does not come from an SMTP server
 _MOST_LINES: Final = 1_000  # of one reply
+_DATA: Final = b"DATA\r\n"
 _END: Final = b".\r\n"
 _ENVELOPE: Final = (Stage.MAIL, Stage.RCPT, Stage.DATA)
 
@@ -59,8 +60,7 @@ class Copy:
     judgement: Judgement | None = None  # of the reply that decided, unless it was a yes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of this copy."""
 
     copy: Copy
@@ -152,14 +152,15 @@ class Session:
             return [Answer(copy, Outcome(OutcomeKind.REFUSED, None, words))]
         self.offered = copy
         if self._pipelining:
-            commands = [self._command(stage, copy) for stage in _ENVELOPE]
+            mail, rcpt = self._mail(copy, size), self._rcpt(copy)
             asked = self._queued
-            self._write("".join(commands).encode())
-            for stage, command in zip(_ENVELOPE, commands, strict=True):
-                asked += len(command) if command.isascii() else len(command.encode())
-                self._expected.append((stage, copy, asked))
+            self._write(mail + rcpt + _DATA)
+            expect = self._expected.append
+            expect((Stage.MAIL, copy, asked + len(mail)))
+            expect((Stage.RCPT, copy, asked + len(mail) + len(rcpt)))
+            expect((Stage.DATA, copy, self._queued))
         else:
-            self._step(Stage.MAIL, copy)
+            self._step(Stage.MAIL, copy, self._mail(copy, size))
         return []
 
     def take_back(self) -> None:
@@ -203,16 +204,18 @@ class Session:
         self.outbox += pieces
         self._queued += sum(map(len, pieces))
 
-    def _command(self, stage: Stage, copy: Copy) -> str:
-        envelope = copy.envelope
-        if stage is Stage.MAIL:
-            size = f" SIZE={envelope.size}" if self._takes_size else ""
-            utf8 = "" if envelope.rcpt_to.isascii() else " SMTPUTF8"
-            return f"MAIL FROM:<{envelope.mail_from}>{size}{utf8}\r\n"
-        return f"RCPT TO:<{envelope.rcpt_to}>\r\n" if stage is Stage.RCPT else "DATA\r\n"
+    def _mail(self, copy: Copy, size: int) -> bytes:
+        """The command for a message of `size` bytes."""
+        declared = f" SIZE={size}" if self._takes_size else ""
+        utf8 = "" if copy.envelope.rcpt_to.isascii() else " SMTPUTF8"
+        return f"MAIL FROM:<{copy.envelope.mail_from}>{declared}{utf8}\r\n".encode()
 
-    def _step(self, stage: Stage, copy: Copy) -> None:
-        self._write(self._command(stage, copy).encode())
+    @staticmethod
+    def _rcpt(copy: Copy) -> bytes:
+        return f"RCPT TO:<{copy.envelope.rcpt_to}>\r\n".encode()
+
+    def _step(self, stage: Stage, copy: Copy, command: bytes) -> None:
+        self._write(command)
         self._expected.append((stage, copy, self._queued))
 
     # --- in ----------------------------------------------------------------------------------------------------------
@@ -223,12 +226,14 @@ class Session:
             return self.lost("the server hung up")
         *lines, self._rest = (self._rest + data).split(b"\n")
         events: list[Event] = []
+        said = self._said
         for line in lines:
-            self._said.append(line)
+            said.append(line)
             if line[3:4] != b"-":  # the last line of a reply (RFC 5321 section 4.2.1)
                 self.replies += 1
-                events += self._reply(int(line[:3]) if line[:3].isdigit() else 0)
-                self._said.clear()
+                code = line[:3]
+                events += self._reply(int(code) if code.isdigit() else 0)
+                said.clear()
                 if self.closed:
                     return events
         if len(self._rest) > _LONGEST_LINE or len(self._said) > _MOST_LINES:
@@ -304,8 +309,10 @@ class Session:
         if copy.refusal is None:
             if stage is Stage.DATA:
                 self._send(copy)
+            elif not self._pipelining and stage is Stage.MAIL:
+                self._step(Stage.RCPT, copy, self._rcpt(copy))
             elif not self._pipelining:
-                self._step({Stage.MAIL: Stage.RCPT, Stage.RCPT: Stage.DATA}[stage], copy)
+                self._step(Stage.DATA, copy, _DATA)
             return []
         if self._pipelining and stage is not Stage.DATA:
             return []  # the answers to the rest of the envelope are on their way
