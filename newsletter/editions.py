@@ -15,9 +15,10 @@ from newsletter.config import Config
 from newsletter.issue import editions as planning
 from newsletter.issue.editions import Day, Edition, Planned, Wish
 from newsletter.issue.matching import Frequencies
+from newsletter.mail.cutting import CannotCut
 from newsletter.mail.joining import joined
 from newsletter.mail.lint import Level, lint
-from newsletter.mail.pieces import CannotCut, Pieces
+from newsletter.mail.pieces import Pieces
 from newsletter.mail.render import Renderer
 from newsletter.model import Editions, Issue, Paper, Piece, RenderedEdition, RenderedIssue
 from newsletter.prepare import Prepared, renderer

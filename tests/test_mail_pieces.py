@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from newsletter import feed
+from newsletter import feed, resources
 from newsletter.config import FeedConfig
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.links import Links
+from newsletter.mail.cutting import CannotCut
 from newsletter.mail.dkim import Signer
 from newsletter.mail.editions import EditionCopies
 from newsletter.mail.joining import joined
-from newsletter.mail.pieces import CannotCut, Pieces
+from newsletter.mail.pieces import Pieces
 from newsletter.mail.render import Renderer
 from newsletter.model import (
     Delivery,
@@ -150,6 +151,18 @@ def test_real_days_are_joined_as_they_are_rendered(shared_data: Path) -> None:
         day = compose([feed.parse(path.read_bytes(), FeedConfig(path.name))], DAY, IssueRules(max_papers=100))
         listed = list(day.papers)
         assert not differences(renderer, [some(chosen, listed, number, ranked_by_votes=True) for number in (10, 26)])
+
+
+def test_a_style_for_some_links_is_inlined_like_any_other(tmp_path: Path) -> None:
+    """Papers with the same markup share their style attributes. Links that a rule asks for belong to the markup."""
+    usual = (resources.find("templates") / "_style.css").read_text("utf-8")
+    rule = 'a[href$="/3"] { letter-spacing: 7px; }\n</style>'
+    (tmp_path / "_style.css").write_text(usual.replace("</style>", rule, 1), "utf-8")
+    renderer = Renderer(PUBLICATION, templates=tmp_path)
+    alike = tuple(paper(n, url=f"https://example.org/{n}") for n in range(1, 7))
+    edition = Issue(day=DAY, papers=alike, ranked_by_votes=True)
+    assert renderer.issue(edition).html.count("letter-spacing:7px") == 2
+    assert not differences(renderer, [edition])
 
 
 def test_templates_that_cannot_be_cut_are_told_from_others(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
@@ -118,8 +119,8 @@ def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = f
     `pool` holds the papers to pick from: those of the day, or of the week.
     """
     refused = seen | _never(choice, pool)
-    picks = [each for each in picks_of(choice, pool) if each.paper.key not in refused]
-    picks = picks[: choice.selector.papers if choice.selector else None]
+    fitting = (each for each in picks_of(choice, pool) if each.paper.key not in refused)
+    picks = list(islice(fitting, choice.selector.papers if choice.selector else None))
     rest, rising = _rest(day, choice, refused | {each.paper.key for each in picks}, pool)
     main = day.week if choice.weekly and day.week is not None else day.main
     papers = (*(each.paper for each in picks), *rest)
@@ -143,7 +144,7 @@ def _pool(day: Day, *, weekly: bool) -> Candidates:
     return Candidates.of((*day.candidates.papers, *risen), day.frequencies)
 
 
-def picks_of(choice: Choice, pool: Candidates) -> Sequence[Pick]:
+def picks_of(choice: Choice, pool: Candidates) -> Iterable[Pick]:
     """What the reader asked for, the best first, uncut.
 
     Who says only what they never want to see gets the main edition without it, or all papers of the day without it. On
@@ -153,7 +154,7 @@ def picks_of(choice: Choice, pool: Candidates) -> Sequence[Pick]:
     if selector is None:
         return ()
     picks = every(selector, pool) if selector.asks or selector.more or not choice.on_top else ()
-    return picks if selector.asks or not choice.on_top else [each for each in picks if each.reason]
+    return picks if selector.asks or not choice.on_top else (each for each in picks if each.reason)
 
 
 def _never(choice: Choice, pool: Candidates) -> frozenset[str]:

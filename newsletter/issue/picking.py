@@ -16,7 +16,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from heapq import merge
+from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Final
 
 from newsletter.issue.filters import find, fold, name_parts, occurs, same_given_names
@@ -44,13 +46,16 @@ class Pick:
     """A paper for a reader, and why: None if the reader asked for nothing, only against something.
 
     `match` is how well the paper fits the topic (about 1 for all of it), or 1 for any other reason; with what the
-    reader wants more and less of. `place` is that of `rank`, where it is known: readers with the same topic share it.
+    reader wants more and less of.
     """
 
     paper: Paper
     reason: Reason | None
     match: float = 1.0
-    place: tuple[int, int, int, int] | None = field(default=None, compare=False)
+
+
+# A pick after its place among others: that of `rank`, then the better match of the same paper.
+_Placed = tuple[tuple[int, int, int, int, float], Pick]
 
 
 @dataclass(frozen=True)
@@ -63,22 +68,20 @@ class Candidates:
     papers: Sequence[Paper]
     topics: TopicIndex
     _saying: dict[str, frozenset[int]] = field(default_factory=dict, compare=False)
-    _fitting: dict[str, Mapping[int, Pick]] = field(default_factory=dict, compare=False)
+    _fitting: dict[str, Sequence[_Placed]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> Candidates:
         """Prepare `papers`. `lately` are the document frequencies of the papers listed lately, see `TopicIndex`."""
         return cls(papers, TopicIndex.of(papers, lately))
 
-    def fitting(self, topic: str) -> Mapping[int, Pick]:
-        """The papers that fit a topic, by position (`TopicIndex.matches`); readers with the same topic share them."""
+    def fitting(self, topic: str) -> Sequence[_Placed]:
+        """The papers that fit a topic (`TopicIndex.matches`), best first; readers with the same topic share them."""
         if topic not in self._fitting:
             if len(self._fitting) >= _REMEMBERED:
                 self._fitting.clear()
-            reason = Reason(ReasonKind.TOPIC, topic)
-            matches = self.topics.matches(topic)
-            picks = ((at, Pick(self.papers[at], reason, match)) for at, match in matches.items())
-            self._fitting[topic] = {at: Pick(each.paper, reason, each.match, rank(at, each)) for at, each in picks}
+            reason, matches = Reason(ReasonKind.TOPIC, topic), self.topics.matches(topic).items()
+            self._fitting[topic] = _placed((at, Pick(self.papers[at], reason, match)) for at, match in matches)
         return self._fitting[topic]
 
     def by_author(self, author: str) -> Iterator[tuple[int, str]]:
@@ -162,24 +165,25 @@ class Candidates:
 
 def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
     """The papers that `selector` wants, the best first, at most as many as it says; empty if none fits."""
-    return tuple(every(selector, candidates)[: selector.papers])
+    return tuple(islice(every(selector, candidates), selector.papers))
 
 
-def every(selector: Selector, candidates: Candidates) -> list[Pick]:
-    """All papers that `selector` wants, however many it says, the best first."""
-    found: dict[int, Pick] = {}
-    for picks in _wanted(selector, candidates):
-        for at, picked in picks:
-            known = found.get(at)
-            if known is None or (known.match < picked.match and _is_alike(known, picked)):
-                found[at] = picked
+def every(selector: Selector, candidates: Candidates) -> Iterator[Pick]:
+    """All papers that `selector` wants, however many it says, the best first. Who needs a few pays for a few."""
+    never = set().union(*map(candidates.saying, selector.never))
+    merged: Iterable[_Placed] = _merged(list(_wanted(selector, candidates)))
     if selector.more or selector.less:
-        found = _weighed(found, selector, candidates)
-    for words in selector.never:
-        for at in candidates.saying(words):
-            found.pop(at, None)
-    places = sorted([picked.place or rank(at, picked) for at, picked in found.items()])
-    return [found[at] for *_, at in places]
+        merged = _placed(_weighed({at: picked for (*_, at, _), picked in merged}, selector, candidates).items())
+    return (picked for (*_, at, _), picked in merged if at not in never)
+
+
+def _merged(ranked: Sequence[Iterable[_Placed]]) -> Iterator[_Placed]:
+    """These picks in one order, each paper for the reason that places it best."""
+    seen: set[int] = set()
+    for placed in merge(*ranked, key=itemgetter(0)):
+        if (at := placed[0][3]) not in seen:
+            seen.add(at)
+            yield placed
 
 
 def unwanted(selector: Selector, candidates: Candidates) -> frozenset[int]:
@@ -227,24 +231,25 @@ def rank(at: int, picked: Pick) -> tuple[int, int, int, int]:
     return (_TIERS[kind], -round(picked.match * _ALIKE), -votes, at)
 
 
-def _is_alike(one: Pick, other: Pick) -> bool:
-    """Whether both are picked for a choice of the same kind."""
-    return one.reason is not None and other.reason is not None and one.reason.kind is other.reason.kind
+def _placed(picks: Iterable[tuple[int, Pick]]) -> list[_Placed]:
+    """These picks in the order of their places; each comes with the position of its paper in the list."""
+    placed = [((*rank(at, picked), -picked.match), picked) for at, picked in picks]
+    return sorted(placed, key=itemgetter(0))
 
 
-def _wanted(selector: Selector, candidates: Candidates) -> Iterator[Iterable[tuple[int, Pick]]]:
-    """Every pick for each choice, with the position of its paper. The most certain first."""
+def _wanted(selector: Selector, candidates: Candidates) -> Iterator[Iterable[_Placed]]:
+    """Every pick for each choice, the best first."""
     papers = candidates.papers
-    if not (selector.authors or selector.topics or selector.organisations or selector.categories):
-        yield ((at, Pick(paper, None)) for at, paper in enumerate(papers))
+    if not selector.asks:
+        yield _placed((at, Pick(paper, None)) for at, paper in enumerate(papers))
     for author in selector.authors:
         by = candidates.by_author(author)
-        yield ((at, Pick(papers[at], Reason(ReasonKind.AUTHOR, name))) for at, name in by)
+        yield _placed((at, Pick(papers[at], Reason(ReasonKind.AUTHOR, name))) for at, name in by)
     for topic in selector.topics:
-        yield candidates.fitting(topic).items()
+        yield candidates.fitting(topic)
     for wanted in selector.organisations:
         of = candidates.from_organisation(wanted)
-        yield ((at, Pick(papers[at], Reason(ReasonKind.ORGANISATION, name))) for at, name in of)
+        yield _placed((at, Pick(papers[at], Reason(ReasonKind.ORGANISATION, name))) for at, name in of)
     for category in selector.categories:
         reason = Reason(ReasonKind.CATEGORY, category)
-        yield ((at, Pick(papers[at], reason)) for at in candidates.in_category(category))
+        yield _placed((at, Pick(papers[at], reason)) for at in candidates.in_category(category))

@@ -184,7 +184,7 @@ def excerpt(text: str, limit: int, name: str = "") -> str:
     number stands for a sentence that only says what was looked at. `name` is the short name in the paper's title: a
     sentence that begins with it is one of contribution. A text without one is shown as `whole` shows it.
     """
-    found = _complete(sentences(text)) if limit >= 2 else []
+    found = _complete(text) if limit >= 2 else ()
     if not found:
         return ""
     kinds = [_kind(sentence, name) for sentence in found]
@@ -204,7 +204,7 @@ def whole(text: str, limit: int) -> str:
     A sentence without a place to end within `limit` ends at the first one up to three times that. Only what has none
     there either is cut between words, with an ellipsis.
     """
-    found = _complete(sentences(text)) if limit >= 2 else []
+    found = _complete(text) if limit >= 2 else ()
     if not found:
         return ""
     shown = ""
@@ -310,16 +310,18 @@ def _without_lead_in(sentence: str) -> str:
 _CUT_OFF: Final = re.compile(r"(?:…|\.\.\.|\[(?:…|\.\.\.)\])\s*$")  # where a feed has cut its own text
 
 
-def _complete(found: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=512)  # of a text, several lengths are shown
+def _complete(text: str) -> Sequence[str]:
     """The sentences without a last one that the feed itself cut, and with a full stop where the last has no end."""
+    found = tuple(sentences(text))
     if not found:
-        return []
+        return ()
     last = found[-1]
     if len(found) > 1 and _CUT_OFF.search(last):
-        return list(found[:-1])
+        return found[:-1]
     if re.search(r"[\w)%\]”\"]$", last) and "://" not in last.rsplit(None, 1)[-1] and not _scripts_without_stop(last):
         last += "."
-    return [*found[:-1], last]
+    return (*found[:-1], last)
 
 
 def _scripts_without_stop(text: str) -> bool:

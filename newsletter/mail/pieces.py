@@ -18,18 +18,15 @@ from markupsafe import escape
 
 from newsletter.mail import cards
 from newsletter.mail.cards import Form, Layout
+from newsletter.mail.cutting import CUT, REGIONS, Cut, cut_html, cut_text
+from newsletter.mail.inlining import Markups
 from newsletter.mail.joining import as_html, frame_words
 from newsletter.mail.render import Renderer, Sizes, fitting, inline, must_fit, readable_issue, shown_paper, tidy
 from newsletter.mail.subject import preheader, subject
 from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece, Reason
 
-_CUT: Final = "\x9b"  # where the text is cut; the HTML is cut at comments
-_REGIONS: Final = (
-    (Mark.GLANCE, "<!--line-->", "<!--/line-->"),
-    (Mark.PAPERS, "<!--paper-->", "<!--end-->"),
-    (Mark.RISING, "<!--riser-->", "<!--/riser-->"),
-)
 _RUN: Final = re.compile(f"{Mark.RANK}+")
+
 _MARKER: Final = len("<!--paper-->")
 _AT_ONCE: Final = 150  # papers in a digest that is cut
 
@@ -38,10 +35,6 @@ _DIGITS: Final = (0, 0, *(1,) * 8, *(2,) * 90, *(3,) * 900)
 
 _Key = tuple[object, ...]
 _T = TypeVar("_T")
-
-
-class CannotCut(Exception):
-    """The templates are an operator's own, and their mails cannot be cut into pieces."""
 
 
 class _Marked(int):
@@ -76,13 +69,6 @@ class _Made(NamedTuple):
     ranks: int  # how often it has that of the rank
     reasons: int  # and that of the reason
     words: int = 0  # for the reading time
-
-
-class _Cut(NamedTuple):
-    """A page or a text cut at its marks: what is around the papers, with marks where these were, and each of them."""
-
-    frame: str
-    regions: Mapping[Mark, Sequence[str]]
 
 
 class _Shown(NamedTuple):
@@ -139,8 +125,9 @@ class Pieces:
         self._styles: dict[cards.Style, dict[_Key, _Shown]] = {}  # the papers in the forms of each style
         self._reasons: dict[int, tuple[Reason, _Said]] = {}  # by the id of the first, which is kept alive
         self._subjects: dict[_Key, str] = {}
-        self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in _REGIONS}
+        self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in REGIONS}
         self._html: dict[tuple[Mark, str], tuple[str, str]] = {}  # of cards, before and after inlining
+        self._markup = Markups()
         self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
         self._texts: dict[_Key, int] = {}  # what is around them in the text
 
@@ -251,11 +238,11 @@ class Pieces:
         }
         if not any(missing.values()):
             return
-        numbers = {mark: len(entries) for mark, entries in missing.items()}
         page = self._page("digest.html", issue, {mark: list(entries.values()) for mark, entries in missing.items()})
-        before, inlined = _cut_html(page, numbers), _cut_html(inline(page), numbers)
+        before = cut_html(page, {mark: len(entries) for mark, entries in missing.items()})
+        inlined = self._markup.inlined(page, before)
         for mark, entries in missing.items():
-            for like, *html in zip(entries, before.regions[mark], inlined.regions[mark], strict=True):
+            for like, *html in zip(entries, before.regions[mark], inlined[mark], strict=True):
                 self._html[like] = (_RUN.sub(Mark.RANK, html[0]), _RUN.sub(Mark.RANK, html[1]))
 
     def _add(self, page: str, html: str, text: str, words: int = 0) -> _Made:
@@ -268,9 +255,9 @@ class Pieces:
 
     # --- rendering and cutting ----------------------------------------------------------------------------------------
 
-    def _text(self, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any) -> _Cut:
-        text = self._page("digest.txt", issue, shown, cut=_CUT, **own)
-        return _cut_text(tidy(text), {mark: len(shown[mark]) for mark in shown})
+    def _text(self, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any) -> Cut:
+        text = self._page("digest.txt", issue, shown, cut=CUT, **own)
+        return cut_text(tidy(text), {mark: len(shown[mark]) for mark in shown})
 
     def _page(self, name: str, issue: Issue, shown: Mapping[Mark, Sequence[dict[str, Any]]], **own: Any) -> str:
         values = {"subject": "", "preheader": "", "count": "", "minutes": 1, "more": ""} | own
@@ -300,7 +287,7 @@ class Pieces:
             }
             page = self._page("digest.html", issue, one := self._one_of_each(draft), **own)
             numbers = {mark: len(one[mark]) for mark in one}
-            self._pages[key] = self._add(_cut_html(page, numbers).frame, _cut_html(inline(page), numbers).frame, "")
+            self._pages[key] = self._add(cut_html(page, numbers).frame, cut_html(inline(page), numbers).frame, "")
         return self._pages[key]
 
     def _frame_of_text(self, draft: _Draft, **own: Any) -> int:
@@ -424,40 +411,3 @@ def _alike(card: Mapping[str, Any]) -> str:
 
 def _escaped(words: str) -> str:
     return str(escape(words))
-
-
-def _cut_html(html: str, numbers: Mapping[Mark, int]) -> _Cut:
-    """Cut a page at the comments of the templates; `numbers` says how many papers each region has."""
-    frame, rest = "", html
-    regions: dict[Mark, Sequence[str]] = {}
-    for mark, begin, end in _REGIONS:
-        regions[mark] = ()
-        if numbers[mark]:
-            before, _, after = rest.partition(begin)
-            papers, _, after = after.partition(end)
-            regions[mark] = [begin + paper for paper in papers.split(begin)]
-            frame, rest = frame + before + mark, end + after
-    return _checked(_Cut(frame + rest, regions), numbers)
-
-
-def _cut_text(text: str, numbers: Mapping[Mark, int]) -> _Cut:
-    """Cut a text where its template says so: before each paper, and after the last of each region."""
-    frame, *rest = text.split(_CUT)
-    regions: dict[Mark, Sequence[str]] = {}
-    for mark, _, _ in _REGIONS:
-        number = numbers[mark]
-        regions[mark], rest = [paper.rstrip("\n") for paper in rest[:number]], rest[number:]
-        if mark is not Mark.GLANCE:
-            frame = frame.rstrip("\n")  # a paper begins with an empty line
-        if number or mark is not Mark.GLANCE:  # without lines there is no list
-            frame += mark + "".join(rest[:1])
-            rest = rest[1:]
-    if rest:
-        raise CannotCut
-    return _checked(_Cut(frame, regions), numbers)
-
-
-def _checked(cut: _Cut, numbers: Mapping[Mark, int]) -> _Cut:
-    if any(len(cut.regions[mark]) != number for mark, number in numbers.items()):
-        raise CannotCut
-    return cut

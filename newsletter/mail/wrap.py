@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 WIDTH: Final = 72  # columns
@@ -14,6 +15,7 @@ _NOT_FIRST: Final = "、。，．：；？！）］｝〉》」』】〕”’�
 _NOT_LAST: Final = "（［｛〈《「『【〔“‘"
 
 
+@lru_cache(maxsize=2048)  # the editions of an issue show a paper in several forms
 def wrap(text: str) -> str:
     """`text` in lines of at most 72 columns; white space becomes one space.
 
