@@ -15,6 +15,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter.cli import main
@@ -211,6 +212,12 @@ def test_views_switch_by_a_click_and_a_saved_template_shows_by_itself(
         """The width of the mail's content: of its page without a scroll bar."""
         return mail("document.documentElement.clientWidth")
 
+    def turn(key: str) -> None:
+        """Press a key that leads to another page, and wait until that page is there."""
+        before = browser.find_element(By.TAG_NAME, "body")
+        before.send_keys(key)
+        wait.until(staleness_of(before))
+
     background = "getComputedStyle(document.querySelector('div[role=article]')).backgroundColor"
     wait = WebDriverWait(browser, 20)
     browser.get(f"{running.url}?date={DAY}")
@@ -236,12 +243,12 @@ def test_views_switch_by_a_click_and_a_saved_template_shows_by_itself(
     browser.find_element(By.LINK_TEXT, "text").click()
     assert "Daily Papers" in browser.find_element(By.TAG_NAME, "pre").text
 
-    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_LEFT)
-    wait.until(lambda _: "date=2026-11-23" in browser.current_url)
+    turn(Keys.ARROW_LEFT)
+    assert "date=2026-11-23" in browser.current_url
     browser.find_element(By.NAME, "date").send_keys(Keys.ARROW_RIGHT)  # the cursor moves
     browser.find_element(By.TAG_NAME, "h1").click()
-    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
-    wait.until(lambda _: f"date={DAY}" in browser.current_url)
+    turn(Keys.ARROW_RIGHT)
+    assert f"date={DAY}" in browser.current_url
     assert "part=text" in browser.current_url  # the view stays
 
     browser.get(f"{running.url}?date={DAY}")
