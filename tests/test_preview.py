@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import staleness_of
@@ -219,7 +220,8 @@ def test_views_switch_by_a_click_and_a_saved_template_shows_by_itself(
         wait.until(staleness_of(before))
 
     background = "getComputedStyle(document.querySelector('div[role=article]')).backgroundColor"
-    wait = WebDriverWait(browser, 20)
+    gone = StaleElementReferenceException  # the page is loaded anew while it is looked at
+    wait = WebDriverWait(browser, 20, ignored_exceptions=[gone])
     browser.get(f"{running.url}?date={DAY}")
     assert (
         mail("document.querySelector('.titlelink').innerText")
