@@ -19,12 +19,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from newsletter.store import Store
 from tests.migrated import store_file
 from tests.needs import memory, unmet
+
+if TYPE_CHECKING:
+    import psycopg
 
 # The data need not survive a crash of the machine, and each database lives for less than a second.
 _SETTINGS = (
@@ -68,6 +72,7 @@ class Server:
 
     def restart(self) -> None:
         """Stop it, which cuts every connection, and start it again."""
+        _let_go(self.url)
         self.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
         self.process.wait(60)
         self.start()
@@ -90,6 +95,7 @@ def _server(binaries: Path, folder: Path) -> Iterator[Server]:
     try:
         yield server
     finally:
+        _let_go(server.url)
         server.process.send_signal(signal.SIGQUIT)
         server.process.wait(30)
 
@@ -135,14 +141,28 @@ def new_database(server: str, template: str = "template1") -> Iterator[str]:
 
     To copy the files of a small template is twice as fast as PostgreSQL's usual way, its write-ahead log.
     """
+    name = f"test_{secrets.token_hex(4)}"
+    _operator(server).execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield server % name
+    _operator(server).execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_operators: dict[str, psycopg.Connection[Any]] = {}
+
+
+def _operator(server: str) -> psycopg.Connection[Any]:
+    """A connection to a running server that makes databases; it is kept, since to connect takes as long as that."""
     import psycopg
 
-    name = f"test_{secrets.token_hex(4)}"
-    with psycopg.connect(server % "postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    yield server % name
-    with psycopg.connect(server % "postgres", autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    if server not in _operators:
+        _operators[server] = psycopg.connect(server % "postgres", autocommit=True)
+    return _operators[server]
+
+
+def _let_go(server: str) -> None:
+    """Close that connection."""
+    if server in _operators:
+        _operators.pop(server).close()
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,14 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect
 
 from newsletter.store import engines
+
+
+def _known(connection: Connection) -> None:
+    """What the database can do need not be asked."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,8 +32,9 @@ def compiled_once() -> Iterator[None]:
         engine.update_execution_options(compiled_cache=compiled)
         kind = url.drivername
         if kind in dialects:
+            engine.dialect.initialize = _known  # type: ignore[method-assign]
             engine.dialect = dialects[kind]
-        else:  # a dialect asks the first database that it is connected to what that can do
+        else:  # a dialect asks the first database that it is connected to what it can do
             event.listen(engine, "connect", lambda *_: dialects.setdefault(kind, engine.dialect))
         return engine
 

@@ -202,9 +202,8 @@ def postgresql_engine(url: URL, busy_timeout: float) -> Engine:
         raise wrong(str(failures.translate(error, url.render_as_string()))) from error
 
     def prepare(connection: Any, record: object) -> None:
-        connection.execute(f"SET lock_timeout = {round(busy_timeout * 1000)}")
-        for setting, value in _KEEPALIVE.items():
-            connection.execute(f"SET {setting} = {value}")
+        settings = {"lock_timeout": round(busy_timeout * 1000), **_KEEPALIVE}
+        connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))  # one round trip
         connection.commit()
 
     event.listen(engine, "connect", prepare)
