@@ -12,13 +12,14 @@ that each server is started once; the other tests of a file stay together too, e
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -88,6 +89,17 @@ def pytest_configure() -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave SYSTEM_FILES alone where only unit tests are asked for."""
     return True if config.option.markexpr == "unit" and collection_path.name in SYSTEM_FILES else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep Python's garbage collector away from the tests themselves, which stay until the end: a sixth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

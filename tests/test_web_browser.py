@@ -119,12 +119,15 @@ def heading(browser: webdriver.Chrome) -> str:
 
 
 def press(browser: webdriver.Chrome, label: str) -> None:
-    """Press a button and wait for the next page."""
+    """Press a button and wait for the whole of the next page."""
     before = browser.find_element(By.TAG_NAME, "html").id
     browser.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
-    WebDriverWait(browser, 20, poll_frequency=0.02).until(
-        lambda _: browser.find_element(By.TAG_NAME, "html").id != before
-    )
+
+    def is_there(shown: webdriver.Chrome) -> bool:
+        changed = shown.find_element(By.TAG_NAME, "html").id != before
+        return changed and shown.execute_script("return document.readyState") == "complete"
+
+    WebDriverWait(browser, 20, poll_frequency=0.02).until(is_there)
 
 
 def confirmation(host: MailHost, address: str, number: int) -> EmailMessage:
