@@ -1,9 +1,9 @@
 """Whether a store owes a copy, asked before the program is loaded.
 
 cron calls `send` 96 times a day, and nearly always nothing is owed. Loading SQLAlchemy, the store and the send loop is
-two thirds of the CPU of such a `send`. So an SQLite store is asked first, by its driver alone. A store that is not as a
-run leaves it is for the program: one of another revision, one whose last run was cut off, one that may be older than
-what was sent, one that cannot be read.
+three quarters of the CPU of such a `send`. So an SQLite store is asked first, by its driver alone. A store that is not
+as a run leaves it is for the program: one of another revision, one whose last run was cut off, one that may be older
+than what was sent, one that cannot be read.
 """
 
 from __future__ import annotations
