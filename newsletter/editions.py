@@ -5,7 +5,9 @@ Nothing that a reader chose is printed or logged here, and no edition but the ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, islice
@@ -35,6 +37,19 @@ _COMPARED: Final = 3  # joined editions that are compared with the same rendered
 _LINTED: Final = 5  # joined editions that are linted
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Let no cycles be looked for: many values are made here, without cycles, and each search reads them all again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collections()
 def make(
     config: Config, prepared: Prepared, store: Store, runtime: Runtime, *, again: bool, replaces: int | None
 ) -> Editions:

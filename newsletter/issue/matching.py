@@ -9,7 +9,7 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -67,7 +67,50 @@ class _Query:
     most: float  # the sum of all weights
 
 
-class _Packed(Mapping[str, Mapping[int, float]]):
+class _Postings:
+    """The papers that have a feature, by position, each with the saturated number of occurrences.
+
+    They are looked up when a topic first needs them: a day's papers have 100,000 features, and few are asked for.
+    `counted` has the features of each paper, and `norms` what makes up for its length.
+    """
+
+    def __init__(self, counted: Sequence[Mapping[str, int]], norms: Sequence[float]) -> None:
+        self._counted, self._norms = counted, norms
+        self._known: dict[str, Mapping[int, float]] = {}
+        self._words: defaultdict[str, list[int]] = defaultdict(list)
+        for at, features in enumerate(counted):
+            for feature in features:
+                if " " not in feature:
+                    self._words[feature].append(at)
+
+    def of(self, feature: str) -> Mapping[int, float]:
+        """The papers that have `feature`."""
+        found = self._known.get(feature)
+        if found is None:
+            counted, norms = self._counted, self._norms
+            places = (at for at in self._possible(feature) if feature in counted[at])
+            found = self._known[feature] = {at: _saturated(counted[at][feature], norms[at]) for at in places}
+        return found
+
+    def _possible(self, feature: str) -> Iterable[int]:
+        """A paper with a pair or a phrase has its first word, too, as a stem or whole."""
+        first, several, _ = feature.partition(" ")
+        return self._words.get(f"{'=' if first[0] in '=#' else '~'}{first[1:]}" if several else feature, ())
+
+    def packed(self) -> _Packed:
+        """The same in less memory, for all features."""
+        found: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        for at, (features, norm) in enumerate(zip(self._counted, self._norms, strict=True)):
+            for feature, number in features.items():
+                found[feature][at] = _saturated(number, norm)
+        return _Packed(found)
+
+
+def _saturated(number: int, norm: float) -> float:
+    return number * (_SATURATION + 1) / (number + norm)
+
+
+class _Packed:
     """Postings in four arrays, found by the hash of the feature: 64 bits, so that none of a day's are the same."""
 
     def __init__(self, postings: Mapping[str, Mapping[int, float]]) -> None:
@@ -79,30 +122,26 @@ class _Packed(Mapping[str, Mapping[int, float]]):
             self._numbers.extend(postings[feature].values())
             self._starts.append(len(self._papers))
 
-    def __getitem__(self, feature: str) -> Mapping[int, float]:
+    def of(self, feature: str) -> Mapping[int, float]:
+        """The papers that have `feature`."""
         at = bisect_left(self._features, hash(feature))
         if at == len(self._features) or self._features[at] != hash(feature):
-            raise KeyError(feature)
+            return {}
         here = slice(self._starts[at], self._starts[at + 1])
         return dict(zip(self._papers[here], self._numbers[here], strict=True))
 
-    def __iter__(self) -> Iterator[str]:
-        raise TypeError("the features are not kept")
-
-    def __len__(self) -> int:
-        return len(self._features)
+    def packed(self) -> _Packed:
+        """These, which are packed."""
+        return self
 
 
 @dataclass(frozen=True)
 class TopicIndex:
-    """Papers by the features of their title, abstract and summary.
-
-    `postings` maps a feature to the papers that have it, by position, each with the saturated number of occurrences.
-    """
+    """Papers by the features of their title, abstract and summary."""
 
     papers: Sequence[Paper]
     frequencies: Frequencies
-    postings: Mapping[str, Mapping[int, float]]
+    postings: _Postings | _Packed
     _known: dict[tuple[str, str], Mapping[int, float]] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -111,13 +150,9 @@ class TopicIndex:
         counted = [_counted(paper) for paper in papers]
         lengths = [sum(features[each] for each in features if each[0] == "=") for features in counted]
         average = sum(lengths) / max(1, len(lengths)) or 1
-        postings: defaultdict[str, dict[int, float]] = defaultdict(dict)
-        for at, features in enumerate(counted):
-            norm = _SATURATION * lengths[at] / average
-            for feature, number in features.items():
-                postings[feature][at] = number * (_SATURATION + 1) / (number + norm)
+        postings = _Postings(counted, [_SATURATION * length / average for length in lengths])
         _counted_in.cache_clear()  # it is large
-        return cls(papers, lately or Frequencies.counted(counted), dict(postings))
+        return cls(papers, lately or Frequencies.counted(counted), postings)
 
     def matches(self, topic: str) -> Mapping[int, float]:
         """The papers that fit `topic`, by position, with how well: above 0, about 1 for one that has all of it."""
@@ -129,7 +164,7 @@ class TopicIndex:
 
     def packed(self) -> TopicIndex:
         """The same index in about a tenth of the memory, and slower: for a process that keeps it for long."""
-        return replace(self, postings=_Packed(self.postings), _known={})
+        return replace(self, postings=self.postings.packed(), _known={})
 
     def forget(self) -> None:
         """Forget the matches that are kept. No other thread may look for any at this moment."""
@@ -150,20 +185,18 @@ class TopicIndex:
     def _match(self, topic: str) -> Mapping[int, float]:
         query = self._query(topic)
         covered = self._covered(query.words)
-        known = [
-            (weight, self.postings[feature]) for feature, weight in query.weights.items() if feature in self.postings
-        ]
-        return {
-            at: share * sum(weight * numbers[at] for weight, numbers in known if at in numbers) / query.most
-            for at, share in covered.items()
-            if share >= _FITTING
-        }
+        found = {at: 0.0 for at, share in covered.items() if share >= _FITTING}
+        for feature, weight in query.weights.items():
+            for at, number in self.postings.of(feature).items():
+                if at in found:
+                    found[at] += weight * number
+        return {at: covered[at] * weight / query.most for at, weight in found.items()}
 
     def _covered(self, words: Sequence[tuple[float, Sequence[str]]]) -> dict[int, float]:
         """Which share of a query's words each paper has, by position."""
         covered: dict[int, float] = {}
         for share, enough in words:
-            places = [self.postings[feature] for feature in enough if feature in self.postings]
+            places = [self.postings.of(feature) for feature in enough]
             for at in places[0] if len(places) == 1 else {at for each in places for at in each}:
                 covered[at] = covered.get(at, 0.0) + share
         return covered

@@ -19,7 +19,7 @@ from functools import cached_property
 from heapq import merge
 from itertools import accumulate, islice
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from newsletter.issue.filters import find, fold, name_parts, occurs, same_given_names
 from newsletter.issue.matching import Frequencies, TopicIndex
@@ -41,8 +41,7 @@ _REMEMBERED: Final = 20_000  # topics whose picks are kept
 _ALIKE: Final = 100  # matches are compared in hundredths, so that votes decide between those that are nearly equal
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(NamedTuple):
     """A paper for a reader, and why: None if the reader asked for nothing, only against something.
 
     `match` is how well the paper fits the topic (about 1 for all of it), or 1 for any other reason; with what the
