@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from newsletter.children import Nursery
 from tests import chaos
 from tests.conftest import ROOT, paper
-from tests.kinds import LONG, SERVERS, group_of, longest, starts_something
+from tests.kinds import FORBIDDEN, LONG, SERVERS, group_of, longest, starts_something
 from tests.needs import memory
 
 
@@ -102,3 +104,34 @@ def test_the_groups_that_take_longest_begin_first() -> None:
 
 def test_each_group_that_takes_long_is_there() -> None:
     assert all(group in SERVERS.values() or (ROOT / group).is_file() for group in LONG)
+
+
+@pytest.fixture(scope="module")
+def left_behind() -> Iterator[Callable[[], list[Any]]]:
+    """A thread that began before the test; the function has it take a port, and returns what that gave."""
+    asked = threading.Event()
+    gave: list[Any] = []
+
+    def take() -> None:
+        asked.wait(20)
+        owner, name = next(each for each in FORBIDDEN if each[1] == "bind")
+        with owner() as made:
+            gave.append(getattr(made, name)(("127.0.0.1", 0)))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+
+    def act() -> list[Any]:
+        asked.set()
+        thread.join(20)
+        return gave
+
+    yield act
+    act()
+
+
+def test_a_thread_of_an_earlier_test_may_end_what_it_does(
+    left_behind: Callable[[], list[Any]], request: pytest.FixtureRequest
+) -> None:
+    assert request.node.get_closest_marker("unit") is not None
+    assert left_behind() == [None]
