@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from newsletter.links import Links
-from newsletter.mail.joining import as_html, as_text, frame_words, joined
+from newsletter.mail.joining import as_html, frame_words, html_words, joined, text_words
 from newsletter.mail.message import (
     BASE64_GROWTH,
     CRLF,
@@ -48,11 +48,6 @@ _REASON: Final = _CONTROLS[Mark.REASON]
 _MARKS: Final = {_CONTROLS[mark]: mark for mark in Mark}
 _DIGITS: Final = [b"%d=\r\n" % rank for rank in range(1000)]  # of ranks, of which a mail shows 150
 
-# What is kept encoded of one issue, because many editions have it.
-_RANKED: Final = 5000  # papers at a rank, each of 4 KB
-_REASONS: Final = 20_000
-_WORDS: Final = 1000
-
 
 class EditionCopies:
     """What makes the copies of an issue's joined editions. Pieces are encoded when an edition first needs them."""
@@ -62,24 +57,29 @@ class EditionCopies:
     ) -> None:
         self._frozen, self._pieces = frozen, pieces
         self._headers = Headers(frozen, links, signers, by_edition=True)
-        self._html = _Encoded([piece.html for piece in pieces], as_html)
-        self._text = _Encoded([piece.text for piece in pieces], str, as_text)
-        encodings = (b"base64" if part.base64 else b"quoted-printable" for part in (self._text, self._html))
-        self._around = frame(self._headers.boundary, *encodings)
+        self._html = _Encoded([piece.html for piece in pieces])
+        self._text = _Encoded([piece.text for piece in pieces])
         self._slots = [slot for slot in Slot if any(slot in piece.html or slot in piece.text for piece in pieces)]
 
     def of(self, edition: JoinedEdition) -> JoinedCopies:
         """The copies of one edition; the same edition and delivery always give the same bytes."""
         around_html, around_text = edition.frames
         words = frame_words(edition)
+        headers = self._headers.with_subject(edition.subject)
         text: Sequence[bytes] | Base64
         page: Sequence[bytes] | Base64
         if self._text.base64 or self._html.base64:
             whole = joined(edition, self._pieces, self._frozen.rendered.day)
-        text = Base64.of(whole.text, str) if self._text.base64 else self._text.joined(edition, around_text, words)
-        of_html = self._html
-        page = Base64.of(whole.html, html.escape) if of_html.base64 else of_html.joined(edition, around_html, words)
-        return JoinedCopies(self._headers.with_subject(edition.subject), self._slots, self._around, text, page)
+        if self._text.base64:
+            text = Base64.of(whole.text, str)
+        else:
+            text = self._text.joined(edition, around_text, words, text_words(edition))
+        if self._html.base64:
+            page = Base64.of(whole.html, html.escape)
+        else:
+            of_html = {mark: as_html(said) for mark, said in words.items()}
+            page = self._html.joined(edition, around_html, of_html, html_words(edition))
+        return JoinedCopies(headers, self._slots, text, page)
 
 
 class JoinedCopies:
@@ -89,12 +89,13 @@ class JoinedCopies:
         self,
         headers: Headers,
         slots: Sequence[Slot],
-        around: tuple[bytes, bytes, bytes],
         text: Sequence[bytes] | Base64,
         page: Sequence[bytes] | Base64,
     ) -> None:
-        """`slots` are those of the text and of the page; there may be more of them. `around` is their `frame`."""
-        self._headers, self._slots, self._around, self._text, self._page = headers, slots, around, text, page
+        """`slots` are those of the text and of the page; there may be more of them."""
+        self._headers, self._slots, self._text, self._page = headers, slots, text, page
+        encodings = (b"base64" if isinstance(part, Base64) else b"quoted-printable" for part in (text, page))
+        self._start, self._between, self._end = frame(headers.boundary, *encodings)
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The envelope of one delivery; the same delivery always gives the same bytes.
@@ -103,8 +104,7 @@ class JoinedCopies:
         """
         values, ways = self._headers.values(delivery, self._slots)
         text, page = _filled(self._text, values, str), _filled(self._page, values, html.escape)
-        start, between, end = self._around
-        body = (start, *text, between, *page, end)
+        body = (self._start, *text, self._between, *page, self._end)
         own = self._headers.own(delivery, ways, lambda: hashlib.sha256(b"".join(body)).digest())
         head = CRLF.join((own, *self._headers.shared, b"", b""))
         return Envelope(self._headers.reverse_path(delivery), delivery.address, (head, *body))
@@ -129,43 +129,33 @@ class _Encoded:
     `base64` says that they take fewer bytes in base64 and are not encoded here: all copies of an issue agree on it.
     """
 
-    def __init__(
-        self, pieces: Sequence[str], escape: Callable[[str], str], why: Callable[[str], str] | None = None
-    ) -> None:
-        """`escape` makes words fit to stand in this part, and `why` does so for reasons, if it is another."""
+    def __init__(self, pieces: Sequence[str]) -> None:
         self._pieces = pieces
         self._papers: dict[int, bytes] = {}
-        self._ranked: dict[tuple[int, int, int], tuple[Sequence[bytes], bytes]] = {}
         self._frames: dict[int, Sequence[bytes]] = {}  # cut where something is filled in
-        self._word = lru_cache(maxsize=_WORDS)(lambda word: _soft(escape(word)))
-        self._reason = lru_cache(maxsize=_REASONS)(lambda reason: _soft((why or escape)(reason)))
         self.base64 = sum(map(_excess, pieces)) > 0
 
-    def joined(self, edition: JoinedEdition, around: int, words: Mapping[Mark, str]) -> Sequence[bytes]:
+    def joined(
+        self, edition: JoinedEdition, around: int, words: Mapping[Mark, str], reasons: Sequence[str]
+    ) -> Sequence[bytes]:
         """The part of an edition in several pieces, with the slots of its copies left."""
-        known, rank = self._ranked.get, self._rank
-        papers = [known(paper) or rank(paper) for paper in edition.papers]
-        why = map(self._reason, edition.reasons)
+        known, paper = self._papers.get, self._paper
+        shown, lines = [], []
+        for (number, line, rank), reason in zip(edition.papers, reasons, strict=True):
+            digits = _DIGITS[rank]
+            encoded = (known(number) or paper(number)).replace(_RANK, digits)
+            shown.append(encoded.replace(_REASON, _short(reason)) if reason else encoded)
+            if line != NO_LINE:
+                lines.append((known(line) or paper(line)).replace(_RANK, digits))
         filled = {
-            _CONTROLS[Mark.GLANCE]: b"".join([line for _, line in papers]),
-            _CONTROLS[Mark.PAPERS]: b"".join([each.join(shown) for each, (shown, _) in zip(why, papers, strict=True)]),
-            _CONTROLS[Mark.RISING]: b"".join(map(self._paper, edition.rising)),
+            _CONTROLS[Mark.GLANCE]: b"".join(lines),
+            _CONTROLS[Mark.PAPERS]: b"".join(shown),
+            _CONTROLS[Mark.RISING]: b"".join(map(paper, edition.rising)),
         }
         for part in (parts := self._frame(around)):
             if part in _MARKS and part not in filled:
-                filled[part] = self._word(words[_MARKS[part]])
+                filled[part] = _short(words[_MARKS[part]])
         return [filled.get(part, part) for part in parts]
-
-    def _rank(self, paper: tuple[int, int, int]) -> tuple[Sequence[bytes], bytes]:
-        """A paper at its rank, cut where its reason stands, and its line."""
-        number, line, rank = paper
-        digits = _DIGITS[rank]
-        shown = self._paper(number).replace(_RANK, digits).split(_REASON)
-        if len(self._ranked) >= _RANKED:
-            self._ranked.clear()
-        made = (shown, b"" if line == NO_LINE else self._paper(line).replace(_RANK, digits))
-        self._ranked[paper] = made
-        return made
 
     def _paper(self, number: int) -> bytes:
         if number not in self._papers:
@@ -207,6 +197,9 @@ def _soft(text: str) -> bytes:
     if encoded[:1] == b"." or any(each in encoded for each in _UNFIT):
         return CRLF.join(map(_mended, encoded.split(CRLF)))
     return encoded
+
+
+_short: Final = lru_cache(maxsize=4096)(_soft)  # many readers have the same reason; HTML and text have it alike
 
 
 def _mended(line: bytes) -> bytes:

@@ -59,12 +59,7 @@ def html_words(edition: JoinedEdition) -> list[str]:
 
 def text_words(edition: JoinedEdition) -> list[str]:
     """Why each paper is in the edition, as the text part has it: in lines of its own."""
-    return list(map(as_text, edition.reasons))
-
-
-def as_text(reason: str) -> str:
-    """Why a paper is in an edition, in lines of the text part."""
-    return reason if len(reason) <= WIDTH and reason.isascii() else wrap(reason)
+    return [reason if len(reason) <= WIDTH and reason.isascii() else wrap(reason) for reason in edition.reasons]
 
 
 def as_html(text: str) -> str:
