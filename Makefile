@@ -6,8 +6,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# One process of tests for each core; tests that share a server stay together (tests/kinds.py).
-PYTEST := $(BIN)/python -m pytest --numprocesses auto
+# Three processes of tests for two cores, since tests also wait; those that share a server stay together (tests/kinds.py).
+PYTEST := $(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) \* 3 / 2)
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
