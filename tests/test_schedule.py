@@ -150,8 +150,11 @@ def test_folders_that_the_jobs_write_to_stay_writable() -> None:
         if name.endswith(".service"):
             assert 'ReadWritePaths="-/srv/my $papers" -/var/mail/100%%\n' in text
             assert "PrivateTmp=true\n" in text
-    shared = replace(job(), writes=(Path("/var/tmp/mails"),))
-    assert not any("PrivateTmp" in text for text in units(shared).values())
+    for shared in (
+        replace(job(), writes=(Path("/var/tmp/mails"),)),
+        replace(job(), command=("/tmp/venv/bin/newsletter",)),
+    ):
+        assert not any("PrivateTmp" in text for text in units(shared).values())
 
 
 def test_a_program_of_the_operator_may_be_set_group_id() -> None:

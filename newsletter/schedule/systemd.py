@@ -185,11 +185,12 @@ def _fence(job: Job, *, system: bool) -> str:
 
 
 def _places(job: Job) -> str:
-    """Which folders the jobs can write to, and see."""
+    """Which folders the jobs can write to, and see; also the program must be among the latter."""
     if job.sendmail:
         return "ProtectSystem=full\nProtectControlGroups=true\n"
     folders = tuple(dict.fromkeys((job.config.parent, *job.writes)))
-    shared = any(folder.is_relative_to(top) for folder in folders for top in ("/tmp", "/var/tmp"))  # noqa: S108
+    seen = (*folders, *map(Path, job.command))
+    shared = any(path.is_relative_to(top) for path in seen for top in ("/tmp", "/var/tmp"))  # noqa: S108
     temporary = "" if shared else "PrivateTmp=true\n"  # which would hide them
     if job.programs:
         return f"ProtectSystem=full\n{temporary}"
