@@ -502,13 +502,16 @@ def test_a_server_takes_an_access_token(offered: str, length: int) -> None:
 
 
 def test_tokens_that_expire_within_an_issue_are_renewed_and_every_copy_arrives_once() -> None:
-    """Each token is good for two connections, and the server closes each connection after three messages."""
+    """Each token is good for three connections, and the server closes each connection after two messages.
+
+    There are fewer connections at a time than uses, so that the others never use up the token that one has just got.
+    """
     issued = Issued(3600.0)
-    login = TokenServer({f"t{n}" for n in range(1, 50)}, uses=2)
-    script = Script(extensions=("AUTH XOAUTH2", "PIPELINING"), login=login, messages_per_connection=3)
+    login = TokenServer({f"t{n}" for n in range(1, 50)}, uses=3)
+    script = Script(extensions=("AUTH XOAUTH2", "PIPELINING"), login=login, messages_per_connection=2)
     with (
         smtpd(script) as server,
-        sending(smtp_config(server, Tokens(issued), messages_per_connection=3, connections=3)) as driver,
+        sending(smtp_config(server, Tokens(issued), messages_per_connection=2, connections=2)) as driver,
     ):
         copies = [envelope(f"r{n}@example.org", f"Subject: {n}\r\n\r\n".encode()) for n in range(60)]
         outcomes = driver.send_all(copies)
