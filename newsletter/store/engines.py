@@ -24,6 +24,10 @@ from newsletter.store import failures
 WRITES: Final = "newsletter_writes"  # execution option: this transaction will write
 _BEGIN_WRITING: Final = "BEGIN IMMEDIATE"  # SQLite's
 
+# Prepared statements that a connection of SQLite keeps; sqlite3's default is 128. A claim is another statement for each
+# number of copies, and each takes some 50 KB. A send of 50,000 copies needs no more CPU with 16, and 6 MB less.
+_STATEMENTS: Final = 16
+
 # FULL: a commit is on the disk when it returns, so a row that was begun is still begun after a power cut. With WAL,
 # NORMAL keeps the file consistent but may lose the last commits. fullfsync asks macOS for the same.
 _PRAGMAS: Final = (
@@ -91,7 +95,7 @@ def create(path: Path) -> None:
 def sqlite_engine(path: Path, busy_timeout: float) -> Engine:
     """The engine for a file. BEGIN is ours, as SQLAlchemy recommends: its chapter "Transactions with SQLite"."""
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, connect_args={"timeout": busy_timeout})
+    engine = create_engine(url, connect_args={"timeout": busy_timeout, "cached_statements": _STATEMENTS})
 
     def prepare(connection: sqlite3.Connection, record: object) -> None:
         connection.isolation_level = None  # the sqlite3 module begins no transaction by itself
