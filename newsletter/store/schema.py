@@ -39,6 +39,11 @@ from newsletter.model import EVERY_DAY, RequestKind, State, SubscriberStatus, Su
 from newsletter.owed import HEAD as HEAD
 
 
+def in_states(states: Collection[State]) -> TextClause:
+    """The condition that a row of `deliveries` is in one of `states`, spelled out: no parameters are bound for it."""
+    return text(f"state IN ({', '.join(repr(str(state)) for state in State if state in states)})")
+
+
 class Utc(TypeDecorator[datetime]):
     """A moment: takes aware datetimes and gives them back in UTC. SQLite keeps no zone, so every value is UTC there."""
 
@@ -223,13 +228,6 @@ renderings = Table(
 
 # The papers of each issue, for searching. Revision 0012 makes the index over `words`: for SQLite the FTS5 table
 # `paper_index`, kept by triggers, and for PostgreSQL a GIN index of that name.
-
-
-def in_states(states: Collection[State]) -> TextClause:
-    """The condition that a row of `deliveries` is in one of `states`, spelled out: no parameters are bound for it."""
-    return text(f"state IN ({', '.join(repr(str(state)) for state in State if state in states)})")
-
-
 issue_papers = Table(
     "issue_papers",
     metadata,
