@@ -132,6 +132,7 @@ def _nursery(jobs: int, answers: int) -> None:
     child: _Child | None = None
     try:
         gc.freeze()  # a collection in a child would write to, and so copy, every page that it shares with the nursery
+        gc.collect(0)  # the program has put the first one off, and a document may make much garbage
         while (bounds := _exactly(jobs)) is not None and (job := _exactly(jobs)) is not None:
             if child is not None and not child.fit():
                 child.end()
