@@ -2,4 +2,4 @@
 
 import gc
 
-gc.set_threshold(3_000)  # the same as the `newsletter` command
+gc.set_threshold(3_000)  # as the `newsletter` command when it is loaded

@@ -1,17 +1,20 @@
 """Runs a parser in a child process with bounds on CPU, memory and wall time, so that no document stops the program.
 
-    parent -- job --> nursery (forked once, one thread) -- forks --> child: one job, its bounds, its answer -- parent
+    parent -- bounds, job --> nursery (forked once, one thread) -- the same --> child: one job at a time, and its answer
 
 The nursery exists because a process with threads must not fork: a lock that another thread holds would stay locked in
-the child for ever. It is forked before any thread starts, shares the modules that are loaded by then, and forks a child
-for each document in about three milliseconds. What a child breaks, it breaks for itself alone.
+the child for ever. It is forked before any thread starts, and shares the modules that are loaded by then.
+
+A child takes one document after another, as a fork costs more than parsing most of them. It ends with the first that is
+beyond a bound, and when it holds much more memory than it began with; the next document gets a new one. So what a
+document breaks, it breaks for itself alone, and the bounds count from where the document before it left the child.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
+import math
 import os
 import pickle
 import resource
@@ -21,7 +24,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +38,7 @@ Result = TypeVar("Result")
 _LENGTH: Final = struct.Struct("!Q")
 _MEGABYTE: Final = 1 << 20
 _LARGEST_ANSWER: Final = 512 * _MEGABYTE  # bytes
+_MOST_KEPT: Final = 64 * _MEGABYTE  # bytes that a child may hold beside what it began with, and still get a job
 
 
 class Overrun(Exception):
@@ -51,13 +55,9 @@ class Bounds:
 
 
 class Nursery:
-    """Forks a child for each call; a context manager. To be entered while the process has one thread.
+    """Calls functions in a child process; a context manager. To be entered while the process has one thread."""
 
-    The modules named in `preload` are imported in the nursery, so that no child has to.
-    """
-
-    def __init__(self, *preload: str) -> None:
-        self._preload = preload
+    def __init__(self) -> None:
         self._pid = 0
         self._write = self._read = -1
         self._one_at_a_time = threading.Lock()
@@ -76,7 +76,7 @@ class Nursery:
         if self._pid == 0:
             os.close(jobs_write)
             os.close(answers_read)
-            _nursery(jobs_read, answers_write, self._preload)
+            _nursery(jobs_read, answers_write)
         os.close(jobs_read)
         os.close(answers_write)
         self._write, self._read = jobs_write, answers_read
@@ -108,7 +108,8 @@ class Nursery:
         """
         with self._one_at_a_time:
             try:
-                _send(self._write, pickle.dumps((bounds, function, args, kwargs)))
+                _send(self._write, pickle.dumps(bounds))
+                _send(self._write, pickle.dumps((function, args, kwargs)))
                 answer = _exactly(self._read)
             except BrokenPipeError:
                 answer = None
@@ -124,59 +125,127 @@ class Nursery:
 # --- in the nursery --------------------------------------------------------------------------------------------------
 
 
-def _nursery(jobs: int, answers: int, preload: Sequence[str]) -> None:
-    """Take jobs until the parent closes its end; never returns."""
+def _nursery(jobs: int, answers: int) -> None:
+    """Give jobs to a child until the parent closes its end; never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child: _Child | None = None
     try:
-        for name in preload:
-            importlib.import_module(name)
         gc.freeze()  # a collection in a child would write to, and so copy, every page that it shares with the nursery
-        while (job := _exactly(jobs)) is not None:
-            _send(answers, _in_a_child(job))
+        gc.collect(0)  # the program has put the first one off, and a document may make much garbage
+        while (bounds := _exactly(jobs)) is not None and (job := _exactly(jobs)) is not None:
+            if child is not None and not child.fit():
+                child.end()
+                child = None
+            child = child or _fork(jobs, answers)
+            _send(answers, child.call(bounds, job))
+        if child is not None:
+            child.end()
     except BaseException:  # the parent is gone: nobody is left to tell
         os._exit(1)
     os._exit(0)
 
 
-def _in_a_child(job: bytes) -> bytes:
-    """The pickled answer to a pickled job."""
-    bounds: Bounds = pickle.loads(job)[0]  # noqa: S301 - our own parent wrote it
-    read, write = os.pipe()
+@dataclass
+class _Child:
+    """A child as the nursery sees it: where it reads jobs and writes answers, and the memory in bytes that it may keep.
+
+    `status` is that of `os.waitpid`, None while it runs.
+    """
+
+    pid: int
+    jobs: int
+    answers: int
+    most: int
+    status: int | None = None
+
+    def call(self, bounds: bytes, job: bytes) -> bytes:
+        """The pickled answer to a pickled job; the child has ended if there is none within the bounds."""
+        allowed: Bounds = pickle.loads(bounds)  # noqa: S301 - our own parent wrote it
+        with contextlib.suppress(BrokenPipeError):  # it has met a bound while it read the job
+            _send(self.jobs, bounds)
+            _send(self.jobs, job)
+        answer, timed_out = _within(self.answers, allowed.wall)
+        if answer is not None:
+            return answer
+        if timed_out:
+            os.kill(self.pid, signal.SIGKILL)
+        _, self.status = os.waitpid(self.pid, 0)
+        return pickle.dumps(("error", Overrun(_why(self.status, allowed, timed_out=timed_out))))
+
+    def fit(self) -> bool:
+        """Whether it can take another job: it runs, and has not kept too much memory."""
+        if self.status is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = status if ended else None
+        return self.status is None and _mapped(self.pid) <= self.most
+
+    def end(self) -> None:
+        """Let it end, which it does at once when it has no job."""
+        os.close(self.jobs)
+        os.close(self.answers)
+        if self.status is None:
+            os.waitpid(self.pid, 0)
+
+
+def _fork(*parents: int) -> _Child:
+    """A new child; `parents` are the nursery's own ends, which would stay open in the child after its death."""
+    jobs_read, jobs_write = os.pipe()
+    answers_read, answers_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(read)
-        _work(job, bounds, write)
-    os.close(write)
-    answer = _within(read, bounds.wall)
-    os.close(read)
-    if answer is None:
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    if answer is not None and len(answer) > 0:
-        return answer
-    return pickle.dumps(("error", Overrun(_why(status, bounds, timed_out=answer is None))))
+        for descriptor in (*parents, jobs_write, answers_read):
+            os.close(descriptor)
+        _work(jobs_read, answers_write)
+    os.close(jobs_read)
+    os.close(answers_write)
+    return _Child(pid, jobs_write, answers_read, _mapped() + _MOST_KEPT)
 
 
-def _work(job: bytes, bounds: Bounds, write: int) -> None:
-    """Do one job within its bounds; never returns."""
+# --- in a child ------------------------------------------------------------------------------------------------------
+
+
+def _work(jobs: int, answers: int) -> None:
+    """Do jobs, each within its bounds, until the nursery closes its end; never returns."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (bounds.cpu, bounds.cpu + 1))
-    memory = _mapped() + bounds.memory * _MEGABYTE
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     try:
-        _, function, args, kwargs = pickle.loads(job)  # noqa: S301 - our own parent wrote it
-        answer = pickle.dumps(("result", function(*args, **kwargs)))
+        while (bounds := _exactly(jobs)) is not None:
+            _limit(pickle.loads(bounds))  # noqa: S301 - our own parent wrote it
+            if (job := _exactly(jobs)) is not None:
+                _send(answers, _answer(job))
     except MemoryError:
         os._exit(_OUT_OF_MEMORY)
     except RecursionError:
         os._exit(_TOO_DEEP)
-    except Exception as error:
-        answer = _pickled(error)
-    with contextlib.suppress(OSError), os.fdopen(write, "wb") as stream:
-        stream.write(answer)
+    except OSError:  # the nursery is gone
+        os._exit(1)
     os._exit(0)
+
+
+def limits(bounds: Bounds, used: float, mapped: int) -> dict[int, int]:
+    """The soft limits of a child for one job, when it has `used` so many seconds of CPU and `mapped` so many bytes."""
+    return {
+        resource.RLIMIT_CPU: math.ceil(used) + bounds.cpu,
+        resource.RLIMIT_AS: mapped + bounds.memory * _MEGABYTE,
+    }
+
+
+def _limit(bounds: Bounds) -> None:
+    for kind, soft in limits(bounds, time.process_time(), _mapped()).items():
+        _, hard = resource.getrlimit(kind)  # stays, because it could not be raised for the next job
+        resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _answer(job: bytes) -> bytes:
+    """The pickled answer to a pickled job. Raises MemoryError and RecursionError, which end the child."""
+    try:
+        function, args, kwargs = pickle.loads(job)  # noqa: S301 - our own parent wrote it
+        return pickle.dumps(("result", function(*args, **kwargs)))
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:
+        return _pickled(error)
 
 
 _OUT_OF_MEMORY: Final = 3  # exit statuses of a child
@@ -206,10 +275,10 @@ def _why(status: int, bounds: Bounds, *, timed_out: bool) -> str:
     return "its parser broke down"
 
 
-def _mapped() -> int:
-    """Bytes of address space that this process has mapped already; an estimate where /proc does not tell."""
+def _mapped(process: int | str = "self") -> int:
+    """Bytes of address space that a process has mapped; an estimate where /proc does not tell."""
     try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        return int(Path(f"/proc/{process}/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     except OSError:
         return 1024 * _MEGABYTE
 
@@ -217,21 +286,27 @@ def _mapped() -> int:
 # --- bytes over a pipe -----------------------------------------------------------------------------------------------
 
 
-def _within(descriptor: int, seconds: float) -> bytes | None:
-    """What is written until the other end is closed; None when that takes longer than `seconds`, or has no end."""
+def _within(descriptor: int, seconds: float) -> tuple[bytes | None, bool]:
+    """The next message, and whether it takes longer than `seconds` or is endless; None when the other end is closed."""
     deadline = time.monotonic() + seconds
     parts: list[bytes] = []
-    size = 0
-    while size <= _LARGEST_ANSWER:
+    missing = _LENGTH.size
+    head = True
+    while missing:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            return None
-        data = os.read(descriptor, _MEGABYTE)
+            return None, True
+        data = os.read(descriptor, min(missing, _MEGABYTE))
         if not data:
-            return b"".join(parts)
+            return None, False
         parts.append(data)
-        size += len(data)
-    return None
+        missing -= len(data)
+        if head and not missing:
+            (missing,) = _LENGTH.unpack(b"".join(parts))
+            parts, head = [], False
+            if missing > _LARGEST_ANSWER:
+                return None, True
+    return b"".join(parts), False
 
 
 def _send(descriptor: int, data: bytes) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 # --- what a feed gives -----------------------------------------------------------------------------------------------
@@ -83,6 +84,7 @@ _LINKED: Final = "linked:"  # the title of a paper with a link or guid only
 _DISTINCT: Final = 16  # least number of letters and digits for a title to identify a paper
 
 
+@lru_cache(maxsize=1_024)  # a title is asked for many times: of each listing, as a name and as a key to look up
 def title_key(title: str) -> str:
     """The key of a paper without an id: its title's letters and digits, case folded.
 

@@ -56,7 +56,7 @@ class Gathered:
 
 def parser() -> Nursery:
     """What parses feeds, each in a process of its own with bounds; a context manager."""
-    return Nursery("newsletter.feed.syndication")
+    return Nursery()
 
 
 def _bounds(body: bytes) -> Bounds:

@@ -268,7 +268,7 @@ def run(
     """Try inputs of each target in turn, until there are `inputs` of each, or `seconds` have passed."""
     outcomes = {name: Outcome() for name in names}
     end = time.monotonic() + seconds
-    with Nursery("newsletter.feed.syndication") as children:
+    with Nursery() as children:
         for number in range(first, first + inputs):
             for name, outcome in outcomes.items():
                 if time.monotonic() > end:

@@ -2,8 +2,8 @@
 
 The program forks one for each command, before it has a thread. A process of pytest has loaded all tests, and has
 threads of servers: to fork it took 30 ms of CPU in each of a thousand runs. So one is forked while the process is
-small, and serves every run in it; the child in which a document is parsed is forked for each document all the same. The
-tests of newsletter/children.py, and the commands that run as processes, have their own.
+small, and serves every run in it. The tests of newsletter/children.py, and the commands that run as processes, have
+their own.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Lasting(Nursery):
             self.end()
 
 
-_nursery = Lasting("newsletter.feed.syndication", "newsletter.bounces")
+_nursery = Lasting()
 
 
 def pytest_collection(session: pytest.Session) -> None:

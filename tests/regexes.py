@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import pkgutil
 import re
@@ -64,8 +65,8 @@ def uses() -> list[Use]:
 
 
 def _calls(source: str) -> set[tuple[str, str]]:
-    """Each name of which a source calls a method as `re` has them, also of a value in it, and the method."""
-    return set(re.findall(rf"\b(\w+)(?:\[\w+\])?\.({_METHODS})\(", source))
+    """Each name of which a source calls a method as `re` has them, also of a value in it or from it, and the method."""
+    return set(re.findall(rf"\b(\w+)(?:\[\w+\]|\(\))?\.({_METHODS})\(", source))
 
 
 def _of(name: str, calls: set[tuple[str, str]]) -> set[str]:
@@ -73,9 +74,12 @@ def _of(name: str, calls: set[tuple[str, str]]) -> set[str]:
 
 
 def _compiled_in(value: Any) -> Iterator[re.Pattern[Any]]:
-    """The patterns in a module's value, also in its tables."""
+    """The patterns in a module's value, also in its tables, and what its cached functions compile."""
     if isinstance(value, re.Pattern):
         yield value
+    elif isinstance(value, functools._lru_cache_wrapper):
+        if str(value.__annotations__.get("return")).startswith("re.Pattern"):
+            yield value()
     elif isinstance(value, dict):
         for each in (*value.keys(), *value.values()):
             yield from _compiled_in(each)

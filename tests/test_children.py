@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
+import select
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from newsletter.children import Bounds, Nursery, Overrun
+from newsletter.children import Bounds, Nursery, Overrun, limits
 from newsletter.errors import FeedFormatError, ParsersGone
 
 SHORT = Bounds(cpu=1, wall=1.5, memory=128)
@@ -40,6 +42,13 @@ def hoard() -> int:
 
 def dive(depth: int = 0) -> int:
     return dive(depth + 1)
+
+
+KEPT: list[bytearray] = []
+
+
+def keep(megabytes: int) -> None:
+    KEPT.append(bytearray(megabytes << 20))
 
 
 def die() -> None:
@@ -95,6 +104,64 @@ def test_an_error_of_the_function_comes_back_as_it_is(nursery: Nursery) -> None:
 
 def test_a_large_document_goes_there_and_back(nursery: Nursery) -> None:
     assert len(nursery.call(SHORT, bytes.upper, b"x" * 20_000_000)) == 20_000_000
+
+
+def ended(pid: int) -> bool:
+    """Wait for the end of a process that is not ours."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 60)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_a_child_takes_one_document_after_another(nursery: Nursery) -> None:
+    first = nursery.call(SHORT, os.getpid)
+    with pytest.raises(FeedFormatError):
+        nursery.call(SHORT, complain)
+    assert nursery.call(SHORT, os.getpid) == first
+
+
+def test_a_child_that_keeps_much_memory_gets_no_other_document(nursery: Nursery) -> None:
+    first = nursery.call(SHORT, os.getpid)
+    nursery.call(SHORT, keep, 1)
+    assert nursery.call(SHORT, os.getpid) == first
+    nursery.call(SHORT, keep, 100)
+    assert nursery.call(SHORT, os.getpid) != first
+    assert ended(first)
+
+
+def test_a_child_that_was_killed_without_a_document_is_replaced(nursery: Nursery) -> None:
+    first = nursery.call(SHORT, os.getpid)
+    os.kill(first, signal.SIGKILL)
+    assert ended(first)
+    assert nursery.call(SHORT, double, 21) == 42
+
+
+def test_the_bounds_of_a_document_count_from_what_the_child_has_used_before() -> None:
+    assert limits(Bounds(cpu=3, memory=100), used=0.2, mapped=7 << 20) == {
+        resource.RLIMIT_CPU: 4,
+        resource.RLIMIT_AS: 107 << 20,
+    }
+    assert limits(Bounds(cpu=3, memory=100), used=41.5, mapped=70 << 20) == {
+        resource.RLIMIT_CPU: 45,
+        resource.RLIMIT_AS: 170 << 20,
+    }
+
+
+def test_every_document_has_bounds_of_its_own(nursery: Nursery) -> None:
+    found = [nursery.call(bounds, resource.getrlimit, resource.RLIMIT_CPU)[0] for bounds in (Bounds(9), Bounds(3))]
+    assert found == [10, 4]
+
+
+def test_the_child_of_a_nursery_that_was_killed_ends() -> None:
+    with Nursery() as nursery:
+        pid, of = nursery.call(SHORT, os.getpid), nursery.call(SHORT, os.getppid)
+        os.kill(of, signal.SIGKILL)
+        assert ended(pid)
 
 
 def test_nothing_is_left_running() -> None:

@@ -36,6 +36,7 @@ def apply_to_each(some: Sequence[Use]) -> None:
         for text in worst(use):
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             apply(use, text)
+    signal.setitimer(signal.ITIMER_PROF, 0)  # the child goes on
 
 
 def slow_of(nursery: Nursery, some: Sequence[Use]) -> list[Use]:

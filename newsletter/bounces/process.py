@@ -68,7 +68,7 @@ class Tally:
 
 def parser() -> Nursery:
     """What parses mails, each in a process of its own; a context manager, to be entered before any connection."""
-    return Nursery("newsletter.bounces")
+    return Nursery()
 
 
 def understand(

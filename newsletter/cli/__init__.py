@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
 from collections.abc import Sequence
 
+from newsletter.cli import garbage
 from newsletter.cli.app import cli
 from newsletter.cli.commands import issues, readers, setting_up, upkeep
 from newsletter.cli.log import LOG
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character shows a question mark
             stream.reconfigure(errors="replace")
-    gc.set_threshold(3_000)  # imports create about 100,000 objects, of which almost none is garbage
+    garbage.put_off()
     try:
         cli.main(arguments, prog_name="newsletter")
     except NewsletterError as error:

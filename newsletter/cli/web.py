@@ -17,6 +17,7 @@ import waitress
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 
+from newsletter.cli import garbage
 from newsletter.cli.log import LOG
 from newsletter.config import Config
 from newsletter.errors import ConfigError, NewsletterError
@@ -55,6 +56,7 @@ def serve(config: Config, host: str, port: int) -> None:
                 "(docs/web.md); Ctrl-C ends it"
             )
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            garbage.loaded()
             server.run()  # ends on SystemExit and KeyboardInterrupt
             click.echo("stopped")
 

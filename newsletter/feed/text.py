@@ -125,6 +125,8 @@ def headline(line: str, limit: int = 120) -> str:
 
 def _fold(value: str) -> str:
     """`value` without unwanted characters, each run of white space made one space."""
+    if value.isascii() and value.isprintable():  # most are; nothing in them is invisible, and the only blank is a space
+        return value.strip() if "  " not in value else " ".join(value.split())
     return " ".join(visible(value).split())
 
 

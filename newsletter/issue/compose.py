@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import date
+from operator import attrgetter
 from typing import Any, Final
 
 from newsletter.issue.filters import Filters, apply
@@ -18,6 +19,9 @@ from newsletter.model import BY_GUID, BY_LINK, BY_TITLE, Issue, Paper, ParsedFee
 
 # The kinds of keys, the most reliable first: an id of the paper, one of the entry, a title.
 _RELIABLE: Final = ("id", "entry", "title")
+
+_FIELDS: Final = tuple(field.name for field in fields(Paper))
+_VALUES: Final = attrgetter(*_FIELDS)
 
 
 def compose(
@@ -93,9 +97,9 @@ def _kind(key: str) -> str:
 def _join(first: Paper, second: Paper) -> Paper:
     """The first listing, completed from the second; of two counts the higher one, because counts only grow."""
     changes: dict[str, Any] = {
-        field.name: getattr(second, field.name)
-        for field in fields(Paper)
-        if getattr(first, field.name) in (None, "", (), 0) and getattr(second, field.name) not in (None, "", ())
+        name: other
+        for name, own, other in zip(_FIELDS, _VALUES(first), _VALUES(second), strict=True)
+        if own in (None, "", (), 0) and other not in (None, "", ())
     }
     for count in ("upvotes", "comments", "author_count", "code_stars"):
         known = [value for value in (getattr(first, count), getattr(second, count)) if value is not None]

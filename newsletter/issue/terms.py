@@ -39,7 +39,7 @@ _REACH: Final = 5  # words that are no stop words
 
 # A character of a script without spaces is a word. A point or comma between digits, as in 2.5, ends no phrase.
 _WORD: Final = rf"[{UNSPACED}]|[^\W_{UNSPACED}]+"
-_TOKEN: Final = re.compile(rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2014\u2212-]")
+_TOKEN: Final = rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2014\u2212-]"
 # The parts of a name such as DanceGRPO or 4o: capitals, a capitalised word, small letters, digits.
 _PARTS: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LATIN: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -54,6 +54,12 @@ def singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         word = word[:-1]
     return f"{word[:-2]}y" if len(word) > 4 and word.endswith("ie") else word
+
+
+@cache
+def _tokens() -> re.Pattern[str]:
+    """It takes 3 ms to compile: only an issue with chosen topics needs it."""
+    return re.compile(_TOKEN)
 
 
 @cache
@@ -112,7 +118,7 @@ def count(text: str) -> Counter[str]:
 def _phrases(text: str) -> Iterator[list[str]]:
     """The words of `text`, folded, in groups that no punctuation mark divides. Hyphens divide words, not groups."""
     group: list[str] = []
-    for token in _TOKEN.finditer(fold(text[:_LONGEST_TEXT])):
+    for token in _tokens().finditer(fold(text[:_LONGEST_TEXT])):
         if token[1]:
             group.append(token[1][:_LONGEST_WORD])
         else:

@@ -167,8 +167,13 @@ class Page(HTMLParser):
         self.close()
         self.rules = tuple(rules(self.css))
         chosen = _Chosen(self.rules)
+        known: dict[tuple[object, ...], Style] = {}
         for element in self.elements:
-            element.style = _styled(element, chosen.rules(element))
+            fitting = chosen.rules(element)
+            kind = _kind(element, fitting)
+            if kind not in known:
+                known[kind] = _styled(element, fitting)
+            element.style = known[kind]
         self.runs = tuple(self._runs())
 
     @property
@@ -298,8 +303,15 @@ def _declared(element: Element, chosen: Iterable[Rule]) -> dict[str, str]:
     return found[False] | found[True]
 
 
+def _kind(element: Element, chosen: Iterable[Rule]) -> tuple[object, ...]:
+    """All that `_styled` looks at: the papers of a mail have few kinds of elements."""
+    above = element.parent.style if element.parent is not None else None
+    said = (element.attributes.get(name) for name in ("style", "color", "bgcolor", "hidden"))
+    return (above, element.tag, "href" in element.attributes, *said, *map(id, chosen))
+
+
 def _styled(element: Element, chosen: Sequence[Rule]) -> Style:
-    """The style of an element; `chosen` are the rules that choose it."""
+    """The style of an element, which `_kind` decides; `chosen` are the rules that choose it."""
     above = element.parent.style if element.parent is not None else element.style
     everywhere = [rule for rule in chosen if not rule.medium]
     light = _declared(element, everywhere)

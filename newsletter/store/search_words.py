@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 LONGEST_QUERY: Final = 200  # characters of a query that are read
@@ -18,10 +19,9 @@ _LONGEST_TEXT: Final = 20_000  # characters that are indexed for a paper; some h
 _WORD: Final = re.compile(r"[^\W_]+")
 
 # Han, kana, Thai, Lao, Myanmar and Khmer.
-_UNSPACED: Final = re.compile(
+_UNSPACED: Final = (
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
 )
-_PIECE: Final = re.compile(f"{_UNSPACED.pattern}|(?:(?!{_UNSPACED.pattern}).)+")
 
 # A term: one word, or the characters of a run without spaces, which stand beside each other.
 Term = tuple[str, ...]
@@ -40,7 +40,16 @@ def wanted(query: str) -> list[Term]:
 def _terms(text: str) -> list[Term]:
     plain = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
     folded = unicodedata.normalize("NFC", plain).casefold()
-    return [tuple(_PIECE.findall(word)) for word in _WORD.findall(folded)]
+    return [(word,) if word.isascii() else tuple(_pieces().findall(word)) for word in _WORD.findall(folded)]
+
+
+@cache
+def _pieces() -> re.Pattern[str]:
+    """What a word consists of: each character of a script without spaces, and what stands between them.
+
+    It takes 2 ms to compile, and a store that makes no index does not need it.
+    """
+    return re.compile(f"{_UNSPACED}|(?:(?!{_UNSPACED}).)+")
 
 
 def fts5(terms: Sequence[Term]) -> str:

@@ -1,0 +1,51 @@
+"""What a command has loaded is looked at by Python's garbage collector neither while it loads nor later."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from newsletter.cli import garbage
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Python's collector, as it is afterwards what it was before."""
+    thresholds, callbacks = gc.get_threshold(), list(gc.callbacks)
+    gc.callbacks.clear()
+    yield
+    gc.unfreeze()
+    gc.callbacks[:] = callbacks
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("collector")
+def test_nothing_is_collected_while_a_command_is_loaded() -> None:
+    garbage.put_off()
+    before = [each["collections"] for each in gc.get_stats()]
+    kept = [[number] for number in range(100_000)]
+    assert [each["collections"] for each in gc.get_stats()] == before
+    del kept
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_command_that_loads_no_end_is_collected_all_the_same() -> None:
+    garbage.put_off()
+    before = gc.get_stats()[0]["collections"]
+    kept = [[number] for number in range(300_000)]
+    assert gc.get_stats()[0]["collections"] > before
+    assert gc.get_threshold()[0] < 10_000
+    assert gc.get_freeze_count() > len(kept) // 2
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_is_loaded_is_left_out_and_the_rest_collected() -> None:
+    garbage.put_off()
+    garbage.loaded()
+    frozen = gc.get_freeze_count()
+    assert gc.get_threshold()[0] < 10_000
+    gc.collect()
+    assert gc.get_freeze_count() == frozen
+    assert not gc.callbacks
