@@ -1,10 +1,11 @@
 """Which tests are unit tests, and which tests run in one process because they share a server.
 
-A unit test uses the process of pytest alone: it starts no other process, opens no socket, asks no database server, and
-takes less than a second with all its parameters; SQLite in a folder of its own is fine. `make unit` runs these. A test
-is taken for one unless its code, the code of its fixtures, or code under tests/ that these name, names something of
-OUTSIDE. Where that is wrong the test fails when it starts a process or opens a socket, and says what to do: it gets the
-mark `system`. A test that takes longer has the mark `slow`.
+A unit test uses the process of pytest alone: it starts no other process, opens no socket, asks no server (neither a
+database server nor our own web application, be it within this process), and takes less than a second with all its
+parameters; SQLite in a folder of its own is fine. `make unit` runs these. A test is taken for one unless its code, the
+code of its fixtures, or code under tests/ that these name, names something of OUTSIDE. Where that is wrong the test
+fails when it makes a call of FORBIDDEN, and says what to do: it gets the mark `system`. A test that takes longer has
+the mark `slow`.
 
 pytest-xdist runs the tests in as many processes as there are cores. The tests that share a server stay together, so
 that each server is started once; the other tests of a file stay together too, except those of ONE_BY_ONE.
@@ -21,12 +22,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask import Flask
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import needs
@@ -34,11 +36,12 @@ from tests import needs
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-# Modules, and names in our own ones, whose users start a process or talk to a server.
+# Modules, and names in our own ones, whose users start a process, talk to a server or drive the web application.
 OUTSIDE = {
     *("subprocess", "multiprocessing", "pty", "socket", "socketserver", "http.server", "http.client", "imaplib"),
     *("aiosmtpd", "psycopg", "schemathesis", "selenium", "newsletter.demo", "newsletter.preview.server"),
     *("newsletter.children", "newsletter.bounces.mailbox", "newsletter.transport.connect", "newsletter.transport.pool"),
+    *("create_app", "flask"),
 }
 
 # The fixtures of these servers have the name as their parameter, so that it is part of the name of each test that uses
@@ -73,15 +76,20 @@ FORBIDDEN: tuple[tuple[Any, str], ...] = (
     (os, "fork"),
     (socket.socket, "bind"),
     (socket.socket, "connect"),
+    (Flask, "wsgi_app"),
 )
 
-ADVICE = "a unit test starts a process or opens a socket: mark it `system`, or see OUTSIDE in tests/kinds.py"
+ADVICE = (
+    "a unit test starts a process, opens a socket or asks the web application: "
+    "mark it `system`, or see OUTSIDE in tests/kinds.py"
+)
 
 ROOM = 1024 * 1024 * 1024  # bytes; the folders of a test are removed when it has passed
 
 
 def pytest_configure() -> None:
     """Have pytest make the folders of the tests in memory, where there is room and nobody asks for another place."""
+    GUARD.install()
     folder = needs.memory(ROOM)
     if folder is not None and "TMPDIR" not in os.environ:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
@@ -211,29 +219,59 @@ def names_in(code: CodeType) -> Iterator[str]:
             yield from names_in(constant)
 
 
-@pytest.fixture(autouse=True)
-def alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fails a unit test that is none, also when the program takes what is refused for a fault of the network.
+class Guard:
+    """Refuses the calls of FORBIDDEN while a unit test is under way, and remembers that.
 
     A thread that an earlier test has left behind, such as one that still connects, may end what it does.
     """
-    if request.node.get_closest_marker("unit") is None:
-        yield
-        return
-    refused = []
-    earlier = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
 
-    def refusing(act: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self) -> None:
+        self.on = False
+        self.refused = False
+        self._earlier: set[int | None] = set()
+
+    def install(self) -> None:
+        """Put it before each call of FORBIDDEN, for as long as this process lasts."""
+        for owner, name in FORBIDDEN:
+            setattr(owner, name, self._refusing(getattr(owner, name)))
+
+    def begin(self) -> None:
+        """Refuse from now on."""
+        self.on = True
+        self._earlier = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+
+    def end(self) -> bool:
+        """Refuse nothing any longer. Returns whether anything was refused."""
+        self.on = False
+        refused, self.refused = self.refused, False
+        return refused
+
+    def _refusing(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(act)
         def refuse(*args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() in earlier:
+            if not self.on or threading.get_ident() in self._earlier:
                 return act(*args, **kwargs)
-            refused.append(OSError(ADVICE))
-            raise refused[-1]
+            self.refused = True
+            raise OSError(ADVICE)
 
         return refuse
 
-    for owner, name in FORBIDDEN:
-        monkeypatch.setattr(owner, name, refusing(getattr(owner, name)))
-    yield
-    if refused:
-        pytest.fail(ADVICE)
+
+GUARD = Guard()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Guard a unit test. A fixture for each of thousands of tests would take a second in all."""
+    if item.get_closest_marker("unit") is not None:
+        GUARD.begin()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    """Fail a unit test that is none, also when the program took what was refused for a fault of the network."""
+    try:
+        return (yield)
+    finally:
+        if GUARD.end():
+            pytest.fail(ADVICE)

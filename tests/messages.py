@@ -7,6 +7,7 @@ changed keeps its old translation, marked as fuzzy, until somebody has looked at
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,7 @@ KEYWORDS: Final = {
     "ngettext": (1, 2),
     "pgettext": ((1, "c"), 2),
 }
-_PLACES: Final = (
-    ("newsletter", [("**.py", "python")]),
-    ("templates", [("**.html", "jinja2"), ("**.txt", "jinja2")]),
-)
+_CALL: Final = re.compile(rf"\b(?:{'|'.join(KEYWORDS)})\(")
 _OPTIONS: Final = {"**.html": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
 _OPTIONS["**.txt"] = _OPTIONS["**.html"]
 
@@ -36,7 +34,7 @@ _OPTIONS["**.txt"] = _OPTIONS["**.html"]
 def extracted() -> Catalog:
     """Every message of the source, with the comments for translators and no translation."""
     found = Catalog(fuzzy=False)
-    for folder, methods in _PLACES:
+    for folder, methods in (("newsletter", _modules()), ("templates", [("**.html", "jinja2"), ("**.txt", "jinja2")])):
         messages = extract_from_dir(
             ROOT / folder, methods, _OPTIONS, keywords=KEYWORDS, comment_tags=("Translators:",), strip_comment_tags=True
         )
@@ -46,6 +44,13 @@ def extracted() -> Catalog:
             if known is None or place not in [path for path, _ in known.locations]:
                 found.add(message, None, [(place, 0)], auto_comments=comments, context=context)
     return found
+
+
+def _modules() -> list[tuple[str, str]]:
+    """The modules that call one of KEYWORDS, each with Babel's name for Python: to read all of them takes a second."""
+    package = ROOT / "newsletter"
+    calling = [path for path in sorted(package.rglob("*.py")) if _CALL.search(path.read_text("utf-8"))]
+    return [(path.relative_to(package).as_posix(), "python") for path in calling]
 
 
 def catalogues() -> dict[str, Path]:

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-
-import pytest
+from typing import NamedTuple
 
 from tests.conftest import ROOT
 
@@ -74,15 +73,33 @@ def module_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+class Source(NamedTuple):
+    """What a file is for, and the dotted names that it imports, `from x import y` as x.y."""
+
+    purpose: str | None
+    imports: tuple[str, ...]  # anywhere in it
+    imports_at_once: tuple[str, ...]  # for which its own import waits
 
 
 @cache
-def imports(path: Path) -> tuple[str, ...]:
-    """The dotted names that a file imports anywhere in it, `from x import y` as x.y."""
-    return tuple(names_of(path, ast.walk(tree(path))))
+def source(path: Path) -> Source:
+    """Reads a file. Its syntax tree is not kept: those of the whole package slow each collection of garbage down."""
+    tree = ast.parse(path.read_text("utf-8"))
+    everywhere, at_once = (names_of(path, statements(tree, at_once=at_once)) for at_once in (False, True))
+    return Source(ast.get_docstring(tree), tuple(everywhere), tuple(at_once))
+
+
+def statements(tree: ast.Module, *, at_once: bool) -> Iterator[ast.AST]:
+    """The statements of a file, or those that run when it is imported: none within functions or for type checkers."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if at_once and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        only_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        inner = ("orelse",) if at_once and only_for_types else ("body", "handlers", "cases", "orelse", "finalbody")
+        waiting += [each for name in inner for each in getattr(node, name, ())]
+        yield node
 
 
 def names_of(path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -94,18 +111,6 @@ def names_of(path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def names_at_import(path: Path) -> Iterator[str]:
-    """The names whose import the import of a file waits for: not those within functions or for type checkers only."""
-    waiting: list[ast.AST] = [tree(path)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        only_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        waiting += node.orelse if isinstance(node, ast.If) and only_for_types else ast.iter_child_nodes(node)
-        yield from names_of(path, [node])
-
-
 def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -115,7 +120,7 @@ MODULES = {dotted(path): path for path in FILES}
 
 def modules_before(path: Path) -> set[str]:
     """Our modules that a file imports, when a name is one or comes from one."""
-    names = set(names_at_import(path))
+    names = set(source(path).imports_at_once)
     return {name if name in MODULES else name.rpartition(".")[0] for name in names} & MODULES.keys()
 
 
@@ -140,26 +145,23 @@ def test_every_module_has_its_place() -> None:
     assert {module_of(path) for path in FILES} - {"__init__"} == set(LAYER)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_the_layers_below(path: Path) -> None:
-    own = module_of(path)
-    if own == "__init__":
-        return
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "newsletter" and len(parts) > 1 and parts[1] in LAYER and parts[1] != own:
-            assert LAYER[parts[1]] < LAYER[own], f"{own} imports {parts[1]}"
+def test_a_module_imports_only_from_the_layers_below() -> None:
+    wrong = []
+    for path in FILES:
+        own = module_of(path)
+        ours = [name.split(".")[1] for name in source(path).imports if name.startswith("newsletter.")]
+        others = {name for name in ours if name in LAYER and name != own and own != "__init__"}
+        wrong += [f"{path} imports {name}" for name in others if LAYER[name] >= LAYER[own]]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_third_party_package_stays_at_home(path: Path) -> None:
-    for name in imports(path):
-        package = name.partition(".")[0]
-        if package != "newsletter" and package not in sys.stdlib_module_names:
-            homes = HOMES.get(package, set())
-            assert module_of(path) in homes, f"{name} is imported outside {homes or 'the table of HOMES'}"
+def test_a_third_party_package_stays_at_home() -> None:
+    wrong = []
+    for path in FILES:
+        packages = {name.partition(".")[0] for name in source(path).imports} - {"newsletter"} - sys.stdlib_module_names
+        wrong += [f"{path} imports {name}" for name in packages if module_of(path) not in HOMES.get(name, ())]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_file_opens_with_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(tree(path))
+def test_every_file_opens_with_what_it_is_for() -> None:
+    assert [path for path in FILES if not source(path).purpose] == []

@@ -40,10 +40,12 @@ def requirements() -> Iterator[Requirement]:
 
 def asked_for() -> set[str]:
     """The extras that the code names, from every `needed("extra", ...)`."""
+    sources = [path.read_text("utf-8") for path in (ROOT / "newsletter").rglob("*.py")]
     calls = [
         node
-        for path in (ROOT / "newsletter").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for source in sources
+        if "needed(" in source
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "needed"
     ]
     return {str(call.args[0].value) for call in calls if isinstance(call.args[0], ast.Constant)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ import pytest
 from newsletter.children import Nursery
 from tests import chaos
 from tests.conftest import ROOT, paper
-from tests.kinds import FORBIDDEN, LONG, SERVERS, group_of, longest, starts_something
+from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, group_of, longest, starts_something
 from tests.needs import memory
+from tests.pages import Site
 
 
 def calls_a_program() -> None:
@@ -45,6 +46,10 @@ def forks() -> None:
     Nursery()
 
 
+def asks_the_web_application() -> None:
+    Site(ROOT).client.get("/")
+
+
 class Starter:
     """Starts a program in a method."""
 
@@ -58,9 +63,12 @@ def calls_nothing() -> None:
 
 @pytest.mark.parametrize(
     "function",
-    [calls_a_program, calls_it_within, calls_it_through_a_module, calls_it_through_a_class, imports_it, forks],
+    [
+        *(calls_a_program, calls_it_within, calls_it_through_a_module, calls_it_through_a_class, imports_it, forks),
+        asks_the_web_application,
+    ],
 )
-def test_what_starts_a_process_however_far_away_is_no_unit_test(function: Callable[[], None]) -> None:
+def test_what_uses_more_than_this_process_however_far_away_is_no_unit_test(function: Callable[[], None]) -> None:
     assert starts_something(function)
 
 
@@ -69,22 +77,32 @@ def test_what_starts_nothing_is_a_unit_test() -> None:
 
 
 @pytest.mark.system
-def test_a_unit_test_cannot_start_a_process(pytester: pytest.Pytester) -> None:
+def test_a_unit_test_can_neither_start_a_process_nor_ask_the_web_application(pytester: pytest.Pytester) -> None:
     pytester.makeconftest('pytest_plugins = ["tests.kinds"]')
     pytester.makepyfile(
         """
+        from newsletter.preview.server import flask as web
         from newsletter.schedule.crontabs import subprocess as hidden
 
-        def test_it():
+        def test_process():
             try:
                 hidden.run(["true"])
             except OSError:
                 pass
+
+        def test_web():
+            try:
+                web.Flask("x").test_client().get("/")
+            except OSError:
+                pass
+
+        def test_nothing():
+            pass
         """
     )
     result = pytester.runpytest_subprocess("-p", "xdist")
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*a unit test starts a process or opens a socket*"])
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(["*a unit test starts a process, opens a socket or asks the web application*"] * 2)
 
 
 def test_tests_that_share_a_server_are_one_group_and_the_others_of_a_file_another(
@@ -106,9 +124,7 @@ def test_each_group_that_takes_long_is_there() -> None:
     assert all(group in SERVERS.values() or (ROOT / group).is_file() for group in LONG)
 
 
-@pytest.fixture(scope="module")
-def left_behind() -> Iterator[Callable[[], list[Any]]]:
-    """A thread that began before the test; the function has it take a port, and returns what that gave."""
+def test_a_thread_of_an_earlier_test_may_end_what_it_does(request: pytest.FixtureRequest) -> None:
     asked = threading.Event()
     gave: list[Any] = []
 
@@ -118,20 +134,10 @@ def left_behind() -> Iterator[Callable[[], list[Any]]]:
         with owner() as made:
             gave.append(getattr(made, name)(("127.0.0.1", 0)))
 
+    assert request.node.get_closest_marker("unit") is not None
     thread = threading.Thread(target=take)
     thread.start()
-
-    def act() -> list[Any]:
-        asked.set()
-        thread.join(20)
-        return gave
-
-    yield act
-    act()
-
-
-def test_a_thread_of_an_earlier_test_may_end_what_it_does(
-    left_behind: Callable[[], list[Any]], request: pytest.FixtureRequest
-) -> None:
-    assert request.node.get_closest_marker("unit") is not None
-    assert left_behind() == [None]
+    GUARD.begin()  # as the next test does
+    asked.set()
+    thread.join(20)
+    assert gave == [None]

@@ -433,6 +433,14 @@ def test_plurals_follow_the_language() -> None:
     assert said == ["0 article", "1 article", "2 articles"]
 
 
+def test_a_constant_of_a_template_is_written_in_each_language_too(tmp_path: Path) -> None:
+    (tmp_path / "once.txt").write_text('{{ 1240 | number }} {{ ["a", "b", "c"] | join_names }} {{ "a" | isolate }}')
+    said = [Renderer(in_language(tag), templates=tmp_path).page("once.txt") for tag in ("de", "en", "fr", "he", "de")]
+    assert said[:3] == ["1.240 a, b, c a", "1,240 a, b, c a", "1\u00a0240 a, b, c a"]
+    assert said[3].endswith("\u2068a\u2069")
+    assert said[4] == said[0]
+
+
 # --- nothing stays in English ----------------------------------------------------------------------------------------
 
 

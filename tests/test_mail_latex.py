@@ -58,9 +58,12 @@ def test_hostile_text_of_the_second_kind_comes_back(hostile: str) -> None:
 NAMES = "times|rightarrow|propto|infty|cdot|varepsilon|nabla|theta|lambda"
 
 
+MARKS = frozenset("\\{}^_")
+
+
 def words(text: str) -> set[str]:
     """The words, which no conversion may drop, except those beside the marks of LaTeX and the names of signs."""
-    plain = re.sub(r"\S*[\\{}^_]\S*", " ", text)
+    plain = " ".join(word for word in text.split() if not MARKS.intersection(word))
     return set(re.findall(r"[a-zA-Z]{4,}", re.sub(rf"(?<=\d)times|\b(?:{NAMES})\b|\d\w*\d", " ", plain)))
 
 

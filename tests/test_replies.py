@@ -89,17 +89,18 @@ def test_codes_decide_where_no_words_do(stage: Stage, code: int, text: str, conc
     assert (judgement.concern, judgement.for_good) == (concern, for_good), judgement.rule
 
 
-@pytest.mark.parametrize(("stage", "code", "text", "concern", "for_good"), real_replies())
-def test_nothing_temporary_is_for_good(stage: str, code: int | None, text: str, concern: str, for_good: bool) -> None:
-    later = f"4{str(code)[1:]}" if code else "450"
-    assert not judge(Stage[stage], int(later), text.replace("5.", "4.")).for_good
+def test_nothing_temporary_is_for_good() -> None:
+    later = [(stage, int(f"4{str(code)[1:]}") if code else 450, text) for stage, code, text, _, _ in real_replies()]
+    judged = [(text, judge(Stage[stage], code, text.replace("5.", "4."))) for stage, code, text in later]
+    assert [text for text, judgement in judged if judgement.for_good] == []
 
 
 @pytest.mark.parametrize("stage", [Stage.CONNECT, Stage.LOGIN, Stage.MAIL])
-@pytest.mark.parametrize("text", [text for _, _, text, concern, _ in real_replies() if concern == "recipient"])
-def test_before_rcpt_nothing_is_about_a_recipient_in_words(stage: Stage, text: str) -> None:
-    words = text.partition(" ")[2] if text[:1] in "45" else text
-    assert judge(stage, 550, words).concern is not Concern.RECIPIENT
+def test_before_rcpt_nothing_is_about_a_recipient_in_words(stage: Stage) -> None:
+    about = [text for _, _, text, concern, _ in real_replies() if concern == "recipient"]
+    words = [text.partition(" ")[2] if text[:1] in "45" else text for text in about]
+    assert len(words) > 80
+    assert [text for text in words if judge(stage, 550, text).concern is Concern.RECIPIENT] == []
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,7 @@ _SHEETS: Final[dict[tuple[str, int], tuple[list[Any], list[Any]]]] = {}
 
 
 class _Compiled(jinja2.BytecodeCache):
-    """The compiled templates of this process, for all its Renderers: compiling takes 80 % of a first rendering.
-
-    Each language has its own: Jinja2 calls a filter with a constant argument, such as a number, when it compiles.
-    """
+    """The compiled templates of this process, for all its Renderers: compiling takes 80 % of a first rendering."""
 
     def __init__(self) -> None:
         self._code: dict[str, tuple[str, CodeType | None]] = {}  # a template's key: checksum of its source, and code
@@ -78,7 +75,7 @@ class _Compiled(jinja2.BytecodeCache):
         self._code[bucket.key] = (bucket.checksum, bucket.code)
 
 
-_COMPILED: Final[dict[str, _Compiled]] = {}
+_COMPILED: Final = _Compiled()
 
 
 class Renderer:
@@ -108,7 +105,7 @@ class Renderer:
             loader=jinja2.ChoiceLoader([*own, builtin, jinja2.PrefixLoader({"builtin": builtin})]),
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=jinja2.StrictUndefined,
-            bytecode_cache=_COMPILED.setdefault(self.language.tag, _Compiled()),
+            bytecode_cache=_COMPILED,
             extensions=["jinja2.ext.i18n"],
         )
         _speak(self._environment, self.language)
@@ -387,12 +384,18 @@ def _speak(environment: jinja2.Environment, language: Language) -> None:
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # an extension adds it
         gettext, ngettext, newstyle=True, pgettext=pgettext
     )
-    environment.filters |= {
-        "wrap": wrap,
-        "number": language.number,
-        "join_names": language.join,
-        "isolate": language.isolated,
-    }
+    spoken = {"number": language.number, "join_names": language.join, "isolate": language.isolated}
+    environment.filters |= {"wrap": wrap} | {name: _late(act) for name, act in spoken.items()}
+
+
+def _late(act: Callable[..., str]) -> Callable[..., str]:
+    """The filter `act`, which Jinja2 calls for a constant too when it renders: all languages share what it compiles."""
+
+    @jinja2.pass_context
+    def late(context: jinja2.runtime.Context, *values: Any) -> str:
+        return act(*values)
+
+    return late
 
 
 def _written(publication: Publication, text: str, *more: str | None, align: bool = True) -> Markup:
