@@ -275,12 +275,12 @@ def test_no_byte_of_the_address_stays_in_sqlite_s_files(tmp_path: Path, clock: F
     assert traces(b"reader0.1@") == ["test.db"]
 
 
-def test_no_byte_of_the_address_stays_in_postgresql_s_tables(postgres_url: str, clock: FakeClock) -> None:
+def test_no_byte_of_the_address_stays_in_postgresql_s_tables(new_postgres_url: str, clock: FakeClock) -> None:
     import psycopg
 
     def traces(name: bytes) -> list[str]:
         """The tables whose files hold `name`, in rows or where rows were."""
-        with psycopg.connect(postgres_url, autocommit=True) as operator:
+        with psycopg.connect(new_postgres_url, autocommit=True) as operator:
             operator.execute("CHECKPOINT")
             (folder,) = operator.execute("SHOW data_directory").fetchone() or ("",)
             found = operator.execute(
@@ -289,7 +289,7 @@ def test_no_byte_of_the_address_stays_in_postgresql_s_tables(postgres_url: str, 
             files = [(table, Path(folder) / path) for table, path in found if path]
         return [table for table, file in files if file.exists() and name in file.read_bytes().lower()]
 
-    with Store.open(postgres_url, now=clock.now, hasher=LINKS.forgotten_hashes) as store:
+    with Store.open(new_postgres_url, now=clock.now, hasher=LINKS.forgotten_hashes) as store:
         reader, _ = scene(store, clock)
         with store._db.write() as connection:
             add_decision(connection, reader.id, "no such user", f"permanent: 5.1.1 <{ADA}>", clock.now())
