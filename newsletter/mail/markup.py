@@ -36,6 +36,9 @@ _CANVAS: Final[dict[str, tuple[Rgb, Rgb]]] = {
     "dark": ((255, 255, 255), (18, 18, 18)),
 }
 
+# The attributes that an element's style is read from, with their values; of href only whether it is there.
+_TELLING: Final = ("style", "hidden", "color", "bgcolor")
+
 _COMPOUND: Final = re.compile(r"([a-z][a-z0-9]*)?((?:\.[\w-]+)*)", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"(-?[\d.]+)(px|pt|em|rem|%|)")
 _KEYWORDS: Final = {"xx-small": 9, "x-small": 10, "small": 13, "medium": 16, "large": 18, "x-large": 24}
@@ -168,7 +171,7 @@ class Page(HTMLParser):
         self.rules = tuple(rules(self.css))
         chosen = _Chosen(self.rules)
         for element in self.elements:
-            element.style = _styled(element, chosen.rules(element))
+            element.style = chosen.style(element)
         self.runs = tuple(self._runs())
 
     @property
@@ -272,14 +275,24 @@ def _fits(compound: tuple[str, frozenset[str]], element: Element) -> bool:
 
 
 class _Chosen:
-    """Finds the rules of a style sheet that choose an element, those for dark colours included.
+    """Finds the rules of a style sheet that choose an element, those for dark colours included, and its style.
 
-    Most rules are told by their last part alone, and most elements are like another one in tag and classes.
+    Most rules are told by their last part alone, and most elements are like another one in all that tells.
     """
 
     def __init__(self, sheet: Iterable[Rule]) -> None:
         self._sheet = [rule for rule in sheet if rule.selector and (not rule.medium or rule.dark)]
         self._alike: dict[tuple[str, frozenset[str]], list[Rule]] = {}
+        self._styles: dict[tuple[object, ...], Style] = {}
+
+    def style(self, element: Element) -> Style:
+        """The style of `element`; that of the element around it must be set."""
+        chosen, above = self.rules(element), element.style if element.parent is None else element.parent.style
+        told = [element.attributes.get(name) for name in _TELLING]
+        key = (element.tag, "href" in element.attributes, *told, *map(id, (above, *chosen)))
+        if key not in self._styles:
+            self._styles[key] = _styled(element, chosen)
+        return self._styles[key]
 
     def rules(self, element: Element) -> list[Rule]:
         """The rules that choose `element`, in their order."""
@@ -299,7 +312,7 @@ def _declared(element: Element, chosen: Iterable[Rule]) -> dict[str, str]:
 
 
 def _styled(element: Element, chosen: Sequence[Rule]) -> Style:
-    """The style of an element; `chosen` are the rules that choose it."""
+    """The style of an element; `chosen` are the rules that choose it. Of attributes it reads _TELLING and href only."""
     above = element.parent.style if element.parent is not None else element.style
     everywhere = [rule for rule in chosen if not rule.medium]
     light = _declared(element, everywhere)
