@@ -45,7 +45,21 @@ ROUNDS: Final = 12  # calls of `send`, each 20 minutes later by a faked clock
 NEVER: Final = ("lost", "dup_avoidable", "dup_diff_msgid", "false_sent", "unrecorded", "unexpected")
 NEVER_HELD: Final = ("dup", "false_sent", "unexpected")
 CONNECTIONS: Final = 8
-PAPERS: Final = 1  # the server takes a long message in line by line, which costs more than all else
+
+# A mail of few lines: the server takes a message in line by line, which with our template costs more than all else.
+TEMPLATES: Final = {
+    "digest.html": """\
+<html lang="en" dir="ltr"><head><title>{{ title }}</title></head>
+<body><h1>{{ title }}</h1><p>{{ papers[0].title }}</p><p>{{ postal_address }}</p>
+<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p></body></html>
+""",
+    "digest.txt": """\
+{{ title }}
+{{ papers[0].title }}
+{{ postal_address }}
+Unsubscribe: {{ unsubscribe_url }}
+""",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ FAULTS: Final = (
     *(_fault(f"421:stage={stage},p=0.02") for stage in ("mail", "rcpt", "data", "dot")),
     _fault("sigkill-after-250:every=60", *KILL),
     _fault("sigkill-before-250:every=60,keep=1", *KILL),
-    Fault("greylist", ("--greylist", "1")),
+    Fault("greylist", ("--greylist", "0.3")),
     Fault("closes after 10, 421", ("--max-per-conn", "10")),
     Fault("closes after 10, silently", ("--max-per-conn", "10", "--max-per-conn-mode", "silent")),
     Fault("no pipelining", ("--no-pipelining", "--fault", "drop-before-250:p=0.02,keep=1")),
@@ -122,13 +136,16 @@ class Site:
         return [*program.COMMAND, "-c", str(self.folder / "config.yaml")]
 
     def configure(self) -> None:
+        (self.folder / "templates").mkdir()
+        for name, text in TEMPLATES.items():
+            (self.folder / "templates" / name).write_text(text, "utf-8")
         config = self.folder / "config.yaml"
         config.write_text(
             "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"
             "list_id: papers.news.example.org\nbase_url: https://news.example.org\nsecret: a secret of this test\n"
             f"feeds:\n  - url: sample_day.json\nstore: {self.store}\n"
             f"sending:\n  uncertain: {'hold' if self.hold else 'resend'}\n"
-            f"issue: {{max_papers: {PAPERS}}}\n"
+            "issue: {max_papers: 1}\ntemplates: templates\n"
             f"smtp:\n  - {{host: 127.0.0.1, port: {self.port}, connections: {self.connections}{self.settings}}}\n",
             "utf-8",
         )

@@ -36,6 +36,7 @@ class Limit:
     most: int
     stage: str
     words: str
+    reached: threading.Event = field(default_factory=threading.Event)  # set when the words are first said
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Script:
     messages_per_connection: int = 10**9
     slow: dict[str, float] = field(default_factory=dict)  # delay of a stage in seconds
     quick: int = 0  # number of replies before the delays begin
+    awaited: dict[str, threading.Event] = field(default_factory=dict)  # what a stage waits for
     recipients: dict[str, str] = field(default_factory=dict)  # reply to every RCPT for an address
     senders: dict[str, str] = field(default_factory=dict)  # reply to every MAIL from an address
     helo: dict[str, str] = field(default_factory=dict)  # reply to every RCPT from a client that calls itself so
@@ -77,6 +79,7 @@ class Smtpd:
     def reply(self, stage: str, usual: str) -> str:
         limit = self.script.limit
         if limit is not None and stage == limit.stage and len(self.messages) >= limit.most:
+            limit.reached.set()
             return limit.words
         waiting = self.script.replies.get(stage)
         return waiting.pop(0) if waiting else usual
@@ -144,6 +147,8 @@ class _Conversation:
         if stage in script.slow:
             script.quick -= 1
             time.sleep(script.slow[stage] if script.quick < 0 else 0)
+        if stage in script.awaited:
+            script.awaited[stage].wait(30)
         answer = self.server.reply(stage, usual)
         if answer == usual:
             before()

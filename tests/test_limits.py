@@ -107,7 +107,8 @@ def test_twenty_are_accepted_ten_stay_owed_and_are_sent_later(
 def test_a_second_server_takes_over_in_the_same_run(tmp_path: Path, stack: ExitStack, words: str, stage: str) -> None:
     first, second = limited(stack, words, stage), stack.enter_context(smtpd(Script()))
     site = Site(tmp_path, stack, first, second)
-    second.script.slow["dot"] = 0.05  # so that the first one comes to its limit
+    assert first.script.limit is not None
+    second.script.awaited["dot"] = first.script.limit.reached
     report = site.run()
     assert report.exit == 0, report.explanation
     assert site.rows() == {State.ACCEPTED: 30}

@@ -18,7 +18,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy import Connection, ForeignKeyConstraint, Index, text
 
 import newsletter
 from newsletter.errors import StoreError
@@ -62,15 +62,19 @@ REVISIONS = sorted(
 )
 
 
+def migrate(connection: Connection, revision: str) -> None:
+    """Make the tables as they were at `revision`, and nothing in them, whatever there was before."""
+    names = [table.name for table in reversed(metadata.sorted_tables)]
+    for name in (*names, "alembic_version"):
+        connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
+    command.upgrade(alembic_config(connection), revision)
+
+
 def at_revision(url: str, revision: str) -> None:
     """Make the database at `url` what it was at `revision`, with an issue and a reader of it from the first one on."""
-    Store.open(url).close()
     database = Database(url, 1)
     with database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(text(f"DROP TABLE {table.name}"))
-        connection.execute(text("DELETE FROM alembic_version"))
-        command.upgrade(alembic_config(connection), REVISIONS[0])
+        migrate(connection, REVISIONS[0])
         for row in OLD_ROWS:
             connection.execute(text(row))
         command.upgrade(alembic_config(connection), revision)
@@ -128,17 +132,13 @@ def test_without_room_for_a_copy_there_is_no_upgrade(tmp_path: Path) -> None:
 
 def test_reports_of_before_count_by_their_codes(database_url: str) -> None:
     """Revision 0008 judges what is there by the code alone; words of servers are judged when they are read."""
-    Store.open(database_url).close()
     database = Database(database_url, 1)
     kept = {"5.1.1": "hard", "5.2.2": "soft", "4.4.1": "soft", "5.7.1": "none", "5.1.90": "none", "": "none"}
     with database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(text(f"DROP TABLE {table.name}"))
-        connection.execute(text("DELETE FROM alembic_version"))
         scripts = ScriptDirectory.from_config(alembic_config(connection))
         before = scripts.get_revision("0008").down_revision
         assert isinstance(before, str)
-        command.upgrade(alembic_config(connection), before)
+        migrate(connection, before)
         for status in kept:
             values = f"'{status:0<64}', '2026-11-24 07:00:00', 'permanent', '{status}'"
             connection.execute(text(f"INSERT INTO reports (digest, read_at, kind, status) VALUES ({values})"))
@@ -153,16 +153,12 @@ def test_reports_of_before_count_by_their_codes(database_url: str) -> None:
 
 def test_a_reader_who_was_about_to_move_still_may(database_url: str) -> None:
     """Before revision 0010 the new address was a row of the list that named the old one."""
-    Store.open(database_url).close()
     database = Database(database_url, 1)
     asked = datetime(2026, 11, 24, 7, tzinfo=UTC)
     columns = "id, ref, address, identity, status, created_at, status_at, days, asked_at, mailed_at, replaces"
     at = "'2026-11-24 07:00:00.000000'"
     with database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(text(f"DROP TABLE {table.name}"))
-        connection.execute(text("DELETE FROM alembic_version"))
-        command.upgrade(alembic_config(connection), "0009")
+        migrate(connection, "0009")
         for row in (
             f"101, '{'1' * 16}', 'ada@example.org', 'ada@example.org', 'active', {at}, {at}, 4, NULL, NULL, NULL",
             f"102, '{'2' * 16}', 'New@example.org', 'new@example.org', 'pending', {at}, {at}, 127, {at}, {at}, 101",

@@ -46,6 +46,7 @@ def contrast(one: Rgb, other: Rgb) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
+@lru_cache(1024)  # a mail has few colours and many pieces of text
 def _luminance(rgb: Rgb) -> float:
     channels = (part / 255 for part in rgb)
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
