@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,8 @@ PHONE = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 DESKTOP = {"width": 1280, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 
 
-def open_browser(profile: Path, *, scripts: bool = True) -> webdriver.Chrome:
-    """A browser that keeps its files in the folder `profile`; with `scripts` it runs those of pages."""
+def open_browser(profile: Path) -> webdriver.Chrome:
+    """A browser that keeps its files in the folder `profile`."""
     from selenium import webdriver  # only a test in a browser waits for this import
 
     chromium = needs.program("chromium", "chromium")
@@ -35,8 +36,6 @@ def open_browser(profile: Path, *, scripts: bool = True) -> webdriver.Chrome:
         "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing that a page names elsewhere is waited for
     ):
         options.add_argument(f"--{flag}")
-    if not scripts:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(str(driver)))
 
 
@@ -59,6 +58,18 @@ def browser(chromium: webdriver.Chrome) -> webdriver.Chrome:
     ):
         chromium.execute_cdp_cmd(command, values)
     return chromium
+
+
+@contextmanager
+def without_scripts(browser: webdriver.Chrome) -> Iterator[None]:
+    """Have the browser run no script of a page during the block, as if its user had switched them off."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get("data:text/html,<title>off</title><script>document.title='on'</script>")
+        assert browser.title == "off"
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 @cache

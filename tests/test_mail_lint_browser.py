@@ -15,7 +15,7 @@ from tests.chromium import DESKTOP, faults, prefer, write
 from tests.conftest import PUBLICATION, issue, paper
 
 GOOD = Renderer(PUBLICATION).issue(
-    issue(*(paper(n, summary=f"The lamp of number {n} is seen from thirty miles away.") for n in range(1, 9)))
+    issue(*(paper(n, summary=f"The lamp of number {n} is seen from thirty miles away.") for n in (1, 2)))
 )
 PICTURE = '<img src="https://x.example/a.png" width="40" height="40"'
 

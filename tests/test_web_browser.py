@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
@@ -35,7 +36,7 @@ from newsletter.pipeline import run
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests import program
-from tests.chromium import DESKTOP, judged, open_browser
+from tests.chromium import DESKTOP, judged, without_scripts
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, MailHost
 from tests.pages import write_config
@@ -109,9 +110,18 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(host: MailHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    made = Running(tmp_path_factory.mktemp("site"), host.smtp_port)
-    yield made
-    assert made.stop() == (0, "")
+    with serving(tmp_path_factory.mktemp("site"), host) as made:
+        yield made
+
+
+@contextmanager
+def serving(folder: Path, host: MailHost, more: str = "") -> Iterator[Running]:
+    """The pages in this folder, with the lines `more` in their configuration, during the block."""
+    made = Running(folder, host.smtp_port, more)
+    try:
+        yield made
+    finally:
+        assert made.stop() == (0, "")
 
 
 def heading(browser: webdriver.Chrome) -> str:
@@ -166,14 +176,11 @@ def test_an_old_address_undoes_a_change_from_its_mailbox(
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 def test_from_the_form_over_the_mailbox_and_out_again(
-    running: Running, host: MailHost, tmp_path: Path, *, scripts: bool
+    running: Running, host: MailHost, browser: webdriver.Chrome, *, scripts: bool
 ) -> None:
     address = f"{'alice' if scripts else 'bob'}@{DOMAIN}"
-    browser = open_browser(tmp_path, scripts=scripts)
-    try:
-        if not scripts:
-            browser.get("data:text/html,<title>off</title><script>document.title='on'</script>")
-            assert browser.title == "off"
+    browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    with nullcontext() if scripts else without_scripts(browser):
         browser.get(f"{running.base}/")
         assert "Lighthouse: Reading Long Documents" in browser.page_source
         browser.find_element(By.ID, "email").send_keys("nobody@intranet")
@@ -210,17 +217,15 @@ def test_from_the_form_over_the_mailbox_and_out_again(
         press(browser, "Unsubscribe")
         assert heading(browser) == "You are unsubscribed"
         assert running.status(address) is SubscriberStatus.UNSUBSCRIBED
-    finally:
-        browser.quit()
 
 
-def test_choose_topics_get_that_edition_ask_for_more_like_a_paper_and_leave(host: MailHost, tmp_path: Path) -> None:
+def test_choose_topics_get_that_edition_ask_for_more_like_a_paper_and_leave(
+    host: MailHost, browser: webdriver.Chrome, tmp_path: Path
+) -> None:
     """All without scripts: the preferences, a mail at the hour that was chosen, and a link below one of its papers."""
     mailbox, address = f"carol@{DOMAIN}", f"carol+chooses@{DOMAIN}"
     before = len(host.inbox(mailbox, 0))
-    site = Running(tmp_path, host.smtp_port)
-    browser = open_browser(tmp_path / "profile", scripts=False)
-    try:
+    with serving(tmp_path, host) as site, without_scripts(browser):
         site.store.add(address)
         reader = site.store.find(address)
         assert reader is not None
@@ -270,9 +275,6 @@ def test_choose_topics_get_that_edition_ask_for_more_like_a_paper_and_leave(host
         browser.find_element(By.PARTIAL_LINK_TEXT, "Unsubscribe").click()
         press(browser, "Unsubscribe")
         assert site.status(address) is SubscriberStatus.UNSUBSCRIBED
-    finally:
-        browser.quit()
-        assert site.stop() == (0, "")
 
 
 def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german(
@@ -280,8 +282,8 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
 ) -> None:
     mailbox, address = f"carol@{DOMAIN}", f"carol+archiv@{DOMAIN}"
     before = len(host.inbox(mailbox, 0))
-    german = Running(tmp_path, host.smtp_port, "language: de\n")
-    try:
+    with serving(tmp_path, host, "language: de\n") as german:
+        browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
         browser.get(f"{german.base}/archive/{DAY}")  # as the link in a mail that was forwarded
         assert heading(browser) == "24. November 2026"
@@ -305,8 +307,6 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
         browser.get(again)
         press(browser, browser.find_element(By.CSS_SELECTOR, "main button").text)
         assert german.status(address) is SubscriberStatus.UNSUBSCRIBED
-    finally:
-        assert german.stop() == (0, "")
 
 
 @pytest.mark.parametrize(

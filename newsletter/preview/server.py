@@ -343,7 +343,7 @@ class Server:
 
     def serve(self) -> None:
         """Serve until `stop` is called from another thread."""
-        self._http.serve_forever()
+        self._http.serve_forever(poll_interval=0.05)  # seconds until it sees that it was stopped
 
     def stop(self) -> None:
         """Stop serving and watching."""
