@@ -15,7 +15,9 @@ def due_at(frozen_at: datetime, hour: int, zone: str) -> datetime:
     place = ZoneInfo(zone)
     day = frozen_at.astimezone(place).date()
     days = (day + timedelta(days=more) for more in range(-1, 3))
-    return next(moment for each in days if (moment := _moment(each, hour, place)) >= frozen_at)  # each is after the last
+    return next(
+        moment for each in days if (moment := _moment(each, hour, place)) >= frozen_at
+    )  # each is after the last
 
 
 def _moment(day: date, hour: int, place: ZoneInfo) -> datetime:
