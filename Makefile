@@ -8,10 +8,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Three processes of tests for two cores, since tests also wait; those that share a server stay together (tests/kinds.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) \* 3 / 2)
+# Targets side by side, as many as there are cores. What each prints stays together.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(shell nproc) --output-sync=target
 # The tests start the program hundreds of times, which would compile it anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo unit check test lint docs site pictures messages bench chaos fuzz dist clean lock packages
+.PHONY: help demo unit check test lint mypy ruff docs site pictures messages bench chaos fuzz dist clean lock packages
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,21 +21,30 @@ help: ## list the targets
 demo: $(VENV)/.run ## the whole job on a sample day, into demo/
 	@$(BIN)/newsletter demo --output demo
 
-unit: $(VENV)/.dev ## the quick tests, which need no server and no other process: seconds
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-a-m unit-n-z
+unit: $(VENV)/.dev ## the pure tests, which need no server, no database and no other process: seconds
+	@$(SIDE_BY_SIDE) unit-a-i unit-j-z
 
-# The unit tests of the files whose names begin so. pytest-xdist takes 2 ms for each test, half as long as the test; and a
-# file that is named on the command line is imported even when it has no unit test (tests/kinds.py).
+# The tests of the files whose names begin so. pytest-xdist takes 2 ms for each test, half as long as the test; and a file
+# that is named on the command line is imported even when it has no such test (tests/kinds.py).
 unit-%: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet -m unit --ignore-glob='tests/test_[!$*]*.py'
 
-check: unit lint ## unit, ruff, mypy, docs site: what a change must pass before it is committed
+component-%: $(VENV)/.dev
+	@$(BIN)/python -m pytest --quiet -m 'unit or component' --ignore-glob='tests/test_[!$*]*.py'
 
-test: lint packages ## the same, and every test, with real servers: minutes
+check: $(VENV)/.dev ## unit, the tests with SQLite and web pages, lint: what a change must pass before it is committed
+	@$(SIDE_BY_SIDE) component-a-r component-s-z lint
+
+test: lint packages ## lint, and every test, with real servers: minutes
 	@$(PYTEST)
 
-lint: $(VENV)/.dev site ## ruff, mypy and the docs site alone
-	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy
+lint: site mypy ruff ## the docs site, mypy and ruff alone
+
+mypy: $(VENV)/.dev
+	@$(BIN)/mypy
+
+ruff: $(VENV)/.dev
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 
 docs: $(VENV)/.dev ## generate the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml
 	@$(BIN)/python -m docs.generate

@@ -1,11 +1,14 @@
-"""Which tests are unit tests, and which tests run in one process because they share a server.
+"""Which tests are unit, component and system tests, and which run in one process because they share a server.
 
-A unit test uses the process of pytest alone: it starts no other process, opens no socket, asks no server (neither a
-database server nor our own web application, be it within this process), and takes less than a second with all its
-parameters; SQLite in a folder of its own is fine. `make unit` runs these. A test is taken for one unless its code, the
-code of its fixtures, or code under tests/ that these name, names something of OUTSIDE. Where that is wrong the test
-fails when it makes a call of FORBIDDEN, and says what to do: it gets the mark `system`. A test that takes longer has
-the mark `slow`.
+* A unit test is pure: it uses this process alone, and neither a database nor the web application. `make unit` runs it.
+* A component test also uses a database file (SQLite) or the web application within this process. `make check` runs
+  both. Neither starts another process, opens a socket or asks a server.
+* A system test is any other. `make test` runs all. So it does with a test that takes more than a second of CPU with
+  all its parameters: that has the mark `slow`.
+
+A test is the largest kind that REACH has for a name in its code, in the code of its fixtures, or in code under tests/
+that these name. Where that is too small the test fails at a call of FORBIDDEN, and says what to do: it gets the mark of
+its kind, `component` or `system`.
 
 pytest-xdist runs the tests in as many processes as there are cores. The tests that share a server stay together, so
 that each server is started once; the other tests of a file stay together too, except those of ONE_BY_ONE.
@@ -18,10 +21,12 @@ import inspect
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from enum import IntEnum
 from functools import cache, wraps
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -36,12 +41,29 @@ from tests import needs
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-# Modules, and names in our own ones, whose users start a process, talk to a server or drive the web application.
-OUTSIDE = {
-    *("subprocess", "multiprocessing", "pty", "socket", "socketserver", "http.server", "http.client", "imaplib"),
-    *("aiosmtpd", "psycopg", "schemathesis", "selenium", "newsletter.demo", "newsletter.preview.server"),
-    *("newsletter.children", "newsletter.bounces.mailbox", "newsletter.transport.connect", "newsletter.transport.pool"),
-    *("create_app", "flask"),
+
+class Kind(IntEnum):
+    """What a test uses, from little to much."""
+
+    UNIT = 1
+    COMPONENT = 2
+    SYSTEM = 3
+
+    @property
+    def mark(self) -> str:
+        """Its name in pytest."""
+        return self.name.lower()
+
+
+# Modules, and names in our own ones, whose users are at least of a kind.
+REACH: dict[Kind, set[str]] = {
+    Kind.SYSTEM: {
+        *("subprocess", "multiprocessing", "pty", "socket", "socketserver", "http.server", "http.client", "imaplib"),
+        *("aiosmtpd", "psycopg", "schemathesis", "selenium", "newsletter.demo", "newsletter.preview.server"),
+        *("newsletter.children", "newsletter.bounces.mailbox", "newsletter.transport.connect"),
+        "newsletter.transport.pool",
+    },
+    Kind.COMPONENT: {"sqlite3", "sqlalchemy", "newsletter.store", "flask", "create_app"},
 }
 
 # The fixtures of these servers have the name as their parameter, so that it is part of the name of each test that uses
@@ -57,7 +79,7 @@ LONG = (
 # Files whose tests take long together and share little: they are spread one by one.
 ONE_BY_ONE = {"test_chaos.py", "test_regexes.py"}
 
-# Files whose tests are no unit tests: `make unit` does not even import them, which takes two seconds.
+# Files of which each test is a system test. Where none is asked for they are not imported, which takes two seconds.
 SYSTEM_FILES = {
     *(
         "test_chaos.py",
@@ -70,18 +92,15 @@ SYSTEM_FILES = {
     *("test_web_fuzz.py", "test_wheel.py"),
 }
 
-# Calls that no unit test makes.
-FORBIDDEN: tuple[tuple[Any, str], ...] = (
-    (subprocess.Popen, "__init__"),
-    (os, "fork"),
-    (socket.socket, "bind"),
-    (socket.socket, "connect"),
-    (Flask, "wsgi_app"),
-)
-
-ADVICE = (
-    "a unit test starts a process, opens a socket or asks the web application: "
-    "mark it `system`, or see OUTSIDE in tests/kinds.py"
+# Calls, and the smallest kind of tests that may make them.
+FORBIDDEN: tuple[tuple[Any, str, Kind], ...] = (
+    (subprocess.Popen, "__init__", Kind.SYSTEM),
+    (os, "fork", Kind.SYSTEM),
+    (socket.socket, "bind", Kind.SYSTEM),
+    (socket.socket, "connect", Kind.SYSTEM),
+    (sqlite3, "connect", Kind.COMPONENT),
+    (sqlite3.dbapi2, "connect", Kind.COMPONENT),
+    (Flask, "wsgi_app", Kind.COMPONENT),
 )
 
 ROOM = 1024 * 1024 * 1024  # bytes; the folders of a test are removed when it has passed
@@ -96,8 +115,13 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave SYSTEM_FILES alone where only unit tests are asked for."""
-    return True if config.option.markexpr == "unit" and collection_path.name in SYSTEM_FILES else None
+    """Leave SYSTEM_FILES alone where no system test is asked for."""
+    return True if collection_path.name in SYSTEM_FILES and not wants_system(config) else None
+
+
+def wants_system(config: pytest.Config) -> bool:
+    """Whether system tests are asked for, too."""
+    return config.option.markexpr not in ("unit", "unit or component")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -112,11 +136,18 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the unit tests."""
+    """Mark a test with its kind."""
     assert isinstance(item, pytest.Function)
-    others = item.path.name in SYSTEM_FILES or any(item.get_closest_marker(name) for name in ("system", "slow"))
-    if not others and server_of(item.nodeid) is None and not any(map(starts_something, functions_of(item))):
-        item.add_marker("unit")
+    if item.get_closest_marker("slow") is None:
+        item.add_marker(kind_of(item).mark)
+
+
+def kind_of(item: pytest.Function) -> Kind:
+    """The kind of a test."""
+    if item.path.name in SYSTEM_FILES or server_of(item.nodeid) is not None:
+        return Kind.SYSTEM
+    marked = (kind for kind in Kind if item.get_closest_marker(kind.mark) is not None)
+    return max(Kind.UNIT, *marked, *map(kind_of_function, functions_of(item)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -161,33 +192,36 @@ def functions_of(item: pytest.Function) -> Iterator[Callable[..., Any]]:
 
 
 @cache
-def starts_something(function: Callable[..., Any]) -> bool:
-    """Whether a function of a test or fixture starts a process or talks to a server, as far as its code shows."""
-    return reaches_outside(function)
+def kind_of_function(function: Callable[..., Any]) -> Kind:
+    """The kind of a test that runs this function, as far as its code shows."""
+    return reach(function, set())
 
 
-def reaches_outside(thing: Any, seen: set[int] | None = None) -> bool:
-    """Whether a function, class or module, or whatever of tests/ it names, names something of OUTSIDE."""
-    seen = set() if seen is None else seen
+def reach(thing: Any, seen: set[int]) -> Kind:
+    """The largest kind that REACH has for a function, class or module, or for whatever of tests/ it names."""
     if id(thing) in seen:
-        return False
+        return Kind.UNIT
     seen.add(id(thing))
-    if is_outside(thing):
-        return True
+    if (outside := kind_of_module(thing)) > Kind.UNIT:
+        return outside
     if inspect.isclass(thing) and is_ours(thing):
-        members = [member for each in thing.__mro__ if is_ours(each) for member in vars(each).values()]
-        return any(reaches_outside(member, seen) for member in members)
+        return furthest((member for each in thing.__mro__ if is_ours(each) for member in vars(each).values()), seen)
     if isinstance(thing, (property, classmethod, staticmethod)):
-        return any(reaches_outside(getattr(thing, name, None), seen) for name in ("fget", "__func__"))
+        return furthest((getattr(thing, name, None) for name in ("fget", "__func__")), seen)
     thing = inspect.unwrap(thing) if callable(thing) else thing
     if not isinstance(thing, FunctionType) or not is_ours(thing):
-        return False
+        return Kind.UNIT
     names = set(names_in(thing.__code__))
     named = [thing.__globals__[name] for name in names if name in thing.__globals__]
     named += [sys.modules[name] for name in names if name.startswith("tests.")]  # a function may import what it uses
     for module in [each for each in named if isinstance(each, ModuleType) and is_ours(each)]:
         named += [vars(module)[name] for name in names if name in vars(module)]
-    return bool(names & OUTSIDE) or any(reaches_outside(each, seen) for each in named)
+    return max(furthest(named, seen), *(kind for kind, those in REACH.items() if names & those), Kind.UNIT)
+
+
+def furthest(things: Iterable[Any], seen: set[int]) -> Kind:
+    """The largest kind of these."""
+    return max((reach(thing, seen) for thing in things), default=Kind.UNIT)
 
 
 def is_ours(thing: Any) -> bool:
@@ -200,15 +234,16 @@ def module_name(thing: Any) -> str:
     return thing.__name__ if isinstance(thing, ModuleType) else str(getattr(thing, "__module__", ""))
 
 
-def is_outside(thing: Any) -> bool:
-    """Whether something is one of OUTSIDE, or is defined in a module of it."""
-    return isinstance(thing, ModuleType | FunctionType | type) and in_outside(module_name(thing))
+def kind_of_module(thing: Any) -> Kind:
+    """What REACH has for a module, or for the module that defines a function or class."""
+    return kind_of_name(module_name(thing)) if isinstance(thing, ModuleType | FunctionType | type) else Kind.UNIT
 
 
 @cache
-def in_outside(module: str) -> bool:
-    """Whether a module is one of OUTSIDE, or within one."""
-    return any(f"{module}.".startswith(f"{name}.") for name in OUTSIDE)
+def kind_of_name(module: str) -> Kind:
+    """What REACH has for the name of a module, or of one that contains it."""
+    kinds = (kind for kind, names in REACH.items() if any(f"{module}.".startswith(f"{name}.") for name in names))
+    return max(kinds, default=Kind.UNIT)
 
 
 def names_in(code: CodeType) -> Iterator[str]:
@@ -220,39 +255,40 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 class Guard:
-    """Refuses the calls of FORBIDDEN while a unit test is under way, and remembers that.
+    """Refuses the calls of FORBIDDEN while a test of a smaller kind is under way, and remembers that.
 
     A thread that an earlier test has left behind, such as one that still connects, may end what it does.
     """
 
     def __init__(self) -> None:
-        self.on = False
-        self.refused = False
+        self._kind = Kind.SYSTEM
+        self._refused = ""
         self._earlier: set[int | None] = set()
 
     def install(self) -> None:
         """Put it before each call of FORBIDDEN, for as long as this process lasts."""
-        for owner, name in FORBIDDEN:
-            setattr(owner, name, self._refusing(getattr(owner, name)))
+        for owner, name, least in FORBIDDEN:
+            setattr(owner, name, self._refusing(getattr(owner, name), least))
 
-    def begin(self) -> None:
-        """Refuse from now on."""
-        self.on = True
+    def begin(self, kind: Kind) -> None:
+        """Refuse from now on what a test of this kind may not call."""
+        self._kind = kind
         self._earlier = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
 
-    def end(self) -> bool:
-        """Refuse nothing any longer. Returns whether anything was refused."""
-        self.on = False
-        refused, self.refused = self.refused, False
+    def end(self) -> str:
+        """Refuse nothing any longer. Returns what to say about what was refused, nothing if nothing was."""
+        self._kind = Kind.SYSTEM
+        refused, self._refused = self._refused, ""
         return refused
 
-    def _refusing(self, act: Callable[..., Any]) -> Callable[..., Any]:
+    def _refusing(self, act: Callable[..., Any], least: Kind) -> Callable[..., Any]:
         @wraps(act)
         def refuse(*args: Any, **kwargs: Any) -> Any:
-            if not self.on or threading.get_ident() in self._earlier:
+            if self._kind >= least or threading.get_ident() in self._earlier:
                 return act(*args, **kwargs)
-            self.refused = True
-            raise OSError(ADVICE)
+            what = f"a {self._kind.mark} test calls {act.__qualname__}"
+            self._refused = f"{what}: mark it `{least.mark}`, or see REACH in tests/kinds.py"
+            raise OSError(self._refused)
 
         return refuse
 
@@ -262,16 +298,15 @@ GUARD = Guard()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Guard a unit test. A fixture for each of thousands of tests would take a second in all."""
-    if item.get_closest_marker("unit") is not None:
-        GUARD.begin()
+    """Guard a test. A fixture for each of thousands of tests would take a second in all."""
+    GUARD.begin(max((kind for kind in Kind if item.get_closest_marker(kind.mark) is not None), default=Kind.SYSTEM))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown() -> Generator[None, object, object]:
-    """Fail a unit test that is none, also when the program took what was refused for a fault of the network."""
+    """Fail a test that made a call of FORBIDDEN, also when the program took that for a fault of the network."""
     try:
         return (yield)
     finally:
-        if GUARD.end():
-            pytest.fail(ADVICE)
+        if refused := GUARD.end():
+            pytest.fail(refused)

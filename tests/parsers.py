@@ -19,6 +19,7 @@ from xdist import is_xdist_controller
 from newsletter import prepare
 from newsletter.bounces import process
 from newsletter.children import Nursery
+from tests.kinds import wants_system
 
 
 class Lasting(Nursery):
@@ -54,8 +55,8 @@ _nursery = Lasting()
 
 def pytest_collection(session: pytest.Session) -> None:
     """Fork it before the tests are imported, in the processes that run tests which may need it."""
-    asked = session.config.option
-    if asked.markexpr != "unit" and not asked.collectonly and not is_xdist_controller(session):
+    asked = session.config
+    if wants_system(asked) and not asked.option.collectonly and not is_xdist_controller(session):
         _nursery.start()
 
 

@@ -7,7 +7,7 @@ database share the dialect of the first one that was connected, and one cache. W
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -21,8 +21,7 @@ def _known(connection: Connection) -> None:
     """What the database can do need not be asked."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once() -> Iterator[None]:
+def pytest_configure() -> None:
     """Have the stores of this process share what SQLAlchemy has compiled."""
     dialects: dict[str, Dialect] = {}
     compiled: MutableMapping[Any, Any] = {}
@@ -38,6 +37,4 @@ def compiled_once() -> Iterator[None]:
             event.listen(engine, "connect", lambda *_: dialects.setdefault(kind, engine.dialect))
         return engine
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "create_engine", create)
-        yield
+    pytest.MonkeyPatch().setattr(engines, "create_engine", create)  # until the process ends

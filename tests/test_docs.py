@@ -306,6 +306,7 @@ def test_the_strict_build_is_the_one_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"-m sphinx {' '.join(BUILD)} -d build/doctrees -c docs . build/site" in makefile
     assert re.search(r"^lint:.* site\b", makefile, re.MULTILINE)
+    assert re.search(r"^check:.*\n\t.* lint$", makefile, re.MULTILINE)
 
 
 def test_a_sound_site_is_built_and_loads_nothing_from_elsewhere(small: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tests are sorted as `make unit` and pytest-xdist need it."""
+"""The tests are sorted as `make unit`, `make check` and pytest-xdist need it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from newsletter.children import Nursery
 from tests import chaos
 from tests.conftest import ROOT, paper
-from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, group_of, longest, starts_something
+from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, Kind, group_of, kind_of_function, longest
+from tests.migrated import store_file
 from tests.needs import memory
 from tests.pages import Site
 
@@ -61,48 +62,87 @@ def calls_nothing() -> None:
     assert paper(1) != paper(2)
 
 
+def opens_a_file_of_a_store() -> None:
+    store_file(ROOT)
+
+
+def connects() -> None:
+    import sqlite3
+
+    sqlite3.connect(":memory:")
+
+
 @pytest.mark.parametrize(
     "function",
-    [
-        *(calls_a_program, calls_it_within, calls_it_through_a_module, calls_it_through_a_class, imports_it, forks),
-        asks_the_web_application,
-    ],
+    [calls_a_program, calls_it_within, calls_it_through_a_module, calls_it_through_a_class, imports_it, forks],
 )
-def test_what_uses_more_than_this_process_however_far_away_is_no_unit_test(function: Callable[[], None]) -> None:
-    assert starts_something(function)
+def test_what_starts_a_process_however_far_away_is_a_system_test(function: Callable[[], None]) -> None:
+    assert kind_of_function(function) is Kind.SYSTEM
 
 
-def test_what_starts_nothing_is_a_unit_test() -> None:
-    assert not starts_something(calls_nothing)
+@pytest.mark.parametrize("function", [asks_the_web_application, opens_a_file_of_a_store, connects])
+def test_what_uses_a_database_file_or_the_web_application_is_a_component_test(function: Callable[[], None]) -> None:
+    assert kind_of_function(function) is Kind.COMPONENT
+
+
+def test_what_calculates_is_a_unit_test() -> None:
+    assert kind_of_function(calls_nothing) is Kind.UNIT
+
+
+CALLS = """
+import pytest
+from newsletter.preview.server import flask as web
+from newsletter.schedule.crontabs import subprocess as processes
+from newsletter.store.engines import sqlite3 as database
+
+def quietly(act):
+    try:
+        act()
+    except OSError:
+        pass
+
+def test_process():
+    quietly(lambda: processes.run(["true"]))
+
+@pytest.mark.component
+def test_process_of_a_component():
+    quietly(lambda: processes.run(["true"]))
+
+def test_web():
+    quietly(lambda: web.Flask("x").test_client().get("/"))
+
+def test_database():
+    quietly(lambda: database.connect(":memory:"))
+
+@pytest.mark.component
+def test_web_and_database_of_a_component():
+    web.Flask("x").test_client().get("/")
+    database.connect(":memory:").close()
+
+@pytest.mark.system
+def test_anything():
+    processes.run(["true"])
+
+def test_nothing():
+    pass
+"""
 
 
 @pytest.mark.system
-def test_a_unit_test_can_neither_start_a_process_nor_ask_the_web_application(pytester: pytest.Pytester) -> None:
+def test_a_call_that_the_kind_of_a_test_may_not_make_fails_it(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers = unit\n component\n system\n")
     pytester.makeconftest('pytest_plugins = ["tests.kinds"]')
-    pytester.makepyfile(
-        """
-        from newsletter.preview.server import flask as web
-        from newsletter.schedule.crontabs import subprocess as hidden
-
-        def test_process():
-            try:
-                hidden.run(["true"])
-            except OSError:
-                pass
-
-        def test_web():
-            try:
-                web.Flask("x").test_client().get("/")
-            except OSError:
-                pass
-
-        def test_nothing():
-            pass
-        """
-    )
+    pytester.makepyfile(CALLS)
     result = pytester.runpytest_subprocess("-p", "xdist")
-    result.assert_outcomes(passed=3, errors=2)
-    result.stdout.fnmatch_lines(["*a unit test starts a process, opens a socket or asks the web application*"] * 2)
+    result.assert_outcomes(passed=7, errors=4)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*a unit test calls Popen.__init__: mark it `system`, or see REACH in tests/kinds.py*",
+            "*a component test calls Popen.__init__: mark it `system`*",
+            "*a unit test calls Flask.wsgi_app: mark it `component`*",
+            "*a unit test calls connect: mark it `component`*",
+        ]
+    )
 
 
 def test_tests_that_share_a_server_are_one_group_and_the_others_of_a_file_another(
@@ -130,14 +170,14 @@ def test_a_thread_of_an_earlier_test_may_end_what_it_does(request: pytest.Fixtur
 
     def take() -> None:
         asked.wait(20)
-        owner, name = next(each for each in FORBIDDEN if each[1] == "bind")
+        owner, name, _ = next(each for each in FORBIDDEN if each[1] == "bind")
         with owner() as made:
             gave.append(getattr(made, name)(("127.0.0.1", 0)))
 
     assert request.node.get_closest_marker("unit") is not None
     thread = threading.Thread(target=take)
     thread.start()
-    GUARD.begin()  # as the next test does
+    GUARD.begin(Kind.UNIT)  # as the next test does
     asked.set()
     thread.join(20)
     assert gave == [None]

@@ -153,6 +153,7 @@ def test_metrics_replace_the_file_and_have_every_figure(
     assert found[f'newsletter_feed_faults {of},feed="A blog"'] == 1
 
 
+@pytest.mark.component
 def test_metrics_of_a_list_that_has_sent_nothing(config: Config, tmp_path: Path) -> None:
     status(config, None, as_json=False, metrics_file=tmp_path / "m.prom")
     found = read((tmp_path / "m.prom").read_text("utf-8"))

@@ -14,8 +14,10 @@ def due_at(frozen_at: datetime, hour: int, zone: str) -> datetime:
     """
     place = ZoneInfo(zone)
     day = frozen_at.astimezone(place).date()
-    candidates = (_moment(day + timedelta(days=more), hour, place) for more in range(-1, 3))  # each after the one before
-    return next(moment for moment in candidates if moment >= frozen_at)
+    days = (day + timedelta(days=more) for more in range(-1, 3))
+    return next(
+        moment for each in days if (moment := _moment(each, hour, place)) >= frozen_at
+    )  # each is after the last
 
 
 def _moment(day: date, hour: int, place: ZoneInfo) -> datetime:

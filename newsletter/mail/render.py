@@ -384,7 +384,11 @@ def _speak(environment: jinja2.Environment, language: Language) -> None:
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # an extension adds it
         gettext, ngettext, newstyle=True, pgettext=pgettext
     )
-    spoken = {"number": language.number, "join_names": language.join, "isolate": language.isolated}
+    spoken: dict[str, Callable[..., str]] = {
+        "number": language.number,
+        "join_names": language.join,
+        "isolate": language.isolated,
+    }
     environment.filters |= {"wrap": wrap} | {name: _late(act) for name, act in spoken.items()}
 
 
