@@ -12,6 +12,15 @@ from newsletter.errors import AddressError
 _LONGEST_LOCAL_PART: Final = 64
 _LONGEST: Final = 254
 
+# Addresses as nearly all are, which need no more than a look: letters, digits and single marks, a domain of several
+# labels, none of which is internationalised. Everything else is for email-validator, above all what is wrong. So are
+# capitals, since it writes those of some names small (RFC 2142).
+_PLAIN: Final = re.compile(
+    r"([a-z0-9]++(?:[._+-][a-z0-9]++)*+)@((?:[a-zA-Z0-9]++(?:-[a-zA-Z0-9]++)*+\.)++([a-zA-Z]{2,63}+))"
+)
+_LONGEST_LABEL: Final = 63  # characters (RFC 1035 section 2.3.4)
+_SPECIAL: Final = frozenset({"arpa", "invalid", "local", "localhost", "onion"})  # RFC 6761, except "test"
+
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
@@ -38,7 +47,22 @@ def normalise(address: str) -> str:
     email-validator checks the syntax only (RFC 5321 section 4.1.2, RFC 6531). It makes no DNS query, so an import works
     offline. Raises AddressError with the reason.
     """
-    from email_validator import EmailNotValidError, validate_email  # 40 ms to import
+    return _plain(address.strip()) or _validated(address)
+
+
+def _plain(address: str) -> str | None:
+    """What `_validated` makes of an address that is certainly good, in a fiftieth of the time; None for any other."""
+    found = _PLAIN.fullmatch(address)
+    if found is None or len(address) > _LONGEST or len(found[1]) > _LONGEST_LOCAL_PART:
+        return None
+    domain = found[2].lower()
+    if found[3].lower() in _SPECIAL or max(map(len, domain.split("."))) > _LONGEST_LABEL:
+        return None
+    return f"{found[1]}@{domain}"
+
+
+def _validated(address: str) -> str:
+    from email_validator import EmailNotValidError, validate_email  # 20 ms to import
 
     try:
         found = validate_email(

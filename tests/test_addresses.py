@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from itertools import product
+
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from newsletter.addresses import identity, normalise, split_name
 from newsletter.errors import AddressError
@@ -46,6 +51,51 @@ def test_what_is_no_address_is_refused_in_one_line(written: str) -> None:
         normalise(written)
     assert "is not an address" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+PARTS = (
+    "a",
+    "ada",
+    "9",
+    "a.b",
+    "a+b",
+    "a_b-c",
+    "a..b",
+    ".a",
+    "a.",
+    "a--b",
+    "-a",
+    "A",
+    "POSTMASTER",
+    "x" * 64,
+    "x" * 65,
+    "",
+)
+LABELS = ("org", "co", "x1", "1", "x", "EXAMPLE", "a-b", "a--b", "ab--c", "xn--bcher-kva", "-a", "a-", "a_b", "ü", "")
+LAST = ("org", "COM", "x", "7", "t1", "test", "xn--p1ai", "y" * 63, "y" * 64, "org.", *SPECIAL_USE_DOMAIN_NAMES)
+
+
+@pytest.mark.parametrize("last", LAST)
+def test_what_is_taken_at_a_glance_is_what_email_validator_would_take(last: str) -> None:
+    """Its next version may refuse more, or write something else: then this test fails."""
+    for local, label, more in product(PARTS, (*LABELS, "z" * 63, "z" * 64, ".".join(["w" * 60] * 4)), ("", "sub.")):
+        address = f"{local}@{more}{label}.{last}"
+        try:
+            found = validate_email(
+                address, check_deliverability=False, globally_deliverable=False, test_environment=True, strict=True
+            )
+        except EmailNotValidError:
+            with pytest.raises(AddressError):
+                normalise(address)
+        else:
+            assert normalise(address) == f"{found.local_part}@{found.ascii_domain.lower()}"
+
+
+def test_a_plain_address_needs_no_email_validator() -> None:
+    code = "import sys; from newsletter.addresses import normalise; normalise('a.b@X.example.org'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "newsletter.addresses" in done.stdout.split()
+    assert "email_validator" not in done.stdout.split()
 
 
 def test_two_spellings_of_one_mailbox_are_one_reader() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import resource
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from newsletter.cli import web
 from newsletter.cli.web import allow_connections, create_server
 from newsletter.model import SubscriberStatus
 from tests.pages import Server, Site
@@ -126,3 +130,35 @@ def test_the_limit_of_open_files_is_raised_and_the_operator_s_stands() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 600
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+class Watching:
+    """A server that serves nobody, and notes how its process is set up."""
+
+    turn = 0.0
+    frozen = 0
+
+    def run(self) -> None:
+        self.turn, self.frozen = sys.getswitchinterval(), gc.get_freeze_count()
+
+
+@pytest.fixture
+def process() -> Iterator[None]:
+    """This process, as it is afterwards what it was before."""
+    turn, handler = sys.getswitchinterval(), signal.getsignal(signal.SIGTERM)
+    yield
+    sys.setswitchinterval(turn)
+    signal.signal(signal.SIGTERM, handler)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("process")
+def test_a_request_waits_neither_long_for_other_threads_nor_for_a_look_at_all_that_is_loaded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that mails confirmations works while requests are answered, and each of their statements lets it."""
+    watching, default = Watching(), sys.getswitchinterval()
+    monkeypatch.setattr(web, "create_server", lambda *args, **options: watching)
+    web.serve(site.config, "127.0.0.1", 0)
+    assert watching.turn <= default / 10
+    assert watching.frozen > 10_000

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from newsletter.addresses import mailbox, organisation
 from newsletter.model import ReportKind, RequestKind, SubscriberStatus
@@ -40,6 +40,28 @@ _COMPLAINING: Final = ("complain", "spam")
 _OTHER_REPORTS: Final = {kind.value for kind in ReportKind if kind is not ReportKind.COMPLAINT} | {"refused"}
 
 _ROW: Final = mail_requests.c
+
+# Statements that a request executes while it keeps all other writers waiting: to build one takes as long as to run it.
+_SINCE: Final[BindParameter[datetime]] = bindparam("since")
+_PAST: Final = select(_ROW.at, _ROW.answered, _ROW.kind, _ROW.address_key).where(
+    _ROW.mailbox_key.in_(bindparam("mailboxes", expanding=True)), _ROW.due, _ROW.at > _SINCE
+)
+_COMPLAINED: Final = select(subscribers.c.address, subscribers.c.reason).where(
+    SUPPRESSED,
+    subscribers.c.status_at > _SINCE,
+    or_(*(func.lower(subscribers.c.reason).contains(word) for word in _COMPLAINING)),
+)
+_OF_DOMAIN: Final = select(func.count()).where(
+    _ROW.domain_key.in_(bindparam("domains", expanding=True)), _ROW.due, _ROW.at > _SINCE
+)
+_RECORD: Final = insert(mail_requests)
+_NEWEST: Final = (
+    select(_ROW.at)
+    .where(_ROW.due, _ROW.kind == RequestKind.SIGN_UP, _ROW.at > _SINCE)
+    .order_by(_ROW.at.desc())
+    .offset(bindparam("newer"))
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +126,8 @@ def admit(
         not _domain_is_full(connection, organisation(address), of_domain, now),
     )
     due = all(permits)
-    record = insert(mail_requests).values(
-        at=now, kind=kind, address_key=of_address[0], mailbox_key=of_mailbox[0], domain_key=of_domain[0], due=due
-    )
-    connection.execute(record)
+    keys = {"address_key": of_address[0], "mailbox_key": of_mailbox[0], "domain_key": of_domain[0]}
+    connection.execute(_RECORD, {"at": now, "kind": kind, "due": due, **keys})
     return due
 
 
@@ -119,9 +139,7 @@ def answered(connection: Connection, address: str, hasher: AddressHasher | None)
 
 def full_until(connection: Connection, limit: int, within: timedelta, now: datetime) -> datetime | None:
     """When the next sign-up may make a mail due if `limit` did `within` the time before `now`, else None."""
-    recent = (_ROW.due, _ROW.kind == RequestKind.SIGN_UP, _ROW.at > now - within)
-    newest = select(_ROW.at).where(*recent).order_by(_ROW.at.desc()).offset(limit - 1).limit(1)
-    last = connection.execute(newest).scalar()
+    last = connection.execute(_NEWEST, {"since": now - within, "newer": limit - 1}).scalar()
     return None if last is None else last + within
 
 
@@ -140,29 +158,19 @@ def _keys(name: str, value: str, hasher: AddressHasher | None) -> Sequence[str]:
 def _mails_permit(
     connection: Connection, kind: RequestKind, of_address: Sequence[str], of_mailbox: Sequence[str], now: datetime
 ) -> bool:
-    query = select(_ROW.at, _ROW.answered, _ROW.kind, _ROW.address_key).where(
-        _ROW.mailbox_key.in_(of_mailbox), _ROW.due, _ROW.at > now - KEPT_FOR
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(_PAST, {"mailboxes": of_mailbox, "since": now - KEPT_FOR}).all()
     same = [PastMail(row.at, row.answered) for row in rows if row.kind is kind and row.address_key in of_address]
     return may_mail(same, [PastMail(row.at, row.answered) for row in rows], now)
 
 
 def _complained(connection: Connection, folded: str, now: datetime) -> bool:
     """Whether an address of this mailbox is suppressed because its reader complained."""
-    reason = func.lower(subscribers.c.reason)
-    suppressed = select(subscribers.c.address, subscribers.c.reason).where(
-        SUPPRESSED,
-        subscribers.c.status_at > now - AFTER_COMPLAINT,
-        or_(*(reason.contains(word) for word in _COMPLAINING)),
-    )
-    rows = connection.execute(suppressed).all()
+    rows = connection.execute(_COMPLAINED, {"since": now - AFTER_COMPLAINT}).all()
     return any(mailbox(row.address) == folded for row in rows if row.address and is_complaint(row.reason))
 
 
 def _domain_is_full(connection: Connection, domain: str, keys: Sequence[str], now: datetime) -> bool:
-    today = select(func.count()).where(_ROW.domain_key.in_(keys), _ROW.due, _ROW.at > now - DAY)
-    if int(connection.execute(today).scalar_one()) < PER_DOMAIN:
+    if int(connection.execute(_OF_DOMAIN, {"domains": keys, "since": now - DAY}).scalar_one()) < PER_DOMAIN:
         return False
     endings = or_(*(subscribers.c.identity.endswith(f"{before}{domain}", autoescape=True) for before in "@."))
     reader = exists().where(subscribers.c.status == SubscriberStatus.ACTIVE, endings)

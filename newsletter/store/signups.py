@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, case, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
 
 from newsletter.addresses import identity
 from newsletter.model import MoveNotice, RequestKind, SignUp, SubscriberStatus
@@ -26,6 +26,16 @@ from newsletter.store.signup_states import OPEN_FOR, ConfirmationState, millisec
 from newsletter.store.subscribers import recognising, stored_key
 
 _ROW: Final = subscribers.c
+
+# Built once, because they are executed while all other writers wait.
+_OF_IDENTITY: Final = select(subscribers).where(_ROW.identity == bindparam("key"))
+_ASKED_AGAIN: Final = (
+    update(subscribers).where(_ROW.id == bindparam("row")).values(asked_at=bindparam("now"), address=bindparam("own"))
+)
+_NEW: Final = insert(subscribers)
+_MAILED: Final = update(subscribers).where(_ROW.id == bindparam("row")).values(mailed_at=bindparam("at"))
+_MOVE_MAILED: Final = update(move_rows).where(move_rows.c.id == bindparam("row")).values(mailed_at=bindparam("at"))
+_MOVE_TOLD: Final = update(move_rows).where(move_rows.c.id == bindparam("row")).values(told_at=bindparam("at"))
 
 
 class Signups(Part):
@@ -42,7 +52,7 @@ class Signups(Part):
         now = milliseconds(self._now())
         with status_change(self._db) as connection:
             key = stored_key(connection, identity(address), recognising(connection, self._db, self._hasher))
-            row = connection.execute(select(subscribers).where(_ROW.identity == key)).one_or_none()
+            row = connection.execute(_OF_IDENTITY, {"key": key}).one_or_none()
             wanted = row is None or _wants_mail(row, now)
             if signup_limits.admit(connection, RequestKind.SIGN_UP, address, now, self._hasher, wanted=wanted):
                 _note(connection, row, address, key, now)
@@ -90,14 +100,9 @@ class Signups(Part):
         self._mailed(mail, None)
 
     def _mailed(self, mail: SignUp | MoveNotice, at: datetime | None) -> None:
-        if isinstance(mail, MoveNotice):
-            change = update(move_rows).where(move_rows.c.id == mail.id).values(told_at=at)
-        elif mail.moves:
-            change = update(move_rows).where(move_rows.c.id == mail.id).values(mailed_at=at)
-        else:
-            change = update(subscribers).where(_ROW.id == mail.id).values(mailed_at=at)
+        change = _MOVE_TOLD if isinstance(mail, MoveNotice) else _MOVE_MAILED if mail.moves else _MAILED
         with self._db.write() as connection:
-            connection.execute(change)
+            connection.execute(change, {"row": mail.id, "at": at})
 
     # --- confirming ---
 
@@ -185,10 +190,10 @@ def _note(connection: Connection, row: Row[Any] | None, address: str, key: str, 
     """Write the sign-up into the row of its address. Who was forgotten has an address as long as the request waits."""
     if row is not None:
         own = address if row.status is SubscriberStatus.FORGOTTEN else row.address
-        connection.execute(update(subscribers).where(_ROW.id == row.id).values(asked_at=now, address=own))
+        connection.execute(_ASKED_AGAIN, {"row": row.id, "now": now, "own": own})
         return
     values = {"ref": secrets.token_hex(8), "address": address, "identity": key, "status": SubscriberStatus.PENDING}
-    connection.execute(insert(subscribers).values(created_at=now, status_at=now, asked_at=now, **values))
+    connection.execute(_NEW, {"created_at": now, "status_at": now, "asked_at": now, **values})
 
 
 def _asked(connection: Connection, ref: str, *, lock: bool = False) -> Row[Any] | None:

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, exists, func, select, update
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
@@ -40,6 +40,8 @@ _SUBSCRIBER: Final[Select[Any]] = select(
     _ROW.reason,
 )
 
+_STORED: Final = select(_ROW.identity).where(_ROW.identity.in_(bindparam("keys", expanding=True)))
+
 # What is set for a reader who joins, or joins again; it also answers a request that waited. A reader who was forgotten
 # has an address again.
 _BACK: Final = (
@@ -56,6 +58,12 @@ _BACK: Final = (
         moved_to=None,
     )
 )
+_LEAVES: Final = (
+    update(subscribers)
+    .where(_ROW.status == SubscriberStatus.ACTIVE)
+    .values(status=SubscriberStatus.UNSUBSCRIBED, status_at=bindparam("now"))
+)
+_LEAVES_BY_REF: Final = _LEAVES.where(_ROW.ref == bindparam("who"))
 _OFF: Final = (
     update(subscribers)
     .where(_ROW.id == bindparam("row"))
@@ -193,17 +201,15 @@ class Subscribers(Part):
 
     def unsubscribe(self, address: str) -> bool:
         """Take `address` off the list; False when it is not on it."""
-        return self._unsubscribe(_ROW.identity == identity(address))
+        return self._leave(_LEAVES.where(_ROW.identity == bindparam("who")), identity(address))
 
     def unsubscribe_ref(self, ref: str) -> bool:
         """Take the subscriber of this `ref` off the list; False when none is on it."""
-        return self._unsubscribe(_ROW.ref == ref)
+        return self._leave(_LEAVES_BY_REF, ref)
 
-    def _unsubscribe(self, who: ColumnElement[bool]) -> bool:
-        change = update(subscribers).where(who, _ROW.status == SubscriberStatus.ACTIVE)
+    def _leave(self, change: Update, who: str) -> bool:
         with status_change(self._db) as connection:
-            done = connection.execute(change.values(status=SubscriberStatus.UNSUBSCRIBED, status_at=self._now()))
-            return done.rowcount > 0
+            return connection.execute(change, {"who": who, "now": self._now()}).rowcount > 0
 
     def prefer(self, ref: str, *, days: int, paused_until: date | None) -> None:
         """Let the reader `ref` have issues on the weekdays `days` (bit 0 is Monday), and none before `paused_until`."""
@@ -261,8 +267,7 @@ def look_up(connection: Connection, keys: Sequence[str], hasher: AddressHasher) 
 
 def stored_key(connection: Connection, key: str, hasher: AddressHasher) -> str:
     """The stored `identity` of the address of this `key`: the key itself, or its hash when it was forgotten."""
-    asked = select(_ROW.identity).where(_ROW.identity.in_([key, *hasher(key)]))
-    return connection.execute(asked).scalar() or key
+    return connection.execute(_STORED, {"keys": [key, *hasher(key)]}).scalar() or key
 
 
 def _judge(
