@@ -136,6 +136,19 @@ class Selector:
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
 
+def contradiction(selector: Selector) -> tuple[str, str] | None:
+    """The first choice that is asked for and refused at once: the kind that refuses it, and the choice; else None."""
+    for refusing, asking in (
+        ("never", ("topics", "authors", "organisations", "categories", "more")),
+        ("less", ("more",)),
+    ):
+        asked = {choice for kind in asking for choice in getattr(selector, kind)}
+        for choice in getattr(selector, refusing):
+            if choice in asked:
+                return refusing, choice
+    return None
+
+
 def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
     """The choices of one kind: in lower case and NFKC, sorted, each once. Stops reading at the first too many."""
     found: set[str] = set()

@@ -180,7 +180,7 @@ def _shown(picked: Picked, language: Language) -> dict[str, Any]:
         }
         for each in picked.days
     ]
-    return {"days": days, "complete": picked.complete}
+    return {"days": days, "found": any(each.picks for each in picked.days), "complete": picked.complete}
 
 
 def _dates(picked: PickedDay, language: Language) -> str:
