@@ -21,7 +21,7 @@ from newsletter.issue.selector import KINDS, Fault, Selector, SelectorError
         ["\uff2c\uff2c\uff2d agents", "protein\u00a0design", "", "   "],
         ["LLM agents", "protein de\ufb01gn".replace("\ufb01", "si")],
         ["\u202eLLM agents\ufeff", "protein\u200b design"],
-        ['"LLM agents"', "\u2022 protein design;"],
+        ['"LLM agents"', "\u2022 protein design;", "\u201cprotein design\u201d,"],
         ["LLM agents, protein design"],
         ["LLM agents\uff1bprotein design\u3001"],
     ],

@@ -29,7 +29,7 @@ _MATCHED: Final = ("topics", "more", "less")  # kinds whose words are looked for
 # Kinds of which several may stand on one line. Names have commas of their own: *Lovelace, Ada*.
 _LISTED: Final = ("topics", "categories", "never")
 _BETWEEN: Final = re.compile(r"[,;\u060c\u3001\uff0c\uff1b](?!\d)")  # not in 2,000; also of Arabic, Chinese, Japanese
-_AROUND: Final = f"{QUOTES},;\u2022\u00b7"  # quotation marks, ends of a list's lines, bullets
+_AROUND: Final = " ,;\u2022\u00b7"  # the end of a list's line, and bullets
 
 
 class Fault(StrEnum):
@@ -169,6 +169,8 @@ def _one(kind: str, text: str) -> str:
         raise SelectorError(kind, Fault.CONTROL, text=text)
     plain = " ".join(unicodedata.normalize("NFKC", visible(text).casefold()).split())
     choice = " ".join(unicodedata.normalize("NFKC", plain.casefold()).split()).strip(_AROUND)
+    while choice[:1] in QUOTES and choice[-1:] in QUOTES and choice:
+        choice = choice[1:-1].strip(_AROUND)
     if len(choice) > LONGEST:
         raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
     if not any(map(str.isalnum, choice)) and text.strip():
