@@ -288,7 +288,7 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
     assert (done.code, done.err) == (0, "")
     lines = ["  topics: protein design", "  topics: rna", "  only these papers"]
     assert done.out.splitlines() == ["ADA@example.org", *lines]
-    site("subscribers", "set", "ada@example.org", "--hour", "7", "--zone", "Asia/Kathmandu", "--papers", "0")
+    site("subscribers", "set", "ada@example.org", "--hour", "7", "--zone", "asia/kathmandu", "--papers", "0")
     shown = site("subscribers", "show", "ada@example.org", "--choice").out
     for line in (*lines, "  papers: all that fit", "  at 07:00, Asia/Kathmandu"):
         assert line in shown.splitlines()
@@ -310,7 +310,9 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
         (("--topic", "x" * 500), "is longer than 100 characters"),
         (("--hour", "24"), "24"),
         (("--hour", "7", "--zone", "Berlin"), "'Berlin' is no time zone such as Europe/Berlin"),
+        (("--hour", "7", "--zone", "Factory"), "'Factory' is no time zone"),
         (("--papers", "101"), "101"),
+        (("--exclude", "Proteins"), "never: 'proteins' is also asked for; leave one out"),
     ],
 )
 def test_set_refuses_what_is_wrong_in_one_line_and_keeps_what_was(

@@ -64,6 +64,11 @@ def test_each_reader_gets_what_they_chose(desk: Desk) -> None:
     assert [title in on_top for title in titles] == [True, True, False, True]
     assert on_top.index(titles[3]) < on_top.index(titles[0])
     assert "your topic" not in main
+    browser = [re.findall(r"(.*) in the browser:", mail) for mail in (main, only, on_top)]
+    assert browser == [["Read"], ["The main edition"], ["The main edition"]]
+    assert "2 papers of the day did not make the cut." in main
+    assert "3 other papers of the day are not in your edition." in only
+    assert "1 other paper of the day is not in your edition." in on_top
     asked = [re.findall(r"(\w+) like this:\s+https://news.example.org/feedback/", mail) for mail in (main, only)]
     assert asked == [[], ["More", "Less"]]
     assert "your topic: protein design" in " ".join(only.split())
@@ -94,6 +99,7 @@ def test_a_day_without_a_fitting_paper_is_no_mail_or_one_line(desk: Desk) -> Non
     (line,) = told(desk, EMMY)
     assert "No paper of 23 November 2026 fits what you chose." in " ".join(line.split())
     assert "Robots" not in line
+    assert "min read" not in line
     with Store.open(desk.config.store) as store:
         issue = store.issue(MONDAY)
         assert issue is not None

@@ -13,9 +13,9 @@ from newsletter.errors import FeedError, FeedFormatError
 from newsletter.feed import parse
 from newsletter.feed.authors import authors_of, split_authors
 from newsletter.feed.dates import day_of
-from newsletter.feed.invisible import visible
 from newsletter.feed.text import strip_tags
 from newsletter.feed.urls import web_url
+from newsletter.languages.invisible import visible
 from newsletter.model import Paper, ParsedFeed
 
 FEED = FeedConfig("https://journal.example/rss")

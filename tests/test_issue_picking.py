@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from newsletter.issue.filters import Filters, apply
 from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.picking import Candidates, pick
 from newsletter.issue.selector import Selector
@@ -66,6 +67,69 @@ def keys(selector: Selector, papers: tuple[Paper, ...] = PAPERS) -> list[str]:
 )
 def test_a_topic_finds_the_papers_that_have_its_words(topic: str, found: list[str]) -> None:
     assert keys(Selector.of(topics=[topic])) == found
+
+
+@pytest.mark.parametrize(
+    ("british", "american"),
+    [
+        ("optimisation", "optimizing"),
+        ("tokenisers", "tokenizer"),
+        ("analysing", "analyzed"),
+        ("tumour behaviour", "behavior of tumors"),
+        ("neighbourhood", "neighborhoods"),
+        ("centre", "centers"),
+        ("modelling", "modeling"),
+        ("dialogue", "dialogs"),
+        ("leukaemia", "leukemia"),
+    ],
+)
+def test_british_and_american_spellings_find_each_other(british: str, american: str) -> None:
+    for topic, title in ((british, american), (american, british)):
+        papers = (paper("other", "Owls in a wood"), paper("it", f"On {title}"))
+        assert keys(Selector.of(topics=[topic]), papers) == ["it"]
+
+
+@pytest.mark.parametrize("pair", ["supervised supervision", "precise precision", "call calling", "tour our"])
+def test_a_spelling_parts_no_words_that_belong_together_and_joins_no_others(pair: str) -> None:
+    one, other = pair.split()
+    found = keys(Selector.of(topics=[one]), (paper("it", f"On {other}"), paper("else", "An owl")))
+    assert found == ([] if pair == "tour our" else ["it"])
+
+
+def test_a_language_s_name_with_signs_is_a_word() -> None:
+    papers = (paper("c", "Section C"), paper("plus", "Translating C++17 into Rust"), paper("sharp", "Learning C#"))
+    found = [keys(Selector.of(topics=[topic]), papers) for topic in ("C", "C++", "C#", "rust")]
+    assert found == [["c"], ["plus"], ["sharp"], ["plus"]]
+
+
+def test_one_of_two_words_is_not_enough_unless_it_is_by_far_the_rarer() -> None:
+    papers = (
+        paper("both", "A mixture of experts"),
+        paper("first", "A mixture of colours in data"),
+        paper("second", "What experts say of data"),
+        *(paper(f"data {n}", "The data of a model") for n in range(8)),
+    )
+    assert keys(Selector.of(topics=["mixture of experts"]), papers) == ["both"]
+    assert keys(Selector.of(topics=["experts data"]), papers) == ["second", "both"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "found"),
+    [
+        ("Tongyi Lab", "TongyiLab", True),
+        ("deepmind", "Google Deep Mind", True),
+        ("Shanghai Jiaotong University", "Shanghai Jiao-Tong University", True),
+        ("the University of Example", "University Example", True),
+        ("Example University", "University of Example", False),  # another one, as often as not
+        ("University of Hong Kong", "Hong Kong University of Science and Technology", False),
+        ("goo", "Google", False),
+        ("the", "The Example Institute", True),
+    ],
+)
+def test_an_organisation_is_found_in_another_spelling(wanted: str, name: str, found: bool) -> None:
+    papers = (paper("it", "An owl", organisation=name),)
+    assert bool(keys(Selector.of(organisations=[wanted]), papers)) is found
+    assert bool(apply(papers, Filters(organisations=(wanted,))).pinned) is found
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,25 @@ from newsletter.issue.selector import KINDS, Fault, Selector, SelectorError
         ["LLM AGENTS", " protein\tdesign\n", "Protein design"],
         ["\uff2c\uff2c\uff2d agents", "protein\u00a0design", "", "   "],
         ["LLM agents", "protein de\ufb01gn".replace("\ufb01", "si")],
+        ["\u202eLLM agents\ufeff", "protein\u200b design"],
+        ['"LLM agents"', "\u2022 protein design;", "\u201cprotein design\u201d,"],
+        ["LLM agents, protein design"],
+        ["LLM agents\uff1bprotein design\u3001"],
     ],
 )
 def test_order_case_white_space_and_unicode_forms_make_no_difference(same: list[str]) -> None:
     known = Selector.of(topics=["protein design", "llm agents"])
     assert Selector.of(topics=same) == known
     assert Selector.of(topics=same).hash == known.hash
+
+
+def test_several_on_a_line_are_taken_apart_where_names_have_no_commas() -> None:
+    line = ["Lovelace, Ada", "2,000 tokens"]
+    found = Selector.of(topics=line, categories=["cs.LG, cs.*"], authors=line, organisations=["Example, Inc."])
+    assert found.topics == ("2,000 tokens", "ada", "lovelace")
+    assert found.categories == ("cs.*", "cs.lg")
+    assert found.authors == ("2,000 tokens", "lovelace, ada")
+    assert found.organisations == ("example, inc.",)
 
 
 @pytest.mark.parametrize("text", ["Café", "Å", "ﬁne tuning", "ǅ", "ẞ", "İstanbul", "Ω", "각"])
@@ -64,6 +77,7 @@ def test_the_canonical_form_is_json_without_what_is_empty() -> None:
         ({"authors": [f"name {n}" for n in range(31)]}, "authors", Fault.TOO_MANY),
         ({kind: [f"{n:090}" for n in range(4)] for kind in KINDS}, "topics", Fault.TOO_MUCH),
         ({"topics": ["?!"]}, "topics", Fault.NO_WORD),
+        ({"authors": ["\u3164"]}, "authors", Fault.NO_WORD),  # a letter without ink
         ({"topics": ["of the"]}, "topics", Fault.NO_WORD),
         ({"never": ["\u200b\u200d"]}, "never", Fault.NO_WORD),
         ({"topics": ["a\x00b"]}, "topics", Fault.CONTROL),

@@ -116,6 +116,15 @@ def test_what_was_chosen_is_kept_and_stands_in_the_form(site: Site) -> None:
     assert re.findall(r'name="(?:edition|papers|line)" value="(\w+)" checked', page.text) == ["mine", "5", "1"]
 
 
+def test_who_chose_an_hour_is_told_by_which_clock(site: Site) -> None:
+    shown = [
+        re.sub(r"<[^>]+>", "", send(site, **form).text) for form in ({"hour": "7", "zone": "asia/tokyo"}, {"hour": "0"})
+    ]
+    assert "the next issue on. It comes at 07:00, by the clock of Asia/Tokyo." in shown[0]
+    assert "the next issue on. It comes at 00:00, by the clock of UTC." in shown[1]
+    assert "It comes at" not in send(site, topics="owls").text
+
+
 def test_to_choose_nothing_is_the_main_edition(site: Site) -> None:
     send(site, topics="owls", hour="7")
     assert kept(site).selector == Selector.of(topics=["owls"])
@@ -264,6 +273,7 @@ def test_a_day_without_a_fitting_paper_is_said(site: Site, form: dict[str, str],
     page = send(site, topics="quantum gravity", act="show", **form)
     assert picked(page) == {"24 November 2026": []}
     assert said in page.text
+    assert "No paper of the last seven days fits what you chose. Try other words" in page.text
 
 
 def test_without_papers_or_without_a_choice_that_is_said(site: Site) -> None:
@@ -347,6 +357,8 @@ MANY = "\n".join(f"topic {number}" for number in range(1000))
         ({"topics": "owls", "papers": "0"}, "", "Choose one of these numbers."),
         ({"topics": "owls", "papers": "1000"}, "", "Choose one of these numbers."),
         ({"topics": "owls", "papers": "٣"}, "", "Choose one of these numbers."),
+        ({"topics": "Owls\nnight", "never": "owls"}, "never", "“owls” is also among what you want to see."),
+        ({"more": "owls", "less": "OWLS"}, "less", "“owls” is also among what you want to see."),
         ({"hour": "24"}, "hour", "Choose one of these hours."),
         ({"hour": "-1"}, "hour", "Choose one of these hours."),
         ({"zone": "Berlin"}, "zone", "“Berlin” is not the name of a time zone."),

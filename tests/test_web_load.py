@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from newsletter.cli import web
-from newsletter.cli.web import allow_connections, create_server
+from newsletter.cli.web import REQUEST_WITHIN, allow_connections, create_server
+from newsletter.issue.choice import Choice
 from newsletter.model import SubscriberStatus
 from tests.pages import Server, Site
 
@@ -66,19 +67,26 @@ def test_a_reader_can_leave_beside_hundreds_of_slow_connections(
     assert (status, "You are unsubscribed" in page) == (200, True)
 
 
-@pytest.fixture
-def hasty(site: Site) -> Iterator[int]:
-    """The port of the same pages in this process, where a request may take 0.3 s."""
+@contextmanager
+def serving(site: Site, request_within: float) -> Iterator[int]:
+    """The port of the same pages in this process, where a request may take so many seconds."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    server = create_server(site.app, site.config, "127.0.0.1", port, connections=50, request_within=0.3)
+    server = create_server(site.app, site.config, "127.0.0.1", port, connections=50, request_within=request_within)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield port
     server.close()
     server.task_dispatcher.shutdown()
     site.store.close()
+
+
+@pytest.fixture
+def hasty(site: Site) -> Iterator[int]:
+    """The port of pages where a request may take 0.3 s."""
+    with serving(site, 0.3) as port:
+        yield port
 
 
 def _is_closed_while_it_sends(line: socket.socket, more: bytes) -> bool:
@@ -162,3 +170,19 @@ def test_a_request_waits_neither_long_for_other_threads_nor_for_a_look_at_all_th
     web.serve(site.config, "127.0.0.1", 0)
     assert watching.turn <= default / 10
     assert watching.frozen > 10_000
+
+
+def test_a_form_of_any_size_is_answered_by_its_page_and_the_connection_stays(site: Site) -> None:
+    """The client sends all before it reads, as browsers do."""
+    body = b"edition=mine&topics=" + b"x" * 3_000_000
+    head = f"POST {site.preferences} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+    with serving(site, REQUEST_WITHIN) as port, socket.create_connection(("127.0.0.1", port), 20) as line:
+        for _ in range(2):
+            line.sendall(head.encode() + body)
+            answer = b""
+            while b"</html>" not in answer:
+                answer += line.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 413")
+            assert b"That is more than this form takes. Nothing was saved." in answer
+        assert site.store.choice_of(site.reader().ref) == Choice()

@@ -10,7 +10,7 @@ import click
 from newsletter import addresses
 from newsletter.config import Config
 from newsletter.issue.choice import Choice, ChoiceError
-from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError
+from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError, contradiction
 from newsletter.store import Store
 
 
@@ -54,7 +54,11 @@ def _selector(before: Selector | None, given: Given) -> Selector | None:
     known = before or Selector()
     texts = {kind: typed.get(kind, getattr(known, kind)) for kind in KINDS}
     papers = known.papers if given.papers is None else given.papers or None
-    return Selector.of(**texts, papers=papers)
+    made = Selector.of(**texts, papers=papers)
+    if (refused := contradiction(made)) is not None:
+        kind, choice = refused
+        raise click.UsageError(f"{kind}: {choice!r} is also asked for; leave one out")
+    return made
 
 
 def set_choice(config: Config, address: str, given: Given) -> int:

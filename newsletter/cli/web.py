@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import click
 import waitress
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
+from waitress.utilities import RequestEntityTooLarge
 
 from newsletter.cli import garbage
 from newsletter.cli.log import LOG
@@ -26,7 +28,7 @@ from newsletter.web import create_app
 from newsletter.web.confirmations import ConfirmationSender
 
 _THREADS: Final = 8
-_LARGEST_REQUEST: Final = 65_536  # bytes
+_LARGEST_REQUEST: Final = 65_536  # bytes of a body that a page gets, and of headers
 
 # Seconds until a thread that works lets another one work; Python's default is ten times as long. A request gives its
 # turn away at each of some twenty statements and files, and has to wait for the next one.
@@ -81,6 +83,28 @@ def allow_connections(wanted: int) -> int:
     return max(files - _OTHER_FILES, files // 2)
 
 
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress publishes no types
+    """A request. A body that is too large is read to its end and dropped, so that a page can say what is wrong.
+
+    Waitress answers before the client has sent it all, and closes; browsers then show an error of their own.
+    """
+
+    _to_drop = 0  # bytes
+
+    def received(self, data: bytes) -> int:
+        """Take the next bytes of the request; returns how many of them belong to it."""
+        if self._to_drop:
+            dropped = min(len(data), self._to_drop)
+            self._to_drop -= dropped
+            self.completed = not self._to_drop
+            return dropped
+        consumed = int(super().received(data))
+        refused: object = getattr(self, "error", None)
+        if isinstance(refused, RequestEntityTooLarge) and not self.chunked:
+            self.error, self.completed, self._to_drop = None, False, self.content_length
+        return consumed
+
+
 class _PatientChannel(HTTPChannel):  # type: ignore[misc]  # waitress publishes no types
     """A connection with a deadline for each request.
 
@@ -88,6 +112,7 @@ class _PatientChannel(HTTPChannel):  # type: ignore[misc]  # waitress publishes 
     for ever, and enough of them would keep all readers out.
     """
 
+    parser_class = _Parser
     request_within = REQUEST_WITHIN
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import nh3
 
-from newsletter.feed.invisible import visible
+from newsletter.languages.invisible import visible
 
 # Greatest lengths in characters. The greatest seen in 25,000 papers: title 250, abstract 3,000, author 60.
 TITLE: Final = 1_000

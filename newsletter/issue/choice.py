@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError
 
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+_NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names in the database that are no zone
 
 _FLAGS: Final = {"on_top": True, "weekly": False, "say_nothing": True}
 
@@ -62,13 +65,16 @@ class Choice:
         zone: str | None = None,
         say_nothing: bool = True,
     ) -> Choice:
-        """The choice in canonical form: a blank zone is none. Raises ChoiceError."""
+        """The choice in canonical form: a blank zone is none, another is written as `zone_of` does.
+
+        Raises ChoiceError.
+        """
         return cls(
             selector,
             on_top=on_top,
             weekly=weekly,
             hour=hour,
-            zone=(zone or "").strip() or None,
+            zone=(zone_of(zone) or zone) if zone and zone.strip() else None,
             say_nothing=say_nothing,
         )
 
@@ -143,12 +149,27 @@ def _list(kept: dict[str, Any], name: str) -> list[str]:
 
 def _is_zone(name: str) -> bool:
     """Whether this is the name of a time zone. Nothing that could lead out of the folder of zones is looked up."""
-    if not _ZONE.fullmatch(name):
+    if not _ZONE.fullmatch(name) or name in _NO_PLACES:
         return False
     try:
         return ZoneInfo(name).key == name
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder is an OSError
         return False
+
+
+def zone_of(typed: str) -> str | None:
+    """The zone as the IANA database writes it, None if it is none.
+
+    Case and spaces make no difference, as in ``america/new york``.
+    """
+    name = "_".join(typed.split())
+    return name if _is_zone(name) else _folded().get(name.casefold())
+
+
+@cache
+def _folded() -> Mapping[str, str]:
+    """All zones by their names without case; to list them takes 50 ms."""
+    return {name.casefold(): name for name in sorted(available_timezones() - _NO_PLACES)}
 
 
 def _shown(text: str) -> str:

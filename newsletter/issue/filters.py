@@ -104,7 +104,7 @@ _ALIKE: Final = str.maketrans(
     | dict.fromkeys("-\u2010\u2011\u2012\u2013\u2014\u2212", " ")
     | {"\u00ad": None}
 )
-_QUOTES: Final = "\"'“”„«»「」 \t"
+QUOTES: Final = "\"'“”„«»「」 \t"
 
 
 @lru_cache(maxsize=4096)  # a text is folded once and compared with every term
@@ -159,7 +159,7 @@ def _is_letter(char: str) -> bool:
 
 
 def _unquoted(term: str) -> str:
-    return term.strip(_QUOTES)
+    return term.strip(QUOTES)
 
 
 def _says(paper: Paper, keyword: str) -> bool:
@@ -171,14 +171,41 @@ def _mentions_any(paper: Paper, keywords: Sequence[str]) -> bool:
 
 
 def _comes_from(paper: Paper, organisation: str) -> bool:
-    """Whether the paper's organisation contains the words `organisation`: ``Google`` matches *Google DeepMind*."""
-    return paper.organisation is not None and mentions((paper.organisation,), organisation)
+    """Whether the paper's organisation contains the words `organisation`: ``Google`` matches *Google DeepMind*.
+
+    *The*, *of* and the like do not matter, nor do spaces between words: ``The Deep Mind`` matches it, too.
+    """
+    return paper.organisation is not None and (
+        mentions((paper.organisation,), organisation) or run_together(organisation) in runs(paper.organisation)
+    )
 
 
 def _is_in(paper: Paper, category: str) -> bool:
     """Whether the keywords, where feeds give categories, contain `category`. ``cs`` matches *cs.LG*, *cs.CV* ..."""
     wanted = fold(category).removesuffix(".*")
     return any(word == wanted or word.startswith(f"{wanted}.") for word in map(fold, paper.keywords) if wanted)
+
+
+# --- organisations ---------------------------------------------------------------------------------------------------
+
+_LINKING: Final = frozenset({"the", "of", "at", "for", "and", "in"})
+_NAME_WORD: Final = re.compile(r"[^\W_]+")
+_LONGEST_NAME: Final = 20  # words
+
+
+def run_together(organisation: str) -> str:
+    """The name as one word, without *the*, *of* and the like: ``the Tongyi Lab`` as ``tongyilab``."""
+    return "".join(_name_words(organisation))
+
+
+def runs(organisation: str) -> frozenset[str]:
+    """All runs of words of the name, each as `run_together` writes it."""
+    words = _name_words(organisation)
+    return frozenset("".join(words[start:end]) for end in range(1, len(words) + 1) for start in range(end))
+
+
+def _name_words(organisation: str) -> list[str]:
+    return [word for word in _NAME_WORD.findall(fold(organisation)) if word not in _LINKING][:_LONGEST_NAME]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

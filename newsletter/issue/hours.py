@@ -14,10 +14,8 @@ def due_at(frozen_at: datetime, hour: int, zone: str) -> datetime:
     """
     place = ZoneInfo(zone)
     day = frozen_at.astimezone(place).date()
-    days = (day + timedelta(days=more) for more in range(-1, 3))
-    return next(
-        moment for each in days if (moment := _moment(each, hour, place)) >= frozen_at
-    )  # each is after the last
+    moments = (_moment(day + timedelta(days=more), hour, place) for more in range(-1, 3))  # in their order
+    return next(moment for moment in moments if moment >= frozen_at)
 
 
 def _moment(day: date, hour: int, place: ZoneInfo) -> datetime:

@@ -24,7 +24,9 @@ _FEATURE_WEIGHTS: Final = {"=": 0.7, "~": 1.0}
 _PHRASE_WEIGHT: Final = 1.0
 _NEAR_WEIGHT: Final = 0.5
 
-_FITTING: Final = 0.5  # share of a topic's words, by weight, that a fitting paper has
+_FITTING: Final = 0.6  # share of a topic's words, by weight, that a fitting paper has
+_LEAST: Final = 0.05  # match of a fitting paper
+_LIKED: Final = 0.5  # share of the words of a line in `more` or `less` that counts
 _REMEMBERED: Final = 20_000  # topics of an index whose matches are kept
 
 
@@ -180,7 +182,7 @@ class TopicIndex:
 
     def _share(self, words: str) -> Mapping[int, float]:
         covered = self._covered(self._shares(terms.words_of(words)))
-        return {at: share for at, share in covered.items() if share >= _FITTING}
+        return {at: share for at, share in covered.items() if share >= _LIKED}
 
     def _match(self, topic: str) -> Mapping[int, float]:
         query = self._query(topic)
@@ -190,7 +192,8 @@ class TopicIndex:
             for at, number in self.postings.of(feature).items():
                 if at in found:
                     found[at] += weight * number
-        return {at: covered[at] * weight / query.most for at, weight in found.items()}
+        matches = ((at, covered[at] * weight / query.most) for at, weight in found.items())
+        return {at: match for at, match in matches if match >= _LEAST}
 
     def _covered(self, words: Sequence[tuple[float, Sequence[str]]]) -> dict[int, float]:
         """Which share of a query's words each paper has, by position."""

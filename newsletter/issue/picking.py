@@ -21,7 +21,7 @@ from itertools import accumulate, islice
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from newsletter.issue.filters import find, fold, name_parts, occurs, same_given_names
+from newsletter.issue.filters import find, fold, name_parts, occurs, run_together, runs, same_given_names
 from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.selector import Selector
 from newsletter.model import Paper, Reason, ReasonKind
@@ -92,9 +92,9 @@ class Candidates:
 
     def from_organisation(self, organisation: str) -> Iterator[tuple[int, str]]:
         """The papers from an organisation whose name has the words `organisation`, with its name on the paper."""
-        wanted = fold(organisation)
-        for at, text in self._organisations.items():
-            if occurs(wanted, text):
+        wanted, one_word = fold(organisation), run_together(organisation)
+        for at, (text, known) in self._organisations.items():
+            if one_word in known or occurs(wanted, text):
                 yield at, self.papers[at].organisation or ""
 
     def in_category(self, category: str) -> Iterator[int]:
@@ -128,8 +128,10 @@ class Candidates:
         return found
 
     @cached_property
-    def _organisations(self) -> Mapping[int, str]:
-        return {at: fold(paper.organisation) for at, paper in enumerate(self.papers) if paper.organisation}
+    def _organisations(self) -> Mapping[int, tuple[str, frozenset[str]]]:
+        """The name of each paper's organisation, folded, and its runs of words."""
+        names = ((at, paper.organisation) for at, paper in enumerate(self.papers))
+        return {at: (fold(name), runs(name)) for at, name in names if name}
 
     @cached_property
     def _categories(self) -> Mapping[str, Sequence[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from newsletter.issue.filters import QUOTES
 from newsletter.issue.terms import STOP_WORDS, words_of
+from newsletter.languages.invisible import visible
 
 # Bounds. Together they keep a selector below 3 KB, and what it costs to match it in proportion to what a reader reads.
 LONGEST: Final = 100  # characters of one choice
@@ -22,6 +25,11 @@ PAPERS: Final = 10  # papers in a day's mail unless the reader says otherwise
 
 KINDS: Final = ("topics", "authors", "organisations", "categories", "never", "more", "less")
 _MATCHED: Final = ("topics", "more", "less")  # kinds whose words are looked for as `matching` does
+
+# Kinds of which several may stand on one line. Names have commas of their own: *Lovelace, Ada*.
+_LISTED: Final = ("topics", "categories", "never")
+_BETWEEN: Final = re.compile(r"[,;\u060c\u3001\uff0c\uff1b](?!\d)")  # not in 2,000; also of Arabic, Chinese, Japanese
+_AROUND: Final = " ,;\u2022\u00b7"  # the end of a list's line, and bullets
 
 
 class Fault(StrEnum):
@@ -92,7 +100,8 @@ class Selector:
     ) -> Selector:
         """The selector of choices as somebody typed them. Blank ones are dropped.
 
-        Order, repetition, case, white space and Unicode forms (NFKC) make no difference. Raises SelectorError.
+        Order, repetition, case, white space, quotation marks around them and Unicode forms (NFKC) make no difference.
+        Topics, categories and what is never wanted may be divided by commas, too. Raises SelectorError.
         """
         given = dict(zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True))
         chosen = {kind: _canonical(kind, texts) for kind, texts in given.items()}
@@ -127,12 +136,28 @@ class Selector:
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
 
+def contradiction(selector: Selector) -> tuple[str, str] | None:
+    """The first choice that is asked for and refused at once: the kind that refuses it, and the choice; else None."""
+    for refusing, asking in (
+        ("never", ("topics", "authors", "organisations", "categories", "more")),
+        ("less", ("more",)),
+    ):
+        asked = {choice for kind in asking for choice in getattr(selector, kind)}
+        for choice in getattr(selector, refusing):
+            if choice in asked:
+                return refusing, choice
+    return None
+
+
 def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
     """The choices of one kind: in lower case and NFKC, sorted, each once. Stops reading at the first too many."""
     found: set[str] = set()
     for text in texts:
-        if choice := _one(kind, text):
-            found.add(choice)
+        if len(text) > LONGEST_TOGETHER:  # before any work on it
+            raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
+        for one in _BETWEEN.split(text) if kind in _LISTED else (text,):
+            if choice := _one(kind, one):
+                found.add(choice)
         if len(found) > MOST:
             raise SelectorError(kind, Fault.TOO_MANY, MOST)
     return tuple(sorted(found))
@@ -140,15 +165,15 @@ def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)  # readers choose the same topics
 def _one(kind: str, text: str) -> str:
-    if len(text) > 4 * LONGEST:  # before any work on it
-        raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
-    plain = " ".join(unicodedata.normalize("NFKC", text.casefold()).split())
-    choice = " ".join(unicodedata.normalize("NFKC", plain.casefold()).split())
+    if any(unicodedata.category(char) in ("Cc", "Cs") and not char.isspace() for char in text):
+        raise SelectorError(kind, Fault.CONTROL, text=text)
+    plain = " ".join(unicodedata.normalize("NFKC", visible(text).casefold()).split())
+    choice = " ".join(unicodedata.normalize("NFKC", plain.casefold()).split()).strip(_AROUND)
+    while choice[:1] in QUOTES and choice[-1:] in QUOTES and choice:
+        choice = choice[1:-1].strip(_AROUND)
     if len(choice) > LONGEST:
         raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in choice):
-        raise SelectorError(kind, Fault.CONTROL, text=text)
-    if choice and not any(map(str.isalnum, choice)):
+    if not any(map(str.isalnum, choice)) and text.strip():
         raise SelectorError(kind, Fault.NO_WORD, text=text)
     if choice and kind in _MATCHED and not set(words_of(choice)) - STOP_WORDS:
         raise SelectorError(kind, Fault.NO_WORD, text=text)

@@ -2,7 +2,7 @@
 
 A feature is a string whose first character says what it is:
 
-``=`` a word or a pair of neighbouring words, without the ending of the plural: ``=language model``
+``=`` a word or a pair of neighbouring words, without the s of the plural, in American spelling: ``=language model``
 ``~`` the same with English stems, so that *generating* meets *generation*: ``~languag model``
 ``&`` two stems near each other, in any order, so that *improves performance* meets *performance improvement*
 ``#`` a whole phrase, which is what stands between two stop words or punctuation marks: ``#large language model``
@@ -37,12 +37,26 @@ _LONGEST_WORD: Final = 64
 _LONGEST_PHRASE: Final = 6  # words
 _REACH: Final = 5  # words that are no stop words
 
-# A character of a script without spaces is a word. A point or comma between digits, as in 2.5, ends no phrase.
-_WORD: Final = rf"[{UNSPACED}]|[^\W_{UNSPACED}]+"
+# A character of a script without spaces is a word, and so are C++ and C#. A point or comma between digits, as in 2.5,
+# ends no phrase.
+_WORD: Final = rf"[{UNSPACED}]|(?<!\w)[a-z](?:\+\+|#)(?![^\W\d])|[^\W_{UNSPACED}]+"
 _TOKEN: Final = rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2014\u2212-]"
 # The parts of a name such as DanceGRPO or 4o: capitals, a capitalised word, small letters, digits.
 _PARTS: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LATIN: Final = re.compile(r"[A-Za-z0-9-]+")
+
+# British spellings and the American ones that they are compared as (the pairs of VarCon, http://wordlist.aspell.net).
+# A rule may change other words too, since topics and papers go through it alike; but none may part a verb from its
+# noun, as *supervised* from *supervision*. Words have lost the s of the plural.
+_SPELLINGS: Final = (
+    (r"(?<=\w\w[^cv])is(?=(?:e[dr]?|ing|ation(?:al)?|able)$)", "iz"),  # optimise, tokeniser, quantisation
+    (r"(?<=\w)ys(?=(?:e[dr]?|ing)$)", "yz"),  # analyse
+    (r"(?<=\w\w)our(?=(?:ed|ing|al|er|ist|ite|ful|hood|less|able)?$)", "or"),  # tumour, behavioural
+    (r"(?<=[bt])re$", "er"),  # centre, fibre
+    (r"(?:(?<=[aeiou]\w[aeiou])|(?<=[aeiou]\w\w[aeiou]))ll(?=(?:ed|er|ing)$)", "l"),  # modelling, channelled
+    (r"(?<=\w\w)ogue$", "og"),  # dialogue
+    (r"ae(?=\w{3})", "e"),  # leukaemia
+)
 
 
 @lru_cache(maxsize=50_000)
@@ -54,6 +68,21 @@ def singular(word: str) -> str:
     if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
         word = word[:-1]
     return f"{word[:-2]}y" if len(word) > 4 and word.endswith("ie") else word
+
+
+@lru_cache(maxsize=50_000)
+def normal(word: str) -> str:
+    """The form of a word by which it is compared: `singular`, and American of two English spellings."""
+    word = singular(word)
+    for british, american in _spellings():
+        word = british.sub(american, word)
+    return word
+
+
+@cache
+def _spellings() -> Sequence[tuple[re.Pattern[str], str]]:
+    """Compiled when they are first needed, as the words are."""
+    return [(re.compile(british), american) for british, american in _SPELLINGS]
 
 
 @cache
@@ -73,17 +102,17 @@ def _stemmer() -> Callable[[str], Any]:
 
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
-    """The English stem (Snowball) of a word in the form that `singular` gives."""
+    """The English stem (Snowball) of a word in the form that `normal` gives."""
     return str(_stemmer()(word))
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a topic as a reader typed it, in the form that `singular` gives."""
-    return [singular(word) for phrase in _phrases(text) for word in phrase]
+    """The words of a topic as a reader typed it, in the form that `normal` gives."""
+    return [normal(word) for phrase in _phrases(text) for word in phrase]
 
 
 def features(words: Sequence[str]) -> Iterator[str]:
-    """The words and pairs of `words`, each plain and as a stem. `words` are in the form that `singular` gives."""
+    """The words and pairs of `words`, each plain and as a stem. `words` are in the form that `normal` gives."""
     stems = [stem(word) for word in words]
     for sign, some in (("=", words), ("~", stems)):
         yield from (f"{sign}{word}" for word in some)
@@ -106,12 +135,12 @@ def count(text: str) -> Counter[str]:
     """How often each feature stands in `text`. At most the first 20,000 characters are read."""
     found: Counter[str] = Counter()
     for phrase in _phrases(text):
-        words = [singular(word) for word in phrase]
+        words = [normal(word) for word in phrase]
         found.update(features(words))
         found.update(near(words))
         found.update(whole(words[start:end]) for start, end in _between_stop_words(phrase))
     for part in _parts(text):
-        found.update((f"={singular(part)}", f"~{stem(singular(part))}"))
+        found.update((f"={normal(part)}", f"~{stem(normal(part))}"))
     return found
 
 

@@ -117,6 +117,7 @@ def framed(publication: Publication, issue: Issue, language: Language, **own: An
     """The values for the digest's templates: those that all editions of an issue have alike, and `own`."""
     return shared(publication) | {
         "day": _long_days(issue, language),
+        "own": issue.own,
         "ranked_by_votes": issue.ranked_by_votes,
         "notes": list(issue.notes),
         "reader_address": str(Slot.ADDRESS),
@@ -133,8 +134,8 @@ def nothing(publication: Publication, issue: Issue, language: Language) -> dict[
     """The values for the digest's templates on a day when no paper fits what a reader chose."""
     said = language.gettext("No paper of %(day)s fits what you chose.", day=_long_days(issue, language))
     shown = context(publication, replace(issue, rising=(), notes=()), LAYOUTS[0], language, kept=1)
-    none = {"subject": said, "preheader": said, "more": said, "papers": [], "glance": [], "minutes": 1}
-    return shown | none | {"count": counted(0, language)}
+    none = {"subject": said, "preheader": said, "more": said, "papers": [], "glance": [], "minutes": 1, "count": ""}
+    return shown | none | {"own": True}
 
 
 def counted(papers: int, language: Language) -> str:
@@ -435,7 +436,9 @@ def more(not_shown: int, issue: Issue, language: Language) -> str:
                 not_shown,
             )
         )
-    if issue.left_out and issue.since:
+    if issue.left_out and issue.own:
+        said.append(_not_chosen(issue, language))
+    elif issue.left_out and issue.since:
         said.append(
             language.ngettext(
                 "%(num)s paper of these days did not make the cut.",
@@ -452,3 +455,18 @@ def more(not_shown: int, issue: Issue, language: Language) -> str:
             )
         )
     return language.sentences(*said)
+
+
+def _not_chosen(issue: Issue, language: Language) -> str:
+    """How many papers a reader's own edition does not have: they fit not, or they were more than the reader wants."""
+    if issue.since:
+        return language.ngettext(
+            "%(num)s other paper of these days is not in your edition.",
+            "%(num)s other papers of these days are not in your edition.",
+            issue.left_out,
+        )
+    return language.ngettext(
+        "%(num)s other paper of the day is not in your edition.",
+        "%(num)s other papers of the day are not in your edition.",
+        issue.left_out,
+    )

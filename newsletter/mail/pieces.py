@@ -276,7 +276,7 @@ class Pieces:
         """What is around the papers in HTML."""
         issue = draft.issue
         number: int = _MINUTES if self._language.number(_MINUTES) == Mark.MINUTES else minutes
-        key = (bool(draft.glance), bool(draft.rising), more, int(number), issue.since, issue.ranked_by_votes)
+        key = (bool(draft.glance), bool(draft.rising), more, int(number), *_around(issue))
         if key not in self._pages:
             own = {
                 "subject": str(Mark.SUBJECT),
@@ -293,7 +293,7 @@ class Pieces:
     def _frame_of_text(self, draft: _Draft, **own: Any) -> int:
         """The number of what is around the papers in the text, where lines depend on the words in them."""
         issue = draft.issue
-        key = (*own.values(), bool(draft.glance), bool(draft.rising), issue.since, issue.ranked_by_votes)
+        key = (*own.values(), bool(draft.glance), bool(draft.rising), *_around(issue))
         if key not in self._texts:
             words = {"subject": str(Mark.SUBJECT), "preheader": str(Mark.PREHEADER)}
             text = self._text(issue, self._one_of_each(draft), **own, **words)
@@ -361,6 +361,11 @@ class Pieces:
             rising=tuple([made.number for made in rising]),
             reasons=tuple([said.words for said in draft.reasons]),
         )
+
+
+def _around(issue: Issue) -> _Key:
+    """What is around the papers depends on these, besides the words that are filled in."""
+    return issue.since, issue.ranked_by_votes, issue.own
 
 
 def _filled(draft: _Draft, edition: JoinedEdition) -> int:

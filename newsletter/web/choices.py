@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from newsletter.issue.choice import Choice
-from newsletter.issue.selector import KINDS, MOST_PAPERS, Selector, SelectorError
+from newsletter.issue.choice import Choice, zone_of
+from newsletter.issue.selector import KINDS, MOST_PAPERS, Selector, SelectorError, contradiction
 
 LONGEST_PAUSE: Final = timedelta(days=366)
 PAPERS: Final = ("5", "10", "20", "all")  # the numbers of papers that the form offers
@@ -22,7 +22,6 @@ _WEEKDAYS: Final = {str(number): 1 << number for number in range(7)}
 _WEEKS: Final = {"0": 0, "1": 1, "2": 2, "4": 4}
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _NUMBER: Final = re.compile(r"[0-9]{1,3}")
-_NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names in the database that are no zone
 
 
 class Unclear(ValueError):
@@ -33,7 +32,7 @@ class Unclear(ValueError):
 class Mistake:
     """What is wrong with one field.
 
-    `fault` is a `selector.Fault`, or ``nothing`` (chosen), ``no-zone`` or ``no-hour``.
+    `fault` is a `selector.Fault`, or ``nothing`` (chosen), ``contradiction``, ``no-zone`` or ``no-hour``.
     `limit` is the bound that was broken, `shown` the beginning of what was typed; 0 and empty if there is none.
     """
 
@@ -184,6 +183,9 @@ def _selector(filled: Filled, mistakes: dict[str, Mistake]) -> Selector | None:
         return None
     if filled.edition == "mine" and not selector.asks and not selector.never:
         mistakes["topics"] = Mistake("nothing")
+    if (refused := contradiction(selector)) is not None:
+        kind, choice = refused
+        mistakes[kind] = Mistake("contradiction", shown=choice)
     if mistakes or selector == Selector():
         return None
     return replace(selector, papers=papers)
@@ -217,11 +219,9 @@ def _hour(typed: str, mistakes: dict[str, Mistake]) -> int | None:
 
 
 def _zone(typed: str, mistakes: dict[str, Mistake]) -> str | None:
-    """The zone as the IANA database writes it; case and spaces make no difference, as in ``america/new york``."""
-    name = "_".join(typed.split())
-    if not name:
+    if not typed.strip():
         return None
-    known = _folded().get(name.casefold())
+    known = zone_of(typed)
     if known is None:
         shown = "".join(char if char.isprintable() else " " for char in typed[:40])
         mistakes["zone"] = Mistake("no-zone", shown=shown)
@@ -239,8 +239,3 @@ def zones() -> tuple[str, ...]:
     """The names of time zones that the form offers, such as Europe/Berlin, in the order of the alphabet."""
     elsewhere = ("Etc/", "SystemV/", "US/")  # other names for the same zones
     return ("UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith(elsewhere)))
-
-
-@cache
-def _folded() -> Mapping[str, str]:
-    return {name.casefold(): name for name in sorted(available_timezones() - _NO_PLACES)}

@@ -29,7 +29,7 @@ from newsletter.web.recent import DAYS, Picked, PickedDay, Recent
 from newsletter.web.site import LONGEST_SHOWN, Site
 
 # Bytes of the form. All choices that are allowed take up to 14 kB, percent-encoded; what is longer is shown again, with
-# what is wrong. The server takes no request above 64 kB.
+# what is wrong. The server drops a body above 64 kB.
 _LARGEST: Final = 60_000
 
 _SHOWN: Final = 20  # papers of a day that are named to a reader who asks what would be picked
@@ -180,7 +180,7 @@ def _shown(picked: Picked, language: Language) -> dict[str, Any]:
         }
         for each in picked.days
     ]
-    return {"days": days, "complete": picked.complete}
+    return {"days": days, "found": any(each.picks for each in picked.days), "complete": picked.complete}
 
 
 def _dates(picked: PickedDay, language: Language) -> str:

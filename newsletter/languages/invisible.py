@@ -10,19 +10,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
+# The patterns are compiled when a text first needs them, and kept by `re`: they take milliseconds.
+
 # Letters and marks beside which ZWJ and ZWNJ shape the text: Arabic to Sinhala, Myanmar, Khmer, Mongolian, the later
 # blocks of Indic scripts, and Arabic's presentation forms.
-_JOINING: Final = re.compile(
+_JOINING: Final = (
     "[\u0600-\u0dff\u1000-\u109f\u1780-\u18af\u1a20-\u1aaf\u1b00-\u1bff\u1cd0-\u1cff\ua840-\ua8ff\ua980-\ua9ff"
     "\uaa60-\uaa7f\uabc0-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010a00-\U00010fff\U00011000-\U00011fff"
     "\U0001e900-\U0001e95f]"
 )
-_PICTURE: Final = re.compile(
+_PICTURE: Final = (
     "[#*0-9\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f"
     "\u2b00-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U0001f000-\U0001faff]"
 )
-_IDEOGRAPH: Final = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_MATHEMATICS: Final = re.compile("[\u2190-\u23ff\u27c0-\u27ef\u2980-\u2aff\u3000-\u303f\uff01-\uff1f]")
+_IDEOGRAPH: Final = "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_MATHEMATICS: Final = "[\u2190-\u23ff\u27c0-\u27ef\u2980-\u2aff\u3000-\u303f\uff01-\uff1f]"
 
 _FLAG: Final = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}+\U000e007f"  # of a region, as Scotland
 _JOINER: Final = "[\u200c\u200d]"
@@ -37,12 +39,12 @@ _NEVER: Final = (
     + "]"
 )
 _BLANK: Final = "[\u2800\u3164\uffa0]"  # Braille's and Hangul's letters without ink
-_HIDDEN: Final = re.compile(f"({_FLAG})|({_BLANK})|({_JOINER})|({_SELECTOR})|{_NEVER}")
+_HIDDEN: Final = f"({_FLAG})|({_BLANK})|({_JOINER})|({_SELECTOR})|{_NEVER}"
 
 
 def visible(text: str) -> str:
     """`text` without invisible characters; blanks that are letters become spaces. Takes linear time."""
-    return text if text.isascii() and text.isprintable() else _HIDDEN.sub(_kept, text)
+    return text if text.isascii() and text.isprintable() else re.sub(_HIDDEN, _kept, text)
 
 
 def _kept(match: re.Match[str]) -> str:
@@ -60,15 +62,15 @@ def _kept(match: re.Match[str]) -> str:
 
 def _joins(before: str, joiner: str, after: str) -> bool:
     """Whether a joiner shapes a script that needs it, or makes one emoji of two."""
-    if _JOINING.match(before) or (_JOINING.match(after) and not before.isalpha()):
+    if re.match(_JOINING, before) or (re.match(_JOINING, after) and not before.isalpha()):
         return True
-    return joiner == "\u200d" and bool(_PICTURE.match(before) and _PICTURE.match(after))
+    return joiner == "\u200d" and bool(re.match(_PICTURE, before) and re.match(_PICTURE, after))
 
 
 def _selects(before: str, selector: str) -> bool:
     """Whether a variation selector has a form to select (StandardizedVariants.txt, IVD_Sequences.txt)."""
     if selector in "\ufe0e\ufe0f":
-        return bool(_PICTURE.match(before)) and before != "\ufe0f"
+        return bool(re.match(_PICTURE, before)) and before != "\ufe0f"
     if selector >= "\U000e0100":
-        return bool(_IDEOGRAPH.match(before))
-    return bool(_MATHEMATICS.match(before) or _IDEOGRAPH.match(before))
+        return bool(re.match(_IDEOGRAPH, before))
+    return bool(re.match(_MATHEMATICS, before) or re.match(_IDEOGRAPH, before))
