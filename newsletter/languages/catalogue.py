@@ -7,6 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,12 +30,12 @@ def read(path: Path) -> gettext.NullTranslations:
 
     Entries that are marked as fuzzy do not count, as gettext has it, and what is not translated stays English.
     """
-    return gettext.GNUTranslations(io.BytesIO(_compiled(path, _text(path))))
+    return copy(_checked(path, _text(path)))  # so that a fallback is added to the caller's own
 
 
 @lru_cache(_KEPT)
-def _compiled(path: Path, text: str) -> bytes:
-    """A catalogue with this `text` as GNU's .mo file."""
+def _checked(path: Path, text: str) -> gettext.GNUTranslations:
+    """A catalogue with this `text`, by way of GNU's .mo file."""
     from babel.messages.mofile import write_mo
 
     catalog = _parsed(path, text)
@@ -42,7 +43,8 @@ def _compiled(path: Path, text: str) -> bytes:
         raise ConfigError(said, path=path, line=line)
     compiled = io.BytesIO()
     write_mo(compiled, catalog)
-    return compiled.getvalue()
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
 
 
 def parse(path: Path) -> Catalog:
