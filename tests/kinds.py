@@ -77,7 +77,7 @@ LONG = (
 )
 
 # Files whose tests take long together and share little: they are spread one by one.
-ONE_BY_ONE = {"test_chaos.py", "test_regexes.py"}
+ONE_BY_ONE = {"test_chaos.py"}
 
 # Files of which each test is a system test. Where none is asked for they are not imported, which takes two seconds.
 SYSTEM_FILES = {
