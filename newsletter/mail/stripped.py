@@ -246,6 +246,8 @@ _STOP: Final = re.compile(r"[.;!?]\s")
 
 def _dashes(text: str) -> str:
     """`text` with two or three hyphens as a dash: an en dash in ranges and compounds, else an em dash with spaces."""
+    if "--" not in text:
+        return text
     found = list(_DASH.finditer(text))
     shown = [_dash(match, text) for match in found]
     for at in range(len(found) - 1):  # the first of a pair is as the second
