@@ -281,6 +281,14 @@ def test_without_papers_or_without_a_choice_that_is_said(site: Site) -> None:
     assert "that is the main edition, as everybody gets it" in send(site, act="show").text
 
 
+def test_a_word_is_as_rare_as_in_all_of_the_last_days() -> None:
+    """As for the mail: on a day of two papers both words of the topic would be alike."""
+    data = [paper(n, title="Data", abstract="We have data.") for n in range(50, 60)]
+    days = [(TODAY, issue(OWLS)), (TODAY - timedelta(days=1), issue(*data, day=TODAY - timedelta(days=1)))]
+    picked = Recent(lambda: days).picked(Choice(Selector.of(topics=["data on owls"])), wait=30)
+    assert [[pick.paper.key for pick in each.picks] for each in picked.days] == [[OWLS.key], []]
+
+
 def test_days_that_are_not_ready_are_said_and_not_waited_for() -> None:
     """The paper of the newest day cannot be read before the test lets it."""
     go_on = threading.Event()

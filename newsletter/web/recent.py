@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 from typing import Final
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.editions import picks_of
+from newsletter.issue.matching import Frequencies
 from newsletter.issue.picking import Candidates, Pick, rank
-from newsletter.model import Issue
+from newsletter.model import Issue, Paper
 
 DAYS: Final = 7
 _MOST: Final = 2000  # papers of all days together, for the memory's sake; then the earlier days are left out
+_COUNTED: Final = 500  # of these papers, the newest, tell how frequent words are, as for the mail
 _KEPT: Final = 300.0  # seconds until the store is asked again
 _WAIT: Final = 0.5  # seconds that a reader waits for papers which are being prepared
 
@@ -90,10 +93,12 @@ class Recent:
         return None
 
     def _prepare(self) -> None:
+        lately: Frequencies | None = None
         try:
             while missing := self._next_missing():
+                lately = lately or Frequencies.of(islice(chain.from_iterable(map(_papers, self._wanted)), _COUNTED))
                 day, issue = missing
-                candidates = Candidates.of((*issue.papers, *(rising.paper for rising in issue.rising))).packed()
+                candidates = Candidates.of([*_papers(missing)], lately).packed()
                 with self._state:
                     self._ready[day] = issue, candidates
                     self._state.notify_all()
@@ -110,6 +115,10 @@ class Recent:
                 self._ready = {day: made for day, made in self._ready.items() if day in wanted}
                 self._thread = None
             return missing
+
+
+def _papers(day: tuple[date, Issue]) -> Iterable[Paper]:
+    return (*day[1].papers, *(rising.paper for rising in day[1].rising))
 
 
 def _bounded(days: Days) -> Days:
