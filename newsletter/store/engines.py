@@ -52,7 +52,7 @@ def parse(url: str) -> URL:
     """The URL in parts, with the driver that is used. Raises ConfigError."""
     try:
         parsed = make_url(url)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:  # ValueError: the port is no number
         raise wrong("not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
