@@ -51,7 +51,7 @@ from newsletter.request import Answer
 from newsletter.schedule import Job, units
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, survey
-from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
+from tests.clinic import DOMAIN, PROGRAM, Clinic, clinic, days_ago, entry, private_key
 from tests.mailhost import MailHost
 from tests.nameserver import NameServer, nameserver
 from tests.smtpd import DRIP, Script, smtpd
@@ -543,10 +543,69 @@ def test_a_file_that_is_no_configuration_ends_with_a_finding(tmp_path: Path, tex
         ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml send", False),
         ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml run --dry-run", False),
         ("0 7 * * * /usr/bin/newsletter -c /srv/b/config.yaml run", False),
+        ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml.old run", False),
+        ("0 7 * * * cd /srv/a && newsletter run >> log", True),
+        ("0 7 * * * cd '/srv/a/'; newsletter -c ./config.yaml run", True),
+        ("0 7 * * * cd /srv/a && newsletter -c other.yaml run", False),
+        ("0 7 * * * cd /srv/b && newsletter run", False),
     ],
 )
 def test_a_line_that_runs_this_list(line: str, *, found: bool) -> None:
     assert runs(f"# newsletter /srv/a/config.yaml: begin\n{line}\n", Path("/srv/a/config.yaml")) is found
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "healed"),
+    [
+        (
+            "newsletter -c F run >> log-$(date +%Y-%m)",
+            "cron ends a command at %",
+            r"newsletter -c F run >> log-$(date +\%Y-\%m)",
+        ),
+        ("/gone/bin/newsletter -c F run", "there is no program /gone/bin/newsletter", "PROGRAM -c F run"),
+        ("/gone/python3.9 -m newsletter -c F run", "there is no program /gone/python3.9", "PROGRAM -c F run"),
+    ],
+)
+def test_a_crontab_that_runs_in_vain(sound: Clinic, line: str, said: str, healed: str) -> None:
+    crontab = sound.folder / "crontab"
+    crontab.write_text(f"MAILTO=me@a.example\n0 7 * * * {line}\n".replace("F", str(sound.path)))
+    _, found = examine(sound.path, Options(True, program=PROGRAM), subjects={"schedule"})
+    assert said in found.words
+    sound.follow(found)
+    words = healed.replace("F", str(sound.path)).replace("PROGRAM", " ".join(PROGRAM))
+    assert crontab.read_text() == f"MAILTO=me@a.example\n0 7 * * * {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "timer", "linger", "said"),
+    [
+        ("[Service]\nWorkingDirectory=F\nExecStart=newsletter run\n", "", "Linger=yes", ""),
+        (
+            "[Service]\nWorkingDirectory=F\nExecStart=newsletter run\n",
+            "",
+            "Linger=no",
+            "rests while you are logged out",
+        ),
+        (
+            "[Service]\nExecStart=/gone/newsletter -c F/config.yaml run\n",
+            "",
+            "",
+            "there is no program /gone/newsletter",
+        ),
+        ("[Service]\nExecStart=newsletter -c F/config.yaml run\n", "/dev/null", "", "is masked"),
+    ],
+)
+def test_a_timer_that_runs_in_vain(sound: Clinic, service: str, timer: str, linger: str, said: str) -> None:
+    (sound.folder / "crontab").write_text("")
+    (sound.folder / "bin" / "loginctl").write_text(f"#!/bin/sh\necho {linger}\n")
+    (sound.folder / "bin" / "loginctl").chmod(0o755)
+    units = sound.folder / ".config/systemd/user"
+    (units / "timers.target.wants").mkdir(parents=True)
+    (units / "owls.service").write_text(service.replace("F", str(sound.folder)))
+    (units / "owls.timer").symlink_to(timer) if timer else (units / "owls.timer").write_text("[Timer]\n")
+    (units / "timers.target.wants" / "owls.timer").symlink_to(units / "owls.timer")
+    _, found = examine(sound.path, Options(True, program=PROGRAM), subjects={"schedule"})
+    assert (found.level, said in found.words) == (Level.WARN if said else Level.OK, True)
 
 
 def test_the_units_of_schedule_are_known_whatever_their_path(sound: Clinic) -> None:

@@ -14,7 +14,9 @@ def due_at(frozen_at: datetime, hour: int, zone: str) -> datetime:
     """
     place = ZoneInfo(zone)
     day = frozen_at.astimezone(place).date()
-    candidates = (_moment(day + timedelta(days=more), hour, place) for more in range(-1, 3))  # each after the one before
+    candidates = (
+        _moment(day + timedelta(days=more), hour, place) for more in range(-1, 3)
+    )  # each after the one before
     return next(moment for moment in candidates if moment >= frozen_at)
 
 
