@@ -839,6 +839,7 @@ def test_one_real_copy_is_sent_outside_the_ledger(sound: Clinic, capsys: pytest.
     code, out = called(sound, capsys, "--to", "me@a.example")
     assert (code, "550 5.1.1 no such user" in out) == (75, True)
     assert called(sound, capsys, "--to", "nobody")[0] == 2
+    assert called(sound, capsys, "--offline", "--to", "me@a.example")[0] == 2
 
 
 @pytest.mark.parametrize(
