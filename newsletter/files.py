@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -19,7 +23,7 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
     is written to. Raises OSError that names `path`.
     """
     if _is_special(path):
-        with path.open("wb") as stream:
+        with _naming(path), path.open("wb") as stream:
             yield stream
         return
     temporary = path.with_name(f".newsletter.{secrets.token_hex(8)}")
@@ -28,7 +32,7 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with _naming(path), os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())  # else a power cut may leave an empty file under the new name
@@ -38,6 +42,23 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
             raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let the system's error of a write that finds no room name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _NO_ROOM:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def unused(path: Path) -> Path:
+    """`path`, or if something is there `path` with the first number behind it at which nothing is."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists() and not each.is_symlink())
 
 
 def _is_special(path: Path) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 _LONGEST: Final = 65_536  # bytes of an answer that are read
+_IN_CLEAR: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")  # OpenSSL
 
 
 class Unanswered(Exception):
@@ -95,6 +96,9 @@ def _reason(error: BaseException) -> str:
     """The reason in words, without the URL and the fields that urllib3 would show."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate cannot be trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        in_clear = error.reason in _IN_CLEAR
+        return "it does not speak TLS at this port" if in_clear else f"TLS: {error.reason.replace('_', ' ').lower()}"
     if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
         return "it does not answer"
     strerror = error.strerror if isinstance(error, OSError) else None

@@ -463,7 +463,10 @@ def test_a_feed_that_fails_issue_after_issue_is_told(site: Site) -> None:
         assert [fault.day.isoformat() for fault in store.feed_faults(date(2026, 1, 1))] == ["2026-11-25", "2026-11-24"]
 
 
-@pytest.mark.parametrize("options", [("--within", "5"), ("2026-11-24", "--check"), ("--check", "--metrics", "x.prom")])
+@pytest.mark.parametrize(
+    "options",
+    [("--within", "5"), ("2026-11-24", "--check"), ("--check", "--metrics", "x.prom"), ("--check", "--within", "nan")],
+)
 def test_options_that_do_not_go_together(site: Site, options: tuple[str, ...]) -> None:
     assert site("status", *options).code == 2
 

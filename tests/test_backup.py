@@ -310,7 +310,8 @@ def test_a_restore_of_what_is_there_changes_no_file_and_may_send_at_once(machine
     with machine.open() as store:
         assert store.find("later@example.org") is None
         store.check_provenance()  # nothing was sent since
-    with closing(sqlite3.connect(kept)) as old:
+    assert machine.run("restore", str(tmp_path / "backup"), "--force")[0] == 0
+    with closing(sqlite3.connect(kept)) as old:  # of the first time
         assert old.execute("SELECT count(*) FROM subscribers").fetchone() == (6,)
 
 
@@ -326,6 +327,12 @@ def test_files_with_another_content_are_replaced_only_on_request(machine: Machin
     assert there.run("restore", str(tmp_path / "backup"), "--force")[0] == 0
     assert files(there.folder)["config.yaml"] == files(machine.folder)["config.yaml"]
     assert files(there.folder)["config.yaml.before-restore"] == before["config.yaml"]
+    # A second try, such as with the right backup after the wrong one, leaves what the first has kept.
+    there.write("config.yaml", "title: Owls\n")
+    assert there.run("restore", str(tmp_path / "backup"), "--force")[0] == 0
+    after = files(there.folder)
+    assert after["config.yaml.before-restore"] == before["config.yaml"]
+    assert after["config.yaml.before-restore-2"][1] == "title: Owls\n"
 
 
 def test_a_store_that_others_use_is_not_replaced(machine: Machine, tmp_path: Path) -> None:

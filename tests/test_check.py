@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 from alembic import command
 
 from newsletter.check import Level, exit_code
@@ -415,6 +417,41 @@ def catalogue(made: Clinic) -> None:
     made.configure("language", "de")
 
 
+PAGE = b'<html><head><link rel="alternate" type="application/rss+xml" href="/papers"></head><body>Owls</body></html>'
+
+
+def second_server(made: Clinic) -> None:
+    server = yaml.safe_load(made.path.read_text("utf-8"))["smtp"][0]
+    made.configure("smtp", [server, server | {"password_file": "second.password"}])
+    (made.folder / "second.password").write_text("another", "utf-8")
+    (made.folder / "second.password").chmod(0o600)
+    made.fill["PASSWORD"] = "open sesame"
+
+
+def secret_gone(made: Clinic) -> None:
+    """The links in what was sent need the secret of then, so a new one is no remedy."""
+    has_sent(made)
+    made.feed(entry(9, 9))
+    made.fill["BACKUP"] = str((made.folder / "newsletter.secret").rename(made.folder / "backup.secret"))
+
+
+def header_unset(made: Clinic) -> None:
+    served("/papers")(made)
+    made.configure("feeds.0.headers", {"Authorization": "Bearer ${CLINIC_TOKEN}"})
+
+
+def of_another_program(made: Clinic) -> None:
+    made.configure("store", "sqlite:///other.db")
+    with closing(sqlite3.connect(made.folder / "other.db")) as other:
+        other.execute("CREATE TABLE lists (id INTEGER)")
+
+
+def password_is_a_folder(made: Clinic) -> None:
+    (made.folder / "smtp.password").unlink()
+    (made.folder / "smtp.password").mkdir()
+    made.fill["PASSWORD"] = "open sesame"
+
+
 DKIM_NAME = f"s2026._domainkey.{DOMAIN}"
 SPF = f"{DOMAIN} has no SPF record"
 
@@ -549,6 +586,26 @@ FAULTS = (
     Fault("helper for tokens fails", helper_fails, BAD, "token_command false: ended with exit code 1", 75),
     Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
     Fault("a mail that axe would fault", template("digest.html", H4), WARN, "so a level is left out"),
+    Fault(
+        "block that nobody has",
+        template("digest.html", EXTENDS.replace("footer", "foooter") + FOOTER),
+        BAD,
+        "mean footer?",
+        1,
+    ),
+    Fault("one mail server of two refuses", second_server, WARN, "; the other servers serve"),
+    Fault("secret gone after an issue", secret_gone, BAD, "cannot read"),
+    Fault("old secret's file gone", configured("old_secret_files", ["gone"]), BAD, "old_secret_files.0: cannot read"),
+    Fault("header's variable not set", header_unset, BAD, "variable CLINIC_TOKEN is not set"),
+    Fault(
+        "web page that names its feed", served("/page", page=says(200, PAGE)), BAD, "; it names the feed http://", 75
+    ),
+    Fault("store of another program", of_another_program, BAD, "has the tables of another program"),
+    Fault(
+        "witness is a folder", lambda made: (made.folder / "newsletter.db.witness").mkdir(), BAD, "cannot be read", 1
+    ),
+    Fault("folder of the witness gone", configured("witness", "gone/witness"), WARN, "gone of the witness does not"),
+    Fault("file that Docker has made a folder", password_is_a_folder, BAD, "smtp.password: Is a directory"),
     Fault("name in the digest", template("digest.html", "{{ tittle }}"), BAD, "there is no value tittle", 1),
 )
 

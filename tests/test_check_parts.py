@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,28 +22,36 @@ import pytest
 
 from newsletter.check import Finding, Level, Options, Probe, _guarded, examine, exit_code
 from newsletter.check.database import Space, judge_room, judge_space
-from newsletter.check.feeds import judge_move
+from newsletter.check.feeds import judge_feed, judge_move
 from newsletter.check.names import Names, Unanswered
-from newsletter.check.records import Sending, dmarc_findings, free_findings, mx_findings, ptr_findings, spf_findings
-from newsletter.check.remedies import credentials
+from newsletter.check.records import (
+    Sending,
+    dkim_findings,
+    dmarc_findings,
+    free_findings,
+    mx_findings,
+    ptr_findings,
+    spf_findings,
+)
+from newsletter.check.remedies import credentials, remedy_for
 from newsletter.check.settings import judge_domains, organisation
 from newsletter.check.smtp import Reply, judge_reply
 from newsletter.check.spf import Spf, judge, repaired, with_address
 from newsletter.check.templates import _remedy as mend_template
 from newsletter.check.timetable import _timers as timers
 from newsletter.check.timetable import runs
-from newsletter.check.values import Command, Context, Publish, SetKey, ok
+from newsletter.check.values import Command, Context, Publish, Remedy, SetKey, ok
 from newsletter.check.web import is_local, judge_clock
 from newsletter.cli import main
 from newsletter.config import FeedConfig, SmtpConfig
 from newsletter.config.examine import examine as read
-from newsletter.model import Mailbox, Publication
+from newsletter.model import Mailbox, NoIssue, Publication, Verdict
 from newsletter.replies import Stage
 from newsletter.request import Answer
 from newsletter.schedule import Job, units
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, survey
-from tests.clinic import DOMAIN, Clinic, clinic, days_ago, entry, private_key
+from tests.clinic import DOMAIN, PROGRAM, Clinic, clinic, days_ago, entry, private_key
 from tests.mailhost import MailHost
 from tests.nameserver import NameServer, nameserver
 from tests.smtpd import DRIP, Script, smtpd
@@ -98,6 +107,11 @@ def levels(found: Iterator[Finding]) -> list[Level]:
         ("v=spf1 include:nothing.example -all", Spf.PERMERROR),
         ("v=spf1 include:a.example -all", Spf.PERMERROR),
         ("v=spf1 " + "a:other.example " * 11 + "-all", Spf.PERMERROR),
+        ("v=spf1 a:http://mail.relay.example -all", Spf.PERMERROR),
+        (
+            "v=spf1 a:no1.example a:no2.example a:no3.example ip4:192.0.2.25 -all",
+            Spf.PERMERROR,
+        ),  # too many void look-ups
         ("other", Spf.NONE),
     ],
 )
@@ -182,12 +196,57 @@ def test_hosts_that_only_this_network_knows(host: str, *, local: bool) -> None:
     assert is_local(host) is local
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("HTTP 503 Service Unavailable (3 attempts)", Command("again")),
+        ("HTTP 404 Not Found", SetKey("feeds.1.url", "URL")),
+    ],
+)
+def test_a_feed_that_fails_for_the_moment_is_asked_again(said: str, remedy: Remedy) -> None:
+    failed = NoIssue(Verdict.FEED_FAILED, f"http://a.example: {said}")
+    (found,) = judge_feed(1, FeedConfig("http://a.example"), failed, Command("again"), only=True)
+    assert found.remedy == remedy
+
+
 def test_a_feed_that_is_asked_by_day_moves_with_its_day() -> None:
     feed, day = FeedConfig("http://a.example/day?date={date}"), date(2026, 11, 27)
     answer = Answer(301, b"", {"location": "https://a.example/day?date=2026-11-27"})
     (found,) = judge_move(2, feed, answer, day)
     assert found.remedy == SetKey("feeds.2.url", "https://a.example/day?date={date}")
     assert list(judge_move(2, feed, replace(answer, status=302), day)) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "published"),
+    [
+        ("v=spf1;mx;-all", "v=spf1 mx -all"),
+        ('"v=spf1 mx -all"', "v=spf1 mx -all"),
+        (" V=SPF1 mx -all", "v=spf1 mx -all"),
+        ("v=spf1 -all", "v=spf1 ip4:192.0.2.25 -all"),
+        ("v=spf1 -all mx", "v=spf1 mx -all"),
+    ],
+)
+def test_a_record_by_which_nobody_may_send(server: NameServer, names: Names, record: str, published: str) -> None:
+    server.records |= {("a.example", "TXT"): [record], ("a.example", "MX"): ["10 a.example."]}
+    (found,) = spf_findings(names, "a.example", GATEWAY)
+    assert (found.level, found.remedy) == (Level.BAD, Publish("a.example", "TXT", published))
+
+
+@pytest.mark.parametrize(
+    ("record", "level"),
+    [
+        ("v=DKIM1; k=rsa; p=QUJD", Level.OK),
+        ("p=QUJD; h=sha1:sha256; s=email; t=s", Level.OK),
+        ("v=DKIM2; k=rsa; p=QUJD", Level.BAD),
+        ("k=rsa; h=sha1; p=QUJD", Level.BAD),
+        ("k=rsa; s=tlsrpt; p=QUJD", Level.BAD),
+        ("k=rsa; t=y:s; p=QUJD", Level.WARN),
+    ],
+)
+def test_tags_for_which_a_verifier_ignores_a_key(server: NameServer, names: Names, record: str, level: Level) -> None:
+    server.records["s._domainkey.a.example", "TXT"] = [record]
+    assert levels(dkim_findings(names, [("s._domainkey.a.example", "v=DKIM1; k=rsa; p=QUJD")])) == [level]
 
 
 def test_an_address_goes_before_the_end_of_a_record() -> None:
@@ -208,6 +267,7 @@ def publication(sender: str, bounces: str = "", base_url: str | None = None, lis
         ("v=DMARC1; p=reject", "b@elsewhere.example", False, Level.BAD),
         ("v=DMARC1; p=none", "b@elsewhere.example", False, Level.WARN),
         ("v=DMARC1; p=reject", "b@elsewhere.example", True, Level.OK),  # DKIM signs with the domain of From
+        ("v=dmarc1; p=reject", "b@news.a.example", True, Level.WARN),  # is none: the letters count
     ],
 )
 def test_alignment_with_from(
@@ -216,7 +276,7 @@ def test_alignment_with_from(
     server.records["_dmarc.a.example", "TXT"] = [record]
     (found,) = dmarc_findings(names, publication("d@news.a.example", bounces), signed=signed)
     assert found.level is level
-    if found.remedy is not None:
+    if isinstance(found.remedy, SetKey):
         assert found.remedy == SetKey("bounce_address", "d@news.a.example")
 
 
@@ -241,6 +301,23 @@ def test_a_domain_without_mx_may_take_mail_at_its_address(server: NameServer, na
     assert levels(mx_findings(names, "a.example")) == [Level.BAD]
     server.records["b.example", "A"] = ["192.0.2.1"]
     assert levels(mx_findings(names, "b.example")) == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "remedy"),
+    [
+        ("192.0.2.25.", "192.0.2.25", Publish("a.example", "MX", "10 mail.a.example.")),
+        ("localhost.", "127.0.0.1", Publish("a.example", "MX", "10 mail.a.example.")),
+        ("mx.a.example.", "192.168.1.5", Publish("mx.a.example", "A", "ADDRESS-OF-YOUR-MAIL-HOST")),
+        ("mx.a.example.", "192.0.2.25", None),
+    ],
+)
+def test_where_bounces_cannot_arrive(
+    server: NameServer, names: Names, host: str, address: str, remedy: Publish | None
+) -> None:
+    server.records |= {("a.example", "MX"): [f"10 {host}"], (host.rstrip("."), "A"): [address]}
+    (found,) = mx_findings(names, "a.example")
+    assert found.remedy == remedy
 
 
 def test_no_answer_says_nothing_of_a_record(server: NameServer) -> None:
@@ -357,6 +434,90 @@ def test_every_mistake_is_told_at_once_and_the_rest_is_read(tmp_path: Path) -> N
     ]
 
 
+WRITTEN = """\
+sender: Owls <d@a.example.net>
+postal_address: A street
+list_id: daily.a.example.net
+feeds:
+- url: papers.json
+secret: a long secret for links
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "remedy"),
+    [
+        ("", "smtp:\n- host: localhost\nsmtp:\n- host: b\n  # on\n  port: 25\n\nlanguage: en\n", "sed -i '9,12d' "),
+        ("", "mailing:\n  text: |\n    a\n\n    b\n# later\ntimezone: UTC\n", "sed -i '7,11d' "),
+        ("", "time/zone: UTC\n", r"sed -i '7s/time\/zone/timezone/' "),
+        ("", "tit'le: Owls\n", r"sed -i '7s/tit'\''le/title/' "),
+        ("", "summary: {command: [cat], nonsense: 3}\n", "${EDITOR:-vi} +7 "),
+        ("feeds:\n- url: papers.json", "feeds:\n  url: papers.json", "sed -i '5s/  /- /' "),
+        ("", "smtp: []\n", "smtp: [{}]"),
+        ("", "smtp: [{host: 'smtp://mail.a.example:587/'}]\n", "smtp.0.host: mail.a.example"),
+        ("", "smtp: [{host: '[2001:db8::1]:25'}]\n", "smtp.0.host: 2001:db8::1"),
+        ("", "smtp: [{tls: ssl}]\n", "smtp.0.tls: implicit"),
+        ("", "smtp: [{tls: yes}]\n", "smtp.0.tls: starttls"),
+        ("", "base_url: a.example.net/news\n", "base_url: https://a.example.net/news"),
+        ("", "base_url: https://me:t0p@a.example.net\n", "base_url: https://YOUR.DOMAIN"),
+        ("", "base_url: https://a.example.net:web\n", "base_url: https://YOUR.DOMAIN"),
+        ("", "base_url: 'https://[a'\n", "base_url: https://YOUR.DOMAIN"),
+        ("daily.a.example.net", "<daily@a.example.net>", "list_id: daily.a.example.net"),
+        ("papers.json", "feed:https://a.example/rss", "feeds.0.url: https://a.example/rss"),
+        ("papers.json", "a.example/rss", "feeds.0.url: https://a.example/rss"),
+        ("papers.json", "https://a.example/{day}", "feeds.0.url: https://a.example/{date}"),
+        ("", "store: papers.db\n", "store: sqlite:///papers.db"),
+        ("", "store: sqlite://papers.db\n", "store: sqlite:///papers.db"),
+        ("", "store: 'sqlite:///:memory:'\n", "store: sqlite:///newsletter.db"),
+        ("", "store: postgresql+asyncpg://a:b@c/d\n", "store: postgresql://USER:PASSWORD@HOST/DATABASE"),
+        ("", "store: postgresql://a:b@t0p@c/d\n", "store: postgresql://USER:PASSWORD@HOST/DATABASE"),
+        ("", "timezone: europe/berlin\n", "timezone: Europe/Berlin"),
+        ("", "timezone: new york\n", "timezone: America/New_York"),
+        ("", "timezone: CEST\n", "timezone: AREA/CITY"),
+        ("", "timezone: UTC+1\n", "timezone: AREA/CITY"),
+        ("", "language: german\n", "language: de"),
+        ("", "dkim: [{selector: s1._domainkey, private_key_file: k}]\n", "dkim.0.selector: s1"),
+        ("", "alerts: {ping: 'https://a.example', summary: true}\n", "alerts.address: YOUR@ADDRESS"),
+        ("", "alerts: {webhook_secret: 0123456789abcdef}\n", "alerts.webhook: URL"),
+        ("", "templates: papers.json\n", "templates: null"),
+        ("", "templates: minne\n", "templates: mine"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_mended_and_nothing_else_is_lost(
+    tmp_path: Path, old: str, new: str, remedy: str
+) -> None:
+    text = WRITTEN.replace(old, new) if old else WRITTEN + new
+    said, found = mended(tmp_path, text.encode())
+    assert remedy in str(found), found
+    assert "t0p" not in said  # a part of a password
+
+
+@pytest.mark.parametrize(("charset", "converts"), [("latin-1", "iconv -f WINDOWS-1252"), ("utf-16", "iconv -f UTF-16")])
+def test_a_file_in_another_charset_is_converted(tmp_path: Path, charset: str, converts: str) -> None:
+    said, found = mended(tmp_path, WRITTEN.replace("Owls", "Käuze").encode(charset))
+    assert "config.yaml:1: is not UTF-8 text" in said
+    assert converts in str(found)
+
+
+def mended(folder: Path, content: bytes) -> tuple[str, Remedy]:
+    """The one mistake in a file, and its remedy, which is carried out if it is a command that asks nobody."""
+    path = folder / "config.yaml"
+    (folder / "papers.json").write_text("[]")
+    (folder / "mine").mkdir()
+    path.write_bytes(content)
+    path.chmod(0o600)
+    (error,) = read(path).errors
+    found = remedy_for(path, error)
+    if isinstance(found, Command) and "EDITOR" not in found.line:
+        subprocess.run(["sh", "-c", found.line], check=True)
+        again = read(path)
+        assert again.errors == ()
+        assert again.config is not None
+        assert again.config.publication.postal_address == "A street"
+        assert path.stat().st_mode & 0o777 == 0o600
+    return str(error), found
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("text", ["", "a: [b", "- a\n- b\n", "just words", "\x00\x01", "a: &a [*a]", "smtp: {}\n"])
 def test_a_file_that_is_no_configuration_ends_with_a_finding(tmp_path: Path, text: str) -> None:
@@ -382,10 +543,69 @@ def test_a_file_that_is_no_configuration_ends_with_a_finding(tmp_path: Path, tex
         ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml send", False),
         ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml run --dry-run", False),
         ("0 7 * * * /usr/bin/newsletter -c /srv/b/config.yaml run", False),
+        ("0 7 * * * /usr/bin/newsletter -c /srv/a/config.yaml.old run", False),
+        ("0 7 * * * cd /srv/a && newsletter run >> log", True),
+        ("0 7 * * * cd '/srv/a/'; newsletter -c ./config.yaml run", True),
+        ("0 7 * * * cd /srv/a && newsletter -c other.yaml run", False),
+        ("0 7 * * * cd /srv/b && newsletter run", False),
     ],
 )
 def test_a_line_that_runs_this_list(line: str, *, found: bool) -> None:
     assert runs(f"# newsletter /srv/a/config.yaml: begin\n{line}\n", Path("/srv/a/config.yaml")) is found
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "healed"),
+    [
+        (
+            "newsletter -c F run >> log-$(date +%Y-%m)",
+            "cron ends a command at %",
+            r"newsletter -c F run >> log-$(date +\%Y-\%m)",
+        ),
+        ("/gone/bin/newsletter -c F run", "there is no program /gone/bin/newsletter", "PROGRAM -c F run"),
+        ("/gone/python3.9 -m newsletter -c F run", "there is no program /gone/python3.9", "PROGRAM -c F run"),
+    ],
+)
+def test_a_crontab_that_runs_in_vain(sound: Clinic, line: str, said: str, healed: str) -> None:
+    crontab = sound.folder / "crontab"
+    crontab.write_text(f"MAILTO=me@a.example\n0 7 * * * {line}\n".replace("F", str(sound.path)))
+    _, found = examine(sound.path, Options(True, program=PROGRAM), subjects={"schedule"})
+    assert said in found.words
+    sound.follow(found)
+    words = healed.replace("F", str(sound.path)).replace("PROGRAM", " ".join(PROGRAM))
+    assert crontab.read_text() == f"MAILTO=me@a.example\n0 7 * * * {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "timer", "linger", "said"),
+    [
+        ("[Service]\nWorkingDirectory=F\nExecStart=newsletter run\n", "", "Linger=yes", ""),
+        (
+            "[Service]\nWorkingDirectory=F\nExecStart=newsletter run\n",
+            "",
+            "Linger=no",
+            "rests while you are logged out",
+        ),
+        (
+            "[Service]\nExecStart=/gone/newsletter -c F/config.yaml run\n",
+            "",
+            "",
+            "there is no program /gone/newsletter",
+        ),
+        ("[Service]\nExecStart=newsletter -c F/config.yaml run\n", "/dev/null", "", "is masked"),
+    ],
+)
+def test_a_timer_that_runs_in_vain(sound: Clinic, service: str, timer: str, linger: str, said: str) -> None:
+    (sound.folder / "crontab").write_text("")
+    (sound.folder / "bin" / "loginctl").write_text(f"#!/bin/sh\necho {linger}\n")
+    (sound.folder / "bin" / "loginctl").chmod(0o755)
+    units = sound.folder / ".config/systemd/user"
+    (units / "timers.target.wants").mkdir(parents=True)
+    (units / "owls.service").write_text(service.replace("F", str(sound.folder)))
+    (units / "owls.timer").symlink_to(timer) if timer else (units / "owls.timer").write_text("[Timer]\n")
+    (units / "timers.target.wants" / "owls.timer").symlink_to(units / "owls.timer")
+    _, found = examine(sound.path, Options(True, program=PROGRAM), subjects={"schedule"})
+    assert (found.level, said in found.words) == (Level.WARN if said else Level.OK, True)
 
 
 def test_the_units_of_schedule_are_known_whatever_their_path(sound: Clinic) -> None:
@@ -619,21 +839,24 @@ def test_one_real_copy_is_sent_outside_the_ledger(sound: Clinic, capsys: pytest.
     code, out = called(sound, capsys, "--to", "me@a.example")
     assert (code, "550 5.1.1 no such user" in out) == (75, True)
     assert called(sound, capsys, "--to", "nobody")[0] == 2
+    assert called(sound, capsys, "--offline", "--to", "me@a.example")[0] == 2
 
 
 @pytest.mark.parametrize(
     ("source", "said", "remedy"),
     [
-        ({"token_file": "t"}, "refused the login of me: 535", "printf '%s\\n' TOKEN > "),
+        ({"token_file": "t"}, "refused the login of me: 535", "printf '%s\\n' 'TOKEN' > "),
         (
             {"token_command": "helper"},
             "token_command helper: ended with exit code 1",
             "smtp.0.token_command: [COMMAND]",
         ),
+        ({}, "refused the login of me: 535 5.7.139 basic authentication is disabled", "smtp.0.auth: xoauth2"),
+        ({}, "refused the login of me: 538 5.7.11 Encryption required", "smtp.0.tls: starttls"),
         (
             {"token_refresh": {"provider": "google", "client_id": "c", "refresh_token_file": "r"}},
             "oauth2.googleapis.com gives no access token: invalid_grant",
-            "printf '%s\\n' REFRESH-TOKEN > ",
+            "printf '%s\\n' 'REFRESH-TOKEN' > ",
         ),
         ({"token_file": "t"}, "x:25 offers no login but LOGIN, PLAIN; set auth: password", "smtp.0.auth: password"),
     ],
@@ -641,7 +864,8 @@ def test_one_real_copy_is_sent_outside_the_ledger(sound: Clinic, capsys: pytest.
 def test_a_login_by_token_has_a_remedy_of_its_own(
     sound: Clinic, source: dict[str, object], said: str, remedy: str
 ) -> None:
-    sound.configure("smtp", [{"host": "localhost", "username": "me", "auth": "xoauth2", **source}])
+    login = {"auth": "xoauth2", **source} if source else {"password": "word"}
+    sound.configure("smtp", [{"host": "localhost", "username": "me", **login}])
     context = context_of(sound)
     context.written = read(context.path).written
     assert remedy in str(credentials(context, "smtp.0", said))

@@ -100,6 +100,11 @@ def test_an_odd_id_makes_no_link(identifier: object) -> None:
         (b"User-agent: *", "neither JSON nor XML; it begins 'User-agent: *'"),
         (b"<!doctype html><title>Sign in</title>", "a web page instead of a feed: 'Sign in'"),
         (b"\n<!-- x --><HTML><body>", "a web page instead of a feed"),
+        (
+            b"<html><link rel=x href=a><link REL='alternate' type=\"application/atom+xml\" href='/a?b=1&amp;c'>",
+            "a web page instead of a feed; it names the feed https://",
+        ),
+        (b"<html><link rel='alternate' type='application/rss+xml' href='//[x'>", "a web page instead of a feed"),
         (b"<Error><Code>AccessDenied</Code></Error>", "XML, but not a feed: its root is <Error>"),
         (b'{"error": "Invalid\\n date"}', "the server says: Invalid date"),
         (b'{"papers": []}', "JSON, but neither Daily Papers nor JSON Feed"),

@@ -105,3 +105,6 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as folder:
         replace(tmp_path, b"", private=True)
     assert folder.value.filename == str(tmp_path)
+    with pytest.raises(OSError, match="No space left") as full:
+        replace(Path("/dev/full"), b"new", private=True)
+    assert full.value.filename == "/dev/full"

@@ -147,3 +147,33 @@ def test_the_contract_lists_what_a_page_uses(name: str) -> None:
 def test_the_pages_are_all_in_the_contract() -> None:
     pages = [path.name for path in (ROOT / "templates" / "web").iterdir()]
     assert [page for page in pages if f"`web/{page}`" not in CONTRACT] == []
+
+
+PARENT = '{% extends "builtin/digest.html" %}{% block '
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("digest.html", "<p>\n{{ title|fancy }}", "digest.html:2: No filter named 'fancy'."),
+        ("digest.html", f"{PARENT}foter %}}{{% endblock %}}", "builtin/digest.html has no block foter; did you mean"),
+        ("web/home.html", '{% extends "builtin/web/home.html" %}\n{% block promis %}{% endblock %}', "home.html:2: "),
+        ("digest.html", f"{PARENT}footer %}}{{% block mine %}}{{% endblock %}}{{% endblock %}}", ""),
+        ("web/home.html", '{% extends "builtin/web/home.html" %}{% block robots %}{% endblock %}', ""),  # of its parent
+        ("digest.html", None, "is a link to nothing"),
+    ],
+)
+def test_what_jinja_would_not_tell(tmp_path: Path, name: str, text: str | None, said: str) -> None:
+    (tmp_path / "web").mkdir()
+    if text is None:
+        (tmp_path / name).symlink_to(tmp_path / "gone.html")
+    else:
+        (tmp_path / name).write_text(text, "utf-8")
+    found = [fault.words for fault in Renderer(PUBLICATION, templates=tmp_path).faults(tmp_path)]
+    assert [said in words for words in found] == ([True] if said else [])
+
+
+@pytest.mark.parametrize("text", ["", " \n", "<!-- soon -->", "<!DOCTYPE html>\n"])
+def test_an_empty_page_is_a_fault_of_its_template(tmp_path: Path, text: str) -> None:
+    with pytest.raises(TemplateError, match=r"/digest\.html: it gives an empty page"):
+        override(tmp_path, "digest.html", text).issue(issue())

@@ -49,8 +49,9 @@ def restore(archive: Path, config_path: Path, *, force: bool) -> Restored:
     """Restore `archive`: the configuration to `config_path`, its files beside it, the store to where that says.
 
     Files that exist with another content, and a store with readers or issues, are replaced only with `force`, and then
-    kept beside with ``.before-restore`` in their names. Raises BackupError, StoreError, StoreBusy, ConfigError and
-    OSError. Until the first file is written nothing has been changed, and a restore that failed later can be repeated.
+    kept beside with ``.before-restore`` in their names; what an earlier restore has kept stays too. Raises BackupError,
+    StoreError, StoreBusy, ConfigError and OSError. Until the first file is written nothing has been changed, and a
+    restore that failed later can be repeated.
     """
     home = config_path.absolute().parent
     home.mkdir(parents=True, exist_ok=True)
@@ -187,7 +188,7 @@ def _put(step: _Step) -> Path | None:
     step.place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept: Path | None = None
     if step.place.exists() or step.place.is_symlink():
-        kept = step.place.with_name(step.place.name + _BEFORE)
+        kept = files.unused(step.place.with_name(step.place.name + _BEFORE))
         step.place.replace(kept)
     files.replace(step.place, step.unpacked.read_bytes(), private=True)
     step.place.chmod(step.mode)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from newsletter.bounces.mailbox import open_mailbox
 from newsletter.check import lines
-from newsletter.check.lines import Speech
+from newsletter.check.lines import UNKNOWN_HOST, Speech
 from newsletter.check.remedies import credentials, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import ImapConfig
 from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, MissingExtra
+from newsletter.text import one_line
 
 _PARTS = ("new", "cur", "tmp")
 
@@ -57,7 +58,11 @@ def judge_speech(imap: ImapConfig) -> Iterator[Finding]:
     heard = lines.listen(imap.host, imap.port, tls_first=imap.tls == "implicit")
     name = f"{imap.host}:{imap.port}"
     if heard.speech is Speech.CLOSED:
-        yield bad("bounces", f"{name}: {heard.words}", SetKey("bounces.imap.port", "PORT"), 75)
+        unknown = heard.words.startswith(UNKNOWN_HOST)
+        remedy = SetKey("bounces.imap.host", "HOST") if unknown else SetKey("bounces.imap.port", "PORT")
+        yield bad("bounces", f"{name}: {heard.words}", remedy, 75)
+    elif heard.speech is Speech.PLAIN and not heard.words.startswith("* "):  # RFC 9051 section 7.1
+        yield bad("bounces", f"{name} speaks no IMAP: {one_line(heard.words)}", SetKey("bounces.imap.port", "PORT"), 75)
     elif heard.speech is Speech.TLS and imap.tls != "implicit":
         said = f"{name} waits for TLS at once, and bounces.imap.tls is {imap.tls}"
         yield bad("bounces", said, SetKey("bounces.imap.tls", "implicit"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from newsletter.check.remedies import WANTED
 from newsletter.check.values import Command, Context, Finding, Level, SetKey, bad, ok, quoted, warn
 from newsletter.errors import ConfigError, MissingExtra, StoreAway, StoreBusy, StoreError, StoreOutdated
 from newsletter.model import CachedResponse, SubscriberStatus
@@ -94,6 +95,8 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
     said = str(error)
     if isinstance(error, MissingExtra):
         return bad("store", said, Command("pip install 'daily-papers-newsletter[postgres]'"))
+    if isinstance(error, ConfigError) and "postgresql" in said:
+        return bad("store", said, SetKey("store", WANTED["store"]))
     if isinstance(error, ConfigError):
         folder = file is not None and not file.parent.exists()
         make = Command(f"mkdir -p {quoted(file.parent)}") if folder and file else None
@@ -102,9 +105,9 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
         holder = _holder(file) if file is not None else None
         return bad("store", f"{said} (waited {_PATIENCE:.0f} s)", Command(f"kill {holder or 'PID'}"), 75)
     if isinstance(error, StoreAway):
-        return bad("store", said, SetKey("store", "postgresql://USER:PASSWORD@HOST/DATABASE"), 75)
+        return bad("store", said, SetKey("store", WANTED["store"]), 75)
     if file is None:
-        return bad("store", said, SetKey("store", "postgresql://USER:PASSWORD@HOST/DATABASE"), error.exit_code)
+        return bad("store", said, SetKey("store", WANTED["store"]), error.exit_code)
     if file.is_dir():
         inside = SetKey("store", f"sqlite:///{file / 'newsletter.db'}")
         return bad("store", f"{file} is a folder, and a store is a file", inside)
@@ -163,6 +166,9 @@ def _judge(context: Context, found: Survey) -> Iterator[Finding]:
         said = f"{name} has the schema {found.revision} of an older version; the next command upgrades it"
         yield warn("store", said, Command(f"{copied}{upgrade}"))
         return
+    if found.state is StoreState.FOREIGN:
+        yield bad("store", f"{name} has the tables of another program", SetKey("store", "sqlite:///newsletter.db"))
+        return
     if found.state is StoreState.NEWER:
         said = f"{name} was made by a newer version of this program (schema {found.revision})"
         yield bad("store", said, Command("pip install --upgrade daily-papers-newsletter"))
@@ -170,7 +176,20 @@ def _judge(context: Context, found: Survey) -> Iterator[Finding]:
     if found.state is not StoreState.CURRENT:
         yield warn("store", "nobody is subscribed: there is no list yet", context.command("subscribers add ADDRESS"))
         return
+    if witness is not None and (file is None or witness.parent != file.parent):
+        yield from _witness(witness)
     yield from _content(context, name)
+
+
+def _witness(witness: Path) -> Iterator[Finding]:
+    """Whether the witness can be written. Issues go out without it, and nothing then tells an old copy of the store."""
+    folder = witness.parent
+    if not folder.is_dir():
+        said = f"the folder {folder} of the witness does not exist, so that nothing tells an old copy of the store"
+        yield warn("store", said, Command(f"mkdir -p {quoted(folder)}"))
+    elif not os.access(folder, os.W_OK):
+        said = f"{folder} cannot be written by {_account()}: the witness is replaced there after each issue"
+        yield warn("store", said, Command(f"sudo chown {_account()} {quoted(folder)}"))
 
 
 class _Unchanged(Store):
@@ -194,6 +213,11 @@ def _content(context: Context, name: str) -> Iterator[Finding]:
     except StoreError as error:
         context.store = None
         store.close()
+        if "the witness cannot be read" in str(error):  # the store itself is sound
+            witness = quoted(str(error).partition(": the witness")[0])
+            mend = f"rmdir {witness}" if "directory" in str(error) else f"sudo chown {_account()} {witness}"
+            yield bad("store", str(error), Command(mend), error.exit_code)
+            return
         yield _unusable(context, sqlite_file(config.store), error)
         return
     yield from found

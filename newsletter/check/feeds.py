@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,8 @@ from urllib.parse import urljoin
 
 from newsletter import feed as reader
 from newsletter import prepare, resources, summaries
-from newsletter.check.values import Context, Finding, Mail, SetKey, bad, ok, warn
+from newsletter.check.remedies import remedy_for
+from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, warn
 from newsletter.check.web import ask
 from newsletter.config import Config, FeedConfig, SummaryConfig
 from newsletter.errors import ConfigError, NewsletterError, TemplateError
@@ -30,6 +32,8 @@ _DAYS: Final = 5  # listing days that are looked at for papers
 _RHYTHM: Final = 30  # working days: what to set for a feed that is slow
 _MOVED: Final = (301, 308)
 _NO_HEAD: Final = (405, 501)
+_PASSES: Final = re.compile(r"HTTP (?:429|5\d\d)\b")  # RFC 9110 section 15.6, RFC 6585 section 4
+_NAMED_FEED: Final = re.compile(r"; it names the feed (\S+)")
 _EMPTY: Final = (Verdict.WEEKEND, Verdict.QUIET_DAY)
 
 
@@ -42,7 +46,9 @@ def feeds(context: Context) -> Iterator[Finding]:
         try:
             day, outcome = _newest(context, store)
         except (TemplateError, ConfigError) as error:
-            if not context.templates_broken:
+            if isinstance(error, ConfigError) and error.key.startswith("feeds"):  # a header's variable is not set
+                yield bad("feeds", str(error), remedy_for(context.path, error))
+            elif not context.templates_broken:
                 yield bad("feeds", str(error), SetKey("templates", "null"), error.exit_code)
             return
         parts = _parts(context, store, day, outcome)
@@ -158,21 +164,23 @@ def _parts(context: Context, store: Store, day: date, whole: prepare.Prepared | 
         alone = whole
         if len(config.feeds) > 1:
             alone = _made(context, replace(config, feeds=(feed,), filters=Filters()), store, day)
-        found += judge_feed(number, feed, alone, only=isinstance(whole, NoIssue))
+        found += judge_feed(number, feed, alone, context.command("check"), only=isinstance(whole, NoIssue))
     return found
 
 
-def judge_feed(number: int, feed: FeedConfig, outcome: prepare.Prepared | NoIssue, *, only: bool) -> Iterator[Finding]:
-    """What `outcome`, the issue of this feed alone, says of it. `only`: without it there is no issue at all."""
+def judge_feed(
+    number: int, feed: FeedConfig, outcome: prepare.Prepared | NoIssue, again: Command, *, only: bool
+) -> Iterator[Finding]:
+    """What `outcome`, the issue of this feed alone, says of it. `only`: without it there is no issue at all.
+
+    `again` is the command that asks anew, for what may pass.
+    """
     name = f"feeds.{number}"
     where = feed.name or without_secrets(shown(feed.url), feed.hidden)
     if isinstance(outcome, NoIssue):
         if outcome.verdict not in (Verdict.FEED_FAILED, Verdict.STALE):
             return
-        slow = outcome.verdict is Verdict.STALE and "{date}" not in feed.url
-        remedy = SetKey(f"{name}.rhythm", str(_RHYTHM)) if slow else SetKey(f"{name}.url", "URL")
-        if "HTTP 401" in outcome.explanation:  # RFC 9110 section 15.5.2: it wants a login
-            remedy = SetKey(f"{name}.headers", "{Authorization: LOGIN}")
+        remedy = _feed_remedy(name, feed, outcome, again)
         if only:
             yield bad("feeds", outcome.explanation, remedy, VERDICT_EXIT[outcome.verdict])
         else:
@@ -183,6 +191,19 @@ def judge_feed(number: int, feed: FeedConfig, outcome: prepare.Prepared | NoIssu
         entries = count(len(papers), "entry", "entries")
         said = f"feeds.votes: {feed.votes} is in none of {entries} of {where}"
         yield bad("feeds", said, SetKey(f"{name}.votes", "null"))
+
+
+def _feed_remedy(name: str, feed: FeedConfig, outcome: NoIssue, again: Command) -> Remedy:
+    """What to do about a feed at the key `name` that fails or is late."""
+    if outcome.verdict is Verdict.STALE and "{date}" not in feed.url:
+        return SetKey(f"{name}.rhythm", str(_RHYTHM))
+    if "HTTP 401" in outcome.explanation:  # RFC 9110 section 15.5.2: it wants a login
+        return SetKey(f"{name}.headers", "{Authorization: LOGIN}")
+    if _PASSES.search(outcome.explanation):
+        return again
+    if found := _NAMED_FEED.search(outcome.explanation):
+        return SetKey(f"{name}.url", found.group(1))
+    return SetKey(f"{name}.url", "URL")
 
 
 def _issue(

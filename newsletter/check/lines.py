@@ -17,6 +17,7 @@ from typing import Final
 from cryptography import x509
 
 _CONNECT: Final = 10.0  # seconds
+UNKNOWN_HOST: Final = ("Name or service", "No address", "Temporary failure", "nodename")  # of getaddrinfo(3)
 _GREETING: Final = 2.0  # seconds; nothing is decided about a server that greets later and speaks no TLS either
 
 

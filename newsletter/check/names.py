@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 import dns.exception
@@ -16,6 +16,9 @@ from newsletter.text import one_line
 
 _SECONDS: Final = 6.0  # for one question
 _MOST: Final = 60  # questions in one check: SPF records may include one another
+
+
+_PRIVATE: Final = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
 class Unanswered(NewsletterError):
@@ -90,6 +93,24 @@ def _opened(asked: tuple[str, int] | None) -> dns.resolver.Resolver:
 def reverse_name(address: str) -> str:
     """The name of an address for PTR, without a final dot (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
     return str(dns.reversename.from_address(address)).rstrip(".")
+
+
+def is_address(text: str) -> bool:
+    """Whether a name is an IP address in fact."""
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
+
+
+def is_inside(address: str) -> bool:
+    """Whether an address is of this machine or of a network of somebody's own (RFC 1918, RFC 4193)."""
+    found = ip_address(address)
+    return (
+        found.is_loopback
+        or found.is_link_local
+        or any(found in each for each in _PRIVATE if each.version == found.version)
+    )
 
 
 def is_global(address: str) -> bool:

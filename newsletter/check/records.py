@@ -5,6 +5,7 @@ Each rule reads the answers of DNS through `Names` and decides; it asks nobody e
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from newsletter.check import freemail, spf
-from newsletter.check.names import Names, Unanswered, is_global, reverse_name
+from newsletter.check.names import Names, Unanswered, is_address, is_global, is_inside, reverse_name
 from newsletter.check.remedies import WANTED
 from newsletter.check.values import Context, Finding, Publish, SetKey, bad, ok, warn
 from newsletter.errors import NewsletterError
@@ -20,6 +21,7 @@ from newsletter.mail.signers import signers
 from newsletter.model import Publication
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+_DMARC: Final = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")  # in these letters (RFC 7489 section 6.4)
 _WALK: Final = 8  # labels of a name that are looked at for DMARC, as in the tree walk of its next version
 
 
@@ -112,6 +114,10 @@ def spf_findings(names: Names, domain: str, sending: Sending) -> Iterator[Findin
     """SPF of the domain of MAIL FROM (RFC 7208), and whether it lets `sending` through."""
     found = spf.records(names, domain)
     terms = " ".join(map(spf.term_of, sending.addresses)) or "ip4:ADDRESS-OF-YOUR-SERVER"
+    if not found and (meant := spf.misspelt(names, domain)):
+        said = f"{domain} has a TXT record that receivers do not read as SPF: it must begin with `v=spf1 `"
+        yield bad("dns", said, Publish(domain, "TXT", meant))
+        return
     if not found:
         yield bad("dns", f"{domain} has no SPF record", Publish(domain, "TXT", f"v=spf1 {terms} -all"))
         return
@@ -124,6 +130,10 @@ def spf_findings(names: Names, domain: str, sending: Sending) -> Iterator[Findin
         kept = spf.repaired(found[0], judged.term, sending.addresses)
         broken = f"the SPF record of {domain} is an error at {judged.term}: {judged.why}"
         yield bad("dns", broken, Publish(domain, "TXT", kept))
+        return
+    if not spf.lets_anybody(found[0]):
+        nobody = f"the SPF record of {domain} lets nobody send: {found[0]}"
+        yield bad("dns", nobody, Publish(domain, "TXT", spf.repaired(found[0], "", sending.addresses)))
         return
     if {"+all", "all"} & set(found[0].lower().split()):
         narrow = " ".join("~all" if term.lower() in ("+all", "all") else term for term in found[0].split())
@@ -161,8 +171,21 @@ def dkim_findings(names: Names, keys: list[tuple[str, str]]) -> Iterator[Finding
             yield bad("dns", f"{name} says that the key is revoked (p= is empty)", remedy)
         elif (tags["p"], tags.get("k", "rsa")) != (_tags(text)["p"], _tags(text)["k"]):
             yield bad("dns", f"the DKIM record of {name} holds another key than private_key_file", remedy)
+        elif wrong := _unfit(tags):
+            yield bad("dns", f"the DKIM record of {name} does not hold for our mail: {wrong}", remedy)
+        elif "y" in tags.get("t", "").split(":"):
+            yield warn("dns", f"{name} says t=y, that DKIM is only tested: receivers may ignore it", remedy)
         else:
             yield ok("dns", f"DKIM: {name} holds our key")
+
+
+def _unfit(tags: dict[str, str]) -> str:
+    """The tag for which a verifier ignores a key (RFC 6376 section 3.6.1); empty if there is none."""
+    wanted = (("v", "DKIM1", ("DKIM1",)), ("h", "sha256", ("sha256",)), ("s", "*", ("*", "email")))
+    for tag, default, fit in wanted:
+        if not set(tags.get(tag, default).split(":")) & set(fit):
+            return f"{tag}={tags[tag]}"
+    return ""
 
 
 def dmarc_findings(names: Names, publication: Publication, *, signed: bool) -> Iterator[Finding]:
@@ -194,7 +217,7 @@ def _policy(names: Names, domain: str) -> tuple[str, list[str]]:
     labels = domain.split(".")
     for at in range(max(0, len(labels) - _WALK), max(1, len(labels) - 1)):
         place = ".".join(labels[at:])
-        if found := [text for text in names.txt(f"_dmarc.{place}") if text.lower().startswith("v=dmarc1")]:
+        if found := [text for text in names.txt(f"_dmarc.{place}") if _DMARC.match(text)]:
             return place, found
     return domain, []
 
@@ -221,9 +244,16 @@ def mx_findings(names: Names, domain: str) -> Iterator[Finding]:
         yield bad("dns", f"{domain} says that it takes no mail (null MX), so no bounce arrives", mail_host)
     elif not hosts and not names.addresses(domain):
         yield bad("dns", f"{domain} has no MX record, so no bounce and no unsubscribe mail arrives", mail_host)
+    elif hosts and is_address(hosts[0]):
+        said = f"the MX record of {domain} names the address {hosts[0]}, and it must name a host"
+        yield bad("dns", said, mail_host)
     elif hosts and not any(names.addresses(host) for host in hosts):
         lost = Publish(hosts[0], "A", "ADDRESS-OF-YOUR-MAIL-HOST")
         yield bad("dns", f"the MX host {hosts[0]} of {domain} has no address", lost)
+    elif hosts and all(is_inside(address) for host in hosts for address in names.addresses(host)):
+        lost = Publish(hosts[0], "A", "ADDRESS-OF-YOUR-MAIL-HOST")
+        local = f"the MX host {hosts[0]} of {domain} has an address that only its own network reaches"
+        yield bad("dns", local, lost if "." in hosts[0] else mail_host)
     else:
         yield ok("dns", f"MX of {domain}: {', '.join(hosts) or 'none, but an address, which will do'}")
 

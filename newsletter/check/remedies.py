@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Final
-from zoneinfo import available_timezones
 
 from newsletter.check.values import Command, Context, Remedy, SetKey, quoted
 from newsletter.config import TABLES
@@ -14,12 +14,14 @@ from newsletter.config.yaml_nodes import REQUIRED
 from newsletter.errors import ConfigError
 
 _UNKNOWN: Final = re.compile(r"unknown key; did you mean (\S+)\?")
+_MEANT: Final = re.compile(r"; did you mean (\S+)\?")
 UNSET: Final = re.compile(r"the environment variable (\w+) is not set")
 
 # What to write for a key that has no default, or null, and whose value only the operator knows.
 WANTED: Final = {
     "sender": "NAME <ADDRESS@YOUR.DOMAIN>",
     "postal_address": "YOUR POSTAL ADDRESS",
+    "store": "postgresql://USER:PASSWORD@HOST/DATABASE",
     "list_id": "daily-papers.YOUR.DOMAIN",
     "base_url": "https://YOUR.DOMAIN",
     "feeds": "[{url: 'https://huggingface.co/api/daily_papers?date={date}&limit=100'}]",
@@ -50,40 +52,116 @@ _BESIDE: Final = (
     ("needs a username", "username", "NAME"),
     ("needs one of token_command", "token_command", "[COMMAND]"),
     ("needs auth: xoauth2", "auth", "xoauth2"),
+    ("summary needs an address", "address", "YOUR@ADDRESS"),
+    ("webhook is not", "webhook", "URL"),
 )
+
+# Other programs' words for `tls`. Nothing that somebody may have meant by another word is without TLS.
+_TLS: Final = {"ssl": "implicit", "ssl/tls": "implicit", "smtps": "implicit", "imaps": "implicit"}
 
 
 def remedy_for(path: Path, error: ConfigError) -> Remedy:
     """What to do about a mistake: a line to change, a key to set, a variable, or the file that is missing."""
-    file, name = quoted(path.absolute()), error.key.rpartition(".")[2]
-    if meant := _UNKNOWN.search(error.message):
-        return Command(f"sed -i '{error.line}s/{name}/{meant.group(1)}/' {file}")
-    if "unknown key" in error.message or "given twice" in error.message:
-        return Command(f"sed -i '{error.line}d' {file}")
     if unset := UNSET.search(error.message):
         return Command(f"export {unset.group(1)}=VALUE")
+    return _in_the_file(path, error) or _at_the_key(path, error)
+
+
+def _in_the_file(path: Path, error: ConfigError) -> Command | None:
+    """A command for a mistake in how the file is written; None for one in what a key says."""
+    file, name = quoted(path.absolute()), error.key.rpartition(".")[2]
+    if meant := _UNKNOWN.search(error.message):
+        return Command(f"sed -i '{error.line}s/{_for_sed(name)}/{meant.group(1)}/' {file}")
+    if "unknown key" in error.message or "given twice" in error.message:
+        return _without_entry(path, error)
+    if "is not UTF-8 text" in error.message:
+        return _as_utf8(path, "UTF-16" if "UTF-16" in error.message else "WINDOWS-1252")
+    if path.is_dir():  # Docker makes one where a file to be mounted is missing
+        return Command(f"rmdir {file} && newsletter init {quoted(path.absolute().parent)}")
     if "no such file; `newsletter init`" in error.message:
         return Command(f"newsletter init {quoted(path.absolute().parent)}")
+    if "expected a list" in error.message and error.key in ("smtp", "feeds", "dkim"):
+        return _as_list(path, error)
+    return None
+
+
+def _at_the_key(path: Path, error: ConfigError) -> Remedy:
+    """The same for what a key says."""
+    name = error.key.rpartition(".")[2]
     if error.key == "secret":
         return new_secret(path)
     if error.key == "templates":
-        return Command(f"mkdir -p {quoted(error.message.partition(': ')[2])}")
+        return _templates(path, Path(error.message.partition(": ")[2]))
     for said, key, value in _BESIDE:
         if said in error.message:
             return SetKey(f"{error.key}.{key}", value)
     if not error.key or name.isdigit() or any(word in error.message for word in ("both", "only entry", "remove ")):
-        return Command(f"${{EDITOR:-vi}} +{error.line or 1} {file}")
-    return SetKey(error.key, _better(error.key, name, error.message))
+        return _edit(path, error)
+    value = _better(error.key, name, error.message)
+    return _edit(path, error) if value == "{}" else SetKey(error.key, value)  # no section is thrown away
+
+
+def _edit(path: Path, error: ConfigError) -> Command:
+    return Command(f"${{EDITOR:-vi}} +{error.line or 1} {quoted(path.absolute())}")
+
+
+def _for_sed(text: str) -> str:
+    """`text`, between quotes of the shell, as a pattern of sed that means nothing but itself."""
+    return re.sub(r"[\\/.*\[\]^$&]", r"\\\g<0>", text).replace("'", r"'\''")
+
+
+def _without_entry(path: Path, error: ConfigError) -> Command:
+    """Take an entry out with the lines that belong to it. One behind something else on its line is for an editor."""
+    lines, first = path.read_text("utf-8-sig").splitlines(), error.line or 1
+    begins = re.match(rf"( *)[\"']?{re.escape(error.key.rpartition('.')[2])}[\"']?\s*:", lines[first - 1])
+    if begins is None:
+        return _edit(path, error)
+    last = first
+    for number, line in enumerate(lines[first:], first + 1):
+        if line.lstrip() and not line.lstrip().startswith("#"):
+            deeper = len(line) - len(line.lstrip()) - len(begins.group(1))
+            if deeper < 0 or (deeper == 0 and not line.lstrip().startswith("- ")):
+                break
+            last = number
+    return Command(f"sed -i '{first if first == last else f'{first},{last}'}d' {quoted(path.absolute())}")
+
+
+def _as_list(path: Path, error: ConfigError) -> Command:
+    """Begin the one entry with a hyphen where a list is expected and `key: value` lines stand."""
+    lines = path.read_text("utf-8-sig").splitlines()
+    at = (error.line or 1) + 1
+    if len(lines) < at or not re.match(r"  +\w+:", lines[at - 1]):
+        return _edit(path, error)
+    return Command(f"sed -i '{at}s/  /- /' {quoted(path.absolute())}")
+
+
+def _as_utf8(path: Path, charset: str) -> Command:
+    """Convert a file that stays the same file, with its mode."""
+    file, new = quoted(path.absolute()), quoted(f"{path.absolute()}.utf-8")
+    return Command(f"(umask 077; iconv -f {charset} -t UTF-8 {file} > {new} && cat {new} > {file} && rm {new})")
+
+
+def _templates(path: Path, folder: Path) -> Remedy:
+    """Name the folder beside that may be meant, or make one."""
+    beside = [each.name for each in folder.parent.iterdir() if each.is_dir()] if folder.parent.is_dir() else []
+    if near := difflib.get_close_matches(folder.name, beside, 1, 0.6):
+        return SetKey("templates", os.path.relpath(folder.parent / near[0], path.absolute().parent.resolve()))
+    return SetKey("templates", "null") if folder.exists() else Command(f"mkdir -p {quoted(folder)}")
 
 
 def _better(key: str, name: str, message: str) -> str:
     """The value to write at `key`: the nearest that may be meant, else the default, else what the operator knows."""
     given = next(iter(re.findall(r"'([^']*)'", message)), "")
+    if meant := _MEANT.search(message):
+        return meant.group(1)
     if key == "timezone":
-        return next(iter(difflib.get_close_matches(given, sorted(available_timezones()), 1, 0.6)), "UTC")
+        return "AREA/CITY"
+    if key == "store" and "postgresql" in message.partition(";")[2]:
+        return WANTED["store"]
     if choices := re.search(r"expected (\w+(?: \| [\w-]+)+)", message):
         words = choices.group(1).split(" | ")
-        return next(iter(difflib.get_close_matches(given, words, 1, 0.5)), words[0])
+        likely = _TLS.get(given.lower(), "starttls") if "starttls" in words else words[0]
+        return next(iter(difflib.get_close_matches(given, words, 1, 0.5)), likely)
     table = TABLES.get(re.sub(r"\.?\d+\b", "", key.rpartition(".")[0]).strip("."))
     default = table[name].default if table and name in table else REQUIRED
     if default == REQUIRED:
@@ -100,12 +178,17 @@ def credentials(context: Context, key: str, said: str) -> Remedy:
         return Command(f"export {unset.group(1)}=VALUE")
     if way := re.search(r"set auth: (\w+)", said):
         return SetKey(f"{key}.auth", way.group(1))
+    if "5.7.139" in said or "basic authentication is disabled" in said.lower():  # Microsoft's
+        return SetKey(f"{key}.auth", "xoauth2")
+    if re.search(r"\b538\b", said):  # RFC 4954 section 6
+        return SetKey(f"{key}.tls", "starttls")
     if "offers no login" in said:
         return SetKey(f"{key}.username", "null")
     for name, what in _IN_FILES:
         if (named := context.written(f"{key}.{name}")) is not None:
             path = context.path.absolute().parent / Path(named).expanduser()
-            return Command(f"(umask 077; printf '%s\\n' {what} > {quoted(path)})")
+            aside = f"rmdir {quoted(path)} && " if path.is_dir() else ""
+            return Command(f"{aside}(umask 077; printf '%s\\n' '{what}' > {quoted(path)})")
     if context.written(f"{key}.auth") == "xoauth2":
         return SetKey(f"{key}.token_command", "[COMMAND]")
     return SetKey(f"{key}.password", "PASSWORD")

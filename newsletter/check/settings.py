@@ -22,6 +22,7 @@ from newsletter.store import Store
 
 _CHMOD: Final = re.compile(r"(?P<said>.*) can be read by others; (?P<command>chmod 600 (?P<path>.*))")
 
+_MOST_OLD: Final = 100  # old secrets that are looked for
 _ISSUES: Final = 20  # whose links are looked at
 
 
@@ -41,6 +42,8 @@ def modes(context: Context) -> Iterator[Finding]:
     """Secrets that other users of the machine can read."""
     for warning in context.config.warnings:
         if match := _CHMOD.fullmatch(warning):
+            if Path(match["path"]).is_dir():
+                continue  # where a file is wanted: a finding of its own
             command = Command(f"chmod 600 {quoted(match['path'])}")
             yield bad("config", f"{match['said']} can be read by others", command)
         else:
@@ -152,12 +155,27 @@ def _latest(store: Store) -> Iterator[FrozenIssue]:
 def _secret_remedy(context: Context, error: ConfigError) -> Remedy:
     if unset := UNSET.search(error.message):
         return Command(f"export {unset.group(1)}=VALUE")
+    if error.key.startswith("old_secret"):  # the secret of today stays
+        return _without_old(context, error.key)
     named = context.written("secret_file")
     if named is not None:
-        return Command(f"(umask 077; openssl rand -hex 32 > {quoted(context.path.absolute().parent / named)})")
+        file = context.path.absolute().parent / Path(named).expanduser()
+        place = f"{quoted(file)}"
+        aside = f"rmdir {place} && " if file.is_dir() else ""
+        if context.store is not None and context.store.latest_issue() is not None:  # links in it need the old one
+            return Command(f"{aside}(umask 077; cp BACKUP {place})")
+        return Command(f"{aside}(umask 077; openssl rand -hex 32 > {place})")
     if context.written("secret") is not None:
         return Command(f'sed -i "s/^secret:.*/secret: $(openssl rand -hex 32)/" {quoted(context.path.absolute())}')
     return new_secret(context.path.absolute())
+
+
+def _without_old(context: Context, key: str) -> SetKey:
+    """The old secrets, or files of such, without the one at `key`."""
+    name, _, number = key.partition(".")
+    given = (context.written(f"{name}.{at}") for at in range(_MOST_OLD))
+    kept = [quoted(each) for at, each in enumerate(each for each in given if each is not None) if str(at) != number]
+    return SetKey(name, f"[{', '.join(kept)}]")
 
 
 # --- DKIM keys ------------------------------------------------------------------------------------------------------

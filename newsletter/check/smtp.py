@@ -13,7 +13,7 @@ from typing import Final
 from newsletter.check import lines
 from newsletter.check.lines import Speech
 from newsletter.check.remedies import credentials
-from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, warn
+from newsletter.check.values import Command, Context, Finding, Level, Mail, Remedy, SetKey, bad, ok, warn
 from newsletter.config import SmtpConfig
 from newsletter.errors import NewsletterError, TransportMisconfigured, TransportUnavailable
 from newsletter.mail.message import compile_copies
@@ -56,8 +56,13 @@ def smtp(context: Context) -> Iterator[Finding]:
     if context.options.offline:
         yield ok("smtp", "not asked (--offline)")
         return
-    for number, server in enumerate(context.config.smtp):
-        yield from _server(context, f"smtp.{number}", server)
+    found = [list(_server(context, f"smtp.{at}", server)) for at, server in enumerate(context.config.smtp)]
+    serves = any(all(each.level is not Level.BAD for each in one) for one in found)
+    for each in (each for one in found for each in one):
+        if serves and each.level is Level.BAD and each.remedy is not None:  # `run` uses the others
+            yield warn("smtp", f"{each.words}; the other servers serve", each.remedy)
+        else:
+            yield each
 
 
 def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]:
@@ -72,7 +77,9 @@ def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]
     try:
         connection = connect(server)
     except TransportUnavailable as error:
-        yield bad("smtp", str(error), _remedy(context, key, server, error), error.exit_code)
+        silent = heard.speech is Speech.SILENT and "login" not in str(error)  # whatever listens there, no mail server
+        remedy = SetKey(f"{key}.port", "PORT") if silent else _remedy(context, key, server, error)
+        yield bad("smtp", str(error), remedy, error.exit_code)
         return
     size = _size(context)
     try:
@@ -104,8 +111,8 @@ def judge_speech(key: str, server: SmtpConfig, heard: lines.Heard) -> Iterator[F
     """Whether the port speaks what `tls` says (RFC 8314: implicit TLS on 465, STARTTLS on 587)."""
     name = server_name(server)
     if heard.speech is Speech.CLOSED:
-        known = heard.words.startswith(("Name or service", "No address", "Temporary failure", "nodename"))
-        remedy = SetKey(f"{key}.host", "HOST") if known else SetKey(f"{key}.port", "PORT")
+        unknown = heard.words.startswith(lines.UNKNOWN_HOST)
+        remedy = SetKey(f"{key}.host", "HOST") if unknown else SetKey(f"{key}.port", "PORT")
         yield bad("smtp", f"{name}: {heard.words}", remedy, 75)
     elif heard.speech is Speech.TLS and server.tls != "implicit":
         said = f"{name} waits for TLS at once, and smtp.tls is {server.tls}"
@@ -126,6 +133,8 @@ def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnav
         return SetKey(f"{key}.helo", "NAME-OF-THIS-MACHINE")
     if "ca_file" in said:
         return SetKey(f"{key}.ca_file", "null")
+    if "refused the login" in said and _PASSES.search(said):  # 454 (RFC 4954 section 6)
+        return context.command("check")
     if "login" in said or "token_command" in said or isinstance(error, TransportMisconfigured):
         return credentials(context, key, said)
     if "access token" in said:  # its issuer cannot be asked now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,8 +12,10 @@ from typing import Final
 from newsletter.check.names import Names
 
 _LOOKUPS: Final = 10  # terms that ask DNS (section 4.6.4)
+_VOID: Final = 2  # of them that may find nothing
 _ASKING: Final = ("include", "a", "mx", "ptr", "exists", "redirect")
 _KNOWN: Final = ("all", "ip4", "ip6", *_ASKING, "exp")
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.)+[A-Za-z0-9-]+\.?")  # a domain-spec without macros (section 7.1)
 _RESULTS: Final = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 
 
@@ -42,12 +45,32 @@ class _Walk:
     names: Names
     address: str | None
     lookups: int = 0
+    void: int = 0  # of them that found nothing
     seen: list[str] = field(default_factory=list)
 
 
 def records(names: Names, domain: str) -> list[str]:
     """The SPF records of a domain; more than one is an error (section 4.5)."""
     return [text for text in names.txt(domain) if text.lower().split(" ")[0] == "v=spf1"]
+
+
+def misspelt(names: Names, domain: str) -> str:
+    """What the domain's owner meant by a record that is nearly one of SPF; empty if there is none."""
+    for text in names.txt(domain):
+        words = text.strip(" \"'").replace(";", " ").split()
+        if words and words[0].lower().replace(" ", "") in ("v=spf1", "spf1", "v=spf", "v=spf2"):
+            return " ".join(["v=spf1", *words[1:]])
+    return ""
+
+
+def lets_anybody(record: str) -> bool:
+    """Whether a term before ``all`` lets somebody send, or ``all`` does; terms behind it do not count (section 5.1)."""
+    for term in record.split()[1:]:
+        if _passes(term):
+            return True
+        if term.lower().lstrip("-~?") == "all":
+            return False
+    return False
 
 
 def judge(names: Names, domain: str, address: str | None) -> Judged:
@@ -100,6 +123,9 @@ def _matches(walk: _Walk, term: str, name: str, value: str, domain: str) -> bool
     walk.lookups += name in _ASKING
     if walk.lookups > _LOOKUPS:
         return Judged(Spf.PERMERROR, term, f"more than {_LOOKUPS} questions to DNS (RFC 7208 section 4.6.4)")
+    host = value.partition("/")[0] if name in ("a", "mx") else value
+    if name in _ASKING and host and "%" not in host and not _HOST.fullmatch(host):
+        return Judged(Spf.PERMERROR, term, "not the name of a host")
     if "%" in value or name in ("ptr", "exists"):
         return None
     if name in ("ip4", "ip6"):
@@ -110,7 +136,11 @@ def _matches(walk: _Walk, term: str, name: str, value: str, domain: str) -> bool
     if name == "include":
         return _included(walk, term, value)
     if name in ("a", "mx"):
-        return walk.address is not None and any(_hosts(walk, name, value, domain))
+        networks = list(_networks(walk, name, value, domain))
+        walk.void += not networks
+        if walk.void > _VOID:
+            return Judged(Spf.PERMERROR, term, f"more than {_VOID} names without an address (RFC 7208 section 4.6.4)")
+        return walk.address is not None and any(ip_address(walk.address) in each for each in networks)
     return name == "all"
 
 
@@ -124,16 +154,17 @@ def _included(walk: _Walk, term: str, domain: str) -> bool | Judged | None:
     return None if inner.result is Spf.UNKNOWN else inner.result is Spf.PASS
 
 
-def _hosts(walk: _Walk, name: str, value: str, domain: str) -> Iterator[bool]:
+def _networks(walk: _Walk, name: str, value: str, domain: str) -> Iterator[IPv4Network | IPv6Network]:
+    """What the hosts of an ``a`` or ``mx`` stand for: their addresses, with the width that the term gives."""
     host, slash, prefix = value.partition("/")
     host = host or domain
     hosts = [host] if name == "a" else walk.names.mx(host)[:10]
-    assert walk.address is not None
     for each in hosts:
         for address in walk.names.addresses(each):
             width = prefix.partition("//")[0] if slash and ":" not in address else ""
             network = _network(f"{address}/{width}" if width else address)
-            yield network is not None and ip_address(walk.address) in network
+            if network is not None:
+                yield network
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
@@ -148,9 +179,11 @@ def repaired(record: str, term: str, addresses: Sequence[str]) -> str:
 
     A record that would then let nobody send gets `addresses`, or the words for what only the operator knows.
     """
-    meant = _meant(term)
-    kept = " ".join(each if each != term else meant for each in record.split() if each != term or meant)
-    if any(_passes(each) for each in kept.split()[1:]):
+    meant = _meant(term) if term else ""
+    terms = [each if each != term else meant for each in record.split() if each != term or meant]
+    last = [each for each in terms if each.lower().lstrip("-~?") == "all"][:1]
+    kept = " ".join([*(each for each in terms if each not in last), *last])
+    if lets_anybody(kept):
         return kept
     for address in addresses or ("ADDRESS-OF-YOUR-SERVER",):
         kept = with_address(kept, address)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from newsletter.check.values import Command, Context, Finding, ok, quoted, warn
 
 _UNITS: Final = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system")
 _CRONTABS: Final = ("/etc/crontab", "/etc/cron.d", "/etc/cron.daily")
+_SYSTEMCTL: Final = {True: "systemctl --user", False: "sudo systemctl"}  # for a user's own units
 _SECONDS: Final = 10.0
 _RUNS: Final = 10  # of the last runs
 _DAYS: Final = 3  # on so many days of them something ran
@@ -24,22 +26,29 @@ _DAYS: Final = 3  # on so many days of them something ran
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something that runs this list: where it is, and whether it is active."""
+    """Something that runs this list: where it is, whether it is active, and why it runs in vain, with what to do."""
 
     where: str
     active: bool = True
+    fault: str = ""
+    remedy: Command | None = None
 
 
 def schedule(context: Context) -> Iterator[Finding]:
     """The jobs found; without any, the runs of the last days say whether something else does it."""
     path = context.path.absolute()
-    jobs = [*_cron(path), *_timers(path)]
+    program = context.options.program
+    jobs = [*_cron(path, program), *_timers(path, program)]
     active = [job for job in jobs if job.active]
     if len(places := list(dict.fromkeys(job.where for job in active))) > 1:
         said = f"{' and '.join(places)} run this list: the second finds the issue sent or being sent"
         yield warn("schedule", said, _without(places))
+    elif broken := next(iter(job for job in active if job.fault), None):
+        yield warn("schedule", f"{broken.where}: {broken.fault}", broken.remedy or context.command("schedule cron"))
     elif active:
         yield ok("schedule", places[0])
+    elif masked := next((job for job in jobs if job.fault), None):
+        yield warn("schedule", f"{masked.where}: {masked.fault}", masked.remedy or context.command("schedule cron"))
     elif jobs:
         said = f"{jobs[0].where} is not enabled, so nothing runs by itself"
         yield warn("schedule", said, _systemctl("enable", jobs[0].where))
@@ -51,8 +60,8 @@ def schedule(context: Context) -> Iterator[Finding]:
 
 
 def _systemctl(verb: str, timer: str) -> Command:
-    program = "systemctl --user" if "/.config/" in timer else "sudo systemctl"
-    return Command(f"{program} {verb} --now {quoted(Path(timer).name)}")
+    now = " --now" if verb != "unmask" else ""
+    return Command(f"{_SYSTEMCTL['/.config/' in timer]} {verb}{now} {quoted(Path(timer).name)}")
 
 
 def _without(places: Sequence[str]) -> Command:
@@ -65,29 +74,67 @@ def _without(places: Sequence[str]) -> Command:
 
 def runs(text: str, path: Path) -> bool:
     """Whether a line of a crontab, or an ExecStart, calls `run` on the configuration at `path`."""
-    for line in text.splitlines():
+    return _line(text, path) is not None
+
+
+def _line(text: str, path: Path) -> tuple[int, str] | None:
+    """The number (from 1) and the words of the first line that does so."""
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.replace("%%", "%").replace(r"\%", "%").replace("$$", "$")
-        if line.lstrip().startswith(("#", ";")) or (str(path) not in words and quoted(path) not in words):
-            continue
-        rest = words.partition(path.name)[2]
+        rest = "" if line.lstrip().startswith(("#", ";")) else _behind(words, path) or ""
         if " run" in rest and "--dry-run" not in rest:
-            return True
-    return False
+            return number, line
+    return None
 
 
-def _cron(path: Path) -> Iterator[Job]:
-    program = shutil.which("crontab")
+def _behind(words: str, path: Path) -> str | None:
+    """What stands in a line behind the name of the configuration, in full or in its folder; None for another list."""
+    for name in (str(path), quoted(path)):
+        if found := re.search(rf"(?<![^\s'\"=]){re.escape(name)}(?![^\s'\"])", words):
+            return words[found.end() :]
+    folder = "|".join(re.escape(name) for name in (str(path.parent), quoted(path.parent)))
+    if not (moved := re.search(rf"\bcd ['\"]?(?:{folder})/?['\"]?\s*(?:&&|;)(?P<rest>.*)", words)):
+        return None
+    named = re.search(r"\s(?:-c|--config)[ =]['\"]?(?:\./)?([^\s'\"]+)", moved["rest"])
+    return moved["rest"] if (named[1] if named else "config.yaml") == path.name else None
+
+
+def _cron(path: Path, program: Sequence[str]) -> Iterator[Job]:
+    crontab = shutil.which("crontab")
     try:
         owner = schedules.owner(path) if os.geteuid() == 0 else None
     except OSError:
         owner = None
-    for command in ([program], [program, "-u", owner]):
-        if None not in command and runs(_output([*filter(None, command), "-l"]), path):
-            yield Job("crontab" if len(command) == 1 else f"crontab of {owner}")
+    for command in ([crontab], [crontab, "-u", owner]):
+        words = [word for word in command if word is not None]
+        if None not in command and (found := _line(_output([*words, "-l"]), path)):
+            called = " ".join(("crontab", *words[1:]))
+            edit = f'lines=$({called} -l | sed {{}}) && printf "%s\\n" "$lines" | {called} -'  # else none if sed fails
+            yield _judged("crontab" if len(command) == 1 else f"crontab of {owner}", *found, path, program, edit)
     for place in map(Path, _CRONTABS):
         for file in sorted(place.iterdir()) if place.is_dir() else [place]:
-            if runs(_text(file), path):
-                yield Job(str(file))
+            if found := _line(_text(file), path):
+                yield _judged(str(file), *found, path, program, f"sudo sed -i {{}} {quoted(file)}")
+
+
+def _judged(where: str, number: int, line: str, path: Path, program: Sequence[str], edit: str) -> Job:
+    """A line of a crontab. `edit` is the command that changes the crontab, with {} for what sed is to do."""
+    if re.search(r"(?<!\\)%", line):  # crontab(5)
+        mend = edit.format(quoted(rf"{number}s/\([^\]\)%/\1\\%/g"))
+        return Job(where, fault=r"cron ends a command at %, which must be written \%", remedy=Command(mend))
+    return _with_program(Job(where), number, line, path, program, edit)
+
+
+def _with_program(job: Job, number: int, line: str, path: Path, program: Sequence[str], edit: str) -> Job:
+    """The job, with a fault if the program that `line` calls is not there, such as that of an environment of before."""
+    found = re.search(
+        r"(?:^|[\s=])(/\S*/(?:newsletter|python[\d.]*))(?: -m newsletter)?\s", line.partition(str(path))[0]
+    )
+    if found is None or Path(found[1]).exists():
+        return job
+    old, new = found[0].strip().lstrip("="), " ".join(map(quoted, program))
+    mend = edit.format(quoted(f"{number}s|{old}|{new}|"))
+    return replace(job, fault=f"there is no program {found[1]}", remedy=Command(mend))
 
 
 def _output(command: list[str]) -> str:
@@ -98,22 +145,50 @@ def _output(command: list[str]) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _timers(path: Path) -> Iterator[Job]:
+def _timers(path: Path, program: Sequence[str] = ()) -> Iterator[Job]:
     """The timers of services that run this list, whatever the units are called."""
-    folders = [Path(folder) for folder in _UNITS]
+    yield from _timers_in([Path(folder) for folder in _UNITS], path, program)
     with suppress(RuntimeError):  # an account without a name, as in a container, may have no home
-        folders.append(Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user")
+        own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user"
+        for job in _timers_in([own], path, program):
+            yield _lingering(job) if job.active and not job.fault else job
+
+
+def _lingering(job: Job) -> Job:
+    """A timer of a user's own systemd, which ends with their last session unless they linger (loginctl(1))."""
+    user = str(os.geteuid())
+    if _output(["loginctl", "show-user", user, "--property=Linger"]).strip() != "Linger=no":
+        return job
+    return replace(job, fault="it rests while you are logged out", remedy=Command(f"loginctl enable-linger {user}"))
+
+
+def _timers_in(folders: Sequence[Path], path: Path, program: Sequence[str]) -> Iterator[Job]:
+    """Those in the folders of one systemd, that of the machine or of a user. A unit may be enabled from another one."""
     for folder in folders:
         for service in sorted(folder.glob("*.service")):
-            if not _calls_run(_text(service), path):
+            text = _text(service)
+            if not _calls_run(text, path):
                 continue
             for timer in sorted(folder.glob("*.timer")):
                 unit = [
                     line.partition("=")[2].strip() for line in _text(timer).splitlines() if line.startswith("Unit=")
                 ]
                 if (unit or [f"{timer.stem}.service"])[0] == service.name:
-                    wanted = folder / "timers.target.wants" / timer.name
-                    yield Job(str(timer), wanted.is_symlink() or wanted.exists())
+                    wanted = (each / "timers.target.wants" / timer.name for each in folders)
+                    job = Job(str(timer), any(link.is_symlink() or link.exists() for link in wanted))
+                    yield _judged_timer(job, timer, service, text, path, program)
+
+
+def _judged_timer(job: Job, timer: Path, service: Path, text: str, path: Path, program: Sequence[str]) -> Job:
+    """The job, with a fault if it is masked (systemctl(1)) or its program is not there."""
+    if timer.resolve() == Path(os.devnull):
+        unmask, enable = _systemctl("unmask", job.where), _systemctl("enable", job.where)
+        return replace(job, active=False, fault="it is masked", remedy=Command(f"{unmask.line} && {enable.line}"))
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.startswith("ExecStart=")]
+    user = "/.config/" in job.where
+    edit = f"{'' if user else 'sudo '}sed -i {{}} {quoted(service)} && {_SYSTEMCTL[user]} daemon-reload"
+    found = (_with_program(job, number, f"{line} ", path, program, edit) for number, line in lines)
+    return next((each for each in found if each.fault), job)
 
 
 def _calls_run(unit: str, path: Path) -> bool:
@@ -122,7 +197,9 @@ def _calls_run(unit: str, path: Path) -> bool:
     if str(path) in words:
         rest = words[words.index(str(path)) :]
         return "run" in rest and "--dry-run" not in rest
-    return runs("\n".join(line for line in unit.splitlines() if line.startswith("ExecStart")), path)
+    lines = unit.splitlines()
+    moved = [f"cd {line.partition('=')[2].strip()} && " for line in lines if line.startswith("WorkingDirectory=")]
+    return runs("\n".join(f"{''.join(moved)}{line}" for line in lines if line.startswith("ExecStart")), path)
 
 
 def _text(file: Path) -> str:

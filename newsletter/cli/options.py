@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -63,6 +64,23 @@ class TimeOfDay(click.ParamType[time]):
 
 
 TIME_OF_DAY = TimeOfDay()
+
+
+class Hours(click.FloatRange):
+    """A number of hours, up to a month."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 24 * 31)
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse a number within the range. Raises click.BadParameter, for nan too, which no range leaves out."""
+        hours = float(super().convert(value, param, ctx))
+        if math.isnan(hours):
+            self.fail(f"{value!r} is not a number of hours", param, ctx)
+        return hours
+
+
+HOURS = Hours()
 
 
 class HostAndPort(click.ParamType[tuple[str, int]]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from urllib.parse import SplitResult, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
 
@@ -134,6 +135,33 @@ def command(place: Place) -> tuple[str, ...]:
     return words
 
 
+def host(place: Place) -> str:
+    """A host's name or address alone, without a scheme, a login, a port or brackets."""
+    value = text(place)
+    bare = re.sub(r"^\w+://|/.*", "", value).rpartition("@")[2]
+    literal = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](:\d+)?", bare)
+    bare = literal.group(1) if literal else bare if bare.count(":") > 1 else bare.partition(":")[0]
+    if value != bare or not re.fullmatch(r"[^\s:/@]+|[0-9A-Fa-f:.]+", value):
+        meant = "" if re.search(r"\s", bare) else _meant(bare)
+        raise place.error(f"expected a host's name alone, not {value!r}{meant}")
+    return value
+
+
+def _meant(value: str) -> str:
+    """What somebody probably wanted to write, for the end of an error's words; `newsletter check` reads it there."""
+    return f"; did you mean {value}?" if value else ""
+
+
+def _parts(place: Place, value: str, message: str) -> SplitResult:
+    """The parts of a URL. Raises ConfigError with `message` for what none can be read from, such as a port of words."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise place.error(message) from error
+    return parts
+
+
 def helo(place: Place) -> str:
     """A host's full name in ASCII, or an address literal such as [192.0.2.1] (RFC 5321 section 4.1.3)."""
     value = text(place)
@@ -145,9 +173,10 @@ def helo(place: Place) -> str:
 def https_url(place: Place) -> str:
     """An https URL, without a login in it."""
     value = text(place)
-    parts = urlsplit(value)
+    message = f"expected a URL such as https://login.example.org/token, not {value!r}"
+    parts = _parts(place, value, message)
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or not value.isascii():
-        raise place.error(f"expected a URL such as https://login.example.org/token, not {value!r}")
+        raise place.error(message)
     return value
 
 
@@ -182,12 +211,17 @@ def bare_address(place: Place) -> str:
 
 
 def base_url(place: Place) -> str:
-    """An absolute http(s) URL; a trailing slash is dropped."""
+    """An absolute http(s) URL; a trailing slash is dropped, and scheme and host are in small letters."""
     value = text(place)
-    parts = urlsplit(value)
+    if "@" in value:  # readers would see a login; it is not shown
+        raise place.error("expected a URL without a login, such as https://news.example.org")
+    message = f"expected a URL such as https://news.example.org, not {value!r}"
+    parts = _parts(place, value, message)
+    if "://" not in value and re.fullmatch(r"[\w-]+(\.[\w-]+)+(/.*)?", value):
+        raise place.error(f"{message}{_meant(f'https://{value}')}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise place.error(f"expected a URL such as https://news.example.org, not {value!r}")
-    return value.rstrip("/")
+        raise place.error(message)
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
 
 
 def network_address(place: Place) -> str:
@@ -201,11 +235,25 @@ def network_address(place: Place) -> str:
     return value
 
 
+_LIST_ID: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
+
+
 def list_id(place: Place) -> str:
     """The identifier inside List-Id's brackets (RFC 2919 section 2): dotted atoms, no name."""
     value = text(place)
-    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", value) or len(value) > 255:
-        raise place.error(f"expected a dotted name such as daily-papers.news.example.org, not {value!r}")
+    if not _LIST_ID.fullmatch(value) or len(value) > 255:
+        inside = value.strip("<> ").replace("@", ".")
+        meant = _meant(inside) if _LIST_ID.fullmatch(inside) else ""
+        raise place.error(f"expected a dotted name such as daily-papers.news.example.org, not {value!r}{meant}")
+    return value
+
+
+def selector(place: Place) -> str:
+    """A DKIM selector: dotted atoms, before ``._domainkey`` (RFC 6376 section 3.1)."""
+    value = text(place)
+    meant = value.partition("._domainkey")[0]
+    if value != meant or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
+        raise place.error(f"expected a selector such as s2026, not {value!r}{_meant(meant) if meant != value else ''}")
     return value
 
 
@@ -223,21 +271,39 @@ def zone(place: Place) -> ZoneInfo:
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise place.error(f"no such time zone: {value!r} (expected a name such as Europe/Berlin)") from error
+        meant = _meant(_zone_meant(value)) or " (expected a name such as Europe/Berlin)"
+        raise place.error(f"no such time zone: {value!r}{meant}") from error
+
+
+def _zone_meant(value: str) -> str:
+    """The zone that `value` is a misspelling or the city of; empty if none. ``CEST`` or ``UTC+1`` names no place."""
+    names = {name.casefold(): name for name in sorted(available_timezones())}
+    cities = {name.rpartition("/")[2]: names[name] for name in reversed(names) if "/" in name}
+    wanted = value.casefold().replace(" ", "_")
+    if wanted in names:
+        return names[wanted]
+    near = difflib.get_close_matches(wanted, names if "/" in wanted else cities, 1, 0.88)
+    return (names | cities)[near[0]] if near else ""
 
 
 def feed_url(place: Place) -> str:
-    """An http(s) URL, or the absolute path of a file."""
+    """An http(s) URL, in which only ``{date}`` may stand in braces, or the absolute path of a file."""
     value = text(place)
-    scheme = urlsplit(value).scheme.lower()
-    if scheme in ("http", "https"):
-        if not urlsplit(value).hostname:
+    message = f"expected an http(s) URL or a path to a file, not {value!r}"
+    parts = _parts(place, value, message)
+    if parts.scheme in ("http", "https"):
+        if not parts.hostname:
             raise place.error(f"no host in {value!r}")
+        if unknown := [each for each in re.findall(r"{[^{}]*}", value) if each != "{date}"]:
+            raise place.error(f"{unknown[0]} is not known{_meant(value.replace(unknown[0], '{date}'))}")
         return value
-    if scheme == "file":
-        return unquote(urlsplit(value).path)
-    if "://" in value:
-        raise place.error(f"expected an http(s) URL or a path to a file, not {value!r}")
+    if parts.scheme == "file":
+        return unquote(parts.path)
+    if "://" in value or parts.scheme == "feed":
+        feed = re.sub(r"^feed:(//)?(https?://)?", lambda found: found[2] or "https://", value)
+        raise place.error(f"{message}{_meant(feed) if parts.scheme == 'feed' else ''}")
+    if re.fullmatch(r"[\w-]+(\.[\w-]+)+/\S*", value) and not place.path(value).parent.is_dir():
+        raise place.error(f"{message}{_meant(f'https://{value}')}")  # a host without https in front
     return str(place.path(value))
 
 
@@ -257,11 +323,18 @@ def votes(place: Place) -> str:
 def store_url(place: Place) -> str:
     """An SQLAlchemy URL; a relative SQLite file starts at the config file's folder."""
     value = text(place)
-    if value.startswith("sqlite:///"):
+    if value.startswith("sqlite:///") and value != "sqlite:///:memory:":
         return f"sqlite:///{place.path(value.removeprefix('sqlite:///'))}"
-    if value.startswith("postgresql"):
-        return value
-    raise place.error("expected sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+    expected = "expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+    if found := re.fullmatch(r"postgres(?:ql)?(?:\+psycopg)?://(.*)", value):  # libpq knows both names
+        if found.group(1).count("@") > 1:
+            raise place.error(f"{expected}; an @ in a postgresql password is written %40")  # no part of it is shown
+        return f"postgresql://{found.group(1)}"
+    if value.startswith("postgres"):
+        raise place.error(f"{expected}; there is no other driver for postgresql")
+    file = value.removeprefix("sqlite:").lstrip("/") if value.startswith("sqlite:") else value
+    meant = f"sqlite:///{file}" if re.fullmatch(r"[\w./~-]+", file) else ""
+    raise place.error(f"{expected}{_meant(meant)}")
 
 
 def secret(place: Place) -> Secret:
@@ -363,6 +436,19 @@ def secret_file(place: Place) -> Secret:
             raise place.error(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
         if not content:
             raise place.error(f"{path} is empty")
+        return content
+
+    return Secret(read)
+
+
+def password_file(place: Place) -> Secret:
+    """The path of a file with a password or a token, on one line."""
+    given, path = secret_file(place), file(place)
+
+    def read() -> str:
+        content = given.reveal()
+        if len(content.splitlines()) > 1:
+            raise place.error(f"{path} has more than one line; write nothing but the secret into it")
         return content
 
     return Secret(read)

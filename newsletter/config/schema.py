@@ -135,7 +135,7 @@ _FILTERS: Final[Table] = {
     "categories": Key(v.words, "[]", "Keep only papers in one of these categories: [cs.LG, stat]."),
 }
 _SMTP: Final[Table] = {
-    "host": Key(v.text, "localhost", "Host name or address."),
+    "host": Key(v.host, "localhost", "Host name or address."),
     "port": Key(v.whole(1, 65535), "25", "Often 587 with starttls, 465 with implicit."),
     "tls": Key(v.choice("none", "starttls", "implicit"), "none", _TLS),
     "ca_file": Key(v.optional(v.file), "null", _CA_FILE),
@@ -143,7 +143,7 @@ _SMTP: Final[Table] = {
         v.optional(v.text), "null", "Name for the login; null: no login. A login needs TLS, except on localhost."
     ),
     "password": Key(v.optional(v.secret), "null", "Password for the login; read only if there is a username."),
-    "password_file": Key(v.optional(v.secret_file), "null", _PASSWORD_FILE),
+    "password_file": Key(v.optional(v.password_file), "null", _PASSWORD_FILE),
     "auth": Key(v.choice("password", "xoauth2"), "password", _AUTH),
     "token_command": Key(v.optional(v.command), "null", _TOKEN_COMMAND),
     "token_file": Key(v.optional(v.secret_file), "null", _TOKEN_FILE),
@@ -239,13 +239,13 @@ _ALERTS: Final[Table] = {
     ),
 }
 _IMAP: Final[Table] = {
-    "host": Key(v.text, REQUIRED, "Host name or address."),
+    "host": Key(v.host, REQUIRED, "Host name or address."),
     "port": Key(v.whole(1, 65535), "993", "The default is 143 if tls is not implicit."),
     "tls": Key(v.choice("none", "starttls", "implicit"), "implicit", _TLS),
     "ca_file": Key(v.optional(v.file), "null", _CA_FILE),
     "username": Key(v.text, REQUIRED, "Name for the login. A login needs TLS, except on localhost."),
     "password": Key(v.optional(v.secret), "null", "Password for the login; read only when the mailbox is."),
-    "password_file": Key(v.optional(v.secret_file), "null", _PASSWORD_FILE),
+    "password_file": Key(v.optional(v.password_file), "null", _PASSWORD_FILE),
     "auth": Key(v.choice("password", "xoauth2"), "password", _AUTH),
     "token_command": Key(v.optional(v.command), "null", _TOKEN_COMMAND),
     "token_file": Key(v.optional(v.secret_file), "null", _TOKEN_FILE),
@@ -300,7 +300,7 @@ _BOUNCES: Final[Table] = {
     "policy": Key(_policy, "{}", "After how many issues a reader is suppressed; 0: never."),
 }
 _DKIM: Final[Table] = {
-    "selector": Key(v.text, REQUIRED, "Name of the key in DNS."),
+    "selector": Key(v.selector, REQUIRED, "Name of the key in DNS."),
     "private_key_file": Key(v.file, REQUIRED, "RSA or Ed25519 key: openssl genrsa -out dkim.pem 2048."),
 }
 _RETENTION: Final[Table] = {
@@ -416,6 +416,8 @@ def _old_secrets(place: Place) -> tuple[Secret, ...]:
 
 def _smtp(place: Place) -> tuple[SmtpConfig, ...]:
     servers = tuple(_server(item) for item in items(place))
+    if not servers:
+        raise place.error("must name a server; leave it out for one on this machine")
     if len(servers) > 1 and any(server.sendmail for server in servers):
         raise place.error("sendmail must be the only entry")
     return servers

@@ -6,6 +6,7 @@ code is reported like any other wrong value.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -96,19 +97,29 @@ def expand(place: Place, value: str) -> str:
 def root(path: Path, environ: Mapping[str, str]) -> Place:
     """The whole file. Raises ConfigError if it cannot be read or is not YAML."""
     try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(_decoded(path), Loader=yaml.SafeLoader)
     except FileNotFoundError as error:
         raise ConfigError("no such file; `newsletter init` writes one, or name it with -c", path=path) from error
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("is not UTF-8 text", path=path) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"not YAML: {error.problem}", path=path, line=mark.line + 1 if mark else None) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"not YAML: {str(error).splitlines()[0]}", path=path) from error
     return Place(node, "", path, 1, environ)
+
+
+def _decoded(path: Path) -> str:
+    """The text of a file. Raises OSError, and ConfigError that names the first line that is not UTF-8."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        line = raw.count(b"\n", 0, error.start) + 1
+        said = "is not UTF-8 text but UTF-16; save it as UTF-8" if wide else "is not UTF-8 text"
+        raise ConfigError(said, path=path, line=line) from error
 
 
 def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
@@ -121,7 +132,9 @@ def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
         name = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
         child = place.child(name, value_node, key_node.start_mark.line + 1)
         if name not in table:
-            near = difflib.get_close_matches(name, table, 1, 0.5)
+            section = not isinstance(value_node, yaml.ScalarNode)
+            fitting = [key for key in table if section or table[key].default != "{}"]
+            near = difflib.get_close_matches(name, fitting, 1, 0.5)
             raise child.error(
                 f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known: {', '.join(table)}"
             )

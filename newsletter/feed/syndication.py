@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from html import unescape
 from io import BytesIO
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import feedparser
 
@@ -35,6 +37,10 @@ _SUBSET: Final = re.compile(r"<!DOCTYPE[^<>\[]*\[|<!ENTITY", re.IGNORECASE)
 _FEEDS: Final = frozenset({"rss", "feed", "rdf", "channel"})
 _PAGES: Final = frozenset({"html", "head", "body", "title", "meta", "script", "div", "p", "h1", "center", "br", "b"})
 _PAGE_TITLE: Final = re.compile(r"<title\b[^<>]{0,200}+>([^<]*+)", re.IGNORECASE)
+_LINK: Final = re.compile(r"<link\b([^<>]{0,1000}+)>", re.IGNORECASE)
+_ATTRIBUTE: Final = re.compile(r"(?<![\w-])([A-Za-z]{1,20}+)=[\"']([^\"'<>]{0,500}+)[\"']")
+_FEED_TYPES: Final = frozenset({"application/rss+xml", "application/atom+xml", "application/feed+json"})
+_HEAD: Final = 20_000  # characters of a web page that are looked at
 _REPLACEMENTS: Final = frozenset({"replace", "replace-cross"})
 _API_ERROR: Final = re.compile(r"https?://(?:[a-z]{1,20}\.)?arxiv\.org/api/errors")
 # feedparser's names of elements with a date. prism: https://www.w3.org/submissions/2020/SUBM-prism-20200910/.
@@ -59,7 +65,7 @@ def read(text: str, votes: str | None, source: str | None, url: str, *, replacem
     against `url`. `replacements`: arXiv's new versions of old papers are wanted too. Raises NotAFeed for a web page,
     other XML, declared entities, a truncated document, and one that would take minutes to parse.
     """
-    root = _root(text)
+    root = _root(text, url)
     _require_parsable(text)
     rule = Votes.of(votes, ELEMENTS)
     document = _feedparser(mended(text, rule.places), public_part(url))
@@ -78,7 +84,7 @@ def read(text: str, votes: str | None, source: str | None, url: str, *, replacem
 # --- the document ----------------------------------------------------------------------------------------------------
 
 
-def _root(text: str) -> str:
+def _root(text: str, url: str) -> str:
     """The root element's name as written. Raises NotAFeed if it is not a feed's, or if entities are declared (XXE)."""
     match = _PROLOG.match(text)
     if _SUBSET.search(text, 0, match.start("root") if match else len(text)):
@@ -90,8 +96,24 @@ def _root(text: str) -> str:
     if match["name"].lower() in _PAGES or (match["doctype"] or "").strip().lower().startswith("html"):
         title = _PAGE_TITLE.search(text, 0, 10_000)
         named = plain(strip_tags(title[1]), 80) if title else ""
-        raise NotAFeed(f"a web page instead of a feed{f': {named!r}' if named else ''}")
+        feed = _feed_of(text[:_HEAD], public_part(url))
+        there = f"; it names the feed {feed}" if feed else ""
+        raise NotAFeed(f"a web page instead of a feed{f': {named!r}' if named else ''}{there}")
     raise NotAFeed(f"XML, but not a feed: its root is <{plain(match['root'], 40)}>")
+
+
+def _feed_of(page: str, url: str) -> str | None:
+    """The feed that a web page at `url` names (https://www.rssboard.org/rss-autodiscovery), None if it names none."""
+    for tag in _LINK.findall(page):
+        words = {name.lower(): value for name, value in _ATTRIBUTE.findall(tag)}
+        if words.get("rel", "").lower() == "alternate" and words.get("type", "").lower() in _FEED_TYPES:
+            try:
+                found = urljoin(url, unescape(words.get("href", "")))
+            except ValueError:
+                continue
+            if found.startswith(("http://", "https://")) and found.isprintable() and " " not in found:
+                return found[:500]
+    return None
 
 
 def _feedparser(text: str, base: str) -> Any:

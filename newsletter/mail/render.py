@@ -49,6 +49,8 @@ _NOTES: Final = ("<!--notes-->", "<!--/notes-->")
 
 _BRACES: Final = re.compile(r"\{(?=[{%])|[}%](?=\})")
 
+_NOT_SHOWN: Final = re.compile(r"<[!?][^<>]*+>")  # comments, declarations
+
 # Factor by which inlining enlarges the HTML: the least seen, and the usual one of a page with many rows.
 _LEAST_GROWTH: Final = 1.4
 _GROWTH: Final = 1.56
@@ -209,7 +211,11 @@ class Renderer:
 
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
         with self._template_errors(name):
-            return self._environment.get_template(name).render(values)
+            template = self._environment.get_template(name)
+            rendered = template.render(values)
+        if name.endswith(".html") and not _NOT_SHOWN.sub("", rendered).strip():  # premailer has nothing to work on
+            raise TemplateError(f"{template.filename}: it gives an empty page")
+        return rendered
 
     @contextmanager
     def _template_errors(self, name: str) -> Iterator[None]:

@@ -37,23 +37,19 @@ def faults(folder: Path, environment: jinja2.Environment) -> Iterator[TemplateFa
     """
     builtin = _files(resources.find("templates"))
     own = _files(folder)
-    used: set[str] = set()
     trees: dict[str, nodes.Template] = {}
     for name, path in own.items():
-        try:
-            source = path.read_text("utf-8")
-            trees[name] = environment.parse(source, name, str(path))
-            environment.compile(source, name, str(path))
-        except UnicodeDecodeError:
-            yield TemplateFault(path, f"{path} is not UTF-8 text")
-        except jinja2.TemplateSyntaxError as error:
-            yield TemplateFault(path, f"{path}:{error.lineno}: {error.message}")
+        read = _read(environment, name, path)
+        if isinstance(read, TemplateFault):
+            yield read
         else:
-            used |= {each for each in meta.find_referenced_templates(trees[name]) if each is not None}
+            trees[name] = read
+    used = {each for tree in trees.values() for each in meta.find_referenced_templates(tree) if each is not None}
     for name, tree in trees.items():
         yield from _references(own[name], tree, {*own, *builtin, *(f"builtin/{each}" for each in builtin)})
         if name in builtin:
             yield from _names(environment, own[name], tree, _known(environment, builtin, name))
+        yield from _blocks(environment, own[name], tree, {**builtin, **own})
     for name, path in own.items():
         if name not in builtin and name not in used:
             near = difflib.get_close_matches(name, builtin.keys() - own.keys(), 1, _LIKE)
@@ -61,12 +57,29 @@ def faults(folder: Path, environment: jinja2.Environment) -> Iterator[TemplateFa
                 yield TemplateFault(path, f"{path} is used by nothing; did you mean {near[0]}?", near[0])
 
 
+def _read(environment: jinja2.Environment, name: str, path: Path) -> nodes.Template | TemplateFault:
+    """A template that compiles, or why it does not. Raises OSError."""
+    try:
+        tree = environment.parse(path.read_text("utf-8"), name, str(path))
+        environment.compile(tree, name, str(path))
+    except FileNotFoundError:
+        return TemplateFault(path, f"{path} is a link to nothing, so the built-in one is used")
+    except UnicodeDecodeError:
+        return TemplateFault(path, f"{path} is not UTF-8 text")
+    except jinja2.TemplateSyntaxError as error:
+        return TemplateFault(path, f"{path}:{error.lineno}: {error.message}")
+    return tree
+
+
 def _files(folder: Path) -> dict[str, Path]:
     """The templates of a folder, by the name that Jinja2 knows them by."""
     return {
         str(path.relative_to(folder)): path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in _SUFFIXES and not path.name.startswith(".")
+        if (path.is_file() or path.is_symlink())
+        and not path.is_dir()
+        and path.suffix in _SUFFIXES
+        and not path.name.startswith(".")
     }
 
 
@@ -74,6 +87,38 @@ def _references(path: Path, tree: nodes.Template, known: set[str]) -> Iterator[T
     for name in meta.find_referenced_templates(tree):
         if name is not None and name not in known:
             yield TemplateFault(path, f"{path}: there is no template {name}")
+
+
+def _blocks(
+    environment: jinja2.Environment, path: Path, tree: nodes.Template, files: dict[str, Path]
+) -> Iterator[TemplateFault]:
+    """Blocks that no template has which this one extends: Jinja2 leaves them out without a word."""
+    known: set[str] = set()
+    seen = {path}
+    above = tree
+    while (parent := _parent(above)) is not None:
+        builtin = resources.find("templates") / parent.removeprefix("builtin/")
+        source = builtin if parent.startswith("builtin/") else files.get(parent)
+        if source is None or source in seen or not source.is_file():
+            return  # a fault of its own
+        seen.add(source)
+        above = environment.parse(source.read_text("utf-8"))
+        known |= {each.name for each in above.find_all(nodes.Block)}
+    if above is tree:
+        return
+    inside = {each.name for block in tree.find_all(nodes.Block) for each in block.find_all(nodes.Block)}
+    for block in tree.find_all(nodes.Block):
+        if block.name not in known | inside:
+            near = difflib.get_close_matches(block.name, known, 1, 0.5)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(known))}"
+            yield TemplateFault(path, f"{path}:{block.lineno}: {_parent(tree)} has no block {block.name}{hint}")
+
+
+def _parent(tree: nodes.Template) -> str | None:
+    """The template that one extends, None if it extends none or a value says which."""
+    extended = tree.find(nodes.Extends)
+    named = None if extended is None else extended.template
+    return str(named.value) if isinstance(named, nodes.Const) else None
 
 
 def _known(environment: jinja2.Environment, builtin: dict[str, Path], name: str) -> set[str]:

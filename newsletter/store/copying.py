@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table, delete, func, insert, select, text, update
 
+from newsletter import files
 from newsletter.errors import StoreBusy, StoreError
 from newsletter.store import failures, upgrade
 from newsletter.store.database import Database
@@ -110,7 +111,7 @@ def _set_aside(file: Path) -> Path:
         except sqlite3.OperationalError as error:
             words = "another process has it open; stop `newsletter web` and the schedule first"
             raise StoreBusy(f"{file}: {words}") from error
-    kept = file.with_name(f"{file.name}.before-restore")
+    kept = files.unused(file.with_name(f"{file.name}.before-restore"))
     file.replace(kept)
     return kept
 

@@ -52,9 +52,9 @@ def parse(url: str) -> URL:
     """The URL in parts, with the driver that is used. Raises ConfigError."""
     try:
         parsed = make_url(url)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:  # ValueError: the port is no number
         raise wrong("not a database URL; expected sqlite:///FILE or postgresql://USER@HOST/NAME") from error
-    if parsed.drivername == "postgresql":
+    if parsed.drivername in ("postgresql", "postgres"):  # libpq knows both names
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
         raise wrong(f"{parsed.drivername}: expected sqlite:///FILE or postgresql://USER@HOST/NAME")

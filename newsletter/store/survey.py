@@ -23,6 +23,7 @@ class StoreState(StrEnum):
     ABSENT = "absent"  # there is no file yet
     EMPTY = "empty"  # a file of 0 bytes
     UNUSED = "unused"  # a database without our tables
+    FOREIGN = "foreign"  # an SQLite file with the tables of another program; a server's database may be shared
     OLDER = "older"
     CURRENT = "current"
     NEWER = "newer"
@@ -53,8 +54,9 @@ def survey(url: str, *, busy_timeout: float) -> Survey:
     try:
         with database.read() as connection:
             revision = _revision(connection)
+            others = file is not None and bool(inspect(connection).get_table_names())
         if revision is None:
-            return Survey(StoreState.UNUSED, file)
+            return Survey(StoreState.FOREIGN if others else StoreState.UNUSED, file)
         if file is None or file.stat().st_uid == os.geteuid():
             _try_write(database)
         return Survey(_state(revision, database), file, revision)

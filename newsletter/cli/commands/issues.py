@@ -10,6 +10,7 @@ import click
 from newsletter.cli.app import App
 from newsletter.cli.options import (
     DAY,
+    HOURS,
     NEWEST_RIPE,
     Clock,
     resolve_day,
@@ -130,7 +131,7 @@ def withdraw_command(app: App, issue: Clock) -> None:
 @click.option("--check", "checked", is_flag=True, help="Print one line instead: whether the list is well.")
 @click.option(
     "--within",
-    type=click.FloatRange(1, 24 * 31),
+    type=HOURS,
     metavar="HOURS",
     help="With --check: the time in which a run is expected.  [default: 26]",
 )

@@ -36,6 +36,8 @@ def check_command(
     """
     from newsletter.cli.check import check
 
+    if offline and to is not None:
+        raise click.UsageError("--to sends a copy, so it does not go with --offline")
     sys.exit(check(app.path, day=day, offline=offline, resolver=resolver, as_json=as_json, to=to))
 
 
