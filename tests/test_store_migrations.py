@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, ForeignKeyConstraint, Index, text
@@ -26,7 +27,21 @@ from newsletter.model import SubscriberStatus
 from newsletter.store import Added, ConfirmationState, Store
 from newsletter.store.database import Database
 from newsletter.store.schema import HEAD, metadata
-from newsletter.store.upgrade import alembic_config
+from newsletter.store.upgrade import alembic_config, known_revisions
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """Have Alembic load the migrations once: it loads all of them for each upgrade, which takes longer than most."""
+    load, made = ScriptDirectory.from_config, list[ScriptDirectory]()
+
+    def loaded(config: Config) -> ScriptDirectory:
+        made[:] = made or [load(config)]
+        return made[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", loaded)
+        yield
 
 
 @pytest.fixture
@@ -53,13 +68,13 @@ def test_the_migrations_lead_to_the_tables_the_code_works_with(database_url: str
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": meant_for(connection.dialect.name)})
         assert compare_metadata(context, metadata) == []
-        assert ScriptDirectory.from_config(alembic_config(connection)).get_current_head() == HEAD
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+        assert scripts.get_current_head() == HEAD
+        assert {script.revision for script in scripts.walk_revisions()} == known_revisions()
     database.close()
 
 
-REVISIONS = sorted(
-    path.name[1:5] for path in (Path(newsletter.__file__).parent / "store/migrations/versions").glob("r*.py")
-)
+REVISIONS = sorted(known_revisions())
 
 
 def migrate(connection: Connection, revision: str) -> None:

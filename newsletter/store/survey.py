@@ -59,7 +59,7 @@ def survey(url: str, *, busy_timeout: float) -> Survey:
             return Survey(StoreState.FOREIGN if others else StoreState.UNUSED, file)
         if file is None or file.stat().st_uid == os.geteuid():
             _try_write(database)
-        return Survey(_state(revision, database), file, revision)
+        return Survey(_state(revision), file, revision)
     finally:
         database.close()
 
@@ -75,11 +75,10 @@ def _revision(connection: Connection) -> str | None:
     return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
 
 
-def _state(revision: str, database: Database) -> StoreState:
+def _state(revision: str) -> StoreState:
     if revision == HEAD:
         return StoreState.CURRENT
-    with database.read() as connection:
-        return StoreState.OLDER if revision in known_revisions(connection) else StoreState.NEWER
+    return StoreState.OLDER if revision in known_revisions() else StoreState.NEWER
 
 
 def _try_write(database: Database) -> None:
