@@ -1,4 +1,4 @@
-"""Debian's chromium, driven by selenium. One browser serves all tests."""
+"""Debian's chromium, driven by selenium. One browser serves all tests of a process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_browser(profile: Path) -> webdriver.Chrome:
 
 @pytest.fixture(scope="session", params=["chromium"])
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """The browser of all tests, running until the last one has ended."""
+    """The browser of all tests of this process, running until the last one has ended."""
     opened = open_browser(tmp_path_factory.mktemp("profile"))
     yield opened
     opened.quit()
