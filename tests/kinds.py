@@ -66,14 +66,20 @@ REACH: dict[Kind, set[str]] = {
     Kind.COMPONENT: {"sqlite3", "sqlalchemy", "newsletter.store", "flask", "create_app"},
 }
 
-# The fixtures of these servers have the name as their parameter, so that it is part of the name of each test that uses
-# one. Browser and mail host are one group, since some tests use both.
-SERVERS = {"postgresql": "postgresql", "chromium": "browser", "postfix": "browser"}
+# Servers that are started for tests. Their fixtures have the name as their parameter, so that it is part of the name of
+# each test that uses one. Tests that use the same ones are a group; browser and mail host are started for each group
+# that uses them, which takes a second or two, since all their tests together would take longer than all the others.
+SERVERS = ("postgresql", "chromium", "postfix")
 
-# Groups that take longest, and so begin first: at the end no process should be alone with one.
+# Groups that take longest, or long for their few tests, and so begin first: the longest that is left should be short,
+# since at the end no process should be alone with one.
 LONG = (
-    *("postgresql", "browser", "tests/test_check.py", "tests/test_wheel.py", "tests/test_schedule_github.py"),
-    *("tests/test_feed_chaos.py", "tests/test_web.py"),
+    *("postgresql", "tests/test_check.py", "chromium+postfix", "chromium", "tests/test_wheel.py"),
+    *("tests/test_schedule_github.py", "postfix", "tests/test_cli.py", "tests/test_feed_chaos.py"),
+    *("tests/test_proxies.py", "tests/test_limits.py", "tests/test_container.py", "tests/test_bounces_poison.py"),
+    *("tests/test_days.py", "tests/test_regexes.py", "tests/test_web_fuzz.py", "tests/test_systemd.py"),
+    *("tests/test_fuzz.py", "tests/test_quickstart.py", "tests/test_worker.py", "tests/test_web_load.py"),
+    *("tests/test_editions.py", "tests/test_web.py"),
 )
 
 # Files whose tests take long together and share little: they are spread one by one.
@@ -144,7 +150,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def kind_of(item: pytest.Function) -> Kind:
     """The kind of a test."""
-    if item.path.name in SYSTEM_FILES or server_of(item.nodeid) is not None:
+    if item.path.name in SYSTEM_FILES or servers_of(item.nodeid):
         return Kind.SYSTEM
     marked = (kind for kind in Kind if item.get_closest_marker(kind.mark) is not None)
     return max(Kind.UNIT, *marked, *map(kind_of_function, functions_of(item)))
@@ -175,13 +181,13 @@ def longest(waiting: Collection[str]) -> str | None:
 def group_of(nodeid: str) -> str:
     """The name of the tests that run in one process with this test."""
     path = nodeid.partition("::")[0]
-    return server_of(nodeid) or (nodeid if Path(path).name in ONE_BY_ONE else path)
+    return "+".join(servers_of(nodeid)) or (nodeid if Path(path).name in ONE_BY_ONE else path)
 
 
-def server_of(nodeid: str) -> str | None:
-    """The group of the server that a test uses, None when it uses none."""
+def servers_of(nodeid: str) -> list[str]:
+    """The servers that a test uses."""
     parameters = nodeid.partition("[")[2]
-    return next((group for server, group in SERVERS.items() if re.search(rf"\b{server}\b", parameters)), None)
+    return [server for server in SERVERS if re.search(rf"\b{server}\b", parameters)]
 
 
 def functions_of(item: pytest.Function) -> Iterator[Callable[..., Any]]:

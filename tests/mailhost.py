@@ -1,7 +1,7 @@
 """A mail host of the tests' own: Postfix on a loopback port hands over to Dovecot, and the mail is read back by IMAP.
 
 Everything lives in one temporary folder; nothing under /etc is touched, and nothing can leave the machine: any domain
-but the test's own is an error. One host serves all tests.
+but the test's own is an error. One host serves all tests of a process.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -116,6 +116,55 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+# Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does.
+_CLIENT: Final = """\
+#!{python} -IS
+import json, os, socket, sys
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+line.connect({path!r})
+words = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+socket.send_fds(line, [words], [0, 1, 2])
+sys.exit(int(line.recv(16)))
+"""
+
+
+@contextmanager
+def script(path: Path, environ: Callable[[], Mapping[str, str]] = dict) -> Iterator[None]:
+    """A script at `path` that other programs start as `newsletter`, during the block: each time a process of the nest.
+
+    It runs in the folder, environment and streams of the script; what `environ` gives then goes beyond them.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"{path}.line")
+        listener.listen()
+        path.write_text(_CLIENT.format(python=sys.executable, path=f"{path}.line"), "utf-8")
+        path.chmod(0o755)
+        thread = threading.Thread(target=_run_each, args=(listener, environ))
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _run_each(listener: socket.socket, environ: Callable[[], Mapping[str, str]]) -> None:
+    with suppress(OSError):  # the listener was shut down
+        while True:
+            line, _ = listener.accept()
+            words, streams, _, _ = socket.recv_fds(line, _LARGEST, 3)
+            arguments, folder, theirs = json.loads(words)
+            stdin, stdout, stderr = streams
+            done = run(
+                [*COMMAND, *arguments], cwd=folder, env={**alike(theirs), **environ()},
+                stdin=stdin, stdout=stdout, stderr=stderr,
+            )  # fmt: skip
+            for stream in streams:
+                os.close(stream)
+            line.send(str(done.returncode).encode())
+            line.close()
 
 
 def clock(ahead: timedelta) -> dict[str, str]:

@@ -11,13 +11,12 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,17 +46,6 @@ smtp:
     port: {port}
 retention:
   runs: 0
-"""
-
-# Has the program run (`_run_commands`) with its arguments, folder, environment and streams, and ends as that does.
-_CLIENT = """\
-#!{python} -IS
-import json, os, socket, sys
-line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-line.connect({path!r})
-words = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-socket.send_fds(line, [words], [0, 1, 2])
-sys.exit(int(line.recv(16)))
 """
 
 
@@ -238,14 +226,12 @@ def repository(folder: Path) -> Iterator[Repository]:
         }
         for name in ("bin", "feeds"):
             (folder / name).mkdir()
-        for name, text in {
-            "newsletter": _CLIENT.format(python=sys.executable, path=str(folder / "line")),
-            "pipx": f'#!/bin/sh\necho "$@" >> {folder}/pipx\n',
-        }.items():
-            (folder / "bin" / name).write_text(text, "utf-8")
-            (folder / "bin" / name).chmod(0o755)
+        (folder / "bin" / "pipx").write_text(f'#!/bin/sh\necho "$@" >> {folder}/pipx\n', "utf-8")
+        (folder / "bin" / "pipx").chmod(0o755)
         made.clock(datetime(2026, 1, 1, tzinfo=UTC))
-        with _running_commands(made):
+        if program.FAKETIME is None:
+            needs.unmet("faketime is not installed (Debian's faketime)")
+        with program.script(folder / "bin" / "newsletter", lambda: program.clock(made.ahead) | {"TZ": "UTC"}):
             _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
             _git(folder, "clone", "--quiet", str(made.origin), "clone")
             _git(made.clone, "checkout", "--quiet", "-b", "main")
@@ -272,40 +258,6 @@ def _api(calls: list[str]) -> Iterator[str]:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
-
-
-@contextmanager
-def _running_commands(made: Repository) -> Iterator[None]:
-    """Run the commands of this repository's `newsletter`, each as a process of its own, by the repository's clock."""
-    if program.FAKETIME is None:
-        needs.unmet("faketime is not installed (Debian's faketime)")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(str(made.folder / "line"))
-        listener.listen()
-        thread = Thread(target=_run_commands, args=(listener, made))
-        thread.start()
-        try:
-            yield
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def _run_commands(listener: socket.socket, made: Repository) -> None:
-    with suppress(OSError):  # the listener was shut down
-        while True:
-            line, _ = listener.accept()
-            words, streams, _, _ = socket.recv_fds(line, 1 << 20, 3)
-            arguments, folder, environ = json.loads(words)
-            environ = program.alike(environ) | program.clock(made.ahead) | {"TZ": "UTC"}
-            stdin, stdout, stderr = streams
-            done = program.run(
-                [*program.COMMAND, *arguments], cwd=folder, env=environ, stdin=stdin, stdout=stdout, stderr=stderr
-            )
-            for stream in streams:
-                os.close(stream)
-            line.send(str(done.returncode).encode())
-            line.close()
 
 
 # --- a year ----------------------------------------------------------------------------------------------------------

@@ -149,19 +149,23 @@ def test_tests_that_share_a_server_are_one_group_and_the_others_of_a_file_anothe
     postgres_url: str, request: pytest.FixtureRequest
 ) -> None:
     assert group_of(request.node.nodeid) == group_of("tests/test_store.py::test_x[postgresql-1]") == "postgresql"
-    assert group_of("tests/test_x.py::test_x[chromium-light]") == group_of("tests/test_y.py::test_y[none-postfix]")
+    assert group_of("tests/test_x.py::test_x[chromium-light]") == group_of("tests/test_y.py::test_y[chromium]")
+    assert group_of("tests/test_x.py::test_x[none-chromium-postfix]") == group_of(
+        "tests/test_y.py::y[postfix-chromium]"
+    )
+    assert len({group_of(f"tests/test_x.py::x[{uses}]") for uses in ("chromium", "postfix", "chromium-postfix")}) == 3
     assert group_of("tests/test_x.py::test_x[sqlite]") == group_of("tests/test_x.py::test_y") == "tests/test_x.py"
     assert group_of("tests/test_chaos.py::test_x[1]") != group_of("tests/test_chaos.py::test_x[2]")
 
 
 def test_the_groups_that_take_longest_begin_first() -> None:
-    assert longest(["tests/test_a.py", "tests/test_wheel.py", "browser", "postgresql"]) == "postgresql"
+    assert longest(["tests/test_a.py", "tests/test_wheel.py", "chromium", "postgresql"]) == "postgresql"
     assert longest(["tests/test_a.py", "tests/test_wheel.py"]) == "tests/test_wheel.py"
     assert longest(["tests/test_a.py"]) is None
 
 
 def test_each_group_that_takes_long_is_there() -> None:
-    assert all(group in SERVERS.values() or (ROOT / group).is_file() for group in LONG)
+    assert all(set(group.split("+")) <= set(SERVERS) or (ROOT / group).is_file() for group in LONG)
 
 
 def test_a_thread_of_an_earlier_test_may_end_what_it_does(request: pytest.FixtureRequest) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import program
 from tests.conftest import ROOT
 from tests.smtpd import Authority, Script, Smtpd, smtpd
 
@@ -43,10 +44,6 @@ if [ "$1" != -l ]; then exec cat > "$HOME/crontab"; fi
 if [ -e "$HOME/crontab" ]; then exec cat "$HOME/crontab"; fi
 echo "no crontab for reader" >&2
 exit 1
-"""
-NEWSLETTER = """\
-#!/bin/sh
-exec {python} -m newsletter "$@"
 """
 
 
@@ -73,7 +70,7 @@ def server(tmp_path: Path) -> Iterator[Smtpd]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, server: Smtpd) -> dict[str, str]:
+def shell(tmp_path: Path, server: Smtpd) -> Iterator[dict[str, str]]:
     """The environment of the shell."""
     (block,) = blocks("yaml")
     folder = tmp_path / "bin"
@@ -82,14 +79,14 @@ def shell(tmp_path: Path, server: Smtpd) -> dict[str, str]:
         "python": sys.executable, "block": block, "port": server.port, "ca": str(tmp_path / "authority.pem"),
         "feed": str(ROOT / "newsletter" / "sample_day.json"), "secret": PASSWORD,
     }  # fmt: skip
-    for name, text in (("editor", EDITOR), ("newsletter", NEWSLETTER)):
-        (folder / name).write_text(text.format(**values), "utf-8")
+    (folder / "editor").write_text(EDITOR.format(**values), "utf-8")
     (folder / "crontab").write_text(CRONTAB, "utf-8")
     for each in folder.iterdir():
         each.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
-    return {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    with program.script(folder / "newsletter"):
+        yield {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8"}
 
 
 def results(shell: dict[str, str]) -> dict[str, tuple[int, str]]:
