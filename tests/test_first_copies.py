@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from newsletter.store import ConfirmationState, Store
 from newsletter.web.confirmations import ConfirmationSender
 from tests.conftest import PUBLICATION, issue
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
+from tests.migrated import store_file
 from tests.pages import ADDRESS, Site
 from tests.smtpd import CLOSE, Smtpd, smtpd
 
@@ -83,6 +85,32 @@ def test_who_confirms_is_owed_the_latest_issue_once(store: Store, clock: FakeClo
     accept(store, made)
     assert store.counts(made.id)[State.ACCEPTED] == 2
     assert store.first_copies() == {}
+
+
+def steps_to_look(file: Path, readers: int) -> int:
+    """How many steps SQLite's virtual machine needs to find the one first copy of an issue for so many readers."""
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    with Store.open(store_file(file)) as store:
+        store.add_all((f"reader{number}@example.org" for number in range(readers)), revive=True)
+        accept(store, freeze(store))  # nine of them
+        eve = join(store)
+        with store._db.read() as connection:
+            driver: Any = connection.connection.dbapi_connection
+        driver.set_progress_handler(step, 1)
+        assert store.first_copies() == {DAY: [eve.id]}
+        driver.set_progress_handler(None, 1)
+    return steps
+
+
+def test_to_look_for_first_copies_takes_no_longer_while_a_long_list_is_served(tmp_path: Path) -> None:
+    """It is done at every sign-up."""
+    few, many = steps_to_look(tmp_path / "few.db", 20), steps_to_look(tmp_path / "many.db", 1_000)
+    assert 0 < many <= few + 10
 
 
 def test_without_the_wish_nothing_is_owed(store: Store) -> None:

@@ -10,7 +10,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 
 from newsletter.addresses import identity
 from newsletter.model import MoveNotice, RequestKind, SignUp, State, SubscriberStatus
@@ -36,6 +36,32 @@ _OUT: Final = (State.SENDING, State.ACCEPTED, State.UNCERTAIN)
 
 _WAITING: Final = (State.PENDING, State.DEFERRED)
 
+# What is due, built once, because it is asked after every sign-up.
+_NOTICES: Final = (
+    select(_ROW.id, _ROW.ref, _READER.address, _ROW.address)
+    .join(subscribers, _READER.id == _ROW.mover_id)
+    .where(
+        _ROW.told_at.is_(None),
+        _ROW.undone_at.is_(None),
+        _ROW.confirmed_at > bindparam("since"),
+        _READER.status == SubscriberStatus.UNSUBSCRIBED,
+    )
+    .order_by(_ROW.confirmed_at)
+    .limit(bindparam("most"))
+)
+_DUE: Final = (
+    select(_ROW.id, _ROW.ref, _ROW.address, _ROW.asked_at)
+    .join(subscribers, _READER.id == _ROW.mover_id)
+    .where(
+        _ROW.mailed_at.is_(None),
+        _ROW.confirmed_at.is_(None),
+        _ROW.asked_at > bindparam("since"),
+        _READER.status.in_((SubscriberStatus.ACTIVE, SubscriberStatus.SUPPRESSED)),
+    )
+    .order_by(_ROW.asked_at)
+    .limit(bindparam("most"))
+)
+
 
 class Moves(Part):
     """The part of the store that changes readers' addresses. Addresses that come in are normalised."""
@@ -57,20 +83,9 @@ class Moves(Part):
 
     def due_notices(self, limit: int) -> list[MoveNotice]:
         """Up to `limit` mails that tell an old address of a move, oldest first. One that bounces is not written to."""
-        query = (
-            select(_ROW.id, _ROW.ref, _READER.address, _ROW.address)
-            .join(subscribers, _READER.id == _ROW.mover_id)
-            .where(
-                _ROW.told_at.is_(None),
-                _ROW.undone_at.is_(None),
-                _ROW.confirmed_at > self._now() - OPEN_FOR,
-                _READER.status == SubscriberStatus.UNSUBSCRIBED,
-            )
-            .order_by(_ROW.confirmed_at)
-            .limit(limit)
-        )
+        asked = {"since": self._now() - OPEN_FOR, "most": limit}
         with self._db.read() as connection:
-            return [MoveNotice(*row) for row in connection.execute(query)]
+            return [MoveNotice(*row) for row in connection.execute(_NOTICES, asked)]
 
     def undo_state(self, ref: str) -> ConfirmationState:
         """What the link to undo the move `ref` is good for; CONFIRMED if it was undone. Changes nothing."""
@@ -120,19 +135,8 @@ class Moves(Part):
 
 def due_moves(connection: Connection, now: datetime, limit: int) -> list[SignUp]:
     """Up to `limit` requests to move whose mail to the new address is due, oldest first."""
-    query = (
-        select(_ROW.id, _ROW.ref, _ROW.address, _ROW.asked_at)
-        .join(subscribers, _READER.id == _ROW.mover_id)
-        .where(
-            _ROW.mailed_at.is_(None),
-            _ROW.confirmed_at.is_(None),
-            _ROW.asked_at > now - OPEN_FOR,
-            _READER.status.in_((SubscriberStatus.ACTIVE, SubscriberStatus.SUPPRESSED)),
-        )
-        .order_by(_ROW.asked_at)
-        .limit(limit)
-    )
-    return [SignUp(*row, moves=True) for row in connection.execute(query)]
+    asked = {"since": now - OPEN_FOR, "most": limit}
+    return [SignUp(*row, moves=True) for row in connection.execute(_DUE, asked)]
 
 
 def request_to_move(connection: Connection, ref: str) -> Row[Any] | None:

@@ -27,7 +27,18 @@ from newsletter.store.subscribers import recognising, stored_key
 
 _ROW: Final = subscribers.c
 
-# Built once, because they are executed while all other writers wait.
+# Built once, because they are executed at every sign-up, and most of them while all other writers wait.
+_DUE: Final = (
+    select(_ROW.id, _ROW.ref, _ROW.address, _ROW.asked_at)
+    .where(
+        ASKED,
+        _ROW.asked_at > bindparam("since"),
+        or_(_ROW.mailed_at.is_(None), _ROW.mailed_at < _ROW.asked_at),
+        _ROW.status != SubscriberStatus.ACTIVE,
+    )
+    .order_by(_ROW.asked_at)
+    .limit(bindparam("most"))
+)
 _OF_IDENTITY: Final = select(subscribers).where(_ROW.identity == bindparam("key"))
 _ASKED_AGAIN: Final = (
     update(subscribers).where(_ROW.id == bindparam("row")).values(asked_at=bindparam("now"), address=bindparam("own"))
@@ -74,19 +85,9 @@ class Signups(Part):
     def due_sign_ups(self, limit: int) -> list[SignUp]:
         """Up to `limit` requests whose confirmation mail has not been sent, oldest first."""
         now = self._now()
-        query = (
-            select(_ROW.id, _ROW.ref, _ROW.address, _ROW.asked_at)
-            .where(
-                ASKED,
-                _ROW.asked_at > now - OPEN_FOR,
-                or_(_ROW.mailed_at.is_(None), _ROW.mailed_at < _ROW.asked_at),
-                _ROW.status != SubscriberStatus.ACTIVE,
-            )
-            .order_by(_ROW.asked_at)
-            .limit(limit)
-        )
         with self._db.read() as connection:
-            found = [SignUp(*row, moves=False) for row in connection.execute(query)]
+            rows = connection.execute(_DUE, {"since": now - OPEN_FOR, "most": limit})
+            found = [SignUp(*row, moves=False) for row in rows]
             found += moves.due_moves(connection, now, limit)
         return sorted(found, key=lambda each: each.asked_at)[:limit]
 
