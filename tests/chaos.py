@@ -35,6 +35,7 @@ from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from tests import program
 from tests.conftest import ROOT, SHARED
+from tests.migrated import store_file
 
 TOOLS: Final = SHARED / "tools" / "chaos"
 DAY: Final = "2026-11-24"
@@ -139,6 +140,8 @@ class Site:
         (self.folder / "templates").mkdir()
         for name, text in TEMPLATES.items():
             (self.folder / "templates" / name).write_text(text, "utf-8")
+        if self.store.startswith("sqlite"):
+            store_file(self.folder / "newsletter.db")
         config = self.folder / "config.yaml"
         config.write_text(
             "sender: Daily Papers <digest@news.example.org>\npostal_address: 1 Example Street\n"

@@ -12,6 +12,7 @@ from newsletter.model import ReportKind, Weight
 from newsletter.store import Store
 from tests.bouncing import ACTIVE, SUPPRESSED, Scene, configured, headers_of_copy
 from tests.fakes import FakeClock
+from tests.migrated import store_file
 
 HARD, SOFT, NONE = Weight.HARD, Weight.SOFT, Weight.NONE
 PERMANENT, TEMPORARY = ReportKind.PERMANENT, ReportKind.TEMPORARY
@@ -57,7 +58,7 @@ def test_a_case_about_a_copy_of_ours_suppresses_only_whose_address_is_gone(
     clock = FakeClock()
     for part in ("new", "cur", "tmp"):
         (tmp_path / "Maildir" / part).mkdir(parents=True)
-    with Store.open(f"sqlite:///{tmp_path}/store.db", now=clock.now) as store:
+    with Store.open(store_file(tmp_path / "store.db"), now=clock.now) as store:
         store.add_all([address, "bystander@example.net"], revive=False)
         scene = Scene(tmp_path, store, clock, configured(tmp_path))
         for day in range(3):

@@ -19,6 +19,7 @@ from newsletter.pipeline import run
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests.conftest import SHARED
+from tests.migrated import store_file
 from tests.website import forget_proxies
 
 SERVER = SHARED / "tools" / "chaos" / "chaos_feed.py"
@@ -73,6 +74,7 @@ def configured(folder: Path, *urls: str, deadline: float = 1.0) -> Config:
         "utf-8",
     )
     path.chmod(0o600)
+    store_file(folder / "newsletter.db")
     return load(path, {})
 
 

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -110,6 +111,7 @@ _OF_SHARD: Final = _DUE.where(
 
 EACH_OF_ISSUE: Final = tuple(_OF_ISSUE.where(kind) for kind in _KINDS)
 EACH_OF_SHARD: Final = tuple(_OF_SHARD.where(kind) for kind in _KINDS)
+_OF_READER: Final = _ROW.subscriber_id == bindparam("reader")
 
 
 @dataclass
@@ -243,8 +245,7 @@ class Claims(Provenance):
 
 
 def _each(database: Database, kinds: Sequence[Select[Any]]) -> list[_Due]:
-    of_reader = _ROW.subscriber_id == bindparam("reader")
-    return [_Due(database.prepare(due), database.prepare(due.where(of_reader))) for due in kinds]
+    return [_Due(database.prepare(due), database.prepare(partial(due.where, _OF_READER))) for due in kinds]
 
 
 def _cursor(connection: Connection) -> DBAPICursor:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import (
     Connection,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
 _PAGE: Final = 1000  # rows read at a time by `pages`
+
+_Statement: TypeAlias = UpdateBase | Select[Any]
 
 
 class Database:
@@ -91,8 +93,11 @@ class Database:
         with self._translating(), self._writer.begin() as connection:
             yield connection
 
-    def prepare(self, statement: UpdateBase | Select[Any]) -> Prepared:
-        """`statement` for `quickly`, compiled once: when it is first executed, which many commands never do."""
+    def prepare(self, statement: _Statement | Callable[[], _Statement]) -> Prepared:
+        """`statement`, or what makes it, for `quickly`.
+
+        It is made and compiled once: when it is first executed, which many commands never do.
+        """
         return Prepared(statement, self.engine.dialect)
 
     @contextmanager
@@ -255,10 +260,15 @@ class Database:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A statement that the driver gets without SQLAlchemy, which has compiled it once."""
+    """A statement that the driver gets without SQLAlchemy, which has compiled it once; `given` may be what makes it."""
 
-    statement: UpdateBase | Select[Any]
+    given: _Statement | Callable[[], _Statement]
     dialect: Dialect
+
+    @cached_property
+    def statement(self) -> _Statement:
+        """The statement itself."""
+        return self.given if isinstance(self.given, UpdateBase | Select) else self.given()
 
     def execute(self, cursor: DBAPICursor, rows: Sequence[Mapping[str, Any]]) -> int:
         """Execute it once for each of `rows`; returns how many rows of the table it has changed."""
