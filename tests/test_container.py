@@ -152,10 +152,18 @@ def step(made: Machine, word: str, rest: str) -> None:
         subprocess.run(["sh", "-ec", made.there(rest)], cwd=source, env=here, check=True, capture_output=True)
 
 
-def test_the_steps_give_a_program_that_does_the_job_as_a_user_without_name_or_privilege(machine: Machine) -> None:
-    papers = machine.root / "papers"
+@pytest.fixture(scope="module")
+def papers(machine: Machine) -> Path:
+    """The folder of the list, with what `init` writes there as the image's user."""
+    folder = machine.root / "papers"
+    assert machine.run("init", str(folder)).returncode == 0
+    return folder
+
+
+def test_the_steps_give_a_program_that_does_the_job_as_a_user_without_name_or_privilege(
+    machine: Machine, papers: Path
+) -> None:
     assert machine.run(*json.loads(IMAGE.only("CMD"))).stdout.startswith("Usage: newsletter ")
-    assert machine.run("init", str(papers)).returncode == 0
     it_does_the_job(machine.run, papers)
 
 
@@ -178,18 +186,15 @@ def it_does_the_job(run: Callable[..., subprocess.CompletedProcess[str]], papers
     assert {path.stat().st_uid for path in papers.iterdir() if path.name != "sample_day.json"} == {USER}
 
 
-def test_check_ends_with_findings_where_the_user_has_no_name_and_no_home(machine: Machine) -> None:
-    machine.run("init", str(machine.root / "papers"))
-    (machine.root / "papers").chmod(0o700)
+def test_check_ends_with_findings_where_the_user_has_no_name_and_no_home(machine: Machine, papers: Path) -> None:
+    papers.chmod(0o700)
     done = machine.run("check", "--offline")
     assert "please report" not in done.stdout
     assert re.search(r"\d+ BAD, \d+ warn, \d+ ok\.$", done.stdout)
 
 
-def test_check_names_a_user_without_a_name_by_its_number(machine: Machine) -> None:
+def test_check_names_a_user_without_a_name_by_its_number(machine: Machine, papers: Path) -> None:
     """A folder that belongs to somebody else, as a mounted one does before it is given to the image's user."""
-    papers = machine.root / "papers"
-    machine.run("init", str(papers))
     for path in (papers, *papers.iterdir()):
         os.chown(path, 0, 0)
         path.chmod(0o755 if path.is_dir() else 0o644)

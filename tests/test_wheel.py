@@ -99,7 +99,8 @@ def environment(empty: Path, folder: Path, distributions: Iterable[str]) -> Path
 
 
 def pip(python: Path, *words: str | Path) -> None:
-    call(sys.executable, "-m", "pip", "--python", python, *words, cwd=python.parent)
+    """Run this environment's pip for another one, as its option --python does."""
+    call(python, Path(sysconfig.get_path("purelib"), "pip", "__pip-runner__.py"), *words, cwd=python.parent)
 
 
 def runs_unpacked(python: Path, folder: Path) -> None:
