@@ -52,7 +52,7 @@ class SenderDesk:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._holder, self._now, self._monotonic = holder, now, monotonic
-        self._tell = database.prepare(_tell(database))
+        self._tell = database.prepare(_tell)
         self._started: datetime | None = None
         self._told, self._told_accepted, self._accepted = 0.0, 0, 0
 

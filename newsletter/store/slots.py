@@ -73,9 +73,9 @@ class SlotDesk:
     ) -> None:
         self._now, self._clock, self._monotonic = now, clock, monotonic
         self._own_clock = database.file is not None
-        self._until = database.prepare(_until(database))
-        self._first = database.prepare(_first(database))
-        self._more = database.prepare(_more_use(database))
+        self._until = database.prepare(_until)
+        self._first = database.prepare(_first)
+        self._more = database.prepare(_more_use)
         self._used, self._less, self._none, self._move = (
             database.prepare(each) for each in (_USED, _LESS, _NONE, _MOVE)
         )
