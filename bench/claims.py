@@ -49,7 +49,7 @@ def explained(engine: Engine, issue: int, shard: int) -> tuple[int, float]:
     """The buffers and the milliseconds of the next claim of fresh copies in a shard; it is undone."""
     asked = {"issue": issue, "shard": shard, "after": 0, "now": utc_now(), "most": BATCH, "doubts": 1}
     with engine.connect() as connection:
-        (plan,) = connection.execute(EACH_OF_SHARD[0], asked).one()[0]
+        (plan,) = connection.execute(EACH_OF_SHARD[0][0], asked).one()[0]
     top = plan["Plan"]
     return top["Shared Hit Blocks"] + top["Shared Read Blocks"], plan["Execution Time"]
 

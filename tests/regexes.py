@@ -47,6 +47,7 @@ class Use:
     how: str
 
 
+@functools.cache
 def uses() -> list[Use]:
     """Every regular expression of the program, with each way in which it is applied. Patterns of bytes as text."""
     found: set[Use] = set()

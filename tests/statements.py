@@ -2,22 +2,20 @@
 
 SQLAlchemy keeps what it has compiled for each engine and dialect. The program opens one store; the tests open
 thousands, and compiled the same statements anew in each: that took a sixth of their time. So the engines of a kind of
-database share the dialect of the first one that was connected, and one cache; what a store compiles for the driver's
-cursor is shared too. What is executed is the same.
+database share the dialect of the first one that was connected, and one cache; and the statements that the store
+prepares itself are compiled once for each dialect. What is executed is the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from functools import cached_property
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect
 
-from newsletter.store import engines
-from newsletter.store.database import Prepared
+from newsletter.store import database, engines
 
 
 def _known(connection: Connection) -> None:
@@ -40,18 +38,15 @@ def pytest_configure() -> None:
             event.listen(engine, "connect", lambda *_: dialects.setdefault(kind, engine.dialect))
         return engine
 
-    compile_it = vars(Prepared)["_compiled"].func
+    known: dict[tuple[Any, Dialect], database.Compiled] = {}
 
-    def compile_once(self: Prepared) -> Any:
-        found = self.statement._generate_cache_key()
-        assert found is not None
-        key = (self.dialect.name, found.key, *(repr(bound.value) for bound in found.bindparams))
-        if key not in compiled:
-            compiled[key] = compile_it(self)
-        return compiled[key]
+    def compiled_once(statement: Any, of: database.Database) -> database.Compiled:
+        key = (statement, of.engine.dialect)
+        if key not in known:
+            known[key] = make(statement, of)
+        return known[key]
 
-    shared = cached_property(compile_once)
-    shared.__set_name__(Prepared, "_compiled")
+    make = database.compiled
     patch = pytest.MonkeyPatch()  # until the process ends
     patch.setattr(engines, "create_engine", create)
-    patch.setattr(Prepared, "_compiled", shared)
+    patch.setattr(database, "compiled", compiled_once)

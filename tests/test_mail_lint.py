@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,20 @@ from newsletter.mail.render import Renderer
 from newsletter.model import RenderedIssue, Slot
 from tests.conftest import PUBLICATION, ROOT, issue, paper
 
-GOOD = Renderer(PUBLICATION).issue(issue())
+
+@cache
+def good() -> RenderedIssue:
+    """A mail without a fault."""
+    return Renderer(PUBLICATION).issue(issue())
 
 
 def html(old: str, new: str) -> RenderedIssue:
-    assert old in GOOD.html
-    return replace(GOOD, html=GOOD.html.replace(old, new))
+    assert old in good().html
+    return replace(good(), html=good().html.replace(old, new))
 
 
 def test_the_built_in_mail_gets_no_remark() -> None:
-    assert lint(GOOD) == []
+    assert lint(good()) == []
 
 
 @pytest.mark.parametrize(
@@ -32,13 +37,13 @@ def test_the_built_in_mail_gets_no_remark() -> None:
     [
         (lambda: html(Slot.UNSUBSCRIBE, "https://x.example"), Level.ERROR, "the HTML has no unsubscribe link"),
         (
-            lambda: replace(GOOD, text=GOOD.text.replace(Slot.UNSUBSCRIBE, "")),
+            lambda: replace(good(), text=good().text.replace(Slot.UNSUBSCRIBE, "")),
             Level.ERROR,
             "the text part has no unsub",
         ),
         (lambda: html("</body>", "<p>" + "x " * 60_000 + "</p></body>"), Level.ERROR, "Gmail clips at 102"),
         (lambda: html("Paper number 1", "{{ title }}"), Level.ERROR, "template syntax: "),
-        (lambda: replace(GOOD, text=GOOD.text + "{% if x %}"), Level.ERROR, "the text part shows what looks like"),
+        (lambda: replace(good(), text=good().text + "{% if x %}"), Level.ERROR, "the text part shows what looks like"),
         (lambda: html("https://arxiv.org/abs", "/abs"), Level.ERROR, "is not an absolute http(s) or mailto link"),
         (lambda: html("https://arxiv.org/abs", "javascript:x"), Level.ERROR, "is not an absolute"),
         (lambda: html("</body>", "<script>1</script></body>"), Level.ERROR, "<script> is not allowed"),
@@ -52,9 +57,9 @@ def test_the_built_in_mail_gets_no_remark() -> None:
             Level.ERROR,
             "in dark mode",
         ),
-        (lambda: replace(GOOD, text=f"Unsubscribe: {Slot.UNSUBSCRIBE}"), Level.ERROR, "the text part lacks words"),
+        (lambda: replace(good(), text=f"Unsubscribe: {Slot.UNSUBSCRIBE}"), Level.ERROR, "the text part lacks words"),
         (lambda: html("https://arxiv.org/abs", "http://arxiv.org/abs"), Level.WARNING, "is http, not https"),
-        (lambda: replace(GOOD, text=GOOD.text + "word " * 20), Level.WARNING, "has 100 characters, more than 78"),
+        (lambda: replace(good(), text=good().text + "word " * 20), Level.WARNING, "has 100 characters, more than 78"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -86,7 +91,7 @@ def test_english_words_in_a_mail_of_another_language_are_told(tag: str, tmp_path
 
 
 def test_errors_come_before_warnings() -> None:
-    spoilt = replace(html("<title>", "<title></title><p>"), text=GOOD.text + "word " * 20)
+    spoilt = replace(html("<title>", "<title></title><p>"), text=good().text + "word " * 20)
     assert [finding.level for finding in lint(spoilt)] == sorted(finding.level for finding in lint(spoilt))
 
 

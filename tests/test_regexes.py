@@ -15,7 +15,6 @@ from tests.regexes import Use, uses, worst
 SECONDS = 0.2  # of CPU for one text
 BOUNDS = Bounds(cpu=100, wall=150.0, memory=2_000)  # for all uses of a child
 
-USES = uses()
 CHILDREN = 4  # each applies a part of the patterns
 
 QUADRATIC = (r"\s*x", r"a+$", r"(a|aa)+$", r"<!--.*?-->", r"<body[^>]*>", r"\s*\S+://\S+\s*|.*@.*")
@@ -58,13 +57,13 @@ def nursery() -> Iterator[Nursery]:
 
 
 def test_the_patterns_are_found() -> None:
-    assert len(USES) > 150
-    assert any("arxiv" in use.pattern.lower() for use in USES)
+    assert len(uses()) > 150
+    assert any("arxiv" in use.pattern.lower() for use in uses())
 
 
 @pytest.mark.parametrize("part", range(CHILDREN))
 def test_every_pattern_is_linear(nursery: Nursery, part: int) -> None:
-    slow = slow_of(nursery, USES[part::CHILDREN])
+    slow = slow_of(nursery, uses()[part::CHILDREN])
     assert not slow, "\n".join(f"{use.how} {use.pattern}" for use in slow)
 
 

@@ -12,13 +12,11 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     bindparam,
     exists,
@@ -109,9 +107,9 @@ _OF_SHARD: Final = _DUE.where(
     tuple_(*_KEY) < tuple_(bindparam("issue"), bindparam("shard") + 1, 0),
 ).order_by(*_KEY)
 
-EACH_OF_ISSUE: Final = tuple(_OF_ISSUE.where(kind) for kind in _KINDS)
-EACH_OF_SHARD: Final = tuple(_OF_SHARD.where(kind) for kind in _KINDS)
 _OF_READER: Final = _ROW.subscriber_id == bindparam("reader")
+EACH_OF_ISSUE: Final = tuple((due, due.where(_OF_READER)) for due in map(_OF_ISSUE.where, _KINDS))
+EACH_OF_SHARD: Final = tuple((due, due.where(_OF_READER)) for due in map(_OF_SHARD.where, _KINDS))
 
 
 @dataclass
@@ -145,8 +143,10 @@ class Claims(Provenance):
         super().__init__(database, now)
         self._holder = secrets.token_hex(8)
         self._held: Held | None = None
-        self._of_issue = _each(database, EACH_OF_ISSUE)
-        self._of_shard = _each(database, EACH_OF_SHARD)
+        self._of_issue, self._of_shard = (
+            [_Due(database.prepare(all_), database.prepare(of_reader)) for all_, of_reader in each]
+            for each in (EACH_OF_ISSUE, EACH_OF_SHARD)
+        )
 
     def recover(self) -> int:
         """Release what a cut-off process left; needs `sending_lock`. Returns how many copies became uncertain.
@@ -242,10 +242,6 @@ class Claims(Provenance):
             move(connection, SOURCES[State.WITHDRAWN], State.WITHDRAWN, _ROW.id.in_(leaving))
         connection.execute(_CLAIM, {"ids": [delivery.id for delivery in staying], "holder": self._holder})
         return staying
-
-
-def _each(database: Database, kinds: Sequence[Select[Any]]) -> list[_Due]:
-    return [_Due(database.prepare(due), database.prepare(partial(due.where, _OF_READER))) for due in kinds]
 
 
 def _cursor(connection: Connection) -> DBAPICursor:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     Connection,
-    Dialect,
     Enum,
     Executable,
     PoolProxiedConnection,
@@ -36,9 +35,9 @@ from newsletter.store import engines, failures
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
-_PAGE: Final = 1000  # rows read at a time by `pages`
+Statement = UpdateBase | Select[Any]
 
-_Statement: TypeAlias = UpdateBase | Select[Any]
+_PAGE: Final = 1000  # rows read at a time by `pages`
 
 
 class Database:
@@ -93,12 +92,12 @@ class Database:
         with self._translating(), self._writer.begin() as connection:
             yield connection
 
-    def prepare(self, statement: _Statement | Callable[[], _Statement]) -> Prepared:
-        """`statement`, or what makes it, for `quickly`.
+    def prepare(self, statement: Statement | Callable[[Database], Statement]) -> Prepared:
+        """`statement`, or the one that a function makes for this kind of database, for `quickly`.
 
         It is made and compiled once: when it is first executed, which many commands never do.
         """
-        return Prepared(statement, self.engine.dialect)
+        return Prepared(statement, self)
 
     @contextmanager
     def quickly(self) -> Iterator[DBAPICursor]:
@@ -260,15 +259,10 @@ class Database:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A statement that the driver gets without SQLAlchemy, which has compiled it once; `given` may be what makes it."""
+    """A statement that the driver gets without SQLAlchemy, which has compiled it once."""
 
-    given: _Statement | Callable[[], _Statement]
-    dialect: Dialect
-
-    @cached_property
-    def statement(self) -> _Statement:
-        """The statement itself."""
-        return self.given if isinstance(self.given, UpdateBase | Select) else self.given()
+    statement: Statement | Callable[[Database], Statement]
+    database: Database
 
     def execute(self, cursor: DBAPICursor, rows: Sequence[Mapping[str, Any]]) -> int:
         """Execute it once for each of `rows`; returns how many rows of the table it has changed."""
@@ -282,23 +276,29 @@ class Prepared:
         return list(cursor.fetchall())
 
     @cached_property
-    def _compiled(self) -> _Compiled:
-        compiled = self.statement.compile(dialect=self.dialect)
-        assert isinstance(compiled, SQLCompiler)
-        assert compiled.positiontup is not None
-        constants: dict[str, Any] = {}
-        conversions: dict[str, Callable[[Any], Any]] = {}
-        for name, value in compiled.params.items():
-            convert = compiled.binds[name].type.dialect_impl(self.dialect).bind_processor(self.dialect)
-            if value is not None:
-                constants[name] = value if convert is None else convert(value)
-            elif convert is not None:
-                conversions[name] = _converter(compiled.binds[name].type, convert)
-        return _Compiled(str(compiled), _in_order(compiled.positiontup), constants, conversions)
+    def _compiled(self) -> Compiled:
+        return compiled(self.statement, self.database)
+
+
+def compiled(statement: Statement | Callable[[Database], Statement], database: Database) -> Compiled:
+    """A statement as the driver of a database takes it; see `Database.prepare`."""
+    made, dialect = statement(database) if callable(statement) else statement, database.engine.dialect
+    done = made.compile(dialect=dialect)
+    assert isinstance(done, SQLCompiler)
+    assert done.positiontup is not None
+    constants: dict[str, Any] = {}
+    conversions: dict[str, Callable[[Any], Any]] = {}
+    for name, value in done.params.items():
+        convert = done.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
+        if value is not None:
+            constants[name] = value if convert is None else convert(value)
+        elif convert is not None:
+            conversions[name] = _converter(done.binds[name].type, convert)
+    return Compiled(str(done), _in_order(done.positiontup), constants, conversions)
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class Compiled:
     """A statement as the driver takes it: with `constants` for some of its parameters, `conversions` for others."""
 
     sql: str

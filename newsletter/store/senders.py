@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from sqlalchemy import UpdateBase, bindparam, delete, func, select
@@ -53,7 +52,7 @@ class SenderDesk:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._holder, self._now, self._monotonic = holder, now, monotonic
-        self._tell = database.prepare(partial(_tell, database))
+        self._tell = database.prepare(_tell)
         self._started: datetime | None = None
         self._told, self._told_accepted, self._accepted = 0.0, 0, 0
 

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -74,9 +73,9 @@ class SlotDesk:
     ) -> None:
         self._now, self._clock, self._monotonic = now, clock, monotonic
         self._own_clock = database.file is not None
-        self._until = database.prepare(partial(_until, database))
-        self._first = database.prepare(partial(_first, database))
-        self._more = database.prepare(partial(_more_use, database))
+        self._until = database.prepare(_until)
+        self._first = database.prepare(_first)
+        self._more = database.prepare(_more_use)
         self._used, self._less, self._none, self._move = (
             database.prepare(each) for each in (_USED, _LESS, _NONE, _MOVE)
         )
