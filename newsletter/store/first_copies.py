@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from newsletter.model import State
 from newsletter.store.database import Part
 from newsletter.store.issues import WAS_ACCEPTED
-from newsletter.store.schema import OPEN_ROWS, deliveries, issues, subscribers
+from newsletter.store.schema import OPEN_ROWS, deliveries, issues, shards, subscribers
 
 
 class FirstCopies(Part):
@@ -34,25 +34,24 @@ class FirstCopies(Part):
         found: dict[date, list[int]] = {}
         with self._db.read() as connection:
             for issue in connection.execute(live.order_by(issues.c.day)).all():
-                theirs = waiting.where(
-                    deliveries.c.issue_id == issue.id, deliveries.c.id > self._last(connection, issue.id)
-                )
+                theirs = waiting.where(deliveries.c.issue_id == issue.id, self._among_the_last(connection, issue.id))
                 if readers := list(connection.execute(theirs.order_by(deliveries.c.id)).scalars()):
                     found[issue.day] = readers
         return found
 
-    def _last(self, connection: Connection, issue_id: int) -> int:
-        """The id of an open copy before all first copies of the issue, which were added later; 0 if there is none.
+    def _among_the_last(self, connection: Connection, issue_id: int) -> ColumnElement[bool]:
+        """Where the first copies of an issue are, since each sign-up asks for them: they were added after all others.
 
-        This is asked at every sign-up. SQLite has an index of the open copies by their ids, and reads it from its end,
-        not all the copies of an issue that is being sent. PostgreSQL has none.
+        SQLite has an index of the open copies by their ids, and reads it from its end rather than all copies of an
+        issue that is being sent. PostgreSQL reads the shards that may have open copies.
         """
         if self._db.file is None:
-            return 0
+            return deliveries.c.shard.in_(select(shards.c.shard).where(shards.c.issue_id == issue_id, shards.c.open))
         frozen = select(deliveries.c.id).where(
             OPEN_ROWS, deliveries.c.issue_id == issue_id, deliveries.c.added_at.is_(None)
         )
-        return connection.execute(frozen.order_by(deliveries.c.id.desc()).limit(1)).scalar() or 0
+        last = connection.execute(frozen.order_by(deliveries.c.id.desc()).limit(1)).scalar()
+        return deliveries.c.id > (last or 0)
 
     def has_first_copy(self, ref: str) -> bool:
         """Whether the subscriber `ref` was given a first copy that has not been withdrawn or has expired."""
