@@ -400,7 +400,8 @@ def _described(counts: Mapping[State, int], sending: Sending) -> str:
     said = [describe(counts)]
     if sending.later and sending.later_at is not None:
         at = f"{sending.later_at:%Y-%m-%d %H:%M} UTC"
-        said.append(f"{count(sending.later, 'copy', 'copies')} of them wait for the hours of their readers, from {at}")
+        one, many = "copy of them waits for its reader's hour", "copies of them wait for the hours of their readers"
+        said.append(f"{count(sending.later, one, many)}, from {at}")
     if sending.unfitting:
         said.append(f"{count(sending.unfitting, 'reader')} had nothing that fits")
     return "; ".join(said)

@@ -96,6 +96,49 @@ def test_a_spelling_parts_no_words_that_belong_together_and_joins_no_others(pair
     assert found == ([] if pair == "tour our" else ["it"])
 
 
+EXPLAINED = (
+    *(paper(f"e{n}", f"Survey {n}", "Of mixture-of-experts (MoE) models.") for n in range(3)),
+    *(paper(f"r{n}", f"Review {n}", "Of our own way (OW), and an act of will (AOW).") for n in range(2)),
+)
+
+
+def test_an_abbreviation_that_several_papers_explain_is_what_it_stands_for() -> None:
+    papers = (
+        paper("short", "MoEs on phones"),
+        paper("long", "A mixture of experts on phones"),
+        paper("lower", "A moe of hay"),
+        paper("other", "Our own way"),
+        paper("ow", "OW and the sea"),
+    )
+    candidates = Candidates.of(papers, Frequencies.of((*EXPLAINED, *papers)))
+    found = {
+        topic: {each.paper.key for each in pick(Selector.of(topics=[topic]), candidates)}
+        for topic in ("MoE", "mixture of experts", "OW", "own way")
+    }
+    assert found == {
+        "MoE": {"short", "long", "lower"},
+        "mixture of experts": {"short", "long"},
+        "OW": {"ow"},  # two papers are not enough
+        "own way": {"other"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Large Language Models (LLMs) learn", {"^llm", "^llm large language model"}),
+        ("retrieval-augmented generation (RAG)", {"^rag", "^rag retrieval augmented generation"}),
+        ("chain of thought (CoT)", {"^cot", "^cot chain of thought"}),
+        ("of the weights (LoRA) in a test (GPU) and (i.e.) (x)", {"^lora", "^gpu"}),
+        ("one. Two (OT)", {"^ot"}),
+        ("(AB) (CD)", {"^ab", "^cd"}),
+        ("- a (AB)", {"^ab"}),
+    ],
+)
+def test_what_an_abbreviation_stands_for_begins_with_its_letters(text: str, found: set[str]) -> None:
+    assert {feature for feature in count(text) if feature[0] == "^"} == found
+
+
 def test_a_language_s_name_with_signs_is_a_word() -> None:
     papers = (paper("c", "Section C"), paper("plus", "Translating C++17 into Rust"), paper("sharp", "Learning C#"))
     found = [keys(Selector.of(topics=[topic]), papers) for topic in ("C", "C++", "C#", "rust")]

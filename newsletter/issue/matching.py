@@ -26,16 +26,21 @@ _NEAR_WEIGHT: Final = 0.5
 
 _FITTING: Final = 0.6  # share of a topic's words, by weight, that a fitting paper has
 _LEAST: Final = 0.05  # match of a fitting paper
+_DEFINED: Final = 3  # papers that must explain an abbreviation in the same way, and three times as many as otherwise
 _LIKED: Final = 0.5  # share of the words of a line in `more` or `less` that counts
 _REMEMBERED: Final = 20_000  # topics of an index whose matches are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Frequencies:
-    """How many of the `documents` papers that were listed lately have each feature; one of a single paper may lack."""
+    """How many of the `documents` papers that were listed lately have each feature; one of a single paper may lack.
+
+    `abbreviations` are those that several of them explain, each with the words that it stands for.
+    """
 
     documents: int
     counts: Mapping[str, int]
+    abbreviations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, papers: Iterable[Paper]) -> Frequencies:
@@ -46,11 +51,14 @@ class Frequencies:
     def counted(cls, counted: Iterable[Mapping[str, int]]) -> Frequencies:
         """The frequencies in papers whose features have been counted."""
         counts: Counter[str] = Counter()
+        explained: Counter[str] = Counter()
         documents = 0
         for features in counted:
             documents += 1
             counts.update(feature for feature in features if feature[0] in _FEATURE_WEIGHTS)
-        return cls(documents, {feature: number for feature, number in counts.items() if number > 1})
+            explained.update(feature for feature in features if feature[0] == "^" and " " in feature)
+        often = {feature: number for feature, number in counts.items() if number > 1}
+        return cls(documents, often, _abbreviations(explained))
 
     def rarity(self, feature: str) -> float:
         """The inverse document frequency, from 1 for a feature of all papers."""
@@ -152,9 +160,11 @@ class TopicIndex:
         counted = [_counted(paper) for paper in papers]
         lengths = [sum(features[each] for each in features if each[0] == "=") for features in counted]
         average = sum(lengths) / max(1, len(lengths)) or 1
-        postings = _Postings(counted, [_SATURATION * length / average for length in lengths])
+        frequencies = lately or Frequencies.counted(counted)
+        meant = [_meant(features, frequencies.abbreviations) for features in counted]
+        postings = _Postings(meant, [_SATURATION * length / average for length in lengths])
         _counted_in.cache_clear()  # it is large
-        return cls(papers, lately or Frequencies.counted(counted), postings)
+        return cls(papers, frequencies, postings)
 
     def matches(self, topic: str) -> Mapping[int, float]:
         """The papers that fit `topic`, by position, with how well: above 0, about 1 for one that has all of it."""
@@ -225,6 +235,32 @@ class TopicIndex:
                 enough[word].append(_joined(one, other))
         total = sum(rarity(stems[0]) for stems in enough.values()) or 1.0
         return [(rarity(stems[0]) / total, stems) for stems in enough.values()]
+
+
+def _abbreviations(explained: Mapping[str, int]) -> dict[str, str]:
+    """What abbreviations stand for, by how many papers explain each in which way."""
+    ways: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for feature, number in explained.items():
+        short, _, words = feature[1:].partition(" ")
+        ways[short].append((number, words))
+    found = {}
+    for short, known in ways.items():
+        number, words = max(known)
+        if number >= _DEFINED and number >= _DEFINED * (sum(each for each, _ in known) - number):
+            found[short] = words
+    return {short: words for short, words in found.items() if short not in terms.STOP_WORDS}
+
+
+def _meant(features: Mapping[str, int], abbreviations: Mapping[str, str]) -> Mapping[str, int]:
+    """The features of a paper, with those of an abbreviation for what it stands for, and the other way round."""
+    added: set[str] = set()
+    for short, words in abbreviations.items():
+        whole = words.split(" ")
+        if all(f"={one} {other}" in features for one, other in pairwise(whole)):
+            added.update(terms.features([short]))
+        elif f"^{short}" in features:
+            added.update(terms.features(whole))
+    return {**dict.fromkeys(added, 1), **features} if added else features
 
 
 def _joined(one: str, other: str) -> str:

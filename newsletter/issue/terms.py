@@ -6,6 +6,7 @@ A feature is a string whose first character says what it is:
 ``~`` the same with English stems, so that *generating* meets *generation*: ``~languag model``
 ``&`` two stems near each other, in any order, so that *improves performance* meets *performance improvement*
 ``#`` a whole phrase, which is what stands between two stop words or punctuation marks: ``#large language model``
+``^`` an abbreviation, ``^llm``, and one with what the text says that it stands for: ``^llm large language model``
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ _TOKEN: Final = rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2014\u2212-]
 # The parts of a name such as DanceGRPO or 4o: capitals, a capitalised word, small letters, digits.
 _PARTS: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LATIN: Final = re.compile(r"[A-Za-z0-9-]+")
+_ABBREVIATION: Final = re.compile(r"[A-Z](?=[A-Za-z]*[A-Z])[A-Za-z]{1,9}")  # LLMs, MoE
+_DEFINED: Final = re.compile(rf"\(({_ABBREVIATION.pattern})\)")
+_BEFORE: Final = re.compile(r"(?:[A-Za-z]+[ -]+){1,10}$")
+_BEFORE_AT_MOST: Final = 150  # characters
 
 # British spellings and the American ones that they are compared as (the pairs of VarCon, http://wordlist.aspell.net).
 # A rule may change other words too, since topics and papers go through it alike; but none may part a verb from its
@@ -139,6 +144,7 @@ def count(text: str) -> Counter[str]:
         found.update(features(words))
         found.update(near(words))
         found.update(whole(words[start:end]) for start, end in _between_stop_words(phrase))
+    found.update(_abbreviations(text))
     for part in _parts(text):
         found.update((f"={normal(part)}", f"~{stem(normal(part))}"))
     return found
@@ -154,6 +160,22 @@ def _phrases(text: str) -> Iterator[list[str]]:
             yield group
             group = []
     yield group
+
+
+def _abbreviations(text: str) -> Iterator[str]:
+    """The abbreviations in `text`, each once, and those that it explains, as in *large language models (LLMs)*.
+
+    What an abbreviation stands for has a word for each of its letters, and each begins with that letter. *A simple
+    algorithm for identifying abbreviation definitions* (Schwartz and Hearst 2003) takes more, and is wrong more often.
+    """
+    text = text[:_LONGEST_TEXT]
+    yield from {f"^{normal(short.lower())}" for short in _ABBREVIATION.findall(text)}
+    for found in _DEFINED.finditer(text):
+        short = normal(found[1].lower())
+        before = _BEFORE.search(f"{text[max(0, found.start() - _BEFORE_AT_MOST) : found.start()].rstrip()} ")
+        words = [normal(word) for word in re.findall("[a-z]+", before[0].lower())] if before else []
+        if "".join(word[0] for word in words[-len(short) :]) == short:
+            yield f"^{short} {' '.join(words[-len(short) :])}"
 
 
 def _between_stop_words(group: Sequence[str]) -> Iterator[tuple[int, int]]:
