@@ -54,15 +54,17 @@ class Desk:
 
     def run(self, day: date, span: Span = ONE_DAY, at: datetime | None = None, *, remake: bool = False) -> RunReport:
         now = at or datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
-        with Store.open(self.config.store, now=lambda: now) as store:
+        config = self.config
+        with Store.open(config.store, now=lambda: now) as store:
             for reader in self.readers:
                 store.add(reader)
             runtime = Runtime(now=lambda: now, warn=self.warnings.append)
-            return run(self.config, day, store, runtime, span=span, remake=remake)
+            return run(config, day, store, runtime, span=span, remake=remake)
 
     def send(self, at: datetime, **how: bool) -> RunReport:
-        with Store.open(self.config.store, now=lambda: at) as store:
-            return send(self.config, None, store, Runtime(now=lambda: at, warn=self.warnings.append), **how)
+        config = self.config
+        with Store.open(config.store, now=lambda: at) as store:
+            return send(config, None, store, Runtime(now=lambda: at, warn=self.warnings.append), **how)
 
     @property
     def told(self) -> list[str]:
