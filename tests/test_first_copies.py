@@ -332,8 +332,7 @@ def test_a_first_copy_lies_in_a_shard_and_is_sent_alone_on_postgresql(
 ) -> None:
     smtp = f"smtp:\n  - host: 127.0.0.1\n    port: {server.port}\n"
     site = Site(tmp_path, f"store: '{postgres_url}'\n{smtp}", store=postgres_url)
-    for n in range(400):
-        site.store.add(f"reader{n}@example.org")
+    site.store.add_all((f"reader{n}@example.org" for n in range(400)), revive=False)
     rendered = Renderer(site.config.publication).issue(issue(day=DAY))
     made = site.store.freeze(rendered, site.config.publication, lifetime=timedelta(hours=24))
     shards = site.store.shards_due(made.id)

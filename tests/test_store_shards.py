@@ -29,8 +29,7 @@ class Machines:
         self.url = url
         self.one = Store.open(url, now=self.clock.now, busy_timeout=0.2)
         self.two = Store.open(url, now=self.clock.now, busy_timeout=0.2)
-        for number in range(readers):
-            self.one.add(f"r{number}@example.org")
+        self.one.add_all((f"r{number}@example.org" for number in range(readers)), revive=False)
         self.issue: FrozenIssue = self.one.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24))
 
     def claim(self, store: Store, limit: int = 1000) -> list[Delivery]:
