@@ -65,7 +65,7 @@ def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_proxies(monkeypatch)
 
 
-def configured(folder: Path, *urls: str, deadline: float = 1.0) -> Config:
+def configured(folder: Path, *urls: str, deadline: float) -> Config:
     feeds = json.dumps([{"url": url} for url in urls])
     path = folder / "config.yaml"
     path.write_text(
@@ -102,10 +102,10 @@ FAILED = {
     "html": "a web page instead of a feed: 'Sign in'",
     "badjson": "broken JSON at line 1, column 24",
     "truncjson": "broken JSON",
-    "late": "no complete response in 1 s (fetch.deadline)",
-    "slowheaders": "no complete response in 1 s",
-    "drip": "no complete response in 1 s",
-    "hang-body": "no complete response in 1 s",
+    "late": "no complete response in 0.3 s (fetch.deadline)",
+    "slowheaders": "no complete response in 0.3 s",
+    "drip": "no complete response in 0.3 s",
+    "hang-body": "no complete response in 0.3 s",
     "trunc": "the response was cut off",
     "shortlen": "broken JSON",
     "chunk-bad": "the response was cut off",
@@ -148,7 +148,7 @@ def test_nothing_at_all_is_a_quiet_day(chaos: Chaos, tmp_path: Path, fault: str)
 
 @pytest.mark.parametrize(("fault", "reason"), FAILED.items(), ids=FAILED.keys())
 def test_what_cannot_be_read_fails_with_its_reason(chaos: Chaos, tmp_path: Path, fault: str, reason: str) -> None:
-    deadline = 1.0 if "1 s" in reason or "deadline" in reason else 30.0
+    deadline = 0.3 if "0.3 s" in reason else 20.0
     report = rehearse(configured(tmp_path, f"{chaos.url}/{fault}", deadline=deadline))
     assert (report.verdict, report.exit) == (Verdict.FEED_FAILED, 75), report
     assert reason in report.explanation
