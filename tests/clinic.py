@@ -28,7 +28,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from newsletter.check import Finding, Level, Options, examine
+from newsletter.check import Finding, Level, Options, database, examine, lines
 from newsletter.check.values import Command, Publish, SetKey
 from newsletter.mail import dkim
 from newsletter.store import Store
@@ -223,6 +223,8 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
         environ.setenv("SSL_CERT_FILE", str(authority.file))
         environ.setenv("no_proxy", "localhost,127.0.0.1")
         environ.setenv("https_proxy", f"http://127.0.0.1:{proxy}")
+        environ.setattr(database, "_PATIENCE", 1.0)  # seconds; what is locked here stays locked
+        environ.setattr(lines, "_GREETING", 1.0)  # seconds; what greets here greets at once
         _furnish(made, key)
         before = dict(os.environ)
         try:
