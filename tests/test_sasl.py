@@ -750,7 +750,7 @@ def test_a_server_from_before_ehlo_gets_helo() -> None:
 
 
 def test_the_two_ways_to_begin_tls_are_told_apart(authority: Authority) -> None:
-    usual = SmtpConfig("localhost", ca_file=authority.file, timeout=2.0)
+    usual = SmtpConfig("localhost", ca_file=authority.file, timeout=1.0)
     with smtpd(Script(tls=authority.context())) as server, pytest.raises(TransportMisconfigured) as caught:
         connect(replace(usual, port=server.port, tls="implicit"))
     assert str(caught.value).endswith("as smtp.tls: implicit asks: set smtp.tls to starttls (or smtp.port to 465)")

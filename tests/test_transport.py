@@ -174,7 +174,7 @@ def test_an_answer_is_a_fact_about_one_reader_and_the_next_goes_on(
 ) -> None:
     offered = ("SIZE 10000000", "PIPELINING") if pipelining else ("SIZE 10000000",)
     with smtpd(Script(replies={stage: [reply]}, extensions=offered)) as server:
-        sending = transport(server, timeout=0.7 if reply == SILENT else 2.0)
+        sending = transport(server, timeout=0.4 if reply == SILENT else 2.0)
         outcome = sending.send(envelope())
         assert outcome.kind is kind
         if reply[0].isdigit():
