@@ -217,12 +217,19 @@ def reach(thing: Any, seen: set[int]) -> Kind:
     thing = inspect.unwrap(thing) if callable(thing) else thing
     if not isinstance(thing, FunctionType) or not is_ours(thing):
         return Kind.UNIT
-    names = set(names_in(thing.__code__))
-    named = [thing.__globals__[name] for name in names if name in thing.__globals__]
+    kind, named = named_in(thing)
+    return max(kind, furthest(named, seen))
+
+
+@cache
+def named_in(function: FunctionType) -> tuple[Kind, list[Any]]:
+    """The largest kind that REACH has for a name in a function, and what its names mean."""
+    names = set(names_in(function.__code__))
+    named = [function.__globals__[name] for name in names if name in function.__globals__]
     named += [sys.modules[name] for name in names if name.startswith("tests.")]  # a function may import what it uses
     for module in [each for each in named if isinstance(each, ModuleType) and is_ours(each)]:
         named += [vars(module)[name] for name in names if name in vars(module)]
-    return max(furthest(named, seen), *(kind for kind, those in REACH.items() if names & those), Kind.UNIT)
+    return max((kind for kind, those in REACH.items() if names & those), default=Kind.UNIT), named
 
 
 def furthest(things: Iterable[Any], seen: set[int]) -> Kind:

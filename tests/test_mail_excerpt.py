@@ -162,8 +162,13 @@ def test_hostile_text_takes_no_longer_than_its_length(text: str) -> None:
     assert len(whole(text, 300)) <= 900
 
 
-def real_texts(folder: Path) -> Iterator[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def real_texts(shared_data: Path) -> list[tuple[str, str]]:
     """Abstract and summary of every paper of the real days."""
+    return list(texts_in(shared_data))
+
+
+def texts_in(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.glob("hf/*.json")):
         for entry in json.loads(path.read_text("utf-8")):
             paper = entry["paper"]
@@ -176,9 +181,9 @@ def real_texts(folder: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [118, 340])
-def test_no_real_text_ends_in_the_middle_of_a_sentence(shared_data: Path, limit: int) -> None:
+def test_no_real_text_ends_in_the_middle_of_a_sentence(real_texts: list[tuple[str, str]], limit: int) -> None:
     seen = 0
-    for abstract, summary in real_texts(shared_data):
+    for abstract, summary in real_texts:
         for shown in (excerpt(abstract, limit), whole(summary, limit)):
             seen += bool(shown)
             assert not shown or re.search(r"[.!?][\"'”’)\]]*$", shown), shown
