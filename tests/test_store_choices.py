@@ -14,7 +14,7 @@ from newsletter.issue.selector import Selector
 from newsletter.links import Links
 from newsletter.model import Editions, LateRiser, NewSubscriber, RenderedEdition, RenderedIssue, Result, State
 from newsletter.store import ConfirmationState, Store
-from newsletter.store.schema import choices, renderings, subscribers
+from newsletter.store.schema import choices, deliveries, renderings, shards, subscribers
 from tests.conftest import PUBLICATION, issue, paper
 from tests.fakes import ACCEPTED, FakeClock
 
@@ -191,6 +191,19 @@ def test_an_edition_is_forgotten_with_the_only_reader_who_got_it(store: Store) -
     with store._db.read() as connection:
         kept = set(connection.execute(select(renderings.c.html)).scalars())
     assert kept == {"<p>html", "<p>the other's"}
+
+
+def test_the_hour_of_a_forgotten_reader_is_in_no_copy_of_theirs(store: Store) -> None:
+    reader = store.find(ADA)
+    assert reader is not None
+    hours = {reader.id: (7, "Asia/Kathmandu")}
+    made = store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24), editions=Editions(hours=hours))
+    store.forget(ADA)
+    with store._db.read() as connection:
+        of_copy = select(deliveries.c.state, deliveries.c.due_at, deliveries.c.ends_at)
+        assert connection.execute(of_copy).all() == [(State.WITHDRAWN, None, None)]
+        assert connection.execute(select(shards.c.open, shards.c.due_at)).all() == [(False, None)]
+    assert store.claim(made.id, 10, resend_uncertain=0) == []
 
 
 def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> None:

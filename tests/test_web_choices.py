@@ -125,6 +125,25 @@ def test_who_chose_an_hour_is_told_by_which_clock(site: Site) -> None:
     assert "It comes at" not in send(site, topics="owls").text
 
 
+def test_what_a_link_in_a_mail_changed_while_the_page_was_open_stays(site: Site) -> None:
+    def opened() -> dict[str, str]:
+        page = site.client.get(site.preferences)
+        had = dict(re.findall(r'name="(had-\w+)" value="([^"]*)"', page.text))
+        return had | {kind: field(page, kind) for kind in ("more", "less")}
+
+    site.store.choose(site.reader().ref, Choice(Selector.of(more=["night owls", "folding proteins"])))
+    form = opened()
+    assert form["had-more"] == form["more"] == "folding proteins\nnight owls"
+    site.store.choose(site.reader().ref, Choice(Selector.of(more=["folding proteins", "cats"], less=["night owls"])))
+    shown = send(site, topics="owls", act="show", **form)
+    assert (field(shown, "more"), field(shown, "less").strip()) == ("folding proteins\ncats", "night owls")
+    send(site, topics="owls", **form)
+    assert kept(site) == Choice(Selector.of(topics=["owls"], more=["folding proteins", "cats"], less=["night owls"]))
+    form = opened()
+    send(site, topics="owls", **{**form, "more": "cats", "less": ""})  # erased by hand
+    assert kept(site) == Choice(Selector.of(topics=["owls"], more=["cats"]))
+
+
 def test_to_choose_nothing_is_the_main_edition(site: Site) -> None:
     send(site, topics="owls", hour="7")
     assert kept(site).selector == Selector.of(topics=["owls"])

@@ -11,10 +11,12 @@ from sqlalchemy import Column, Connection, Row, Table, delete, exists, func, or_
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
-from newsletter.model import EVERY_DAY, SubscriberStatus
+from newsletter.model import EVERY_DAY, State, SubscriberStatus
+from newsletter.store.claims import move
 from newsletter.store.database import AddressHasher, Part
 from newsletter.store.locks import status_change
 from newsletter.store.schema import (
+    OPEN_ROWS,
     choices,
     deliveries,
     issues,
@@ -22,9 +24,11 @@ from newsletter.store.schema import (
     renderings,
     reports,
     runs,
+    shards,
     subscribers,
     suppressions,
 )
+from newsletter.store.shard_table import close_finished
 from newsletter.store.subscribers import look_up
 
 # Columns with words of ours or of a server that may name an address, in whoever's row. `deliveries` is not listed: a
@@ -39,6 +43,8 @@ _WORDS: Final = (
 
 # The tables whose rows are overwritten.
 _REWRITTEN: Final = (subscribers, choices, renderings, moves, deliveries, reports, suppressions, issues, runs)
+
+_WAITING: Final = (State.PENDING, State.DEFERRED)
 
 _ROW: Final = subscribers.c
 
@@ -105,11 +111,25 @@ class Erasure(Part):
         )
         # The issues are named because the ledger's index begins with them.
         theirs = (deliveries.c.issue_id.in_(select(issues.c.id)), deliveries.c.subscriber_id == row)
-        connection.execute(update(deliveries).where(*theirs).values(address="", reply_text=None))
+        _give_up(connection, row)
+        blank = update(deliveries).where(*theirs)
+        connection.execute(
+            blank.values(address="", reply_text=None, due_at=None, ends_at=None)
+        )  # their hour is a choice
         connection.execute(update(reports).where(reports.c.subscriber_id == row).values(words=""))
         connection.execute(delete(suppressions).where(suppressions.c.subscriber_id == row))
         connection.execute(delete(choices).where(choices.c.subscriber_id == row))
         _drop_editions(connection, row)
+
+
+def _give_up(connection: Connection, row: int) -> None:
+    """Withdraw the copies that still wait for this reader, so that none tells when it would have been due."""
+    waiting = (OPEN_ROWS, deliveries.c.subscriber_id == row, deliveries.c.state.in_(_WAITING))
+    of_issues = deliveries.c.issue_id.in_(select(shards.c.issue_id).where(shards.c.open))
+    ids = connection.execute(select(deliveries.c.issue_id).where(*waiting, of_issues)).scalars().all()
+    move(connection, _WAITING, State.WITHDRAWN, deliveries.c.issue_id.in_(ids), deliveries.c.subscriber_id == row)
+    for issue in ids:
+        close_finished(connection, issue)
 
 
 def _drop_editions(connection: Connection, row: int) -> None:

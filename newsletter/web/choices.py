@@ -129,6 +129,8 @@ class Filled:
         """The form as it was sent. A form without the field ``edition`` is of a template that has weekdays alone.
 
         One without other fields is of a template, or of a page, that did not have them yet; these stay as they were.
+        ``had-more`` and ``had-less`` are the lines that the page had when it was opened: what a link in a mail has
+        added or taken away since then is not undone.
         """
         when = replace(
             before, days=_WEEKDAYS.keys() & set(days), pause=values.get("pause", ""), until=values.get("until", "")[:10]
@@ -139,12 +141,24 @@ class Filled:
             when,
             edition=values["edition"],
             often=values.get("often", before.often),
-            texts={kind: values.get(kind, before.texts[kind]) for kind in KINDS},
+            texts={kind: _merged(kind, values, before.texts[kind]) for kind in KINDS},
             papers=values.get("papers", ""),
             hour=values.get("hour", ""),
             zone=values.get("zone", "")[: 2 * LONGEST_ZONE],
             line="line" in values,
         )
+
+
+def _merged(kind: str, values: Mapping[str, str], stored: str) -> str:
+    """The lines of a kind as they were typed, with what has changed in the store since the page was opened."""
+    typed, had = values.get(kind, stored), values.get(f"had-{kind}")
+    if had is None:
+        return typed
+    opened, now = _LINE_BREAK.split(had), _LINE_BREAK.split(stored)
+    if (gone := set(opened) - set(now)) or set(now) - set(opened):
+        kept = [line for line in _LINE_BREAK.split(typed) if line not in gone]
+        return "\n".join((*kept, *(line for line in now if line not in opened and line not in kept)))
+    return typed
 
 
 def judge(filled: Filled, today: date) -> Accepted | Refused:

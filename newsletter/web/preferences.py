@@ -130,8 +130,8 @@ def _form(
 ) -> flask.Response:
     """The preferences page, filled in as `filled` or as the store has it; `picked` is what the choices would pick."""
     today, language = _today(site), site.renderer.language
-    paused = _paused(site, reader)
-    shown = filled or _filled(site, reader, site.store.choice_of(reader.ref))
+    paused, stored = _paused(site, reader), _filled(site, reader, site.store.choice_of(reader.ref))
+    shown = filled or stored
     values: dict[str, Any] = {"said": "", "problem": "", "address_problem": "", "email": ""} | said
     return site.page(
         "preferences.html",
@@ -141,6 +141,7 @@ def _form(
         paused_until=paused.isoformat() if paused else "",
         paused_date=language.long_date(paused) if paused else "",
         filled=asdict(shown),
+        had={kind: stored.texts[kind] for kind in ("more", "less")},
         mistakes={name: asdict(mistake) for name, mistake in (mistakes or {}).items()},
         offered={"papers": choices.papers_offered(shown.papers), "hours": choices.HOURS, "zones": choices.zones()},
         list_zone=str(site.config.timezone),
