@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import socket
 import socketserver
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +56,7 @@ from newsletter.store import Store
 from newsletter.store.survey import StoreState, survey
 from tests.clinic import DOMAIN, PROGRAM, Clinic, clinic, days_ago, entry, private_key
 from tests.mailhost import MailHost
+from tests.migrated import store_file
 from tests.nameserver import NameServer, nameserver
 from tests.smtpd import DRIP, Script, smtpd
 
@@ -656,6 +660,54 @@ def test_the_issue_is_judged_on_the_newest_day_that_has_papers(sound: Clinic) ->
 def test_an_issue_that_was_sent_today_is_no_fault(sound: Clinic) -> None:
     assert sound.run("run").returncode == 0
     assert sound.faults() == []
+
+
+# --- another account -------------------------------------------------------------------------------------------------
+
+NOBODY = 65534
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """This process without its rights. What it has not imported before it may not find."""
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.system  # crontab is asked
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files that another account may not open")
+def test_what_a_command_made_as_root_goes_back_to_the_account_that_runs_the_list(key: Path) -> None:
+    """Nothing that cannot be read is replaced: the secret and the store are still good."""
+    with tempfile.TemporaryDirectory() as home:
+        path, closed = Path(home) / "config.yaml", ("s.key", "dkim.pem", "n.db.lock", "n.db.queue", "papers.json")
+        rest = "dkim: [{selector: s1, private_key_file: dkim.pem}]\ntemplates: mine\nbounces: {maildir: M}\n"
+        path.write_text(WRITTEN.replace("secret: a", "secret_file: s.key\nstore: sqlite:///n.db\n#") + rest)
+        for name in closed:
+            (path.parent / name).write_bytes(key.read_bytes() if name == "dkim.pem" else b"[]")
+        for name in ("mine", "M/cur", "M/new"):
+            (path.parent / name).mkdir(parents=True)
+        Store.open(store_file(path.parent / "n.db")).close()
+        assert list(examine(path, Options(offline=True)))  # imports what it needs
+        for each in (path.parent, *path.parent.rglob("*")):
+            os.chown(each, NOBODY, NOBODY)
+        for name in (*closed, "mine", "M/cur"):
+            os.chown(path.parent / name, 0, 0)
+            (path.parent / name).chmod(0o700)
+        owner = pwd.getpwuid(NOBODY).pw_name
+        with as_nobody():
+            found = {str(each.remedy) for each in examine(path, Options(offline=True)) if each.exit_code}
+        assert found == {
+            *(f"run: sudo chown {owner} {path.parent / name}" for name in closed),
+            *(f"run: sudo chown -R {owner} {path.parent / name}" for name in ("mine", "M")),
+        }
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+        with as_nobody():
+            (refused,) = examine(path, Options(offline=True))
+        assert str(refused.remedy) == f"run: sudo chown {owner} {path}"
 
 
 # --- servers that are none -------------------------------------------------------------------------------------------

@@ -90,9 +90,11 @@ class _Maildir:
     """cr.yp.to/proto/maildir.html; folders beside it as in Maildir++, so that Dovecot shows them."""
 
     def __init__(self, path: Path) -> None:
-        if not (path / "cur").is_dir() or not (path / "new").is_dir():
-            raise MailboxMisconfigured(f"bounces.maildir: {path} is no Maildir (it has no folders cur and new)")
         self._path = path
+        with self._translating():
+            there = (path / "cur").is_dir() and (path / "new").is_dir()
+        if not there:
+            raise MailboxMisconfigured(f"bounces.maildir: {path} is no Maildir (it has no folders cur and new)")
 
     def mails(self) -> Iterator[Mail]:
         """New and seen mails alike, oldest name first; not those that a mail program marks as deleted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from newsletter.bounces.mailbox import open_mailbox
 from newsletter.check import lines
 from newsletter.check.lines import UNKNOWN_HOST, Speech
-from newsletter.check.remedies import credentials, remedy_for
+from newsletter.check.remedies import account, credentials, given_to_us, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import ImapConfig
 from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, MissingExtra
@@ -38,7 +39,12 @@ def bounces(context: Context) -> Iterator[Finding]:
             return
     try:
         with open_mailbox(config):
-            yield ok("bounces", "the mailbox can be read")
+            closed = _closed(config.maildir) if config.maildir is not None else None
+            if closed is not None:
+                said = f"bounces.maildir: {closed} cannot be written by {account()}, so that no mail can be put away"
+                yield bad("bounces", said, given_to_us(config.maildir or closed, whole=True))
+            else:
+                yield ok("bounces", "the mailbox can be read")
     except MissingExtra as error:
         yield _missing(error)
     except ConfigError as error:
@@ -47,6 +53,12 @@ def bounces(context: Context) -> Iterator[Finding]:
         final = isinstance(error, MailboxMisconfigured)
         remedy = _remedy(context, config.maildir, str(error), misconfigured=final)
         yield bad("bounces", str(error), remedy, error.exit_code)
+
+
+def _closed(maildir: Path) -> Path | None:
+    """The first folder that mails cannot be moved from or to; None if this account may do so."""
+    rights = os.R_OK | os.W_OK | os.X_OK
+    return next((each for each in (maildir, maildir / "cur", maildir / "new") if not os.access(each, rights)), None)
 
 
 def _missing(error: MissingExtra) -> Finding:
@@ -73,6 +85,8 @@ def judge_speech(imap: ImapConfig) -> Iterator[Finding]:
 
 def _remedy(context: Context, maildir: Path | None, said: str, *, misconfigured: bool) -> Remedy:
     if maildir is not None:
+        if maildir.exists() and _closed(maildir) and maildir.stat().st_uid != os.geteuid():
+            return given_to_us(maildir, whole=True)
         if maildir.exists() and all((maildir / part).is_dir() for part in _PARTS):
             return Command(f"chmod -R u+rwX {quoted(maildir)}")
         if maildir.exists() and not _empty(maildir):  # a file is an mbox, or something else has this folder

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from newsletter.check.remedies import WANTED
+from newsletter.check.remedies import WANTED, account, given_to_us
 from newsletter.check.values import Command, Context, Finding, Level, SetKey, bad, ok, quoted, warn
 from newsletter.errors import ConfigError, MissingExtra, StoreAway, StoreBusy, StoreError, StoreOutdated
 from newsletter.model import CachedResponse, SubscriberStatus
@@ -18,6 +17,7 @@ from newsletter.store.survey import StoreState, Survey, sqlite_file, survey
 from newsletter.text import count
 
 _PATIENCE: Final = 4.0  # seconds for another process's lock: only an import holds it for three
+_BESIDE: Final = ("-wal", "-shm", ".queue", ".lock")  # files beside the store that another account may have made
 _LEAST: Final = 50_000_000  # bytes free: a day's issue for 100,000 readers takes about half of that
 _LITTLE: Final = 500_000_000
 
@@ -49,24 +49,16 @@ def store(context: Context) -> Iterator[Finding]:
 
 def _modes(file: Path) -> Iterator[Finding]:
     """Whether the file and its folder may be written, by their modes: root always may, the daily job may not."""
-    for path in (file.parent, file):
+    for path in (file.parent, file, *(file.with_name(f"{file.name}{end}") for end in _BESIDE)):
         if not path.exists():
             continue
         mode = path.stat().st_mode
         if not mode & 0o200:
             yield bad("store", f"{path} has mode {mode & 0o777:04o}: its owner cannot write", _chmod(path), 1)
         elif not os.access(path, os.W_OK):
-            user = _account()
-            said = f"{path} cannot be written by {user}; SQLite writes files beside it too"
-            yield bad("store", said, Command(f"sudo chown {user} {quoted(path)}"), 1)
-
-
-def _account() -> str:
-    """The account that runs this process: its name, or its number if it has none, as in a container."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
+            beside = "; SQLite writes files beside the store too" if path == file.parent else ""
+            said = f"{path} cannot be written by {account()}{beside}"
+            yield bad("store", said, given_to_us(path), 1)
 
 
 def _chmod(path: Path) -> Command:
@@ -112,7 +104,7 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
         inside = SetKey("store", f"sqlite:///{file / 'newsletter.db'}")
         return bad("store", f"{file} is a folder, and a store is a file", inside)
     if "permissions" in said:
-        return bad("store", said, Command(f"sudo chown {os.geteuid()} {quoted(file)}"), error.exit_code)
+        return bad("store", said, given_to_us(file), error.exit_code)
     if "disk is full" in said:
         return bad("store", said, Command(f"cd {quoted(file.parent)} && rm FILES-THAT-NOBODY-NEEDS"), 75)
     return bad("store", said, _restore(file), error.exit_code)
@@ -188,8 +180,8 @@ def _witness(witness: Path) -> Iterator[Finding]:
         said = f"the folder {folder} of the witness does not exist, so that nothing tells an old copy of the store"
         yield warn("store", said, Command(f"mkdir -p {quoted(folder)}"))
     elif not os.access(folder, os.W_OK):
-        said = f"{folder} cannot be written by {_account()}: the witness is replaced there after each issue"
-        yield warn("store", said, Command(f"sudo chown {_account()} {quoted(folder)}"))
+        said = f"{folder} cannot be written by {account()}: the witness is replaced there after each issue"
+        yield warn("store", said, given_to_us(folder))
 
 
 class _Unchanged(Store):
@@ -214,9 +206,9 @@ def _content(context: Context, name: str) -> Iterator[Finding]:
         context.store = None
         store.close()
         if "the witness cannot be read" in str(error):  # the store itself is sound
-            witness = quoted(str(error).partition(": the witness")[0])
-            mend = f"rmdir {witness}" if "directory" in str(error) else f"sudo chown {_account()} {witness}"
-            yield bad("store", str(error), Command(mend), error.exit_code)
+            witness = str(error).partition(": the witness")[0]
+            empty = Command(f"rmdir {quoted(witness)}") if "directory" in str(error) else None
+            yield bad("store", str(error), empty or given_to_us(witness), error.exit_code)
             return
         yield _unusable(context, sqlite_file(config.store), error)
         return

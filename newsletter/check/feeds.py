@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 from newsletter import feed as reader
 from newsletter import prepare, resources, summaries
-from newsletter.check.remedies import remedy_for
+from newsletter.check.remedies import closed_to_us, given_to_us, remedy_for
 from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, warn
 from newsletter.check.web import ask
 from newsletter.config import Config, FeedConfig, SummaryConfig
@@ -199,6 +199,8 @@ def _feed_remedy(name: str, feed: FeedConfig, outcome: NoIssue, again: Command) 
         return SetKey(f"{name}.rhythm", str(_RHYTHM))
     if "HTTP 401" in outcome.explanation:  # RFC 9110 section 15.5.2: it wants a login
         return SetKey(f"{name}.headers", "{Authorization: LOGIN}")
+    if Path(feed.url).is_absolute() and closed_to_us(Path(feed.url)):
+        return given_to_us(feed.url)
     if _PASSES.search(outcome.explanation):
         return again
     if found := _NAMED_FEED.search(outcome.explanation):

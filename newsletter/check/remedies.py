@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import pwd
 import re
 from pathlib import Path
 from typing import Final
@@ -80,6 +81,8 @@ def _in_the_file(path: Path, error: ConfigError) -> Command | None:
         return Command(f"rmdir {file} && newsletter init {quoted(path.absolute().parent)}")
     if "no such file; `newsletter init`" in error.message:
         return Command(f"newsletter init {quoted(path.absolute().parent)}")
+    if "cannot be read: Permission denied" in error.message:
+        return given_to_us(path.absolute())
     if "expected a list" in error.message and error.key in ("smtp", "feeds", "dkim"):
         return _as_list(path, error)
     return None
@@ -187,11 +190,31 @@ def credentials(context: Context, key: str, said: str) -> Remedy:
     for name, what in _IN_FILES:
         if (named := context.written(f"{key}.{name}")) is not None:
             path = context.path.absolute().parent / Path(named).expanduser()
+            if closed_to_us(path):
+                return given_to_us(path)
             aside = f"rmdir {quoted(path)} && " if path.is_dir() else ""
             return Command(f"{aside}(umask 077; printf '%s\\n' '{what}' > {quoted(path)})")
     if context.written(f"{key}.auth") == "xoauth2":
         return SetKey(f"{key}.token_command", "[COMMAND]")
     return SetKey(f"{key}.password", "PASSWORD")
+
+
+def account() -> str:
+    """The account that runs this process: its name, or its number if it has none, as in a container."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def given_to_us(path: Path | str, *, whole: bool = False) -> Command:
+    """Let this account own a file or folder, as a `whole` with all that is in it. Root may have made it."""
+    return Command(f"sudo chown {'-R ' if whole else ''}{account()} {quoted(path)}")
+
+
+def closed_to_us(path: Path) -> bool:
+    """Whether there is a file that this account may not read; what is in it is not to be replaced."""
+    return path.exists() and not os.access(path, os.R_OK)
 
 
 def new_secret(path: Path) -> Command:

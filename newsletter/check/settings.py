@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 from newsletter import resources
 from newsletter.check import freemail
-from newsletter.check.remedies import UNSET, WANTED, new_secret, remedy_for
+from newsletter.check.remedies import UNSET, WANTED, closed_to_us, given_to_us, new_secret, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import load
 from newsletter.errors import ConfigError
@@ -155,6 +154,10 @@ def _latest(store: Store) -> Iterator[FrozenIssue]:
 def _secret_remedy(context: Context, error: ConfigError) -> Remedy:
     if unset := UNSET.search(error.message):
         return Command(f"export {unset.group(1)}=VALUE")
+    if (given := context.written(error.key)) and closed_to_us(
+        file := context.path.absolute().parent / Path(given).expanduser()
+    ):
+        return given_to_us(file)
     if error.key.startswith("old_secret"):  # the secret of today stays
         return _without_old(context, error.key)
     named = context.written("secret_file")
@@ -194,8 +197,7 @@ def keys(context: Context) -> Iterator[Finding]:
         try:
             signer = dkim.load(path, key.selector, context.config.publication.sender.domain)
         except ConfigError as error:
-            unreadable = path.exists() and not os.access(path, os.R_OK)
-            yield bad("dkim", str(error), Command(f"sudo chown {os.geteuid()} {quoted(path)}") if unreadable else make)
+            yield bad("dkim", str(error), given_to_us(path) if closed_to_us(path) else make)
             continue
         bits = getattr(signer.key, "key_size", 2048)
         if bits < 2048:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from newsletter import languages, resources
+from newsletter.check.remedies import given_to_us
 from newsletter.check.values import Command, Context, Finding, Mail, bad, ok, quoted, warn
 from newsletter.config import FeedConfig
 from newsletter.errors import ConfigError, NewsletterError, TemplateError
@@ -38,7 +40,9 @@ def templates(context: Context) -> Iterator[Finding]:
             found += [_finding(folder, fault.file, fault.words, fault.meant) for fault in faults]
         except OSError as error:
             say = f"{error.filename or folder}: {error.strerror}"
-            found.append(bad("templates", say, Command(f"chmod -R u+rX {quoted(folder)}"), 1))
+            ours = folder.stat().st_uid == os.geteuid() and Path(error.filename or folder).stat().st_uid == os.geteuid()
+            mend = Command(f"chmod -R u+rX {quoted(folder)}") if ours else given_to_us(folder, whole=True)
+            found.append(bad("templates", say, mend, 1))
     if not any(finding.exit_code for finding in found):
         found += _sample(context)
     context.templates_broken = any(finding.exit_code for finding in found)

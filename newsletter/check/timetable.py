@@ -148,7 +148,7 @@ def _output(command: list[str]) -> str:
 def _timers(path: Path, program: Sequence[str] = ()) -> Iterator[Job]:
     """The timers of services that run this list, whatever the units are called."""
     yield from _timers_in([Path(folder) for folder in _UNITS], path, program)
-    with suppress(RuntimeError):  # an account without a name, as in a container, may have no home
+    with suppress(RuntimeError, OSError):  # an account may have no home, or that of another by sudo
         own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user"
         for job in _timers_in([own], path, program):
             yield _lingering(job) if job.active and not job.fault else job

@@ -36,6 +36,7 @@ def faults(folder: Path, environment: jinja2.Environment) -> Iterator[TemplateFa
     Raises OSError.
     """
     builtin = _files(resources.find("templates"))
+    next(folder.iterdir(), None)  # a folder that cannot be listed would count as empty
     own = _files(folder)
     trees: dict[str, nodes.Template] = {}
     for name, path in own.items():
