@@ -315,6 +315,16 @@ class Compiled:
         return self.in_order(bound)
 
 
+def execute_many(
+    connection: Connection, statement: UpdateBase | Select[Any], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Execute `statement` for each of `rows` in the transaction of `connection`, by the driver's own cursor.
+
+    For thousands of small rows: SQLAlchemy takes longer to bind one than the database to keep it.
+    """
+    Prepared(statement, connection.dialect).execute(connection.connection.cursor(), rows)
+
+
 def _converter(of: TypeEngine[Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`convert`, which the few values of an enumeration have passed once and for all."""
     if isinstance(of, Enum) and of.enum_class is not None:
