@@ -105,10 +105,15 @@ def _stemmer() -> Callable[[str], Any]:
     return found
 
 
+# How the suffixes end that the stemmer removes or changes, so that other words need not go through it, which takes
+# 30 microseconds each: a quarter of the words of abstracts, and those of other scripts.
+_SUFFIXES: Final = (*"'cdegilmrsty", "ion")
+
+
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
     """The English stem (Snowball) of a word in the form that `normal` gives."""
-    return str(_stemmer()(word))
+    return str(_stemmer()(word)) if word.endswith(_SUFFIXES) else word
 
 
 def words_of(text: str) -> list[str]:
