@@ -135,7 +135,10 @@ class Pieces:
         self._reasons: dict[int, tuple[Reason, _Said]] = {}  # by the id of the first, which is kept alive
         self._subjects: dict[_Key, str] = {}
         self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in REGIONS}
-        self._html: dict[tuple[Mark, str], _Html] = {}  # of cards, by their values
+        self._alike: dict[
+            tuple[Mark, str], _Made
+        ] = {}  # by the values of the card: a paper may look alike in two forms
+        self._html: dict[tuple[Mark, str], _Html] = {}
         self._markup = Markups()
         self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
         self._texts: dict[_Key, int] = {}  # what is around them in the text
@@ -204,22 +207,30 @@ class Pieces:
 
     def _make(self, drafts: Iterable[_Draft]) -> None:
         """Render what these editions need and no earlier one has needed."""
-        missing: dict[Mark, dict[_Key | int, dict[str, Any]]] = {mark: {} for mark in self._known}
+        wanted: dict[Mark, dict[_Key | int, str]] = {mark: {} for mark in self._known}  # by what they show
+        missing: dict[Mark, dict[str, dict[str, Any]]] = {mark: {} for mark in self._known}
         issue = None
-        made: dict[int, dict[str, Any]] = {}
+        made: dict[int, tuple[str, dict[str, Any]]] = {}
         for draft in drafts:
             issue = draft.issue
             for mark, shown in ((Mark.PAPERS, draft.shown), (Mark.GLANCE, [draft.shown[at] for at in draft.glance])):
-                known, lacking = self._known[mark], missing[mark]
+                known, asked = self._known[mark], wanted[mark]
                 for key, _, paper, form in shown:
-                    if key not in known and key not in lacking:
-                        lacking[key] = made[key] = made.get(key) or self._card(paper, form, issue)
+                    if key not in known and key not in asked:
+                        made[key] = made.get(key) or _with_values(self._card(paper, form, issue))
+                        asked[key], card = made[key]
+                        missing[mark][asked[key]] = card
             for of_riser, riser in zip(draft.rising, issue.rising, strict=True):
-                if of_riser not in self._known[Mark.RISING] and of_riser not in missing[Mark.RISING]:
-                    missing[Mark.RISING][of_riser] = self._risen(draft, riser, several=bool(of_riser[-1]))
+                if of_riser not in self._known[Mark.RISING] and of_riser not in wanted[Mark.RISING]:
+                    values, card = _with_values(self._risen(draft, riser, several=bool(of_riser[-1])))
+                    wanted[Mark.RISING][of_riser], missing[Mark.RISING][values] = values, card
+        for mark, entries in missing.items():
+            missing[mark] = {values: card for values, card in entries.items() if (mark, values) not in self._alike}
         while issue is not None and any(missing.values()):
-            some = {mark: [*entries][:_AT_ONCE] for mark, entries in missing.items()}
-            self._cut(issue, {mark: {key: missing[mark].pop(key) for key in keys} for mark, keys in some.items()})
+            some = {mark: [*cards_of][:_AT_ONCE] for mark, cards_of in missing.items()}
+            self._cut(issue, {mark: {each: missing[mark].pop(each) for each in these} for mark, these in some.items()})
+        for mark, keys in wanted.items():
+            self._known[mark] |= {key: self._alike[mark, values] for key, values in keys.items()}
 
     def _card(self, paper: Paper, form: Form, issue: Issue) -> dict[str, Any]:
         """The values of a card, with marks for its rank and its reason."""
@@ -228,16 +239,15 @@ class Pieces:
     def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
         return cards.risen(riser, draft.issue, draft.wanted[0], self._language, several=several)
 
-    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[_Key | int, dict[str, Any]]]) -> None:
+    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[str, dict[str, Any]]]) -> None:
         """Render these cards, and keep the pieces."""
-        shown = {mark: list(entries.values()) for mark, entries in some.items()}
-        text = self._text(issue, shown)
-        alike = {id(card): _alike(card) for entries in shown.values() for card in entries}
-        html = {mark: [(mark, alike[id(card)]) for card in entries] for mark, entries in shown.items()}
-        self._inline(issue, {mark: dict(zip(html[mark], shown[mark], strict=True)) for mark in shown})
+        text = self._text(issue, {mark: list(entries.values()) for mark, entries in some.items()})
+        # Only the text depends on the digits of a rank.
+        html = {mark: [(mark, _RUN.sub(Mark.RANK, values)) for values in entries] for mark, entries in some.items()}
+        self._inline(issue, {mark: dict(zip(html[mark], some[mark].values(), strict=True)) for mark in some})
         for mark, entries in some.items():
-            for (key, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
-                self._known[mark][key] = self._add(self._html[like], words, cards.words_in(card))
+            for (values, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
+                self._alike[mark, values] = self._add(self._html[like], words, cards.words_in(card))
 
     def _inline(self, issue: Issue, some: Mapping[Mark, Mapping[tuple[Mark, str], dict[str, Any]]]) -> None:
         """Render and inline the HTML of those of these cards that are not known."""
@@ -421,9 +431,9 @@ def _sizes(
     )
 
 
-def _alike(card: Mapping[str, Any]) -> str:
-    """A card's values: the same for cards whose HTML is the same. Only the text depends on the digits of a rank."""
-    return _RUN.sub(Mark.RANK, json.dumps(card, ensure_ascii=False, default=str))
+def _with_values(card: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A card, and its values as a text: the same for cards that look alike. A mark of the rank is a number in JSON."""
+    return f"{card['rank']} {json.dumps(card, ensure_ascii=False, default=str)}", card
 
 
 def _escaped(words: str) -> str:
