@@ -391,11 +391,17 @@ def soft_end(encoded: bytes) -> bytes:
     return encoded + b"=\r\n"
 
 
+def soft_lines_of_both(value: str) -> tuple[bytes, bytes]:
+    """`soft_lines` of a slot's value in the text, and in the page, where HTML may escape it."""
+    lines = soft_lines(value)
+    return (lines, lines) if _ESCAPED_NOWHERE.fullmatch(value) else (lines, soft_lines(html.escape(value)))
+
+
 def soft_lines(value: str) -> bytes:
     """`value` in quoted-printable as whole lines, each ending in a soft line break, never broken inside an =XX."""
     if _LITERAL.fullmatch(value):  # the usual case, and the fast one
         parts = [value[start : start + QP_LINE] for start in range(0, len(value), QP_LINE)]
-        if not any(part.startswith(".") for part in parts):
+        if "." not in [part[0] for part in parts]:
             return "=\r\n".join((*parts, "")).encode()
     lines: list[bytes] = []
     line = b""
