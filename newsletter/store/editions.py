@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, exists, insert, not_, select, update
@@ -12,7 +13,7 @@ from newsletter.model import JoinedEdition, Piece, RenderedEdition, RenderedIssu
 from newsletter.store.database import Part, execute_many
 from newsletter.store.schema import renderings
 
-_BATCH: Final = 500  # rows inserted together
+_BATCH: Final = 100  # whole editions inserted together, each of 100 KB
 
 _json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one each time
 
@@ -52,11 +53,11 @@ def insert_editions(
         connection.execute(update(renderings).where(*main).values(pieces=kept))
     own: dict[str, Any] = {name: bindparam(name) for name in ("edition", "subject", "papers", "joined")}
     statement = insert(renderings).values(issue_id=common["issue_id"], **_AS_THE_MAIN_ONE, **own)
-    for start in range(0, len(made), _BATCH):
-        some = [*enumerate(made[start : start + _BATCH], start + 1)]
-        execute_many(connection, statement, [row for number, each in some for row in _joined_row(number, each)])
-        if whole := [{**common, **row} for number, each in some for row in _whole_row(number, each)]:
-            connection.execute(insert(renderings), whole)
+    numbered = [*enumerate(made, 1)]
+    execute_many(connection, statement, (row for number, each in numbered for row in _joined_row(number, each)))
+    whole = ({**common, **row} for number, each in numbered for row in _whole_row(number, each))
+    while some := [*islice(whole, _BATCH)]:
+        connection.execute(insert(renderings), some)
     # An answer with the ids of all rows would cost more than asking once for all.
     others = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_not(None))
     ids = {

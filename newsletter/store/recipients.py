@@ -29,7 +29,7 @@ NEW_COPY: Final = ("issue_id", "rendering_id", "subscriber_id", "address", "stat
 
 _OWN: Final = ("rendering_id", "subscriber_id", "address", "due_at", "ends_at", "shard")  # columns of OwnCopy.row
 
-_BATCH: Final = 1000  # rows read or inserted together
+_BATCH: Final = 1000  # rows read together
 
 _CHOSE: Final = exists().where(choices.c.subscriber_id == subscribers.c.id)
 
@@ -92,9 +92,8 @@ class Recipients(Jobs):
         connection.execute(insert(deliveries).from_select(NEW_COPY, copies))
         rows = [(min((before + at) // size, number - 1), each) for at, each in enumerate(own)]
         values = {name: bindparam(name) for name in _OWN} | {"issue_id": issue.id, "state": State.PENDING}
-        for start in range(0, len(rows), _BATCH):
-            some = [copy.row(issue, shard) for shard, copy in rows[start : start + _BATCH]]
-            execute_many(connection, insert(deliveries).values(values), some)
+        own_rows = (copy.row(issue, shard) for shard, copy in rows)
+        execute_many(connection, insert(deliveries).values(values), own_rows)
         self._change_editions(connection, issue, editions, renderings, {each.reader for each in own})
         divide(connection, issue.id, number)
         _put_off_shards(connection, issue.id, rows, before // size)
