@@ -92,11 +92,16 @@ class Choice:
         return _json(kept)
 
     @property
-    def hash(self) -> str:
-        """SHA-256 (hex) of what decides about the papers: readers with the same hash can share an edition.
+    def of_papers(self) -> tuple[Selector | None, bool, bool]:
+        """What decides about the papers: readers who have it alike can share an edition.
 
         Hour, zone and `say_nothing` make no difference.
         """
+        return (self.selector, self.on_top or self.selector is None, self.weekly)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of `of_papers`."""
         return hashlib.sha256(_json(self._papers()).encode()).hexdigest()
 
     @classmethod
@@ -141,7 +146,9 @@ def _number(field: str, value: object) -> int | None:
 
 
 def _list(kept: dict[str, Any], name: str) -> list[str]:
-    found = kept.get(name, [])
+    found = kept.get(name)
+    if found is None and name not in kept:  # as most are
+        return []
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise ChoiceError(name, "is no list of texts")
     return found

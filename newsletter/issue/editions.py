@@ -13,6 +13,7 @@ from itertools import islice
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
 from newsletter.issue.picking import Candidates, Pick, every, unwanted
+from newsletter.issue.selector import Selector
 from newsletter.model import Issue, LateRiser, Paper
 
 
@@ -60,16 +61,19 @@ class Planned:
     resting: tuple[int, ...] = ()
 
 
+_Group = tuple[tuple[Selector | None, bool, bool], frozenset[str], bool]
+
+
 @dataclass
 class _Groups:
     """Readers by what they get: the choice, what they have seen, and whether they want to hear of nothing."""
 
-    readers: dict[tuple[str, frozenset[str], bool], list[int]] = field(default_factory=dict)
-    choices: dict[tuple[str, frozenset[str], bool], Choice] = field(default_factory=dict)
+    readers: dict[_Group, list[int]] = field(default_factory=dict)
+    choices: dict[_Group, Choice] = field(default_factory=dict)
 
     def add(self, wish: Wish) -> None:
         """Sort in one reader."""
-        key = (wish.choice.hash, wish.seen, wish.choice.say_nothing)
+        key = (wish.choice.of_papers, wish.seen, wish.choice.say_nothing)
         self.readers.setdefault(key, []).append(wish.reader)
         self.choices.setdefault(key, wish.choice)
 

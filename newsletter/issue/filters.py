@@ -96,6 +96,12 @@ def _letter() -> re.Pattern[str]:
     return re.compile(rf"[^\W{UNSPACED}]")
 
 
+@cache
+def _whole_word() -> re.Pattern[str]:
+    """A word of these letters."""
+    return re.compile(rf"{_letter().pattern}+")
+
+
 # Combining accents of Latin, Greek and Cyrillic. The marks of kana and Indian scripts are kept: they change the letter.
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
 # Letters that Unicode does not decompose, and characters to be treated alike: hyphens, dashes, the apostrophe.
@@ -146,6 +152,20 @@ def find(wanted: str, text: str, start: int = 0) -> int:
             return start
         start = text.find(wanted, start + 1)
     return -1
+
+
+def whole_words(text: str) -> list[str]:
+    """The words of scripts with spaces between words in a folded text: what `find` finds where they stand."""
+    return _whole_word().findall(text)
+
+
+def first_word(wanted: str) -> str:
+    """The word with which folded `wanted` begins, which a text has among its `whole_words` if it has `wanted`.
+
+    Empty if it begins with no such word.
+    """
+    match = _whole_word().match(wanted)
+    return match[0] if match else ""
 
 
 def _spaced(char: str) -> bool:

@@ -55,8 +55,8 @@ class Frequencies:
         documents = 0
         for features in counted:
             documents += 1
-            counts.update(feature for feature in features if feature[0] in _FEATURE_WEIGHTS)
-            explained.update(feature for feature in features if feature[0] == "^" and " " in feature)
+            counts.update([feature for feature in features if feature[0] in _FEATURE_WEIGHTS])
+            explained.update([feature for feature in features if feature[0] == "^" and " " in feature])
         often = {feature: number for feature, number in counts.items() if number > 1}
         return cls(documents, often, _abbreviations(explained))
 

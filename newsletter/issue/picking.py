@@ -11,17 +11,25 @@ picked for that, too, and stands among those picked for topics. A paper of whose
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import merge
-from itertools import accumulate, islice
+from itertools import islice
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from newsletter.issue.filters import find, fold, name_parts, occurs, run_together, runs, same_given_names
+from newsletter.issue.filters import (
+    first_word,
+    fold,
+    name_parts,
+    occurs,
+    run_together,
+    runs,
+    same_given_names,
+    whole_words,
+)
 from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.selector import Selector
 from newsletter.model import Paper, Reason, ReasonKind
@@ -144,24 +152,26 @@ class Candidates:
                     found[".".join(parts[: end + 1])][at] = None
         return {category: tuple(at) for category, at in found.items()}
 
-    def _places(self, wanted: str) -> Iterator[int]:
-        text, ends = self._text
-        start = find(wanted, text)
-        while start >= 0:
-            at = bisect_right(ends, start)
-            yield at
-            start = find(wanted, text, ends[at])
+    def _places(self, wanted: str) -> Iterable[int]:
+        """The papers whose texts have `wanted`, which is folded, as whole words."""
+        texts, with_word = self._texts
+        word = first_word(wanted)
+        if word == wanted:
+            return with_word.get(word, ())
+        return (at for at in (with_word.get(word, ()) if word else range(len(texts))) if occurs(wanted, texts[at]))
 
     @cached_property
-    def _text(self) -> tuple[str, Sequence[int]]:
-        """The texts of all papers as one, for one search instead of many, and where each ends.
+    def _texts(self) -> tuple[Sequence[str], Mapping[str, Sequence[int]]]:
+        """The folded texts of each paper, and the papers that have a word.
 
-        A folded text holds no line break, so no phrase stands across two texts.
+        The texts of a paper are lines, and a folded text holds no line break: no phrase stands across two texts.
         """
-        texts = [
-            "".join(f"{fold(text)}\n" for text in (each.title, each.abstract, *each.keywords)) for each in self.papers
-        ]
-        return "".join(texts), list(accumulate(map(len, texts)))
+        texts = ["\n".join(map(fold, (each.title, each.abstract, *each.keywords))) for each in self.papers]
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for at, text in enumerate(texts):
+            for word in set(whole_words(text)):
+                found[word].append(at)
+        return texts, found
 
 
 def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:

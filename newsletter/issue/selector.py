@@ -104,10 +104,9 @@ class Selector:
         Topics, categories and what is never wanted may be divided by commas, too. Raises SelectorError.
         """
         given = dict(zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True))
-        chosen = {kind: _canonical(kind, texts) for kind, texts in given.items()}
-        for kind, texts in chosen.items():
-            if sum(len(text) for some in chosen.values() for text in some) > LONGEST_TOGETHER and texts:
-                raise SelectorError(kind, Fault.TOO_MUCH, LONGEST_TOGETHER)
+        chosen = {kind: _canonical(kind, texts) if texts else () for kind, texts in given.items()}
+        if sum([sum(map(len, texts)) for texts in chosen.values()]) > LONGEST_TOGETHER:
+            raise SelectorError(next(kind for kind in KINDS if chosen[kind]), Fault.TOO_MUCH, LONGEST_TOGETHER)
         if papers is not None and not 1 <= papers <= MOST_PAPERS:
             raise SelectorError("papers", Fault.PAPERS, MOST_PAPERS, str(papers))
         return cls(**chosen, papers=papers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from typing import Final
 
 # The first character of one of these scripts decides. Han alone is Chinese, with kana it is Japanese.
@@ -40,6 +41,7 @@ _LOOKED_AT: Final = 2000  # characters
 _SURE: Final = 2  # small words more than those of any other language
 
 
+@lru_cache(maxsize=1024)  # the editions of an issue show a paper in several forms
 def language_of(text: str) -> str:
     """The language that `text` is probably in, as a BCP 47 tag; ``en`` when nothing tells another."""
     text = text[:_LOOKED_AT]

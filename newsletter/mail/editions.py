@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from newsletter.links import Links
-from newsletter.mail.joining import as_html, frame_words, html_words, joined, text_words
+from newsletter.mail.joining import as_html, as_text, frame_words, joined
 from newsletter.mail.message import (
     BASE64_GROWTH,
     CRLF,
@@ -28,7 +29,8 @@ from newsletter.mail.message import (
     plain,
     quoted,
     soft_end,
-    soft_lines,
+    soft_lines_of_both,
+    subject_header,
 )
 from newsletter.model import NO_LINE, Delivery, Envelope, FrozenIssue, JoinedEdition, Mark, Piece, Slot
 
@@ -42,125 +44,180 @@ _AS_MARKS: Final = {str(slot): chr(code) for code, slot in enumerate(Slot, 0x9C)
 _BY_MARK: Final = {mark: _CONTROLS[mark] for mark in Mark} | {_AS_MARKS[slot]: _CONTROLS[slot] for slot in Slot}
 _FILLED: Final = re.compile("([\x90-\x9f])")
 
-_UNFIT: Final = (b"\n.", b"  ", b"\t")  # a dot at the beginning of a line, a blank beside another
 _RANK: Final = _CONTROLS[Mark.RANK]
 _REASON: Final = _CONTROLS[Mark.REASON]
-_MARKS: Final = {_CONTROLS[mark]: mark for mark in Mark}
-_DIGITS: Final = [b"%d=\r\n" % rank for rank in range(1000)]  # of ranks, of which a mail shows 150
+_LISTS: Final = [_CONTROLS[mark] for mark in (Mark.GLANCE, Mark.PAPERS, Mark.RISING)]
+_GAP: Final = re.compile(b"([%b])" % b"".join(control for word, control in _CONTROLS.items() if word != Mark.RANK))
+
+_RANKED: Final = 8192  # papers with a rank that are kept encoded, each of about 3 KB
+_SAID: Final = 4096  # texts that are filled in
 
 
 class EditionCopies:
-    """What makes the copies of an issue's joined editions. Pieces are encoded when an edition first needs them."""
+    """What makes the copies of an issue's joined editions. Pieces are encoded when a copy first needs them."""
 
     def __init__(
         self, frozen: FrozenIssue, pieces: Sequence[Piece], links: Links, signers: Sequence[Signer] = ()
     ) -> None:
         self._frozen, self._pieces = frozen, pieces
-        self._headers = Headers(frozen, links, signers, by_edition=True)
-        self._html = _Encoded([piece.html for piece in pieces])
         self._text = _Encoded([piece.text for piece in pieces])
+        self._page = _Encoded([piece.html for piece in pieces])
+        self._headers = Headers(frozen, links, signers, by_edition=True)
+        self._shared = CRLF.join((b"", *self._headers.shared, b"", b""))  # the headers that all copies share
+        encodings = (b"base64" if part.base64 else b"quoted-printable" for part in (self._text, self._page))
+        self._start, self._between, self._end = frame(self._headers.boundary, *encodings)
         self._slots = [slot for slot in Slot if any(slot in piece.html or slot in piece.text for piece in pieces)]
+        # Many editions have the same paper at the same rank, or for the same reason.
+        self._shown = lru_cache(maxsize=_RANKED)(self._with_rank)
+        self._reason = lru_cache(maxsize=_SAID)(lambda reason: (_soft(as_text(reason)), _soft(as_html(reason))))
 
     def of(self, edition: JoinedEdition) -> JoinedCopies:
         """The copies of one edition; the same edition and delivery always give the same bytes."""
-        around_html, around_text = edition.frames
-        words = frame_words(edition)
-        headers = self._headers.with_subject(edition.subject)
-        text: Sequence[bytes] | Base64
-        page: Sequence[bytes] | Base64
-        if self._text.base64 or self._html.base64:
+        text = page = None
+        if self._text.base64 or self._page.base64:
             whole = joined(edition, self._pieces, self._frozen.rendered.day)
-        if self._text.base64:
-            text = Base64.of(whole.text, str)
-        else:
-            text = self._text.joined(edition, around_text, words, text_words(edition))
-        if self._html.base64:
-            page = Base64.of(whole.html, html.escape)
-        else:
-            of_html = {mark: as_html(said) for mark, said in words.items()}
-            page = self._html.joined(edition, around_html, of_html, html_words(edition))
-        return JoinedCopies(headers, self._slots, text, page)
+            text = Base64.of(whole.text, str) if self._text.base64 else None
+            page = Base64.of(whole.html, html.escape) if self._page.base64 else None
+        return JoinedCopies(self, edition, subject_header(edition.subject), text, page)
+
+    def envelope(self, copies: JoinedCopies, delivery: Delivery) -> Envelope:
+        """The envelope of one of `copies`. Raises ValueError if the address has control characters."""
+        values, ways = self._headers.values(delivery, self._slots)
+        text, page = self._joined(copies.edition, values)
+        if copies.text is not None:
+            text = copies.text.fill(values)
+        if copies.page is not None:
+            page = copies.page.fill(values)
+        body = (self._start, text, self._between, page, self._end)
+        own = self._headers.own(delivery, ways, lambda: hashlib.sha256(b"".join(body)).digest(), copies.subject)
+        return Envelope(self._headers.reverse_path(delivery), delivery.address, (own, self._shared, *body))
+
+    def _joined(self, edition: JoinedEdition, values: Mapping[Slot, str]) -> tuple[bytes, bytes]:
+        """The text and the page of a copy in quoted-printable; what is sent in base64 is empty."""
+        words = frame_words(edition)
+        of_text = {_CONTROLS[mark]: _short(said) for mark, said in words.items()}
+        of_page = {_CONTROLS[mark]: _short(as_html(said)) for mark, said in words.items()}
+        for slot, value in values.items():
+            of_text[_CONTROLS[slot]], of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
+        texts, text_lines, pages, page_lines = _lists(4)
+        for paper, reason in zip(edition.papers, edition.reasons, strict=True):
+            text, text_line, page, page_line = self._shown(*paper)
+            of_text[_REASON], of_page[_REASON] = self._reason(reason)
+            texts += text.filled(of_text)
+            pages += page.filled(of_page)
+            if text_line is not None and page_line is not None:
+                text_lines += text_line.filled(of_text)
+                page_lines += page_line.filled(of_page)
+        text_risers, page_risers = _lists(2)
+        for number in edition.rising:
+            text, _, page, _ = self._shown(number, NO_LINE, 0)
+            text_risers += text.filled(of_text)
+            page_risers += page.filled(of_page)
+        around_page, around_text = edition.frames
+        return (
+            self._text.whole(around_text, (text_lines, texts, text_risers), of_text),
+            self._page.whole(around_page, (page_lines, pages, page_risers), of_page),
+        )
+
+    def _with_rank(self, number: int, line: int, rank: int) -> _Shown:
+        text, page = self._text.paper, self._page.paper
+        if line == NO_LINE:
+            return _Shown(text(number, rank), None, page(number, rank), None)
+        return _Shown(text(number, rank), text(line, rank), page(number, rank), page(line, rank))
 
 
+@dataclass(frozen=True, slots=True)
 class JoinedCopies:
-    """An edition that is joined, from which each subscriber's envelope is made by filling in what is theirs."""
+    """A joined edition, of which each subscriber's envelope is made with what is theirs.
 
-    def __init__(
-        self,
-        headers: Headers,
-        slots: Sequence[Slot],
-        text: Sequence[bytes] | Base64,
-        page: Sequence[bytes] | Base64,
-    ) -> None:
-        """`slots` are those of the text and of the page; there may be more of them."""
-        self._headers, self._slots, self._text, self._page = headers, slots, text, page
-        encodings = (b"base64" if isinstance(part, Base64) else b"quoted-printable" for part in (text, page))
-        self._start, self._between, self._end = frame(headers.boundary, *encodings)
+    Nearly every edition has one reader. So it is joined for each copy: to keep it joined with gaps, and to fill these,
+    takes as long. `subject` is its header; `text` and `page` are given if these parts are sent in base64.
+    """
+
+    _maker: EditionCopies
+    edition: JoinedEdition
+    subject: str
+    text: Base64 | None
+    page: Base64 | None
 
     def envelope(self, delivery: Delivery) -> Envelope:
         """The envelope of one delivery; the same delivery always gives the same bytes.
 
         Raises ValueError if the address has control characters.
         """
-        values, ways = self._headers.values(delivery, self._slots)
-        text, page = _filled(self._text, values, str), _filled(self._page, values, html.escape)
-        body = (self._start, *text, self._between, *page, self._end)
-        own = self._headers.own(delivery, ways, lambda: hashlib.sha256(b"".join(body)).digest())
-        head = CRLF.join((own, *self._headers.shared, b"", b""))
-        return Envelope(self._headers.reverse_path(delivery), delivery.address, (head, *body))
+        return self._maker.envelope(self, delivery)
 
 
-def _filled(
-    part: Sequence[bytes] | Base64, values: Mapping[Slot, str], escape: Callable[[str], str]
-) -> Sequence[bytes]:
-    """A part with what is a copy's own, in whole lines."""
-    if isinstance(part, Base64):
-        return (part.fill(values),)
-    filled = {_CONTROLS[slot]: soft_lines(escape(value)) for slot, value in values.items()}
-    pieces = [piece if len(piece) > 1 else filled.get(piece, piece) for piece in part]  # a long key is slow to hash
-    if Slot.FEEDBACK in values:  # it stands below each paper, the others only around them
-        pieces = [piece.replace(_CONTROLS[Slot.FEEDBACK], filled[_CONTROLS[Slot.FEEDBACK]]) for piece in pieces]
-    return pieces
+class _Cut(NamedTuple):
+    """A piece cut where something is filled in: `gaps`, every other one of `pieces`, are control characters for it."""
+
+    pieces: list[bytes]
+    gaps: Sequence[bytes]
+
+    def filled(self, words: Mapping[bytes, bytes]) -> list[bytes]:
+        """The piece with these words, still cut."""
+        if not self.gaps:
+            return self.pieces
+        pieces = self.pieces.copy()
+        pieces[1::2] = map(words.__getitem__, self.gaps)  # a loop takes twice as long, and a mail has 40 of these
+        return pieces
+
+
+_NOTHING: Final = _Cut([], ())
+
+
+class _Shown(NamedTuple):
+    """A paper with its rank, in both parts, and its line in the list at the top, if it has one."""
+
+    text: _Cut
+    text_line: _Cut | None
+    page: _Cut
+    page_line: _Cut | None
+
+
+def _lists(number: int) -> list[list[bytes]]:
+    return [[] for _ in range(number)]
 
 
 class _Encoded:
     """The HTML or the text of pieces, encoded; each when it is first needed.
 
-    `base64` says that they take fewer bytes in base64 and are not encoded here: all copies of an issue agree on it.
+    `base64` says that the pieces take fewer bytes in base64 and are not encoded here: all copies of an issue agree.
     """
 
     def __init__(self, pieces: Sequence[str]) -> None:
         self._pieces = pieces
-        self._papers: dict[int, bytes] = {}
-        self._frames: dict[int, Sequence[bytes]] = {}  # cut where something is filled in
+        # Cut at what is filled in, and there at the ranks. Pieces that differ only in the other part are encoded once.
+        self._papers: dict[str, Sequence[Sequence[bytes]]] = {}
+        self._frames: dict[int, Sequence[bytes]] = {}  # cut at what is filled in
         self.base64 = sum(map(_excess, pieces)) > 0
 
-    def joined(
-        self, edition: JoinedEdition, around: int, words: Mapping[Mark, str], reasons: Sequence[str]
-    ) -> Sequence[bytes]:
-        """The part of an edition in several pieces, with the slots of its copies left."""
-        known, paper = self._papers.get, self._paper
-        shown, lines = [], []
-        for (number, line, rank), reason in zip(edition.papers, reasons, strict=True):
-            digits = _DIGITS[rank]
-            encoded = (known(number) or paper(number)).replace(_RANK, digits)
-            shown.append(encoded.replace(_REASON, _short(reason)) if reason else encoded)
-            if line != NO_LINE:
-                lines.append((known(line) or paper(line)).replace(_RANK, digits))
-        filled = {
-            _CONTROLS[Mark.GLANCE]: b"".join(lines),
-            _CONTROLS[Mark.PAPERS]: b"".join(shown),
-            _CONTROLS[Mark.RISING]: b"".join(map(paper, edition.rising)),
-        }
-        for part in (parts := self._frame(around)):
-            if part in _MARKS and part not in filled:
-                filled[part] = _short(words[_MARKS[part]])
-        return [filled.get(part, part) for part in parts]
+    def paper(self, number: int, rank: int) -> _Cut:
+        """A paper, or its line in the list at the top, with this rank."""
+        if self.base64:
+            return _NOTHING
+        text = self._pieces[number]
+        if text not in self._papers:
+            self._papers[text] = [piece.split(_RANK) for piece in _GAP.split(b"".join(_lines(plain(text))))]
+        digits = b"%d=\r\n" % rank
+        pieces = [digits.join(between) for between in self._papers[text]]
+        return _Cut(pieces, pieces[1::2])
 
-    def _paper(self, number: int) -> bytes:
-        if number not in self._papers:
-            self._papers[number] = b"".join(_lines(plain(self._pieces[number])))
-        return self._papers[number]
+    def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
+        """This part of a copy: the piece `around` its lists, with these words.
+
+        The lists are the lines of the list at the top, the papers, and the late risers.
+        """
+        if self.base64:
+            return b""
+        of = dict(zip(_LISTS, lists, strict=True))
+        parts: list[bytes] = []
+        for part in self._frame(around):
+            if part in of:
+                parts += of[part]
+            else:
+                parts.append(words.get(part, part))
+        return b"".join(parts)
 
     def _frame(self, number: int) -> Sequence[bytes]:
         if number not in self._frames:
@@ -194,12 +251,12 @@ def _soft(text: str) -> bytes:
     if not text:
         return b""
     encoded = soft_end(quoted(text))
-    if encoded[:1] == b"." or any(each in encoded for each in _UNFIT):
+    if encoded[:1] == b"." or b"\n." in encoded or b"  " in encoded or b"\t" in encoded:
         return CRLF.join(map(_mended, encoded.split(CRLF)))
     return encoded
 
 
-_short: Final = lru_cache(maxsize=4096)(_soft)  # many readers have the same reason; HTML and text have it alike
+_short: Final = lru_cache(maxsize=_SAID)(_soft)
 
 
 def _mended(line: bytes) -> bytes:

@@ -233,6 +233,7 @@ def _chinese(shown: str) -> bool:
 _DONE_KIND, _FOUND_KIND, _GOOD_KIND, _OTHER, _NOT_SHOWN = 4, 3, 2, 1, 0
 
 
+@lru_cache(maxsize=2048)  # a paper is shown at several lengths
 def _kind(sentence: str, name: str) -> int:
     done = any(word in sentence for word in _IN_DONE) and _DONE.search(sentence) is not None
     if not done and _says_available(sentence):

@@ -6,7 +6,7 @@ What is joined is, byte for byte, what Renderer.issue makes of the same issue; `
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -21,11 +21,11 @@ def joined(edition: JoinedEdition, pieces: Sequence[Piece], day: date) -> Render
     around_html, around_text = (pieces[number] for number in edition.frames)
     html = {
         mark: "".join(filled(pieces[number].html, paper) for number, paper in shown)
-        for mark, shown in _shown(edition, html_words(edition)).items()
+        for mark, shown in _shown(edition, as_html).items()
     }
     text = {
         mark: "".join(filled(pieces[number].text, paper) for number, paper in shown)
-        for mark, shown in _shown(edition, text_words(edition)).items()
+        for mark, shown in _shown(edition, as_text).items()
     }
     words = frame_words(edition)
     return RenderedIssue(
@@ -52,24 +52,19 @@ def frame_words(edition: JoinedEdition) -> dict[Mark, str]:
     }
 
 
-def html_words(edition: JoinedEdition) -> list[str]:
-    """Why each paper is in the edition, as the HTML has it."""
-    return [as_html(reason) for reason in edition.reasons]
-
-
-def text_words(edition: JoinedEdition) -> list[str]:
-    """Why each paper is in the edition, as the text part has it: in lines of its own."""
-    return [reason if len(reason) <= WIDTH and reason.isascii() else wrap(reason) for reason in edition.reasons]
-
-
 def as_html(text: str) -> str:
     """`text` as it stands in inlined HTML between two tags."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _shown(edition: JoinedEdition, reasons: Sequence[str]) -> dict[Mark, list[tuple[int, dict[Mark, str]]]]:
-    """The pieces of each list of papers, with the words in place of their marks."""
-    papers = zip(edition.papers, reasons, strict=True)
+def as_text(reason: str) -> str:
+    """Why a paper is in an edition, as the text part has it: in lines of its own."""
+    return reason if len(reason) <= WIDTH and reason.isascii() else wrap(reason)
+
+
+def _shown(edition: JoinedEdition, form: Callable[[str], str]) -> dict[Mark, list[tuple[int, dict[Mark, str]]]]:
+    """The pieces of each list of papers, with the words in place of their marks; `form` is that of the part."""
+    papers = zip(edition.papers, map(form, edition.reasons), strict=True)
     return {
         Mark.GLANCE: [(line, {Mark.RANK: str(rank)}) for _, line, rank in edition.papers if line != NO_LINE],
         Mark.PAPERS: [(number, {Mark.RANK: str(rank), Mark.REASON: why}) for (number, _, rank), why in papers],

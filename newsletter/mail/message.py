@@ -17,7 +17,6 @@ import html
 import re
 from base64 import b64encode, encodebytes
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
@@ -63,7 +62,7 @@ _ENCODED_WORD: Final = re.compile(r"=(?=\?)")
 class Headers:
     """The headers of an issue's copies: those that all share, and those of each.
 
-    With `by_edition`, copies of the issue differ in their subject, too: see `with_subject`.
+    With `by_edition`, copies of the issue differ in their subject, too, which `own` is given.
     """
 
     def __init__(
@@ -71,17 +70,10 @@ class Headers:
     ) -> None:
         self._frozen, self._links = frozen, links
         self._publication = frozen.publication
-        self._subject: Sequence[str] = ()
         self.boundary = _boundary(frozen)
         shared = _shared_headers(frozen, self.boundary)
         self.shared = [each for each in shared if not (by_edition and each.startswith(b"Subject:"))]
         self._seals = [signer.seal(self.shared, frozen.frozen_at) for signer in signers]
-
-    def with_subject(self, subject: str) -> Headers:
-        """The headers of the edition with this subject."""
-        other = copy(self)
-        other._subject = (f"Subject: {_unstructured('Subject', subject)}",)  # noqa: SLF001 - one of ours
-        return other
 
     def values(self, delivery: Delivery, slots: Collection[Slot]) -> tuple[dict[Slot, str], Sequence[str]]:
         """What one copy has in place of its slots, and how its reader can leave: an address of the web, and of mail.
@@ -98,12 +90,12 @@ class Headers:
             values[Slot.FEEDBACK] = self._links.feedback(delivery.ref)
         return values, ways
 
-    def own(self, delivery: Delivery, ways: Sequence[str], digest: Callable[[], bytes]) -> bytes:
+    def own(self, delivery: Delivery, ways: Sequence[str], digest: Callable[[], bytes], *more: str) -> bytes:
         """The headers of one copy whose reader can leave in these `ways`; no line end stands after the last.
 
-        `digest` gives the hash of its body for DKIM.
+        `digest` gives the hash of its body for DKIM. `more` are headers that not all copies of the issue share.
         """
-        headers = [*self._own_headers(delivery, *ways), *self._subject]
+        headers = [*self._own_headers(delivery, *ways), *more]
         if not self._seals:
             return "\r\n".join(headers).encode()
         signed, body = [header.encode() for header in headers], digest()
@@ -196,6 +188,11 @@ def _shared_headers(frozen: FrozenIssue, boundary: bytes) -> list[bytes]:
         ("Content-Type", f'multipart/alternative;\r\n boundary="{boundary.decode()}"'),
     )
     return [_header(name, value) for name, value in headers]
+
+
+def subject_header(subject: str) -> str:
+    """The header of an edition's subject."""
+    return f"Subject: {_unstructured('Subject', subject)}"
 
 
 def _header(name: str, value: str) -> bytes:
@@ -394,11 +391,17 @@ def soft_end(encoded: bytes) -> bytes:
     return encoded + b"=\r\n"
 
 
+def soft_lines_of_both(value: str) -> tuple[bytes, bytes]:
+    """`soft_lines` of a slot's value in the text, and in the page, where HTML may escape it."""
+    lines = soft_lines(value)
+    return (lines, lines) if _ESCAPED_NOWHERE.fullmatch(value) else (lines, soft_lines(html.escape(value)))
+
+
 def soft_lines(value: str) -> bytes:
     """`value` in quoted-printable as whole lines, each ending in a soft line break, never broken inside an =XX."""
     if _LITERAL.fullmatch(value):  # the usual case, and the fast one
         parts = [value[start : start + QP_LINE] for start in range(0, len(value), QP_LINE)]
-        if not any(part.startswith(".") for part in parts):
+        if "." not in [part[0] for part in parts]:
             return "=\r\n".join((*parts, "")).encode()
     lines: list[bytes] = []
     line = b""

@@ -71,6 +71,15 @@ class _Made(NamedTuple):
     words: int = 0  # for the reading time
 
 
+class _Html(NamedTuple):
+    """The HTML of a piece after inlining, and its figures as in `_Made`."""
+
+    inlined: str
+    page: int
+    size: int
+    marks: Mapping[Mark, int]
+
+
 class _Shown(NamedTuple):
     """A paper in a form: `key` stands for all that its piece depends on. A mark is in place of the reason."""
 
@@ -126,7 +135,10 @@ class Pieces:
         self._reasons: dict[int, tuple[Reason, _Said]] = {}  # by the id of the first, which is kept alive
         self._subjects: dict[_Key, str] = {}
         self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in REGIONS}
-        self._html: dict[tuple[Mark, str], tuple[str, str]] = {}  # of cards, before and after inlining
+        self._alike: dict[
+            tuple[Mark, str], _Made
+        ] = {}  # by the values of the card: a paper may look alike in two forms
+        self._html: dict[tuple[Mark, str], _Html] = {}
         self._markup = Markups()
         self._pages: dict[_Key, _Made] = {}  # what is around the papers in HTML
         self._texts: dict[_Key, int] = {}  # what is around them in the text
@@ -164,16 +176,17 @@ class Pieces:
         style, papers = cards.styled(issue, layout, kept)
         known = self._styles.setdefault(style, {})
         reasons, pinned, gains = issue.reasons, issue.pinned, issue.gains
-        draft.shown = []
-        for rank, paper in papers:
-            name = paper.key
-            # The paper is kept alive by `_readable`, so that no other has its id.
-            key = (id(paper), rank, name in reasons, pinned.get(name), gains.get(name))
-            shown = known.get(key)
-            if shown is None:
-                shown = known[key] = self._shown(paper, cards.form(paper, rank, style, issue, language))
-            draft.shown.append(shown)
-        draft.reasons = [self._reason(reasons.get(paper.key)) for _, paper in papers]
+        # The paper is kept alive by `_readable`, so that no other has its id.
+        keys = [
+            (id(paper), rank, paper.key in reasons, pinned.get(paper.key), gains.get(paper.key))
+            for rank, paper in papers
+        ]
+        for key, (rank, paper) in zip(keys, papers, strict=True):
+            if key not in known:
+                known[key] = self._shown(paper, cards.form(paper, rank, style, issue, language))
+        draft.shown = [known[key] for key in keys]
+        whys = [reasons.get(paper.key) for _, paper in papers]
+        draft.reasons = [self._reason(why) if why else _UNSAID for why in whys]
         draft.glance = cards.glanced([each.rank for each in draft.shown])
         several = bool(issue.rising) and cards.has_several_feeds(issue)
         draft.rising = [(id(each.paper), each.day, each.gained, layout, issue.own, several) for each in issue.rising]
@@ -184,9 +197,7 @@ class Pieces:
         key = (id(paper), _DIGITS[form.rank], marked[1:])
         return _Shown(self._ids.setdefault(key, len(self._ids)), form.rank, paper, marked)
 
-    def _reason(self, reason: Reason | None) -> _Said:
-        if reason is None:
-            return _UNSAID
+    def _reason(self, reason: Reason) -> _Said:
         known = self._reasons.get(id(reason))
         if known is None:
             words = cards.picked_for(reason, self._language)
@@ -196,22 +207,30 @@ class Pieces:
 
     def _make(self, drafts: Iterable[_Draft]) -> None:
         """Render what these editions need and no earlier one has needed."""
-        missing: dict[Mark, dict[_Key | int, dict[str, Any]]] = {mark: {} for mark in self._known}
+        wanted: dict[Mark, dict[_Key | int, str]] = {mark: {} for mark in self._known}  # by what they show
+        missing: dict[Mark, dict[str, dict[str, Any]]] = {mark: {} for mark in self._known}
         issue = None
-        made: dict[int, dict[str, Any]] = {}
+        made: dict[int, tuple[str, dict[str, Any]]] = {}
         for draft in drafts:
             issue = draft.issue
             for mark, shown in ((Mark.PAPERS, draft.shown), (Mark.GLANCE, [draft.shown[at] for at in draft.glance])):
-                known, lacking = self._known[mark], missing[mark]
+                known, asked = self._known[mark], wanted[mark]
                 for key, _, paper, form in shown:
-                    if key not in known and key not in lacking:
-                        lacking[key] = made[key] = made.get(key) or self._card(paper, form, issue)
+                    if key not in known and key not in asked:
+                        made[key] = made.get(key) or _with_values(self._card(paper, form, issue))
+                        asked[key], card = made[key]
+                        missing[mark][asked[key]] = card
             for of_riser, riser in zip(draft.rising, issue.rising, strict=True):
-                if of_riser not in self._known[Mark.RISING] and of_riser not in missing[Mark.RISING]:
-                    missing[Mark.RISING][of_riser] = self._risen(draft, riser, several=bool(of_riser[-1]))
+                if of_riser not in self._known[Mark.RISING] and of_riser not in wanted[Mark.RISING]:
+                    values, card = _with_values(self._risen(draft, riser, several=bool(of_riser[-1])))
+                    wanted[Mark.RISING][of_riser], missing[Mark.RISING][values] = values, card
+        for mark, entries in missing.items():
+            missing[mark] = {values: card for values, card in entries.items() if (mark, values) not in self._alike}
         while issue is not None and any(missing.values()):
-            some = {mark: [*entries][:_AT_ONCE] for mark, entries in missing.items()}
-            self._cut(issue, {mark: {key: missing[mark].pop(key) for key in keys} for mark, keys in some.items()})
+            some = {mark: [*cards_of][:_AT_ONCE] for mark, cards_of in missing.items()}
+            self._cut(issue, {mark: {each: missing[mark].pop(each) for each in these} for mark, these in some.items()})
+        for mark, keys in wanted.items():
+            self._known[mark] |= {key: self._alike[mark, values] for key, values in keys.items()}
 
     def _card(self, paper: Paper, form: Form, issue: Issue) -> dict[str, Any]:
         """The values of a card, with marks for its rank and its reason."""
@@ -220,15 +239,15 @@ class Pieces:
     def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
         return cards.risen(riser, draft.issue, draft.wanted[0], self._language, several=several)
 
-    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[_Key | int, dict[str, Any]]]) -> None:
+    def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[str, dict[str, Any]]]) -> None:
         """Render these cards, and keep the pieces."""
-        shown = {mark: list(entries.values()) for mark, entries in some.items()}
-        text = self._text(issue, shown)
-        html = {mark: [(mark, _alike(card)) for card in entries] for mark, entries in shown.items()}
-        self._inline(issue, {mark: dict(zip(html[mark], shown[mark], strict=True)) for mark in shown})
+        text = self._text(issue, {mark: list(entries.values()) for mark, entries in some.items()})
+        # Only the text depends on the digits of a rank.
+        html = {mark: [(mark, _RUN.sub(Mark.RANK, values)) for values in entries] for mark, entries in some.items()}
+        self._inline(issue, {mark: dict(zip(html[mark], some[mark].values(), strict=True)) for mark in some})
         for mark, entries in some.items():
-            for (key, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
-                self._known[mark][key] = self._add(*self._html[like], words, cards.words_in(card))
+            for (values, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
+                self._alike[mark, values] = self._add(self._html[like], words, cards.words_in(card))
 
     def _inline(self, issue: Issue, some: Mapping[Mark, Mapping[tuple[Mark, str], dict[str, Any]]]) -> None:
         """Render and inline the HTML of those of these cards that are not known."""
@@ -243,15 +262,17 @@ class Pieces:
         inlined = self._markup.inlined(page, before)
         for mark, entries in missing.items():
             for like, *html in zip(entries, before.regions[mark], inlined[mark], strict=True):
-                self._html[like] = (_RUN.sub(Mark.RANK, html[0]), _RUN.sub(Mark.RANK, html[1]))
+                self._html[like] = self._measured(_RUN.sub(Mark.RANK, html[0]), _RUN.sub(Mark.RANK, html[1]))
 
-    def _add(self, page: str, html: str, text: str, words: int = 0) -> _Made:
-        marks = {mark: html.count(mark) for mark in Mark if mark in html}
+    def _measured(self, page: str, inlined: str) -> _Html:
+        marks = {mark: inlined.count(mark) for mark in Mark if mark in inlined}
         number = 2 * sum(marks.values())  # bytes of a mark in UTF-8
-        self.made.append(Piece(html, text))
-        sizes = len(page.encode()) - number, self._renderer.size(html) - number
-        counts = marks.get(Mark.RANK, 0), marks.get(Mark.REASON, 0)
-        return _Made(len(self.made) - 1, *sizes, marks, *counts, words)
+        return _Html(inlined, len(page.encode()) - number, self._renderer.size(inlined) - number, marks)
+
+    def _add(self, html: _Html, text: str, words: int = 0) -> _Made:
+        self.made.append(Piece(html.inlined, text))
+        counts = html.marks.get(Mark.RANK, 0), html.marks.get(Mark.REASON, 0)
+        return _Made(len(self.made) - 1, html.page, html.size, html.marks, *counts, words)
 
     # --- rendering and cutting ----------------------------------------------------------------------------------------
 
@@ -287,7 +308,8 @@ class Pieces:
             }
             page = self._page("digest.html", issue, one := self._one_of_each(draft), **own)
             numbers = {mark: len(one[mark]) for mark in one}
-            self._pages[key] = self._add(cut_html(page, numbers).frame, cut_html(inline(page), numbers).frame, "")
+            html = self._measured(cut_html(page, numbers).frame, cut_html(inline(page), numbers).frame)
+            self._pages[key] = self._add(html, "")
         return self._pages[key]
 
     def _frame_of_text(self, draft: _Draft, **own: Any) -> int:
@@ -297,7 +319,7 @@ class Pieces:
         if key not in self._texts:
             words = {"subject": str(Mark.SUBJECT), "preheader": str(Mark.PREHEADER)}
             text = self._text(issue, self._one_of_each(draft), **own, **words)
-            self._texts[key] = self._add("", "", text.frame).number
+            self._texts[key] = self._add(self._measured("", ""), text.frame).number
         return self._texts[key]
 
     # --- joining ------------------------------------------------------------------------------------------------------
@@ -409,9 +431,9 @@ def _sizes(
     )
 
 
-def _alike(card: Mapping[str, Any]) -> str:
-    """A card's values: the same for cards whose HTML is the same. Only the text depends on the digits of a rank."""
-    return _RUN.sub(Mark.RANK, json.dumps(card, ensure_ascii=False, default=str))
+def _with_values(card: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A card, and its values as a text: the same for cards that look alike. A mark of the rank is a number in JSON."""
+    return f"{card['rank']} {json.dumps(card, ensure_ascii=False, default=str)}", card
 
 
 def _escaped(words: str) -> str:

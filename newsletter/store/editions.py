@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, insert, not_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, not_, select, update
 
 from newsletter.model import JoinedEdition, Piece, RenderedEdition, RenderedIssue
-from newsletter.store.database import Part
+from newsletter.store.database import Part, execute_many
 from newsletter.store.schema import renderings
 
-_BATCH: Final = 500  # rows inserted together
+_BATCH: Final = 100  # whole editions inserted together, each of 100 KB
+
+_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one each time
 
 # Columns of an edition that the main one has for all: none is null.
 _AS_THE_MAIN_ONE: Final = {"html": "", "text": "", "publication": {}}
@@ -48,9 +51,14 @@ def insert_editions(
         main = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_(None))
         kept = json.dumps([(piece.html, piece.text) for piece in pieces], ensure_ascii=False)
         connection.execute(update(renderings).where(*main).values(pieces=kept))
-    # Rows of one shape are inserted together. An answer with their ids would cost more than asking once for all.
-    for rows in _alike(_row(common, number, each) for number, each in enumerate(made, 1)):
-        connection.execute(insert(renderings), rows)
+    own: dict[str, Any] = {name: bindparam(name) for name in ("edition", "subject", "papers", "joined")}
+    statement = insert(renderings).values(issue_id=common["issue_id"], **_AS_THE_MAIN_ONE, **own)
+    numbered = [*enumerate(made, 1)]
+    execute_many(connection, statement, (row for number, each in numbered for row in _joined_row(number, each)))
+    whole = ({**common, **row} for number, each in numbered for row in _whole_row(number, each))
+    while some := [*islice(whole, _BATCH)]:
+        connection.execute(insert(renderings), some)
+    # An answer with the ids of all rows would cost more than asking once for all.
     others = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_not(None))
     ids = {
         row.edition: row.id for row in connection.execute(select(renderings.c.edition, renderings.c.id).where(*others))
@@ -66,24 +74,20 @@ def drop_pieces(connection: Connection, issue_id: int) -> None:
     connection.execute(change.values(pieces=None))
 
 
-def _row(common: Mapping[str, Any], number: int, edition: RenderedEdition) -> dict[str, Any]:
-    rendered, papers = edition.rendered, json.dumps(edition.papers)
-    own = {"edition": str(number), "subject": rendered.subject, "papers": papers}
+def _joined_row(number: int, edition: RenderedEdition) -> Iterator[dict[str, str]]:
+    """What is its own in the row of an edition that is joined; nothing for another."""
+    rendered = edition.rendered
+    if isinstance(rendered, JoinedEdition):
+        row = {"edition": str(number), "subject": rendered.subject, "papers": _json(edition.papers)}
+        yield row | {"joined": _dumped(rendered)}
+
+
+def _whole_row(number: int, edition: RenderedEdition) -> Iterator[dict[str, str]]:
+    """The same of an edition that was rendered as a whole."""
+    rendered = edition.rendered
     if isinstance(rendered, RenderedIssue):
-        return {**common, **own, "html": rendered.html, "text": rendered.text}
-    return {"issue_id": common["issue_id"], **_AS_THE_MAIN_ONE, **own, "joined": _dumped(rendered)}
-
-
-def _alike(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The rows in their order, in batches with the same columns."""
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        if batch and (len(batch) == _BATCH or batch[0].keys() != row.keys()):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+        row = {"edition": str(number), "subject": rendered.subject, "papers": _json(edition.papers)}
+        yield row | {"html": rendered.html, "text": rendered.text}
 
 
 def _dumped(edition: JoinedEdition) -> str:
@@ -98,7 +102,7 @@ def _dumped(edition: JoinedEdition) -> str:
         edition.rising,
         edition.reasons,
     ]
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return _json(kept)
 
 
 def _loaded(subject: str, text: str) -> JoinedEdition:

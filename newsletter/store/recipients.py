@@ -15,18 +15,21 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, literal, not_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, insert, literal, not_, select, update
 
 from newsletter.issue.hours import due_at
 from newsletter.model import Editions, State
 from newsletter.store.choices import wanting
+from newsletter.store.database import execute_many
 from newsletter.store.jobs import Jobs
 from newsletter.store.schema import choices, deliveries, issues, shards, subscribers
 from newsletter.store.shard_table import divide, number_of_shards
 
 NEW_COPY: Final = ("issue_id", "rendering_id", "subscriber_id", "address", "state", "shard")
 
-_BATCH: Final = 1000  # rows read or inserted together
+_OWN: Final = ("rendering_id", "subscriber_id", "address", "due_at", "ends_at", "shard")  # columns of OwnCopy.row
+
+_BATCH: Final = 1000  # rows read together
 
 _CHOSE: Final = exists().where(choices.c.subscriber_id == subscribers.c.id)
 
@@ -52,13 +55,11 @@ class OwnCopy:
     address: str
 
     def row(self, issue: NewIssue, shard: int) -> dict[str, Any]:
-        """The row of `deliveries`."""
+        """What is its own in the row of `deliveries`."""
         return {
-            "issue_id": issue.id,
             "rendering_id": self.rendering,
             "subscriber_id": self.reader,
             "address": self.address,
-            "state": State.PENDING,
             "due_at": self.due_at,
             "ends_at": None if self.due_at is None else self.due_at + issue.lifetime,
             "shard": shard,
@@ -90,9 +91,9 @@ class Recipients(Jobs):
         copies = new_copies(issue.id, issue.main, shard).where(*plain).order_by(subscribers.c.id)
         connection.execute(insert(deliveries).from_select(NEW_COPY, copies))
         rows = [(min((before + at) // size, number - 1), each) for at, each in enumerate(own)]
-        for start in range(0, len(rows), _BATCH):
-            some = rows[start : start + _BATCH]
-            connection.execute(insert(deliveries), [copy.row(issue, shard) for shard, copy in some])
+        values = {name: bindparam(name) for name in _OWN} | {"issue_id": issue.id, "state": State.PENDING}
+        own_rows = (copy.row(issue, shard) for shard, copy in rows)
+        execute_many(connection, insert(deliveries).values(values), own_rows)
         self._change_editions(connection, issue, editions, renderings, {each.reader for each in own})
         divide(connection, issue.id, number)
         _put_off_shards(connection, issue.id, rows, before // size)

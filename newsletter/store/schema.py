@@ -70,7 +70,7 @@ _SMALL: Final = 4096  # bytes
 
 def _packed(text: bytes) -> bytes:
     """A small text, which needs no large window, whose memory takes five times as long as the text."""
-    packing = zlib.compressobj(wbits=12, memLevel=5)
+    packing = zlib.compressobj(2, wbits=12, memLevel=5)  # level 6 takes half as long again, and saves 2 %
     return packing.compress(text) + packing.flush()
 
 
