@@ -400,6 +400,7 @@ def test_the_form_comes_again_with_what_is_wrong(site: Site, form: dict[str, str
         done = send(site, act=act, **form)
         assert done.status_code == 422
         assert said in wrong(done)[name]
+        assert "Nothing is saved yet. Please correct what is marked below." in done.text.partition("<form")[0]
         assert "<script" not in done.text
         assert kept(site) == Choice()
         for kind in ("topics", "authors", "never", "more", "less"):
