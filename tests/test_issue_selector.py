@@ -39,6 +39,7 @@ def test_several_on_a_line_are_taken_apart_where_names_have_no_commas() -> None:
     assert found.categories == ("cs.*", "cs.lg")
     assert found.authors == ("2,000 tokens", "lovelace, ada")
     assert found.organisations == ("example, inc.",)
+    assert Selector.of(authors=["Lovelace, Ada; A. Turing"]).authors == ("a. turing", "lovelace, ada")
 
 
 @pytest.mark.parametrize("text", ["Café", "Å", "ﬁne tuning", "ǅ", "ẞ", "İstanbul", "Ω", "각"])

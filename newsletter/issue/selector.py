@@ -26,9 +26,14 @@ PAPERS: Final = 10  # papers in a day's mail unless the reader says otherwise
 KINDS: Final = ("topics", "authors", "organisations", "categories", "never", "more", "less")
 _MATCHED: Final = ("topics", "more", "less")  # kinds whose words are looked for as `matching` does
 
-# Kinds of which several may stand on one line. Names have commas of their own: *Lovelace, Ada*.
-_LISTED: Final = ("topics", "categories", "never")
-_BETWEEN: Final = re.compile(r"[,;\u060c\u3001\uff0c\uff1b](?!\d)")  # not in 2,000; also of Arabic, Chinese, Japanese
+# What stands between several on one line, also in Arabic, Chinese and Japanese. A comma is none in 2,000, nor in names:
+# *Lovelace, Ada*.
+_COMMAS: Final = r"[,;\u060c\u061b\u3001\uff0c\uff1b](?!\d)"
+_SEMICOLONS: Final = "[;\u061b\u3001\uff1b]"
+_BETWEEN: Final = {
+    **dict.fromkeys(("topics", "categories", "never"), _COMMAS),
+    **dict.fromkeys(("authors", "organisations"), _SEMICOLONS),
+}
 _AROUND: Final = " ,;\u2022\u00b7"  # the end of a list's line, and bullets
 
 
@@ -101,7 +106,8 @@ class Selector:
         """The selector of choices as somebody typed them. Blank ones are dropped.
 
         Order, repetition, case, white space, quotation marks around them and Unicode forms (NFKC) make no difference.
-        Topics, categories and what is never wanted may be divided by commas, too. Raises SelectorError.
+        Topics, categories and what is never wanted may be divided by commas or semicolons, names by semicolons alone.
+        Raises SelectorError.
         """
         given = dict(zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True))
         chosen = {kind: _canonical(kind, texts) if texts else () for kind, texts in given.items()}
@@ -154,7 +160,7 @@ def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
     for text in texts:
         if len(text) > LONGEST_TOGETHER:  # before any work on it
             raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
-        for one in _BETWEEN.split(text) if kind in _LISTED else (text,):
+        for one in re.split(_BETWEEN[kind], text) if kind in _BETWEEN else (text,):
             if choice := _one(kind, one):
                 found.add(choice)
         if len(found) > MOST:
