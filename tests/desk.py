@@ -56,8 +56,7 @@ class Desk:
         now = at or datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
         config = self.config
         with Store.open(config.store, now=lambda: now) as store:
-            for reader in self.readers:
-                store.add(reader)
+            store.add_all(self.readers, revive=True)
             runtime = Runtime(now=lambda: now, warn=self.warnings.append)
             return run(config, day, store, runtime, span=span, remake=remake)
 
