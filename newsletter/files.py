@@ -23,7 +23,7 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
     is written to. Raises OSError that names `path`.
     """
     if _is_special(path):
-        with _naming(path), path.open("wb") as stream:
+        with naming(path), path.open("wb") as stream:
             yield stream
         return
     temporary = path.with_name(f".newsletter.{secrets.token_hex(8)}")
@@ -32,7 +32,7 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     try:
-        with _naming(path), os.fdopen(descriptor, "wb") as stream:
+        with naming(path), os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())  # else a power cut may leave an empty file under the new name
@@ -45,7 +45,7 @@ def replacing(path: Path, *, private: bool) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Let the system's error of a write that finds no room name `path`."""
     try:
         yield

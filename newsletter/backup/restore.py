@@ -118,7 +118,7 @@ def _stream(members: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 def _copy(stream: IO[bytes], target: Path, part: Part, archive: Path) -> None:
     digest = hashlib.sha256()
-    with target.open("xb") as file:
+    with files.naming(target), target.open("xb") as file:  # a full disk is not a fault of the archive
         while piece := stream.read(_PIECE):
             digest.update(piece)
             file.write(piece)
