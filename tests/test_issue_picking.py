@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import snowballstemmer
 
-from newsletter.issue.filters import Filters, apply
+from newsletter.issue.filters import Filters, apply, mentions
 from newsletter.issue.matching import Frequencies, TopicIndex
 from newsletter.issue.picking import Candidates, pick
 from newsletter.issue.selector import Selector
-from newsletter.issue.terms import count, words_of
+from newsletter.issue.terms import count, stem, words_of
 from newsletter.model import Paper, Reason, ReasonKind
 from tests import program
 from tests.conftest import ROOT
@@ -357,3 +358,32 @@ def ranked(tmp_path: Path, *topics: str) -> list[list[str]]:
 
 def test_the_instrument_answers_with_the_product_s_picks_and_reads_no_keyword(tmp_path: Path) -> None:
     assert ranked(tmp_path, "protein design", "zebra", "images") == [["design"], [], ["image"]]
+
+
+_NEVER = """night|nights|purring at night|urring|text to image|fine|q bio|c++|#1|扩散|a扩散|café|_x|x|(llm)|image
+large language models""".replace("\n", "|").split("|")
+
+
+@pytest.mark.parametrize("never", _NEVER)
+def test_what_is_never_to_be_seen_is_found_as_the_filters_of_the_list_find_it(never: str) -> None:
+    more = (
+        paper("cjk", "扩散模型", "我们的 a扩散 与 c++ 与 #1", keywords=("Café",)),
+        paper("odd", "a_x and _x", "large language model", keywords=("models.", "x")),
+    )
+    papers = (*PAPERS, *more)
+    expected = {at for at, each in enumerate(papers) if mentions((each.title, each.abstract, *each.keywords), never)}
+    assert Candidates.of(papers).saying(never) == expected
+
+
+def test_a_word_has_the_stem_that_the_stemmer_gives_it() -> None:
+    """Most words without an English suffix do not go through it."""
+    stemmer = snowballstemmer.stemmer("english")
+    suffixes = """
+        ational tional enci anci abli entli izer ization ation ator alism aliti alli fulness ousli ousness iveness iviti
+        biliti bli ogist ogi fulli lessli li icate ative alize iciti ical ful ness al ance ence er ic able ible ant
+        ement ment ent ism ate iti ous ive ize ion eed eedly ed edly ing ingly y ies ied sses us ss s' 's ' e l
+    """.split()
+    words = [f"{stem}{suffix}" for stem in ("general", "hop", "b", "yoy", "commun") for suffix in suffixes]
+    words += [f"rela{letter}" for letter in "abcdefghijklmnopqrstuvwxyz0é"]
+    words += ["even", "inn", "cann", "sky", "dying", "proceed", "ion", "onion", "模", "ηθική", "owlbb", "owlpp"]
+    assert [stem(word) for word in words] == stemmer.stemWords(words)

@@ -230,3 +230,33 @@ def test_a_copy_of_a_joined_edition_is_signed_with_the_subject_of_its_own(title:
         assert verified(raw, RSA, ED25519) == [True, True]
         for other in (raw.replace(b"Subject: ", b"Subject: x", 1), raw.replace(b"To: ", b"Subject: x\r\nTo: ", 1)):
             assert verified(other, RSA, ED25519) == [False, False]
+
+
+def test_a_slot_below_each_paper_is_filled(tmp_path: Path) -> None:
+    """Operators may have any link in a card, such as the one to unsubscribe."""
+    for name in ("digest.html", "digest.txt"):
+        usual = (resources.find("templates") / name).read_text("utf-8")
+        (tmp_path / name).write_text(
+            usual.replace("{{ paper.title }}", "{{ paper.title }} {{ unsubscribe_url }}"), "utf-8"
+        )
+    cards = (resources.find("templates") / "_cards.html").read_text("utf-8")
+    link = '<a href="https://slot.invalid/preferences">Choose</a> {{ paper.title }}'
+    (tmp_path / "_cards.html").write_text(cards.replace("{{ paper.title }}", link), "utf-8")
+    renderer, delivery = Renderer(PUBLICATION, templates=tmp_path), Delivery(1, 2, 3, "0123456789abcdef", "a@b.org", 0)
+    pieces = Pieces(renderer)
+    edition = some(random.Random(6), papers(), 5, own=True)
+    (made,) = pieces.editions([edition])
+    assert any(Slot.PREFERENCES in piece.html or Slot.UNSUBSCRIBE in piece.text for piece in pieces.made[:-2])
+    wire = copies(renderer.issue(edition), pieces).of(made).envelope(delivery).message
+    assert b"slot.invalid" not in wire
+    assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", wire)
+
+
+def test_papers_that_look_alike_in_two_layouts_are_one_piece() -> None:
+    """A short abstract is shown whole in both, so that only longer ones are rendered again."""
+    alike = [paper(n, title=f"Owl {n}", abstract="We study owls.", upvotes=9) for n in range(40)]
+    pieces = Pieces(Renderer(PUBLICATION))
+    for number in (3, 9, 15, 40):
+        pieces.editions([some(random.Random(number), alike, number, own=True)])
+    shown = [(piece.html, piece.text) for piece in pieces.made if piece.html.startswith("<!--paper-->")]
+    assert len(shown) == len(set(shown)) > 40
