@@ -414,6 +414,10 @@ def test_every_page_is_hardened_and_may_be_cached(site: Site, path: str) -> None
         assert (again.status_code, again.data) == (304, b"")
 
 
+def test_what_has_no_date_does_not_say_that_it_has_just_changed(site: Site) -> None:
+    assert "Last-Modified" not in site.client.get("/robots.txt").headers
+
+
 def test_a_page_that_is_kept_is_sent_again_once_it_has_changed(own_site: Site) -> None:
     known = {path: {"If-None-Match": own_site.client.get(path).headers["ETag"]} for path in EVERYWHERE}
     publish(own_site.store, rendered(DAY + timedelta(days=1)), contents=issue(day=DAY + timedelta(days=1)))

@@ -50,7 +50,8 @@ class _Responses:
         response = flask.Response(document.body, content_type=f"{document.media_type}; charset=utf-8")
         response.headers.extend(self._headers)
         response.headers["Cache-Control"] = "public, max-age=600"
-        response.last_modified = document.modified
+        if document.modified is not None:  # None would be written as now
+            response.last_modified = document.modified
         response.set_etag(hashlib.sha256(document.body).hexdigest()[:32])
         response.make_conditional(flask.request)
         return response
