@@ -586,13 +586,6 @@ FAULTS = (
     Fault("helper for tokens fails", helper_fails, BAD, "token_command false: ended with exit code 1", 75),
     Fault("broken catalogue", catalogue, BAD, "messages.po:5: msgstr lacks the placeholder %(title)s"),
     Fault("a mail that axe would fault", template("digest.html", H4), WARN, "so a level is left out"),
-    Fault(
-        "block that nobody has",
-        template("digest.html", EXTENDS.replace("footer", "foooter") + FOOTER),
-        BAD,
-        "mean footer?",
-        1,
-    ),
     Fault("one mail server of two refuses", second_server, WARN, "; the other servers serve"),
     Fault("secret gone after an issue", secret_gone, BAD, "cannot read"),
     Fault("old secret's file gone", configured("old_secret_files", ["gone"]), BAD, "old_secret_files.0: cannot read"),
