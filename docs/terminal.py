@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +67,7 @@ def man_page(leaves: list[tuple[str, click.Command]]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _records(command: click.Command, params: list[click.Parameter]) -> Iterator[str]:
+def _records(command: click.Command, params: Sequence[click.Parameter]) -> Iterator[str]:
     context = click.Context(command)
     for param in params:
         if record := param.get_help_record(context):

@@ -44,8 +44,7 @@ class Scene:
         self.folder = folder
         url = store_file(folder / "test.db")
         self.store = Store.open(url, now=self.clock.now, busy_timeout=busy_timeout)
-        for reader in readers:
-            self.store.add(f"{reader}@example.org")
+        self.store.add_all([f"{reader}@example.org" for reader in readers], revive=True)
         self.issue: FrozenIssue = self.store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24))
 
     def spoil(self, address: str, wrong: str) -> None:

@@ -50,8 +50,8 @@ class Scene:
 
     def issue(self, *names: str) -> FrozenIssue:
         """The next day's issue for these readers."""
-        for name in names or ("ada", "emmy", "kurt"):
-            self.store.add(f"{name}@example.org")
+        readers = names or ("ada", "emmy", "kurt")
+        self.store.add_all([f"{name}@example.org" for name in readers], revive=True)
         self.day += timedelta(days=1)
         return self.store.freeze(
             RenderedIssue(self.day, "Papers", "<p>", "text"), PUBLICATION, lifetime=timedelta(hours=24)
