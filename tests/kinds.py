@@ -317,9 +317,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown() -> Generator[None, object, object]:
-    """Fail a test that made a call of FORBIDDEN, also when the program took that for a fault of the network."""
+    """Fail a test that made a call of FORBIDDEN, also when the program took that for a fault of the network.
+
+    What ends with this test may be a server that other tests have used, which starts a process to stop it.
+    """
+    refused = GUARD.end()
     try:
         return (yield)
     finally:
-        if refused := GUARD.end():
+        if refused:
             pytest.fail(refused)

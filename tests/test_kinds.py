@@ -119,11 +119,16 @@ def test_web_and_database_of_a_component():
     web.Flask("x").test_client().get("/")
     database.connect(":memory:").close()
 
-@pytest.mark.system
-def test_anything():
+@pytest.fixture(scope="session")
+def server():
+    yield
     processes.run(["true"])
 
-def test_nothing():
+@pytest.mark.system
+def test_anything(server):
+    processes.run(["true"])
+
+def test_nothing_while_the_server_is_stopped():
     pass
 """
 
