@@ -1,7 +1,8 @@
 """Starts Python programs as processes in a tenth of the time: they are forked from one that has `newsletter` loaded.
 
-`run` and `Popen` take what those of subprocess take, and give the same; `script` is for programs of others. A command of this Python with `-m MODULE` or
-`-c CODE` is forked from the *nest*: a process of this one's, which has imported all of the program and has one thread.
+`run` and `Popen` take what those of subprocess take, and give the same; `script` is for programs of others. A command
+of this Python with `-m MODULE` or `-c CODE` is forked from the *nest*: a process of this one's, which has imported all
+of the program and has one thread.
 
     this process -- words, folder, environment, descriptors --> nest -- forks --> the program, which becomes our child
 
