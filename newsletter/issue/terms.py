@@ -45,9 +45,9 @@ _TOKEN: Final = rf"({_WORD})|(?!(?<=\d)[.,]\d)[^\w\s'\u2019\u2010-\u2014\u2212-]
 # The parts of a name such as DanceGRPO or 4o: capitals, a capitalised word, small letters, digits.
 _PARTS: Final = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LATIN: Final = re.compile(r"[A-Za-z0-9-]+")
-_ABBREVIATION: Final = re.compile(r"[A-Z](?=[A-Za-z]*[A-Z])[A-Za-z]{1,9}")  # LLMs, MoE
+_ABBREVIATION: Final = re.compile(r"[A-Z](?=[A-Za-z]{0,8}[A-Z])[A-Za-z]{1,9}")  # LLMs, MoE
 _DEFINED: Final = re.compile(rf"\(({_ABBREVIATION.pattern})\)")
-_BEFORE: Final = re.compile(r"(?:[A-Za-z]+[ -]+){1,10}$")
+_BEFORE: Final = re.compile(r"(?<![A-Za-z])(?:[A-Za-z]++[ -]++){1,10}$")
 _BEFORE_AT_MOST: Final = 150  # characters
 
 # British spellings and the American ones that they are compared as (the pairs of VarCon, http://wordlist.aspell.net).
