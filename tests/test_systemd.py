@@ -45,6 +45,7 @@ class Systemd:
             [
                 "mount --make-rprivate /",
                 "mount -t tmpfs none /run",
+                "mount -t tmpfs none /var/lib/systemd",  # where a timer keeps when it last fired
                 *reachable(folder),
                 f"mount --bind {self.units} {UNITS}",
                 f"export container=test SYSTEMD_UNIT_PATH={UNITS}:{targets}",
