@@ -64,7 +64,7 @@ def make(
     if again:
         wishes = [replace(wish, seen=frozenset()) for wish in wishes]
     canary, operator = _id(store, config.sending.canary), _operator(config, store)
-    wishes = [replace(wish, rests=wish.rests and wish.reader != canary) for wish in wishes]
+    wishes = [replace(wish, rests=False) if wish.reader == canary else wish for wish in wishes]
     planned = planning.plan(_day(prepared, store, wishes), wishes) if wishes else Planned()
     noted = operator if prepared.noted != prepared.rendered else None
     made, pieces = _rendered(_Task(renderer(config), prepared, noted, runtime), planned)
