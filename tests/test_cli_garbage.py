@@ -12,9 +12,10 @@ from newsletter.cli import garbage
 
 @pytest.fixture
 def collector() -> Iterator[None]:
-    """Python's collector, as it is afterwards what it was before."""
+    """Python's collector, which has just looked, as it has when a command begins; afterwards as it was before."""
     thresholds, callbacks = gc.get_threshold(), list(gc.callbacks)
     gc.callbacks.clear()
+    gc.collect()
     yield
     gc.unfreeze()
     gc.callbacks[:] = callbacks
