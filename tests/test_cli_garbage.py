@@ -18,6 +18,8 @@ def collector() -> Iterator[None]:
     gc.collect()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # the tests themselves stay left out, as tests/kinds.py has done
     gc.callbacks[:] = callbacks
     gc.set_threshold(*thresholds)
 

@@ -158,6 +158,8 @@ def process() -> Iterator[None]:
     sys.setswitchinterval(turn)
     signal.signal(signal.SIGTERM, handler)
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # the tests themselves stay left out, as tests/kinds.py has done
 
 
 @pytest.mark.usefixtures("process")
