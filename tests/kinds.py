@@ -132,16 +132,12 @@ def wants_system(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep Python's garbage collector away from the tests themselves, which stay until the end: a sixth of the time.
-
-    What tests leave behind is looked for after more new objects than by default, which saves a fiftieth.
-    """
+    """Keep Python's garbage collector away from the tests themselves, which stay until the end: a sixth of the time."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(20_000)
         gc.enable()
 
 
