@@ -91,6 +91,20 @@ def test_the_shipped_reference_is_a_valid_configuration() -> None:
     assert config.smtp[0].tls == "none"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://a.example/rss?q={%22day%22:1}", 'https://a.example/rss?q={"tag":"ai"}', "https://a.example/@lab.xml"],
+)
+def test_braces_around_no_word_and_an_at_sign_in_a_path_are_part_of_a_feed_s_url(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, MINIMAL.replace("papers.json", f"'{url}'")).feeds[0].url == url
+
+
+def test_an_at_sign_is_a_login_only_in_front_of_a_host(tmp_path: Path) -> None:
+    config = read(tmp_path, f"{MINIMAL}base_url: https://example.org/@lab/\nstore: postgresql://a:b@c/d?options=x@y\n")
+    assert config.publication.base_url == "https://example.org/@lab"
+    assert config.store == "postgresql://a:b@c/d?options=x@y"
+
+
 def test_what_is_not_written_has_the_reference_s_defaults(tmp_path: Path) -> None:
     reference = load(resources.find("config.yaml"), {})
     config = read(tmp_path, MINIMAL)

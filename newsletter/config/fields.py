@@ -213,10 +213,13 @@ def bare_address(place: Place) -> str:
 def base_url(place: Place) -> str:
     """An absolute http(s) URL; a trailing slash is dropped, and scheme and host are in small letters."""
     value = text(place)
-    if "@" in value:  # readers would see a login; it is not shown
-        raise place.error("expected a URL without a login, such as https://news.example.org")
-    message = f"expected a URL such as https://news.example.org, not {value!r}"
+    example = "such as https://news.example.org"
+    message = f"expected a URL {example}, not {value!r}"
+    if "@" in value:  # what may be a login is not shown
+        message = f"expected a URL without a login, {example}"
     parts = _parts(place, value, message)
+    if "@" in parts.netloc:  # readers would see it
+        raise place.error(message)
     if "://" not in value and re.fullmatch(r"[\w-]+(\.[\w-]+)+(/.*)?", value):
         raise place.error(f"{message}{_meant(f'https://{value}')}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -287,14 +290,16 @@ def _zone_meant(value: str) -> str:
 
 
 def feed_url(place: Place) -> str:
-    """An http(s) URL, in which only ``{date}`` may stand in braces, or the absolute path of a file."""
+    """An http(s) URL, in which no word but ``{date}`` may stand in braces, or the absolute path of a file."""
     value = text(place)
     message = f"expected an http(s) URL or a path to a file, not {value!r}"
     parts = _parts(place, value, message)
     if parts.scheme in ("http", "https"):
         if not parts.hostname:
             raise place.error(f"no host in {value!r}")
-        if unknown := [each for each in re.findall(r"{[^{}]*}", value) if each != "{date}"]:
+        if unknown := [
+            each for each in re.findall(r"{[\w%-]*}", value) if each != "{date}"
+        ]:  # other braces may be JSON
             raise place.error(f"{unknown[0]} is not known{_meant(value.replace(unknown[0], '{date}'))}")
         return value
     if parts.scheme == "file":
@@ -327,7 +332,7 @@ def store_url(place: Place) -> str:
         return f"sqlite:///{place.path(value.removeprefix('sqlite:///'))}"
     expected = "expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
     if found := re.fullmatch(r"postgres(?:ql)?(?:\+psycopg)?://(.*)", value):  # libpq knows both names
-        if found.group(1).count("@") > 1:
+        if found.group(1).partition("?")[0].count("@") > 1:
             raise place.error(f"{expected}; an @ in a postgresql password is written %40")  # no part of it is shown
         return f"postgresql://{found.group(1)}"
     if value.startswith("postgres"):
