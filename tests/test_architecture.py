@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
+from newsletter import model
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "newsletter"
@@ -161,6 +162,15 @@ def test_a_third_party_package_stays_at_home() -> None:
         packages = {name.partition(".")[0] for name in source(path).imports} - {"newsletter"} - sys.stdlib_module_names
         wrong += [f"{path} imports {name}" for name in packages if module_of(path) not in HOMES.get(name, ())]
     assert wrong == []
+
+
+def test_the_model_exports_every_value_of_its_files() -> None:
+    public = set()
+    for path in (PACKAGE / "model").glob("[!_]*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            names = [getattr(node, "name", None), getattr(getattr(node, "target", None), "id", None)]
+            public |= {name for name in names if name and not name.startswith("_")}
+    assert public == set(model.__all__)
 
 
 def test_every_file_opens_with_what_it_is_for() -> None:

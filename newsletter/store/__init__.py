@@ -1,6 +1,6 @@
 """The store: subscribers, sign-ups, issues, the ledger of deliveries, runs and the feed cache, in one database.
 
-Only this room uses SQLAlchemy and Alembic. It takes and returns the values of model.py and raises StoreError; nothing
+Only this room uses SQLAlchemy and Alembic. It takes and returns the values of `model` and raises StoreError; nothing
 is ever sent without a store.
 """
 

@@ -47,7 +47,7 @@ _NO: Final = _keys(
 _SERVICES: Final[tuple[tuple[str, str, Mapping[SubscriberStatus, str]], ...]] = (
     (
         "this program",
-        "newsletter/model.py: SubscriberStatus",
+        "newsletter/model/subscribers.py: SubscriberStatus",
         {
             _ACTIVE: "active",
             _PENDING: "pending",
