@@ -1,6 +1,6 @@
 """Generates the reference: docs/configuration.md, docs/commands.md, the comments in config.yaml, and share/.
 
-    newsletter/config/schema.py --> docs/configuration.md, config.yaml
+    newsletter/config/        --> docs/configuration.md, config.yaml
     newsletter/cli/commands/  --> docs/commands.md; the man page and completions in share/ (terminal.py)
 
 `make docs` calls it as `python -m docs.generate`. tests/test_docs.py fails if a file is not what it generates. Keys,
@@ -101,7 +101,10 @@ _GENERATED: Final = "<!-- `make docs` generates this page from {source}. Edit it
 
 def configuration() -> str:
     """docs/configuration.md."""
-    parts = [_GENERATED.format(source="newsletter/config/schema.py"), _CONFIGURATION]
+    parts = [
+        _GENERATED.format(source="the tables in newsletter/config/ (schema.py, servers.py, tokens.py)"),
+        _CONFIGURATION,
+    ]
     for section, table in TABLES.items():
         heading = section or "Top level"
         doc = "" if not section else f"{_cell(described()[section].doc)}\n\n"

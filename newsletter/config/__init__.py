@@ -1,7 +1,7 @@
 """Reads config.yaml into a frozen Config. A mistake is an error with file, line, key and the nearest known spelling.
 
-schema.py says what each mapping may hold, sections.py what the program gets, fields.py how a value is read, and
-yaml_nodes.py where it stands. Opens no socket and no database.
+schema.py says what each mapping may hold (servers.py and tokens.py for the mail servers), sections.py what the program
+gets, fields.py how a value is read, and yaml_nodes.py where it stands. Opens no socket and no database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from newsletter import languages
 from newsletter.config import fields as v
 from newsletter.config.fields import Secret
 from newsletter.config.named import Named, default_store, named, store_url_of
-from newsletter.config.schema import ROOT, TABLES, secret_or_file
+from newsletter.config.schema import ROOT, TABLES
 from newsletter.config.sections import (
     AlertConfig,
     BouncesConfig,
@@ -35,6 +35,7 @@ from newsletter.config.sections import (
     SummaryConfig,
     WebConfig,
 )
+from newsletter.config.servers import secret_or_file
 from newsletter.config.yaml_nodes import ENV, Place, entries, items, mapping, pairs, root
 from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
