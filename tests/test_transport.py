@@ -17,7 +17,7 @@ from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUn
 from newsletter.model import Delivery, Envelope, Outcome, OutcomeKind
 from newsletter.slots import Grant, Permits, SlotOrder, granted
 from newsletter.transport import Answer, Copy, Down, Pool, Rest, connect
-from newsletter.transport.pool import RECONNECT
+from newsletter.transport.relay import RECONNECT
 from newsletter.transport.session import Session
 from tests.smtpd import CLOSE, DRIP, SILENT, Authority, Script, Smtpd, smtpd
 

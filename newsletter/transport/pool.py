@@ -16,42 +16,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Final
 
 from newsletter.config import SmtpConfig
-from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
+from newsletter.errors import TransportMisconfigured, TransportUnavailable
 from newsletter.model import OutcomeKind
-from newsletter.replies import Stage, stated_wait
 from newsletter.slots import Leases, SlotOrder
-from newsletter.transport.connect import Connection, connect, server_name
-from newsletter.transport.limits import BREAKS, RESTS, Pace, Place, Rest
+from newsletter.transport.connect import Connection, connect
+from newsletter.transport.limits import BREAKS, Rest
 from newsletter.transport.numbers import LOOK_EVERY, Numbers
+from newsletter.transport.relay import RECONNECT, Line, Relay, Shared
 from newsletter.transport.session import Answer, Copy, Down, Event, Session
 
 # A server may need time to store the message, and giving up early makes duplicates (RFC 5321 section 4.5.3.2.6).
 AFTER_DOT: Final = 600.0  # seconds
 
-# So many connections of one server lost in a row without an accepted copy, beyond those that were open, show that the
-# server has trouble, and not a copy.
-LOST_IN_A_ROW: Final = 5
-
-# So many copies in a row that one server blocked, or put off before it knew the recipient, are about the sender or the
-# server. It is put aside.
-BLOCKED_IN_A_ROW: Final = 3
-
-# Seconds before the next attempt to connect to a server that has served in this run and now does not, or that has
-# dropped a connection which had carried nothing. If it had carried a copy, the next attempt is made at once, because
-# some servers close after a few messages.
-RECONNECT: Final = (0.1, 0.5, 2.0, 5.0)
-
 # `timeout` is for each reply, so that a server which drips never exceeds it. Opening a session may take so many times
 # `timeout` in all.
 _OPENED_WITHIN: Final = 4
-
-# Seconds until a server that was put aside is tried again, while others serve.
-ASIDE: Final = 300.0
 
 # Answers that come together share a commit. Until a quarter of the copies under way have theirs, the loop waits this
 # long for more. Messages that a server asks for meanwhile leave at once. Waiting for half of the copies takes a tenth
@@ -59,72 +42,9 @@ ASIDE: Final = 300.0
 _LINGER: Final = 0.002  # seconds
 _ENOUGH: Final = 4
 
-# A server is far, and not just busy, when none of so many answers came sooner. Then round trips are the cost of a copy.
-_FAR: Final = 0.015  # seconds
-_SURE: Final = 32
-
 _QUIT_WITHIN: Final = 1.0  # seconds for the goodbye of all connections together
 _GATHERED: Final = 1_024  # pieces of one write: IOV_MAX of Linux and the BSDs
 _READ: Final = 4_096  # bytes; four replies take about 200
-
-
-@dataclass(eq=False)
-class _Relay:
-    """One mail server in this run."""
-
-    server: SmtpConfig
-    pace: Pace | None  # None: it has no limit
-    lines: set[_Line] = field(default_factory=set)
-    takers: dict[_Line, None] = field(default_factory=dict)  # those that may take a copy, longest free first
-    opening: dict[int, float] = field(default_factory=dict)  # attempts to connect: when each began
-    numbers: dict[int, int] = field(default_factory=dict)  # attempt -> the number of its connection
-    ceiling: int = 0  # connections that it allows, as far as is known
-    failures: int = 0  # to connect, in a row
-    losses: int = 0  # of connections, in a row
-    blocked: int = 0  # copies, in a row
-    served: bool = False
-    round_trip: float = math.inf  # seconds, the shortest
-    timed: int = 0  # answers that were looked at for it
-    not_before: float = 0.0  # of the next attempt to connect
-    error: TransportUnavailable | None = None  # why it is put aside, if it is
-    breaks: int = 0  # that it got in a row
-    break_until: float = 0.0
-    resting: bool = False  # put aside because of a limit of this sender
-    rests: int = 0  # within a day
-
-    def __post_init__(self) -> None:
-        """Work out once what every copy asks for."""
-        self.name = server_name(self.server)
-
-    def allowed_at(self, now: float) -> float:
-        """When its limit allows to offer it the next copy, `now` or later."""
-        return now if self.pace is None else self.pace.allowed_at(now)
-
-
-@dataclass(eq=False)
-class _Line:
-    """One connection."""
-
-    relay: _Relay
-    socket: socket.socket
-    session: Session
-    moved: float  # when bytes last went out, or a whole reply came in
-    accepted: int = 0  # copies
-    asked: float | None = None  # when a command left that nothing else was ahead of
-    offered: float = 0.0  # when it got its last copy
-    leaving: Copy | None = None  # whose message has a slot
-    place: Place | None = None  # that slot
-    number: int | None = None  # among the connections of all processes
-    opened: float = 0.0
-    retired: bool = False  # another process is to have it
-    watched: int = selectors.EVENT_READ
-
-    @property
-    def full(self) -> bool:
-        """Whether it takes no more: it has carried as many messages as its server takes on one, or is for others."""
-        most = self.relay.server.messages_per_connection
-        carried = self.session.messages + (self.session.offered is not None)
-        return self.retired or (most is not None and carried >= most)
 
 
 class Pool:
@@ -147,36 +67,27 @@ class Pool:
         reconnect: Sequence[float] = RECONNECT,
         breaks: Sequence[float] = BREAKS,
     ) -> None:
-        self._monotonic, self._after_dot, self._reconnect, self._breaks = monotonic, after_dot, reconnect, breaks
-        self._relays = [_Relay(server, _pace(server), ceiling=server.connections) for server in servers]
+        self._monotonic, self._after_dot = monotonic, after_dot
+        self._shared = Shared(monotonic, reconnect, breaks)
+        self._relays = [Relay(server, self._shared) for server in servers]
         self._paces = {relay.name: relay.pace for relay in self._relays if relay.pace is not None}
-        self._ready: dict[_Line, float] = {}  # those whose message waits for a slot; how long it took to be ready
+        self._ready: dict[Line, float] = {}  # those whose message waits for a slot; how long it took to be ready
         self._numbers = Numbers(leases)
-        self._begin_resting(resting or {})
+        for relay in self._relays:
+            relay.begin_resting(resting or {})
         self._selector = selectors.DefaultSelector()
-        self._opened: queue.SimpleQueue[tuple[_Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
+        self._opened: queue.SimpleQueue[tuple[Relay, int, Connection | TransportUnavailable]] = queue.SimpleQueue()
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
         self._selector.register(self._bell, selectors.EVENT_READ, None)
-        self._carrying: dict[Copy, _Line] = {}
-        self._touched: set[_Line] = set()
-        self._leaving: list[_Line] = []  # those that have carried as many messages as they may
+        self._carrying: dict[Copy, Line] = {}
+        self._touched: set[Line] = set()
+        self._leaving: list[Line] = []  # those that have carried as many messages as they may
         self._checked = self._looked = monotonic()
         self._left: float = math.inf  # copies to offer, as far as is known
-        self._unrecorded: set[_Line] = set()  # with answers that the ledger may not have yet
+        self._unrecorded: set[Line] = set()  # with answers that the ledger may not have yet
         self._attempts = count()
-        self._troubles: dict[str, TransportUnavailable] = {}
-        self._rests: dict[str, float] = {}  # until when each server rests that began to in this run
         self._closed = False
-
-    def _begin_resting(self, resting: Mapping[str, Rest]) -> None:
-        """Leave alone the servers that an earlier run found refusing this sender."""
-        for relay in self._relays:
-            if (rest := resting.get(relay.name)) is not None:
-                relay.rests = rest.times
-                if rest.seconds > 0:
-                    relay.error = SenderRefused(f"{relay.name} has refused this sender and is left alone for now")
-                    relay.not_before, relay.resting = self._monotonic() + rest.seconds, True
 
     # --- for the sender ----------------------------------------------------------------------------------------------
 
@@ -275,13 +186,13 @@ class Pool:
     @property
     def troubles(self) -> list[TransportUnavailable]:
         """Why servers were put aside, the last reason of each; while another serves, nothing else says so."""
-        return [*self._troubles.values()]
+        return [*self._shared.troubles.values()]
 
     @property
     def rests(self) -> dict[str, float]:
         """Seconds for which each server rests that told this sender of a limit in this run."""
         now = self._monotonic()
-        return {name: until - now for name, until in self._rests.items()}
+        return {name: until - now for name, until in self._shared.rests.items()}
 
     @property
     def next_try(self) -> float | None:
@@ -341,8 +252,8 @@ class Pool:
         now = self._monotonic()
         for relay in self._relays:
             if relay.error is not None and now >= relay.not_before and self._others_serve(relay):
-                relay.error, relay.failures, relay.losses, relay.blocked, relay.resting = None, 0, 0, 0, False
-            while relay.error is None and now >= relay.not_before and self._short(relay):
+                relay.try_again()
+            while relay.error is None and now >= relay.not_before and relay.short(self._left):
                 if not relay.served and relay.opening:  # the first connection shows whether the server serves at all
                     break
                 has = len(relay.lines) + len(relay.opening)
@@ -366,19 +277,14 @@ class Pool:
                 if line.session.idle and relay.takers.pop(line, 0) is None:  # else `_taker` ends it when it is idle
                     self._leaving.append(line)
 
-    def _short(self, relay: _Relay) -> bool:
-        """Whether another connection is allowed, and there is a copy for it."""
-        unused = len(relay.takers) + len(relay.opening)
-        return len(relay.lines) + len(relay.opening) < relay.ceiling and unused < self._left
-
-    def _others_serve(self, relay: _Relay) -> bool:
+    def _others_serve(self, relay: Relay) -> bool:
         return any(other.error is None for other in self._relays if other is not relay)
 
     def _worst(self) -> TransportUnavailable:
         errors = [relay.error for relay in self._relays if relay.error is not None]
         return next((error for error in errors if isinstance(error, TransportMisconfigured)), errors[0])
 
-    def _connect(self, relay: _Relay, attempt: int) -> None:
+    def _connect(self, relay: Relay, attempt: int) -> None:
         """Connect in a thread of its own, because connecting blocks, also in DNS."""
         try:
             made: Connection | TransportUnavailable = connect(relay.server)
@@ -410,63 +316,21 @@ class Pool:
                     if isinstance(made, Connection):
                         made.socket.close()
                 elif not isinstance(made, Connection):
-                    self._not_opened(relay, made)
+                    relay.not_opened(made)
                     events.append(Down(str(made)))
         return events
 
-    def _add(self, relay: _Relay, made: Connection, number: int) -> None:
+    def _add(self, relay: Relay, made: Connection, number: int) -> None:
         made.socket.setblocking(False)
         now = self._monotonic()
         session = Session(relay.name, made.extensions, by_token=made.by_token, by_program=made.by_program)
-        line = _Line(relay, made.socket, session, now, number=number, opened=now)
+        line = Line(relay, made.socket, session, now, number=number, opened=now)
         relay.lines.add(line)
         relay.takers[line] = None
         relay.served, relay.failures = True, 0
         self._selector.register(line.socket, line.watched, line)
 
-    def _not_opened(self, relay: _Relay, error: TransportUnavailable) -> None:
-        if isinstance(error, SenderRefused):
-            self._rest(relay, str(error))
-        elif isinstance(error, TransportMisconfigured) or not relay.served:
-            self._put_aside(relay, error)
-        elif relay.lines:
-            relay.ceiling = len(relay.lines)  # it allows no more than these
-        elif relay.failures < len(self._reconnect):
-            relay.not_before = self._monotonic() + self._reconnect[relay.failures]
-            relay.failures += 1
-        else:
-            self._put_aside(relay, error)
-
-    def _put_aside(self, relay: _Relay, error: TransportUnavailable, seconds: float = ASIDE) -> None:
-        relay.error, relay.not_before = error, self._monotonic() + seconds
-        self._troubles[relay.name] = error
-
-    def _refused_sender(self, relay: _Relay, answer: Answer) -> None:
-        """The server speaks of this sender. If it is a limit, it gets a break or rests; else it is put aside."""
-        now, outcome = self._monotonic(), answer.outcome
-        if relay.error is not None or now < relay.break_until:
-            return  # it has told several connections at once
-        words = f"{relay.name} refuses this sender for now: {outcome.code} {outcome.text}"
-        limit = answer.copy.judgement is not None and answer.copy.judgement.limit
-        if not limit:
-            self._put_aside(relay, SenderRefused(words))
-        elif (outcome.code or 0) < 500 and stated_wait(outcome.text) is None and relay.breaks < len(self._breaks):
-            relay.break_until = now + self._breaks[relay.breaks]
-            relay.breaks += 1
-        else:
-            self._rest(relay, words)
-
-    def _rest(self, relay: _Relay, words: str) -> None:
-        """Leave the server alone: as long as it asks, else until its day allows a message, else ever longer."""
-        now = self._monotonic()
-        full = relay.pace.full_for(now) if relay.pace is not None else 0.0
-        asked = stated_wait(words)
-        seconds = asked.total_seconds() if asked is not None else full or RESTS[min(relay.rests, len(RESTS) - 1)]
-        relay.rests, relay.resting = relay.rests + 1, True
-        self._rests[relay.name] = now + seconds
-        self._put_aside(relay, SenderRefused(words), seconds)
-
-    def _drop(self, line: _Line) -> None:
+    def _drop(self, line: Line) -> None:
         line.relay.lines.discard(line)
         line.relay.takers.pop(line, None)
         self._touched.discard(line)
@@ -480,7 +344,7 @@ class Pool:
 
     # --- what happens on them ----------------------------------------------------------------------------------------
 
-    def _taker(self, relay: _Relay) -> _Line | None:
+    def _taker(self, relay: Relay) -> Line | None:
         """A connection of `relay` that may take a copy now."""
         if relay.error is not None or (relay.break_until and self._monotonic() < relay.break_until):
             return None
@@ -493,7 +357,7 @@ class Pool:
                 self._leaving.append(line)
         return None
 
-    def _give(self, line: _Line, copy: Copy) -> list[Event]:
+    def _give(self, line: Line, copy: Copy) -> list[Event]:
         relay = line.relay
         del relay.takers[line]
         line.offered = self._monotonic()
@@ -505,7 +369,7 @@ class Pool:
         refused = line.session.offer(copy)
         return self._noted(line, refused) if refused else refused
 
-    def _drop_politely(self, line: _Line) -> None:
+    def _drop_politely(self, line: Line) -> None:
         with suppress(OSError):
             line.socket.send(b"QUIT\r\n")
         self._drop(line)
@@ -533,7 +397,7 @@ class Pool:
         touched, self._touched = self._touched, set()
         return [event for line in touched for event in self._write(line)]
 
-    def _write(self, line: _Line) -> list[Event]:
+    def _write(self, line: Line) -> list[Event]:
         """Write as much as the system takes. Watch for more room only while something is left."""
         session = line.session
         if line.relay.pace is not None and session.ready and line.leaving is not session.sent:
@@ -570,7 +434,7 @@ class Pool:
             events += self._write(line)
         return events, wait
 
-    def _last_words(self, line: _Line) -> list[Event]:
+    def _last_words(self, line: Line) -> list[Event]:
         """What the server had said before it hung up, such as 421 and why."""
         try:
             data = line.socket.recv(_READ)
@@ -578,7 +442,7 @@ class Pool:
             return []
         return line.session.receive(data) if data else []
 
-    def _read(self, line: _Line) -> list[Event]:
+    def _read(self, line: Line) -> list[Event]:
         events: list[Event] = []
         try:
             while not line.session.closed:
@@ -586,7 +450,7 @@ class Pool:
                 replies = line.session.replies
                 events += line.session.receive(data)
                 if line.session.replies != replies:
-                    self._heard(line)
+                    line.heard(self._monotonic())
                 if len(data) < _READ and not isinstance(line.socket, ssl.SSLSocket):
                     break
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -594,14 +458,6 @@ class Pool:
         except OSError as error:
             events += line.session.lost(error.strerror or str(error))
         return self._noted(line, events)
-
-    def _heard(self, line: _Line) -> None:
-        """Note when the server spoke, and how far it is: the quickest answer counts, the others waited for its work."""
-        relay, line.moved = line.relay, self._monotonic()
-        if line.asked is not None:
-            relay.round_trip, relay.timed = min(relay.round_trip, line.moved - line.asked), relay.timed + 1
-            line.session.far = relay.round_trip > _FAR and relay.timed >= _SURE
-            line.asked = None
 
     def _overdue(self) -> list[Event]:
         """Connections whose server has been silent for too long; looked at once a second."""
@@ -621,17 +477,17 @@ class Pool:
             events += self._never_opened(relay, now)
         return events
 
-    def _never_opened(self, relay: _Relay, now: float) -> list[Event]:
+    def _never_opened(self, relay: Relay, now: float) -> list[Event]:
         """Give up attempts to connect that take too long. Their threads end by themselves or with the program."""
         limit = _OPENED_WITHIN * relay.server.timeout
         late = [attempt for attempt, began in relay.opening.items() if now - began > limit]
         error = TransportUnavailable(f"{relay.name}: no session within {limit:g} seconds")
         for attempt in late:
             del relay.opening[attempt]
-            self._not_opened(relay, error)
+            relay.not_opened(error)
         return [Down(str(error)) for _ in late]
 
-    def _noted(self, line: _Line, events: list[Event]) -> list[Event]:
+    def _noted(self, line: Line, events: list[Event]) -> list[Event]:
         """Return `events` after drawing the conclusions about the server."""
         carried = False
         for event in events:
@@ -641,14 +497,16 @@ class Pool:
                 self._unrecorded.add(line)
                 self._slot_used(line, event)
                 event.copy.excused = line.accepted > 0
-                self._judge(line, event)
+                line.accepted += event.outcome.kind is OutcomeKind.ACCEPTED
+                line.relay.judge(event)
             elif isinstance(event, Down):
-                self._ended(line, event, carried=carried)
+                self._drop(line)
+                line.relay.lost(event, fruitless=carried and not line.accepted)
         if line.session.free and (line.session.idle or not line.full):
             line.relay.takers[line] = None
         return events
 
-    def _slot_used(self, line: _Line, answer: Answer) -> None:
+    def _slot_used(self, line: Line, answer: Answer) -> None:
         """Note what has become of the slot of a copy that is done with."""
         if (pace := line.relay.pace) is None:
             return
@@ -657,45 +515,6 @@ class Pool:
             pace.ended(line.place, self._monotonic(), replied=replied)
         else:
             pace.spoil(self._monotonic())
-
-    def _judge(self, line: _Line, answer: Answer) -> None:
-        """Draw the conclusions from one answer about the server."""
-        relay, outcome = line.relay, answer.outcome
-        if outcome.kind is OutcomeKind.ACCEPTED:
-            line.accepted += 1
-            relay.losses = relay.blocked = relay.breaks = 0
-        elif outcome.kind is OutcomeKind.SENDER:
-            self._refused_sender(relay, answer)
-        elif outcome.kind is OutcomeKind.BLOCKED or _before_the_recipient(answer):
-            relay.blocked += 1
-            if relay.blocked >= BLOCKED_IN_A_ROW:
-                does = "refuses copies in a row" if outcome.kind is OutcomeKind.BLOCKED else "takes no mail now"
-                self._put_aside(relay, TransportUnavailable(f"{relay.name} {does}: {outcome.code} {outcome.text}"))
-
-    def _ended(self, line: _Line, down: Down, *, carried: bool) -> None:
-        """A session is over. If nothing was on its way, the server only closed an idle connection."""
-        relay = line.relay
-        self._drop(line)
-        if down.error is not None:
-            self._put_aside(relay, down.error)
-        elif carried and not line.accepted:
-            relay.not_before = self._monotonic() + self._reconnect[min(relay.losses, len(self._reconnect) - 1)]
-            relay.losses += 1
-            if relay.losses >= LOST_IN_A_ROW + relay.server.connections - 1:  # all may fall at once
-                words = f"{relay.name} drops every connection ({down.reason})"
-                self._put_aside(relay, TransportUnavailable(words))
-
-
-def _pace(server: SmtpConfig) -> Pace | None:
-    """What keeps the limits of a server, if it has any."""
-    limited = server.rate is not None or server.per_day is not None
-    return Pace(server_name(server), server.rate, server.per_day) if limited else None
-
-
-def _before_the_recipient(answer: Answer) -> bool:
-    """Whether a copy was put off at MAIL, when the server knows only its sender and size."""
-    refusal = answer.copy.refusal
-    return answer.outcome.kind is OutcomeKind.DEFERRED and refusal is not None and refusal[0] is Stage.MAIL
 
 
 def _send(line: socket.socket, session: Session) -> int:
