@@ -15,13 +15,14 @@ NewsletterError
 │   ├── StoreNewer          78  a newer version of this program made its tables
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
-├── TransportUnavailable    75  the mail server took nothing
-│   ├── SenderRefused       75  the mail server refuses this sender for now: a quota, a rate, reputation
-│   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
-├── MailboxUnavailable      75  the bounce mailbox cannot be read now
-│   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder
-├── TokenUnavailable        75  no access token for a login can be had now
-│   └── TokenRefused        78  trying again does not help: the refresh token has expired, the command is wrong
+├── ServerUnavailable       75  a server does not do now what is asked of it
+│   ├── TransportUnavailable 75  the mail server took nothing
+│   │   ├── SenderRefused   75  the mail server refuses this sender for now: a quota, a rate, reputation
+│   │   └── TransportMisconfigured 78  trying again does not help: login refused, certificate wrong
+│   ├── MailboxUnavailable  75  the bounce mailbox cannot be read now
+│   │   └── MailboxMisconfigured 78  trying again does not help: login refused, certificate wrong, no such folder
+│   └── TokenUnavailable    75  no access token for a login can be had now
+│       └── TokenRefused    78  trying again does not help: the refresh token has expired, the command is wrong
 ├── ParsersGone             75  the process that starts parsers was killed
 ├── Stopped                 75  a signal ended the run before it sent anything
 └── IssuePaused             75  an issue waits for the operator
@@ -30,6 +31,8 @@ NewsletterError
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -50,20 +53,61 @@ class NewsletterError(Exception):
         return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
+class ConfigFault(Enum):
+    """Kinds of mistakes in config.yaml that `newsletter check` does not mend by setting the key."""
+
+    NO_FILE = auto()
+    CLOSED = auto()  # this account may not read the file
+    NOT_UTF8 = auto()
+    UTF16 = auto()
+    UNKNOWN_KEY = auto()
+    GIVEN_TWICE = auto()
+    MISSING = auto()
+    NOT_A_LIST = auto()
+    SEVERAL_KEYS = auto()  # they exclude each other, and only a person knows which is meant
+    POSTGRESQL_URL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What a program can know of a mistake in config.yaml, so that it need not read the message.
+
+    `given` is the value as it stands there, `meant` what was probably meant, and `choices` are all that is allowed.
+    `beside` names the key of the same mapping that lacks a value. `variable` is one that the environment does not have.
+    """
+
+    fault: ConfigFault | None = None
+    given: str = ""
+    meant: str = ""
+    choices: tuple[str, ...] = ()
+    beside: str = ""
+    variable: str = ""
+
+
 class ConfigError(NewsletterError):
     """The configuration is wrong. The message names the place: ``config.yaml:12: smtp.port: expected a number``."""
 
     exit_code = os.EX_CONFIG
 
-    def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None, key: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        key: str = "",
+        mistake: Mistake = Mistake(),
+    ) -> None:
         """`path` is the configuration file; `line` counts from 1; `key` is dotted, such as ``smtp.0.port``."""
-        self.message, self.path, self.line, self.key = message, path, line, key
+        self.message, self.path, self.line, self.key, self.mistake = message, path, line, key, mistake
         where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
         super().__init__(f"{where}{key}: {message}" if key else f"{where}{message}")
 
     def in_file(self, path: Path) -> ConfigError:
         """This error with `path` as the file to correct, for mistakes found only when a value is used."""
-        return self if self.path is not None else ConfigError(self.message, path=path, key=self.key)
+        if self.path is not None:
+            return self
+        return ConfigError(self.message, path=path, key=self.key, mistake=self.mistake)
 
 
 class MissingExtra(NewsletterError):
@@ -130,10 +174,40 @@ class StoreAway(StoreError):
     exit_code = os.EX_TEMPFAIL
 
 
-class TransportUnavailable(NewsletterError):
-    """The mail server could not be reached or refused the session. No copy counts as tried."""
+class Trouble(Enum):
+    """What goes wrong with a server, where `newsletter check` has a remedy for it."""
+
+    TLS = auto()  # its port begins TLS in the other way
+    STARTTLS = auto()  # it does not offer STARTTLS, or refuses it
+    CERTIFICATE = auto()  # it cannot be trusted
+    CA_FILE = auto()  # the file cannot be used
+    HELO = auto()  # it refuses the name for EHLO
+    NO_LOGIN = auto()  # it offers no login that this program can use
+    LOGIN = auto()  # it refuses the login
+    CREDENTIALS = auto()  # the password or access token cannot be read from where the operator has it
+    ISSUER = auto()  # the issuer of access tokens gives none now
+    FOLDER = auto()  # there is no such mail folder
+
+
+class ServerUnavailable(NewsletterError):
+    """A server does not do now what is asked of it: a mail server, the bounce mailbox or an issuer of tokens.
+
+    `trouble` is None if the session could not be opened, for a reason that only the message tells. `code` is that of
+    the reply (SMTP), 0 if there was none. `auth` is the value of the key `auth` with which the server offers a login;
+    `variable` is one that the environment does not have.
+    """
 
     exit_code = os.EX_TEMPFAIL
+
+    def __init__(
+        self, message: str, trouble: Trouble | None = None, *, code: int = 0, auth: str = "", variable: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.trouble, self.code, self.auth, self.variable = trouble, code, auth, variable
+
+
+class TransportUnavailable(ServerUnavailable):
+    """The mail server could not be reached or refused the session. No copy counts as tried."""
 
 
 class SenderRefused(TransportUnavailable):
@@ -146,10 +220,8 @@ class TransportMisconfigured(TransportUnavailable):
     exit_code = os.EX_CONFIG
 
 
-class MailboxUnavailable(NewsletterError):
+class MailboxUnavailable(ServerUnavailable):
     """The bounce mailbox cannot be read now. Its mails stay there for the next run."""
-
-    exit_code = os.EX_TEMPFAIL
 
 
 class MailboxMisconfigured(MailboxUnavailable):
@@ -158,10 +230,8 @@ class MailboxMisconfigured(MailboxUnavailable):
     exit_code = os.EX_CONFIG
 
 
-class TokenUnavailable(NewsletterError):
+class TokenUnavailable(ServerUnavailable):
     """No access token for a login can be had now: its issuer does not answer, or the command that prints it fails."""
-
-    exit_code = os.EX_TEMPFAIL
 
 
 class TokenRefused(TokenUnavailable):

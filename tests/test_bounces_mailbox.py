@@ -143,8 +143,8 @@ def problem(server: ImapConfig) -> MailboxUnavailable:
 def test_a_wrong_password_certificate_name_or_folder_is_for_a_person(host: MailHost) -> None:
     for server, words in (
         (imap_config(host, password=Secret(lambda: "wrong")), "refused the login of bounces@dest.test"),
-        (imap_config(host, ca_file=None), "certificate is not to be trusted"),
-        (imap_config(host, host="127.0.0.1"), "certificate is not to be trusted"),  # it is for localhost
+        (imap_config(host, ca_file=None), "certificate cannot be trusted"),
+        (imap_config(host, host="127.0.0.1"), "certificate cannot be trusted"),  # it is for localhost
         (imap_config(host, folder="Nowhere"), "has no folder Nowhere"),
         (imap_config(host, ca_file=host.folder / "none.pem"), "ca_file"),
     ):

@@ -48,6 +48,7 @@ from newsletter.check.web import is_local, judge_clock
 from newsletter.cli import main
 from newsletter.config import FeedConfig, SmtpConfig
 from newsletter.config.examine import examine as read
+from newsletter.errors import TransportMisconfigured, TransportUnavailable, Trouble
 from newsletter.model import Mailbox, NoIssue, Publication, Verdict
 from newsletter.replies import Stage
 from newsletter.request import Answer
@@ -894,30 +895,41 @@ def test_one_real_copy_is_sent_outside_the_ledger(sound: Clinic, capsys: pytest.
     assert called(sound, capsys, "--offline", "--to", "me@a.example")[0] == 2
 
 
+def refused(code: int, words: str = "") -> TransportUnavailable:
+    """The error for a login that a server refuses."""
+    return TransportMisconfigured(f"x:25 refused the login of me: {code} {words}", Trouble.LOGIN, code=code)
+
+
 @pytest.mark.parametrize(
-    ("source", "said", "remedy"),
+    ("source", "error", "remedy"),
     [
-        ({"token_file": "t"}, "refused the login of me: 535", "printf '%s\\n' 'TOKEN' > "),
+        ({"token_file": "t"}, refused(535), "printf '%s\\n' 'TOKEN' > "),
         (
             {"token_command": "helper"},
-            "token_command helper: ended with exit code 1",
+            TransportUnavailable("token_command helper: ended with exit code 1", Trouble.CREDENTIALS),
             "smtp.0.token_command: [COMMAND]",
         ),
-        ({}, "refused the login of me: 535 5.7.139 basic authentication is disabled", "smtp.0.auth: xoauth2"),
-        ({}, "refused the login of me: 538 5.7.11 Encryption required", "smtp.0.tls: starttls"),
+        ({}, refused(535, "5.7.139 basic authentication is disabled"), "smtp.0.auth: xoauth2"),
+        ({}, refused(538, "5.7.11 Encryption required"), "smtp.0.tls: starttls"),
         (
             {"token_refresh": {"provider": "google", "client_id": "c", "refresh_token_file": "r"}},
-            "oauth2.googleapis.com gives no access token: invalid_grant",
+            TransportMisconfigured("oauth2.googleapis.com gives no access token: invalid_grant", Trouble.CREDENTIALS),
             "printf '%s\\n' 'REFRESH-TOKEN' > ",
         ),
-        ({"token_file": "t"}, "x:25 offers no login but LOGIN, PLAIN; set auth: password", "smtp.0.auth: password"),
+        (
+            {"token_file": "t"},
+            TransportMisconfigured("x:25", Trouble.NO_LOGIN, auth="password"),
+            "smtp.0.auth: password",
+        ),
+        ({}, TransportMisconfigured("x:25 offers no login", Trouble.NO_LOGIN), "smtp.0.username: null"),
+        ({}, TransportMisconfigured("x:25", Trouble.CREDENTIALS, variable="SMTP_PASSWORD"), "export SMTP_PASSWORD="),
     ],
 )
 def test_a_login_by_token_has_a_remedy_of_its_own(
-    sound: Clinic, source: dict[str, object], said: str, remedy: str
+    sound: Clinic, source: dict[str, object], error: TransportUnavailable, remedy: str
 ) -> None:
     login = {"auth": "xoauth2", **source} if source else {"password": "word"}
     sound.configure("smtp", [{"host": "localhost", "username": "me", **login}])
     context = context_of(sound)
     context.written = read(context.path).written
-    assert remedy in str(credentials(context, "smtp.0", said))
+    assert remedy in str(credentials(context, "smtp.0", error))

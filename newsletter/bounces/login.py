@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from newsletter.config import ImapConfig
-from newsletter.errors import MailboxMisconfigured
-from newsletter.sasl import PASSWORD, TOKEN, Dialogue, chosen, dialogue, lacking
+from newsletter.errors import MailboxMisconfigured, Trouble
+from newsletter.sasl import PASSWORD, TOKEN, Dialogue, chosen, dialogue, lacking, other_auth
 
 
 def log_in(client: Any, config: ImapConfig, by_token: tuple[str, ...] = TOKEN) -> None:
@@ -45,7 +45,8 @@ def _by_mechanism(client: Any, config: ImapConfig, ours: tuple[str, ...], secret
     offered = [each.removeprefix("AUTH=") for each in capabilities if each.startswith("AUTH=")]
     usable = chosen(offered, ours)
     if not usable:
-        raise MailboxMisconfigured(f"{config.host}:{config.port} {lacking(offered, ours)}")
+        said = f"{config.host}:{config.port} {lacking(offered, ours)}"
+        raise MailboxMisconfigured(said, Trouble.NO_LOGIN, auth=other_auth(offered, ours))
     assert config.username is not None
     steps = dialogue(usable[0], config.username, secret, config.host, config.port)
     client.sasl_login(usable[0], _Steps(steps))

@@ -18,7 +18,14 @@ from typing import Any, Final, Protocol
 from newsletter.bounces.limited_imap import LimitedImap, LimitedImapTls
 from newsletter.bounces.login import log_in
 from newsletter.config import BouncesConfig, ImapConfig
-from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, TokenRefused, TokenUnavailable
+from newsletter.errors import (
+    ConfigError,
+    MailboxMisconfigured,
+    MailboxUnavailable,
+    TokenRefused,
+    TokenUnavailable,
+    Trouble,
+)
 from newsletter.extras import needed
 from newsletter.text import one_line
 from newsletter.tls import GREETS_WITHIN, IMPLICIT_PORTS, begins_with_tls, is_plain_text
@@ -241,10 +248,10 @@ def _greeted(kind: type[Any], config: ImapConfig, context: ssl.SSLContext | None
     except (OSError, imaplib.IMAP4.error) as error:
         if implicit and is_plain_text(error):
             words = "does not begin with TLS, as bounces.imap.tls: implicit asks: set it to starttls (or port to 993)"
-            raise MailboxMisconfigured(f"{_name(config)} {words}") from error
+            raise MailboxMisconfigured(f"{_name(config)} {words}", Trouble.TLS) from error
         if not implicit and begins_with_tls(config.host, config.port, config.timeout):
             words = f"begins with TLS, and bounces.imap.tls is {config.tls}: set it to implicit (or port to 143)"
-            raise MailboxMisconfigured(f"{_name(config)} {words}") from error
+            raise MailboxMisconfigured(f"{_name(config)} {words}", Trouble.TLS) from error
         raise
 
 
@@ -253,7 +260,8 @@ def _enter(client: Any, config: ImapConfig, context: ssl.SSLContext | None) -> N
         client.starttls(context)
     log_in(client, config)
     if not client.folder_exists(config.folder):
-        raise MailboxMisconfigured(f"{_name(config)} has no folder {config.folder}; see bounces.imap.folder")
+        said = f"{_name(config)} has no folder {config.folder}; see bounces.imap.folder"
+        raise MailboxMisconfigured(said, Trouble.FOLDER)
     client.select_folder(config.folder)
 
 
@@ -268,20 +276,25 @@ def _translating(config: ImapConfig) -> Iterator[None]:
     where = _name(config)
     try:
         yield
-    except (ConfigError, TokenRefused) as error:
-        raise MailboxMisconfigured(f"{where}: {error}") from None
+    except ConfigError as error:
+        variable = error.mistake.variable
+        raise MailboxMisconfigured(f"{where}: {error}", Trouble.CREDENTIALS, variable=variable) from None
+    except TokenRefused as error:
+        raise MailboxMisconfigured(f"{where}: {error}", Trouble.CREDENTIALS) from None
     except TokenUnavailable as error:
-        raise MailboxUnavailable(f"{where}: {error}") from None
+        raise MailboxUnavailable(f"{where}: {error}", error.trouble) from None
     except LoginError as error:
         if isinstance(error.__context__, IMAPClientAbortError):
             raise MailboxUnavailable(f"{where}: {one_line(error)}") from error
         kind = MailboxUnavailable if "UNAVAILABLE" in str(error).upper() else MailboxMisconfigured
-        raise kind(f"{where} refused the login of {config.username}: {one_line(error)}") from None
+        said = f"{where} refused the login of {config.username}: {one_line(error)}"
+        raise kind(said, Trouble.LOGIN) from None
     except CapabilityError as error:
-        raise MailboxMisconfigured(f"{where} does not offer STARTTLS, and bounces.imap.tls asks for it") from error
+        said = f"{where} does not offer STARTTLS, and bounces.imap.tls asks for it"
+        raise MailboxMisconfigured(said, Trouble.STARTTLS) from error
     except ssl.SSLCertVerificationError as error:
-        reason = f"its certificate is not to be trusted: {error.verify_message}"
-        raise MailboxMisconfigured(f"{where}: {reason}; see bounces.imap.ca_file") from error
+        reason = f"its certificate cannot be trusted: {error.verify_message}"
+        raise MailboxMisconfigured(f"{where}: {reason}; see bounces.imap.ca_file", Trouble.CERTIFICATE) from error
     except (IMAPClientError, OSError) as error:
         raise MailboxUnavailable(f"{where}: {one_line(error)}") from error
 
@@ -291,9 +304,8 @@ def _context(config: ImapConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise MailboxMisconfigured(
-            f"bounces.imap.ca_file {config.ca_file} cannot be used: {one_line(error)}"
-        ) from error
+        said = f"bounces.imap.ca_file {config.ca_file} cannot be used: {one_line(error)}"
+        raise MailboxMisconfigured(said, Trouble.CA_FILE) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -6,14 +6,15 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from newsletter.bounces.mailbox import open_mailbox
 from newsletter.check import lines
 from newsletter.check.lines import UNKNOWN_HOST, Speech
-from newsletter.check.remedies import account, credentials, given_to_us, remedy_for
+from newsletter.check.remedies import AT_LOGIN, account, credentials, given_to_us, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import ImapConfig
-from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, MissingExtra
+from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, MissingExtra, Trouble
 from newsletter.text import one_line
 
 _PARTS = ("new", "cur", "tmp")
@@ -50,8 +51,7 @@ def bounces(context: Context) -> Iterator[Finding]:
     except ConfigError as error:
         yield bad("bounces", str(error), remedy_for(context.path, error))
     except MailboxUnavailable as error:
-        final = isinstance(error, MailboxMisconfigured)
-        remedy = _remedy(context, config.maildir, str(error), misconfigured=final)
+        remedy = _maildir_remedy(config.maildir) if config.maildir is not None else _imap_remedy(context, error)
         yield bad("bounces", str(error), remedy, error.exit_code)
 
 
@@ -83,26 +83,36 @@ def judge_speech(imap: ImapConfig) -> Iterator[Finding]:
         yield bad("bounces", said, SetKey("bounces.imap.tls", "starttls"))
 
 
-def _remedy(context: Context, maildir: Path | None, said: str, *, misconfigured: bool) -> Remedy:
-    if maildir is not None:
-        if maildir.exists() and _closed(maildir) and maildir.stat().st_uid != os.geteuid():
-            return given_to_us(maildir, whole=True)
-        if maildir.exists() and all((maildir / part).is_dir() for part in _PARTS):
-            return Command(f"chmod -R u+rwX {quoted(maildir)}")
-        if maildir.exists() and not _empty(maildir):  # a file is an mbox, or something else has this folder
-            return SetKey("bounces.maildir", "MAILDIR")
-        return Command(f"mkdir -p {' '.join(quoted(maildir / part) for part in _PARTS)}")
-    if "certificate" in said or "ca_file" in said:
-        return SetKey("bounces.imap.ca_file", "FILE")
-    if "no folder" in said:
-        return SetKey("bounces.imap.folder", "INBOX")
-    if "STARTTLS" in said:
-        return SetKey("bounces.imap.tls", "none")
-    if misconfigured or "token_command" in said:
-        return credentials(context, "bounces.imap", said)
-    if "access token" in said:  # its issuer cannot be asked now
-        return context.command("check")
-    return SetKey("bounces.imap.host", "HOST")
+def _maildir_remedy(maildir: Path) -> Remedy:
+    """What to do about a Maildir that cannot be read."""
+    if maildir.exists() and _closed(maildir) and maildir.stat().st_uid != os.geteuid():
+        return given_to_us(maildir, whole=True)
+    if maildir.exists() and all((maildir / part).is_dir() for part in _PARTS):
+        return Command(f"chmod -R u+rwX {quoted(maildir)}")
+    if maildir.exists() and not _empty(maildir):  # a file is an mbox, or something else has this folder
+        return SetKey("bounces.maildir", "MAILDIR")
+    return Command(f"mkdir -p {' '.join(quoted(maildir / part) for part in _PARTS)}")
+
+
+# What to write for a key below bounces.imap, by what goes wrong with the server.
+_AT_KEY: Final = {
+    Trouble.CERTIFICATE: ("ca_file", "FILE"),
+    Trouble.CA_FILE: ("ca_file", "FILE"),
+    Trouble.FOLDER: ("folder", "INBOX"),
+    Trouble.STARTTLS: ("tls", "none"),
+    None: ("host", "HOST"),
+}
+
+
+def _imap_remedy(context: Context, error: MailboxUnavailable) -> Remedy:
+    """The one thing to do about an IMAP server whose mailbox cannot be opened."""
+    if error.trouble in _AT_KEY:
+        key, value = _AT_KEY[error.trouble]
+        return SetKey(f"bounces.imap.{key}", value)
+    passes = error.trouble is Trouble.LOGIN and not isinstance(error, MailboxMisconfigured)
+    if error.trouble in AT_LOGIN and not passes:
+        return credentials(context, "bounces.imap", error)
+    return context.command("check")  # the server, or the issuer of its tokens, may do it later
 
 
 def _empty(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What to do about a fault of config.yaml or of what it names: one remedy for each, by the words of the error."""
+"""What to do about a fault of config.yaml or of what it names: one remedy for each, by the kind of the error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from typing import Final
 from newsletter.check.values import Command, Context, Remedy, SetKey, quoted
 from newsletter.config import TABLES
 from newsletter.config.yaml_nodes import REQUIRED
-from newsletter.errors import ConfigError
-
-_UNKNOWN: Final = re.compile(r"unknown key; did you mean (\S+)\?")
-_MEANT: Final = re.compile(r"; did you mean (\S+)\?")
-UNSET: Final = re.compile(r"the environment variable (\w+) is not set")
+from newsletter.errors import ConfigError, ConfigFault, Mistake, ServerUnavailable, Trouble
 
 # What to write for a key that has no default, or null, and whose value only the operator knows.
 WANTED: Final = {
@@ -46,16 +42,16 @@ _IN_FILES: Final = (
     ("token_refresh.refresh_token_file", "REFRESH-TOKEN"),
 )
 
-# Mistakes that a key beside others mends: words of the error, the key below the error's own, and its value.
-_BESIDE: Final = (
-    ("username needs password", "password", "PASSWORD"),
-    ("in clear", "tls", "starttls"),
-    ("needs a username", "username", "NAME"),
-    ("needs one of token_command", "token_command", "[COMMAND]"),
-    ("needs auth: xoauth2", "auth", "xoauth2"),
-    ("summary needs an address", "address", "YOUR@ADDRESS"),
-    ("webhook is not", "webhook", "URL"),
-)
+# Troubles for which `credentials` has the remedy.
+AT_LOGIN: Final = frozenset({Trouble.NO_LOGIN, Trouble.LOGIN, Trouble.CREDENTIALS})
+
+_TLS_FIRST: Final = 538  # encryption required for the requested mechanism (RFC 4954 section 6)
+
+# What to write for a key that another one beside it needs, where that is not in WANTED.
+_BESIDE: Final = {"tls": "starttls", "token_command": "[COMMAND]", "auth": "xoauth2"}
+
+# What a file that is not UTF-8 is most likely written in.
+_CHARSETS: Final = {ConfigFault.UTF16: "UTF-16", ConfigFault.NOT_UTF8: "WINDOWS-1252"}
 
 # Other programs' words for `tls`. Nothing that somebody may have meant by another word is without TLS.
 _TLS: Final = {"ssl": "implicit", "ssl/tls": "implicit", "smtps": "implicit", "imaps": "implicit"}
@@ -63,27 +59,28 @@ _TLS: Final = {"ssl": "implicit", "ssl/tls": "implicit", "smtps": "implicit", "i
 
 def remedy_for(path: Path, error: ConfigError) -> Remedy:
     """What to do about a mistake: a line to change, a key to set, a variable, or the file that is missing."""
-    if unset := UNSET.search(error.message):
-        return Command(f"export {unset.group(1)}=VALUE")
+    if error.mistake.variable:
+        return exported(error.mistake.variable)
     return _in_the_file(path, error) or _at_the_key(path, error)
 
 
 def _in_the_file(path: Path, error: ConfigError) -> Command | None:
     """A command for a mistake in how the file is written; None for one in what a key says."""
     file, name = quoted(path.absolute()), error.key.rpartition(".")[2]
-    if meant := _UNKNOWN.search(error.message):
-        return Command(f"sed -i '{error.line}s/{_for_sed(name)}/{meant.group(1)}/' {file}")
-    if "unknown key" in error.message or "given twice" in error.message:
+    fault, meant = error.mistake.fault, error.mistake.meant
+    if fault is ConfigFault.UNKNOWN_KEY and meant:
+        return Command(f"sed -i '{error.line}s/{_for_sed(name)}/{meant}/' {file}")
+    if fault in (ConfigFault.UNKNOWN_KEY, ConfigFault.GIVEN_TWICE):
         return _without_entry(path, error)
-    if "is not UTF-8 text" in error.message:
-        return _as_utf8(path, "UTF-16" if "UTF-16" in error.message else "WINDOWS-1252")
+    if fault in _CHARSETS:
+        return _as_utf8(path, _CHARSETS[fault])
     if path.is_dir():  # Docker makes one where a file to be mounted is missing
         return Command(f"rmdir {file} && newsletter init {quoted(path.absolute().parent)}")
-    if "no such file; `newsletter init`" in error.message:
+    if fault is ConfigFault.NO_FILE:
         return Command(f"newsletter init {quoted(path.absolute().parent)}")
-    if "cannot be read: Permission denied" in error.message:
+    if fault is ConfigFault.CLOSED:
         return given_to_us(path.absolute())
-    if "expected a list" in error.message and error.key in ("smtp", "feeds", "dkim"):
+    if fault is ConfigFault.NOT_A_LIST and error.key in ("smtp", "feeds", "dkim"):
         return _as_list(path, error)
     return None
 
@@ -94,13 +91,12 @@ def _at_the_key(path: Path, error: ConfigError) -> Remedy:
     if error.key == "secret":
         return new_secret(path)
     if error.key == "templates":
-        return _templates(path, Path(error.message.partition(": ")[2]))
-    for said, key, value in _BESIDE:
-        if said in error.message:
-            return SetKey(f"{error.key}.{key}", value)
-    if not error.key or name.isdigit() or any(word in error.message for word in ("both", "only entry", "remove ")):
+        return _templates(path, Path(error.mistake.given))
+    if beside := error.mistake.beside:
+        return SetKey(f"{error.key}.{beside}", _BESIDE.get(beside) or WANTED[beside])
+    if not error.key or name.isdigit() or error.mistake.fault is ConfigFault.SEVERAL_KEYS:
         return _edit(path, error)
-    value = _better(error.key, name, error.message)
+    value = _better(error.key, name, error.mistake)
     return _edit(path, error) if value == "{}" else SetKey(error.key, value)  # no section is thrown away
 
 
@@ -152,40 +148,39 @@ def _templates(path: Path, folder: Path) -> Remedy:
     return SetKey("templates", "null") if folder.exists() else Command(f"mkdir -p {quoted(folder)}")
 
 
-def _better(key: str, name: str, message: str) -> str:
+def _better(key: str, name: str, mistake: Mistake) -> str:
     """The value to write at `key`: the nearest that may be meant, else the default, else what the operator knows."""
-    given = next(iter(re.findall(r"'([^']*)'", message)), "")
-    if meant := _MEANT.search(message):
-        return meant.group(1)
+    if mistake.meant:
+        return mistake.meant
     if key == "timezone":
         return "AREA/CITY"
-    if key == "store" and "postgresql" in message.partition(";")[2]:
+    if mistake.fault is ConfigFault.POSTGRESQL_URL:
         return WANTED["store"]
-    if choices := re.search(r"expected (\w+(?: \| [\w-]+)+)", message):
-        words = choices.group(1).split(" | ")
-        likely = _TLS.get(given.lower(), "starttls") if "starttls" in words else words[0]
-        return next(iter(difflib.get_close_matches(given, words, 1, 0.5)), likely)
     table = TABLES.get(re.sub(r"\.?\d+\b", "", key.rpartition(".")[0]).strip("."))
     default = table[name].default if table and name in table else REQUIRED
+    if words := mistake.choices:
+        likely = _TLS.get(mistake.given.lower(), "starttls") if "starttls" in words else default
+        return next(iter(difflib.get_close_matches(mistake.given, words, 1, 0.5)), likely)
     if default == REQUIRED:
         return WANTED.get(name, "VALUE")
     return WANTED.get(name, default) if default == "null" else default
 
 
-def credentials(context: Context, key: str, said: str) -> Remedy:
+def credentials(context: Context, key: str, error: ServerUnavailable) -> Remedy:
     """What to do when a login at the server at `key` fails: give another password or token where it was written.
 
-    `said` are the words of the error; those about a variable or another way to log in decide.
+    Another way to log in comes first, if the server tells of one.
     """
-    if unset := UNSET.search(said):
-        return Command(f"export {unset.group(1)}=VALUE")
-    if way := re.search(r"set auth: (\w+)", said):
-        return SetKey(f"{key}.auth", way.group(1))
+    if error.variable:
+        return exported(error.variable)
+    said = str(error)
     if "5.7.139" in said or "basic authentication is disabled" in said.lower():  # Microsoft's
         return SetKey(f"{key}.auth", "xoauth2")
-    if re.search(r"\b538\b", said):  # RFC 4954 section 6
+    if error.auth:
+        return SetKey(f"{key}.auth", error.auth)
+    if error.code == _TLS_FIRST:
         return SetKey(f"{key}.tls", "starttls")
-    if "offers no login" in said:
+    if error.trouble is Trouble.NO_LOGIN:
         return SetKey(f"{key}.username", "null")
     for name, what in _IN_FILES:
         if (named := context.written(f"{key}.{name}")) is not None:
@@ -197,6 +192,11 @@ def credentials(context: Context, key: str, said: str) -> Remedy:
     if context.written(f"{key}.auth") == "xoauth2":
         return SetKey(f"{key}.token_command", "[COMMAND]")
     return SetKey(f"{key}.password", "PASSWORD")
+
+
+def exported(variable: str) -> Command:
+    """Set a variable that the environment does not have."""
+    return Command(f"export {variable}=VALUE")
 
 
 def account() -> str:

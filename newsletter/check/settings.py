@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from newsletter import resources
 from newsletter.check import freemail
-from newsletter.check.remedies import UNSET, WANTED, closed_to_us, given_to_us, new_secret, remedy_for
+from newsletter.check.remedies import WANTED, closed_to_us, exported, given_to_us, new_secret, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
 from newsletter.config import load
 from newsletter.errors import ConfigError
@@ -152,8 +152,8 @@ def _latest(store: Store) -> Iterator[FrozenIssue]:
 
 
 def _secret_remedy(context: Context, error: ConfigError) -> Remedy:
-    if unset := UNSET.search(error.message):
-        return Command(f"export {unset.group(1)}=VALUE")
+    if error.mistake.variable:
+        return exported(error.mistake.variable)
     if (given := context.written(error.key)) and closed_to_us(
         file := context.path.absolute().parent / Path(given).expanduser()
     ):

@@ -12,10 +12,10 @@ from typing import Final
 
 from newsletter.check import lines
 from newsletter.check.lines import Speech
-from newsletter.check.remedies import credentials
+from newsletter.check.remedies import AT_LOGIN, credentials
 from newsletter.check.values import Command, Context, Finding, Level, Mail, Remedy, SetKey, bad, ok, warn
 from newsletter.config import SmtpConfig
-from newsletter.errors import NewsletterError, TransportMisconfigured, TransportUnavailable
+from newsletter.errors import NewsletterError, TransportUnavailable, Trouble
 from newsletter.mail.message import compile_copies
 from newsletter.mail.signers import signers
 from newsletter.model import Delivery, FrozenIssue
@@ -31,8 +31,6 @@ _SHARE: Final = 0.8  # of the papers that would just fit are kept
 
 _AGAIN: Final = Command("newsletter check")
 _HELO: Final = re.compile(r"\b(?:helo|ehlo)\b|fully[- ]qualified host", re.IGNORECASE)
-
-_PASSES: Final = re.compile(r": 4\d\d[ -]")  # a reply of the kind that may pass (RFC 5321 section 4.2.1)
 
 # OpenSSL's codes for why a certificate is refused (x509_vfy.h).
 _EXPIRED: Final = 10
@@ -77,7 +75,7 @@ def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]
     try:
         connection = connect(server)
     except TransportUnavailable as error:
-        silent = heard.speech is Speech.SILENT and "login" not in str(error)  # whatever listens there, no mail server
+        silent = heard.speech is Speech.SILENT and error.trouble is None  # whatever listens there, no mail server
         remedy = SetKey(f"{key}.port", "PORT") if silent else _remedy(context, key, server, error)
         yield bad("smtp", str(error), remedy, error.exit_code)
         return
@@ -124,22 +122,21 @@ def judge_speech(key: str, server: SmtpConfig, heard: lines.Heard) -> Iterator[F
 
 def _remedy(context: Context, key: str, server: SmtpConfig, error: TransportUnavailable) -> Remedy:
     """The one thing to do about a session that could not be opened."""
-    said, cause = str(error), error.__cause__
+    trouble, cause = error.trouble, error.__cause__
+    passes = trouble is Trouble.ISSUER or 400 <= error.code < 500  # RFC 5321 section 4.2.1
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _certificate(key, server, cause.verify_code)
-    if "STARTTLS" in said:
+    if trouble is Trouble.TLS:
+        return SetKey(f"{key}.tls", "starttls" if server.tls == "implicit" else "implicit")
+    if trouble is Trouble.STARTTLS:
         return SetKey(f"{key}.tls", "none" if server.host in _LOCAL or server.username is None else "implicit")
-    if "smtp.helo" in said:
+    if trouble is Trouble.HELO:
         return SetKey(f"{key}.helo", "NAME-OF-THIS-MACHINE")
-    if "ca_file" in said:
+    if trouble is Trouble.CA_FILE:
         return SetKey(f"{key}.ca_file", "null")
-    if "refused the login" in said and _PASSES.search(said):  # 454 (RFC 4954 section 6)
+    if passes:
         return context.command("check")
-    if "login" in said or "token_command" in said or isinstance(error, TransportMisconfigured):
-        return credentials(context, key, said)
-    if "access token" in said:  # its issuer cannot be asked now
-        return context.command("check")
-    return context.command("check") if _PASSES.search(said) else SetKey(f"{key}.host", "HOST")
+    return credentials(context, key, error) if trouble in AT_LOGIN else SetKey(f"{key}.host", "HOST")
 
 
 def _certificate(key: str, server: SmtpConfig, code: int) -> Remedy:

@@ -37,6 +37,7 @@ from newsletter.config.sections import (
 )
 from newsletter.config.servers import secret_or_file
 from newsletter.config.yaml_nodes import ENV, Place, entries, items, mapping, pairs, root
+from newsletter.errors import ConfigError, Mistake
 from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
 from newsletter.links import LONGEST_BOUNCE_LOCAL_PART
@@ -79,12 +80,14 @@ def read(place: Place) -> Config:
     values = secret_or_file(place, mapping(place, ROOT), "secret")
     templates = values.get("templates")
     if templates is not None and not templates.is_dir():
-        raise _find(place, "templates").error(f"no such folder: {templates}")
+        raise _find(place, "templates").error(f"no such folder: {templates}", Mistake(given=str(templates)))
     language, catalogues = values.get("language", "en"), (templates or path.absolute()).parent / "locale"
     try:
         languages.find(language, catalogues)
     except languages.UnknownLanguage as error:
-        raise _find(place, "language").error(str(error)) from error
+        at = _find(place, "language")
+        mistake = Mistake(meant=error.meant)
+        raise ConfigError(str(error), path=at.file, line=at.line, key=at.key, mistake=mistake) from error
     sender = values["sender"]
     bounces = values.get("bounces", BouncesConfig())
     bounce_address = values.get("bounce_address") or sender.address

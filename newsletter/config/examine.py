@@ -18,7 +18,7 @@ from newsletter import resources
 from newsletter.config import read
 from newsletter.config.sections import Config
 from newsletter.config.yaml_nodes import Place, root
-from newsletter.errors import ConfigError
+from newsletter.errors import ConfigError, ConfigFault
 
 _MOST: Final = 20  # mistakes that are looked for
 
@@ -60,7 +60,7 @@ def examine(path: Path, environ: Mapping[str, str] = os.environ) -> Examined:
             if original is place:  # it is about to be changed
                 original = copy.deepcopy(place)
             section = error.key.partition(".")[0]
-            if section not in faulty or "is missing" not in error.message:
+            if section not in faulty or error.mistake.fault is not ConfigFault.MISSING:
                 errors.append(error)
             if not section or not (_leave_out(place, error.key) or _stand_in(place, section)):
                 break

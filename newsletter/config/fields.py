@@ -17,7 +17,7 @@ import yaml
 
 from newsletter import addresses, languages
 from newsletter.config.yaml_nodes import ENV, Place, Reader, expand, items, scalar
-from newsletter.errors import AddressError
+from newsletter.errors import AddressError, ConfigFault, Mistake
 from newsletter.model import Mailbox
 
 _SHORTEST: Final = 16  # characters; `newsletter init` writes 43
@@ -99,7 +99,7 @@ def choice(*words: str) -> Callable[[Place], str]:
     def read(place: Place) -> str:
         value = text(place)
         if value not in words:
-            raise place.error(f"expected {' | '.join(words)}, not {value!r}")
+            raise place.error(f"expected {' | '.join(words)}, not {value!r}", Mistake(given=value, choices=words))
         return value
 
     return read
@@ -142,14 +142,9 @@ def host(place: Place) -> str:
     literal = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](:\d+)?", bare)
     bare = literal.group(1) if literal else bare if bare.count(":") > 1 else bare.partition(":")[0]
     if value != bare or not re.fullmatch(r"[^\s:/@]+|[0-9A-Fa-f:.]+", value):
-        meant = "" if re.search(r"\s", bare) else _meant(bare)
-        raise place.error(f"expected a host's name alone, not {value!r}{meant}")
+        meant = "" if re.search(r"\s", bare) else bare
+        raise place.error(f"expected a host's name alone, not {value!r}", Mistake(meant=meant))
     return value
-
-
-def _meant(value: str) -> str:
-    """What somebody probably wanted to write, for the end of an error's words; `newsletter check` reads it there."""
-    return f"; did you mean {value}?" if value else ""
 
 
 def _parts(place: Place, value: str, message: str) -> SplitResult:
@@ -221,7 +216,7 @@ def base_url(place: Place) -> str:
     if "@" in parts.netloc:  # readers would see it
         raise place.error(message)
     if "://" not in value and re.fullmatch(r"[\w-]+(\.[\w-]+)+(/.*)?", value):
-        raise place.error(f"{message}{_meant(f'https://{value}')}")
+        raise place.error(message, Mistake(meant=f"https://{value}"))
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise place.error(message)
     return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
@@ -246,8 +241,8 @@ def list_id(place: Place) -> str:
     value = text(place)
     if not _LIST_ID.fullmatch(value) or len(value) > 255:
         inside = value.strip("<> ").replace("@", ".")
-        meant = _meant(inside) if _LIST_ID.fullmatch(inside) else ""
-        raise place.error(f"expected a dotted name such as daily-papers.news.example.org, not {value!r}{meant}")
+        said = f"expected a dotted name such as daily-papers.news.example.org, not {value!r}"
+        raise place.error(said, Mistake(meant=inside if _LIST_ID.fullmatch(inside) else ""))
     return value
 
 
@@ -256,7 +251,8 @@ def selector(place: Place) -> str:
     value = text(place)
     meant = value.partition("._domainkey")[0]
     if value != meant or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
-        raise place.error(f"expected a selector such as s2026, not {value!r}{_meant(meant) if meant != value else ''}")
+        mistake = Mistake(meant=meant if meant != value else "")
+        raise place.error(f"expected a selector such as s2026, not {value!r}", mistake)
     return value
 
 
@@ -274,8 +270,9 @@ def zone(place: Place) -> ZoneInfo:
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        meant = _meant(_zone_meant(value)) or " (expected a name such as Europe/Berlin)"
-        raise place.error(f"no such time zone: {value!r}{meant}") from error
+        meant = _zone_meant(value)
+        such = "" if meant else " (expected a name such as Europe/Berlin)"
+        raise place.error(f"no such time zone: {value!r}{such}", Mistake(meant=meant)) from error
 
 
 def _zone_meant(value: str) -> str:
@@ -297,18 +294,17 @@ def feed_url(place: Place) -> str:
     if parts.scheme in ("http", "https"):
         if not parts.hostname:
             raise place.error(f"no host in {value!r}")
-        if unknown := [
-            each for each in re.findall(r"{[\w%-]*}", value) if each != "{date}"
-        ]:  # other braces may be JSON
-            raise place.error(f"{unknown[0]} is not known{_meant(value.replace(unknown[0], '{date}'))}")
+        unknown = [each for each in re.findall(r"{[\w%-]*}", value) if each != "{date}"]  # other braces may be JSON
+        if unknown:
+            raise place.error(f"{unknown[0]} is not known", Mistake(meant=value.replace(unknown[0], "{date}")))
         return value
     if parts.scheme == "file":
         return unquote(parts.path)
     if "://" in value or parts.scheme == "feed":
         feed = re.sub(r"^feed:(//)?(https?://)?", lambda found: found[2] or "https://", value)
-        raise place.error(f"{message}{_meant(feed) if parts.scheme == 'feed' else ''}")
+        raise place.error(message, Mistake(meant=feed if parts.scheme == "feed" else ""))
     if re.fullmatch(r"[\w-]+(\.[\w-]+)+/\S*", value) and not place.path(value).parent.is_dir():
-        raise place.error(f"{message}{_meant(f'https://{value}')}")  # a host without https in front
+        raise place.error(message, Mistake(meant=f"https://{value}"))  # a host without https in front
     return str(place.path(value))
 
 
@@ -333,13 +329,15 @@ def store_url(place: Place) -> str:
     expected = "expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
     if found := re.fullmatch(r"postgres(?:ql)?(?:\+psycopg)?://(.*)", value):  # libpq knows both names
         if found.group(1).partition("?")[0].count("@") > 1:
-            raise place.error(f"{expected}; an @ in a postgresql password is written %40")  # no part of it is shown
+            said = f"{expected}; an @ in a postgresql password is written %40"  # no part of it is shown
+            raise place.error(said, Mistake(ConfigFault.POSTGRESQL_URL))
         return f"postgresql://{found.group(1)}"
     if value.startswith("postgres"):
-        raise place.error(f"{expected}; there is no other driver for postgresql")
+        said = f"{expected}; there is no other driver for postgresql"
+        raise place.error(said, Mistake(ConfigFault.POSTGRESQL_URL))
     file = value.removeprefix("sqlite:").lstrip("/") if value.startswith("sqlite:") else value
     meant = f"sqlite:///{file}" if re.fullmatch(r"[\w./~-]+", file) else ""
-    raise place.error(f"{expected}{_meant(meant)}")
+    raise place.error(expected, Mistake(meant=meant))
 
 
 def secret(place: Place) -> Secret:

@@ -44,7 +44,7 @@ def store_url_of(path: Path, home: Path, environ: Mapping[str, str] = os.environ
     try:
         place = replace(root(path, environ), file=home)
     except ConfigError as error:
-        raise ConfigError(error.message, path=home, line=error.line, key=error.key) from error
+        raise ConfigError(error.message, path=home, line=error.line, key=error.key, mistake=error.mistake) from error
     given = next((child for name, child in pairs(place, ROOT) if name == "store"), None)
     return default_store(place) if given is None or given.is_null else v.store_url(given)
 

@@ -27,6 +27,7 @@ from newsletter.config.sections import (
 from newsletter.config.servers import CA_FILE, IMAP, SMTP, imap, secret_or_file, smtp
 from newsletter.config.tokens import REFRESH
 from newsletter.config.yaml_nodes import ENV, REQUIRED, Key, Place, Table, items, mapping, pairs
+from newsletter.errors import ConfigFault, Mistake
 from newsletter.issue.calendar import CALENDARS, calendar_of
 from newsletter.issue.filters import Filters
 from newsletter.issue.rules import IssueRules
@@ -303,9 +304,9 @@ def _alerts(place: Place) -> AlertConfig:
     found = [values.pop(name, None) for name in ("ping_start", "ping", "ping_fail")]
     alerts = AlertConfig(**values, pings=pings(*found))
     if alerts.summary and alerts.address is None:
-        raise place.error("summary needs an address")
+        raise place.error("summary needs an address", Mistake(beside="address"))
     if alerts.webhook_secret is not None and alerts.webhook is None:
-        raise place.error("webhook_secret is given, and webhook is not")
+        raise place.error("webhook_secret is given, and webhook is not", Mistake(beside="webhook"))
     return alerts
 
 
@@ -336,7 +337,7 @@ def _old_secrets(place: Place) -> tuple[Secret, ...]:
 def _bounces(place: Place) -> BouncesConfig:
     found = BouncesConfig(**mapping(place, _BOUNCES))
     if found.maildir is not None and found.imap is not None:
-        raise place.error("maildir and imap are both given; keep one")
+        raise place.error("maildir and imap are both given; keep one", Mistake(ConfigFault.SEVERAL_KEYS))
     if found.processed == found.kept:
         raise place.error("processed and kept must be two folders")
     return found

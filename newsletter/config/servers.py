@@ -8,6 +8,7 @@ from newsletter.config import fields as v
 from newsletter.config.sections import ImapConfig, SmtpConfig
 from newsletter.config.tokens import refresh_for, with_tokens
 from newsletter.config.yaml_nodes import REQUIRED, Key, Place, Table, items, mapping, pairs
+from newsletter.errors import ConfigFault, Mistake
 
 _TLS: Final = "none, starttls or implicit; never falls back to less. Certificates are verified."
 CA_FILE: Final = "Certificate authority to trust; null: those of the system."
@@ -86,7 +87,7 @@ def smtp(place: Place) -> tuple[SmtpConfig, ...]:
     if not servers:
         raise place.error("must name a server; leave it out for one on this machine")
     if len(servers) > 1 and any(server.sendmail for server in servers):
-        raise place.error("sendmail must be the only entry")
+        raise place.error("sendmail must be the only entry", Mistake(ConfigFault.SEVERAL_KEYS))
     return servers
 
 
@@ -99,25 +100,28 @@ def _server(place: Place) -> SmtpConfig:
     if values.get("sendmail") is None:
         values.pop("sendmail", None)
     elif others := [name for name, child in pairs(place, SMTP) if name not in _OF_A_PROGRAM and not child.is_null]:
-        raise place.error(f"sendmail and {others[0]} are both given; with sendmail no server is connected to")
+        said = f"sendmail and {others[0]} are both given; with sendmail no server is connected to"
+        raise place.error(said, Mistake(ConfigFault.SEVERAL_KEYS))
     server = SmtpConfig(**with_tokens(place, values))
     if server.username is not None:
         _credentials(place, server)
     elif server.token is not None:
-        raise place.error("auth: xoauth2 needs a username")
+        raise place.error("auth: xoauth2 needs a username", Mistake(beside="username"))
     return server
 
 
 def _credentials(place: Place, server: SmtpConfig | ImapConfig) -> None:
     """Check that there is a password or a source of tokens, and that it is not sent in clear."""
     if server.token is None and server.password is None:
-        raise place.error("username needs password or password_file, or auth: xoauth2")
+        said = "username needs password or password_file, or auth: xoauth2"
+        raise place.error(said, Mistake(beside="password"))
     _no_clear_login(place, server.tls, server.host)
 
 
 def _no_clear_login(place: Place, tls: str, host: str) -> None:
     if tls == "none" and host not in ("localhost", "127.0.0.1", "::1"):
-        raise place.error(f"a login at {host} would send the password in clear: set tls to starttls or implicit")
+        said = f"a login at {host} would send the password in clear: set tls to starttls or implicit"
+        raise place.error(said, Mistake(beside="tls"))
 
 
 def imap(place: Place) -> ImapConfig | None:
@@ -137,6 +141,6 @@ def secret_or_file(place: Place, values: dict[str, Any], name: str) -> dict[str,
     from_file = values.pop(f"{name}_file", None)
     if from_file is not None:
         if values.get(name) is not None:
-            raise place.error(f"{name} and {name}_file are both given; keep one")
+            raise place.error(f"{name} and {name}_file are both given; keep one", Mistake(ConfigFault.SEVERAL_KEYS))
         values[name] = from_file
     return values

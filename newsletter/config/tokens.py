@@ -9,6 +9,7 @@ from typing import Any, Final
 from newsletter.config import fields as v
 from newsletter.config.fields import Secret
 from newsletter.config.yaml_nodes import REQUIRED, Key, Place, Table, mapping
+from newsletter.errors import ConfigFault, Mistake
 from newsletter.sasl import PROVIDERS, AccessToken, Client, Tokens, endpoint_of, from_command, parse_token
 
 REFRESH: Final[Table] = {
@@ -70,12 +71,14 @@ def with_tokens(place: Place, values: dict[str, Any]) -> dict[str, Any]:
     given = {name: source for name in _SOURCES if (source := values.pop(name, None)) is not None}
     if not wanted:
         if given:
-            raise place.error(f"{next(iter(given))} needs auth: xoauth2")
+            raise place.error(f"{next(iter(given))} needs auth: xoauth2", Mistake(beside="auth"))
         return values
     if len(given) != 1:
-        raise place.error(f"auth: xoauth2 needs one of {', '.join(_SOURCES)}{', not two' if given else ''}")
+        said = f"auth: xoauth2 needs one of {', '.join(_SOURCES)}{', not two' if given else ''}"
+        raise place.error(said, Mistake(beside="token_command"))
     if values.pop("password", None) is not None:
-        raise place.error("auth: xoauth2 uses no password: remove password or password_file")
+        said = "auth: xoauth2 uses no password: remove password or password_file"
+        raise place.error(said, Mistake(ConfigFault.SEVERAL_KEYS))
     return values | {"token": _tokens(place, **given)}
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import yaml
 
-from newsletter.errors import ConfigError
+from newsletter.errors import ConfigError, ConfigFault, Mistake
 
 ENV: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SPEC_TAGS: Final = {"tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", "null", "timestamp")}
@@ -35,9 +35,10 @@ class Place:
     line: int
     environ: Mapping[str, str]
 
-    def error(self, message: str) -> ConfigError:
-        """An error at this place."""
-        return ConfigError(message, path=self.file, line=self.line, key=self.key)
+    def error(self, message: str, mistake: Mistake = Mistake()) -> ConfigError:  # noqa: B008 - it cannot change
+        """An error at this place. The message ends with what was probably meant, if `mistake` says so."""
+        asked = f"; did you mean {mistake.meant}?" if mistake.meant else ""
+        return ConfigError(f"{message}{asked}", path=self.file, line=self.line, key=self.key, mistake=mistake)
 
     @property
     def is_null(self) -> bool:
@@ -88,7 +89,7 @@ def expand(place: Place, value: str) -> str:
     def replace(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in place.environ:
-            raise place.error(f"the environment variable {name} is not set")
+            raise place.error(f"the environment variable {name} is not set", Mistake(variable=name))
         return place.environ[name]
 
     return ENV.sub(replace, value)
@@ -99,9 +100,11 @@ def root(path: Path, environ: Mapping[str, str]) -> Place:
     try:
         node = yaml.compose(_decoded(path), Loader=yaml.SafeLoader)
     except FileNotFoundError as error:
-        raise ConfigError("no such file; `newsletter init` writes one, or name it with -c", path=path) from error
+        said = "no such file; `newsletter init` writes one, or name it with -c"
+        raise ConfigError(said, path=path, mistake=Mistake(ConfigFault.NO_FILE)) from error
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+        mistake = Mistake(ConfigFault.CLOSED if isinstance(error, PermissionError) else None)
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path, mistake=mistake) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"not YAML: {error.problem}", path=path, line=mark.line + 1 if mark else None) from error
@@ -119,7 +122,8 @@ def _decoded(path: Path) -> str:
         wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         line = raw.count(b"\n", 0, error.start) + 1
         said = "is not UTF-8 text but UTF-16; save it as UTF-8" if wide else "is not UTF-8 text"
-        raise ConfigError(said, path=path, line=line) from error
+        mistake = Mistake(ConfigFault.UTF16 if wide else ConfigFault.NOT_UTF8)
+        raise ConfigError(said, path=path, line=line, mistake=mistake) from error
 
 
 def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
@@ -135,11 +139,10 @@ def pairs(place: Place, table: Table) -> Iterator[tuple[str, Place]]:
             section = not isinstance(value_node, yaml.ScalarNode)
             fitting = [key for key in table if section or table[key].default != "{}"]
             near = difflib.get_close_matches(name, fitting, 1, 0.5)
-            raise child.error(
-                f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known: {', '.join(table)}"
-            )
+            said = "unknown key" if near else f"unknown key; known: {', '.join(table)}"
+            raise child.error(said, Mistake(ConfigFault.UNKNOWN_KEY, meant=near[0] if near else ""))
         if name in seen:
-            raise child.error("given twice")
+            raise child.error("given twice", Mistake(ConfigFault.GIVEN_TWICE))
         seen.add(name)
         yield name, child
 
@@ -149,14 +152,14 @@ def mapping(place: Place, table: Table) -> dict[str, Any]:
     values = {name: table[name].read(child) for name, child in pairs(place, table)}
     for name, key in table.items():
         if key.default == REQUIRED and values.get(name) in (None, ()):
-            raise place.child(name, None).error("is missing")
+            raise place.child(name, None).error("is missing", Mistake(ConfigFault.MISSING))
     return values
 
 
 def items(place: Place) -> list[Place]:
     """The entries of a list. Raises ConfigError for anything else."""
     if not isinstance(place.node, yaml.SequenceNode):
-        raise place.error("expected a list: lines that begin with `- `")
+        raise place.error("expected a list: lines that begin with `- `", Mistake(ConfigFault.NOT_A_LIST))
     return [place.child(i, node) for i, node in enumerate(place.node.value)]
 
 

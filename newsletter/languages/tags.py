@@ -19,7 +19,14 @@ SOURCE: Final = "en"  # the language of the messages themselves
 
 
 class UnknownLanguage(ValueError):
-    """No catalogue speaks for the tag. The message names the nearest languages that have one."""
+    """No catalogue speaks for the tag. The message names the nearest languages that have one.
+
+    `meant` is the tag of the nearest one; empty if there is none, or several are as near.
+    """
+
+    def __init__(self, message: str, meant: str = "") -> None:
+        super().__init__(message)
+        self.meant = meant
 
 
 def normalise(tag: str) -> str:
@@ -68,7 +75,7 @@ def find(tag: str, own: Path | None = None) -> tuple[Path, ...]:
     wanted = normalise(tag)
     names = [SOURCE] if wanted == SOURCE else _speaking(wanted, known.values())  # the usual case needs no Babel
     if not names:
-        raise UnknownLanguage(_nearest(tag, {SOURCE, *known.values()}))
+        raise _unknown(tag, {SOURCE, *known.values()})
     order = {name: rank for rank, name in enumerate(names)}
     return tuple(sorted((path for path, name in known.items() if name in order), key=lambda path: order[known[path]]))
 
@@ -112,15 +119,16 @@ def _speaking(tag: str, known: Iterable[str]) -> list[str]:
     return best or ranked[:1]
 
 
-def _nearest(tag: str, known: Iterable[str]) -> str:
-    """What to say about an unknown language: the nearest known one, and all that are known."""
+def _unknown(tag: str, known: Iterable[str]) -> UnknownLanguage:
+    """The error for an unknown language: the nearest known one, and all that are known."""
     names = sorted(known)
     wanted = normalise(tag)
     language = _parts(tag).language
     near = [name for name in names if _parts(name).language == language]
     near = near or _called(wanted, names) or difflib.get_close_matches(wanted, names, 2, 0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ";"
-    return f"there are no words in the language {tag!r}{hint} known: {', '.join(names)}"
+    said = f"there are no words in the language {tag!r}{hint} known: {', '.join(names)}"
+    return UnknownLanguage(said, near[0] if len(near) == 1 else "")
 
 
 def _called(name: str, tags: Iterable[str]) -> list[str]:

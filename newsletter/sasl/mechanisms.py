@@ -30,11 +30,14 @@ def lacking(offered: Collection[str], ours: Sequence[str]) -> str:
     """What to tell the operator when the server offers none of `ours`, such as "offers no login but GSSAPI; ..."."""
     others = ", ".join(sorted({name.upper() for name in offered}))
     what = f"offers no login but {others}" if others else "offers no login"
-    other_kind = PASSWORD if ours is TOKEN else TOKEN
-    advice = "set auth: password" if ours is TOKEN else "set auth: xoauth2"
-    if chosen(offered, other_kind):
-        return f"{what}; {advice}"
-    return f"{what}; this program can {', '.join(ours)}"
+    auth = other_auth(offered, ours)
+    return f"{what}; set auth: {auth}" if auth else f"{what}; this program can {', '.join(ours)}"
+
+
+def other_auth(offered: Collection[str], ours: Sequence[str]) -> str:
+    """The value of the key `auth` with which the server offers a login when it offers none of `ours`; empty if none."""
+    auth, others = ("password", PASSWORD) if ours is TOKEN else ("xoauth2", TOKEN)
+    return auth if chosen(offered, others) else ""
 
 
 def dialogue(mechanism: str, username: str, secret: str, host: str, port: int) -> Dialogue:

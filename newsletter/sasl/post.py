@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from newsletter.errors import TokenUnavailable
+from newsletter.errors import TokenUnavailable, Trouble
 from newsletter.request import Unanswered, request
 
 _WITHIN: Final = 60.0  # seconds
@@ -23,7 +23,8 @@ def post(url: str, fields: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
     try:
         answer = request("POST", url, body=urlencode(fields).encode(), headers=_HEADERS, within=_WITHIN)
     except Unanswered as error:
-        raise TokenUnavailable(f"{urlsplit(url).netloc} cannot be asked for an access token: {error}") from None
+        said = f"{urlsplit(url).netloc} cannot be asked for an access token: {error}"
+        raise TokenUnavailable(said, Trouble.ISSUER) from None
     try:
         found = json.loads(answer.body)
     except (ValueError, RecursionError):

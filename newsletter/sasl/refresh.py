@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from newsletter import files
-from newsletter.errors import TokenRefused, TokenUnavailable
+from newsletter.errors import TokenRefused, TokenUnavailable, Trouble
 from newsletter.sasl.tokens import AccessToken, parse_token, seconds
 from newsletter.text import one_line
 
@@ -110,7 +110,8 @@ class Client:
             kind = TokenRefused if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else TokenUnavailable
             raise kind(
                 f"token_refresh.refresh_token_file {self.refresh_token_file}: the new refresh token cannot be written:"
-                f" {error.strerror}; let this user write the file and its folder"
+                f" {error.strerror}; let this user write the file and its folder",
+                Trouble.CREDENTIALS,
             ) from None
 
 
@@ -123,7 +124,7 @@ def _refusal(where: str, status: int, answer: Mapping[str, Any], hidden: list[st
     said = ": ".join(filter(None, (code, words))) or f"status {status}"
     if status < 500 and code in _FOR_A_PERSON:
         return TokenRefused(f"{where} gives no access token: {said}")
-    return TokenUnavailable(f"{where} gives no access token now: {said}")
+    return TokenUnavailable(f"{where} gives no access token now: {said}", Trouble.ISSUER)
 
 
 def endpoint_of(provider: str, tenant: str) -> str:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from newsletter.errors import TokenRefused, TokenUnavailable
+from newsletter.errors import TokenRefused, TokenUnavailable, Trouble
 
 # A token is renewed so long before it expires: a login with one that expires on its way would be refused.
 MARGIN: Final = 300.0  # seconds, but never more than a tenth of its lifetime
@@ -136,7 +136,8 @@ def from_command(command: Sequence[str], *, within: float = COMMAND_WITHIN) -> A
         try:
             code = process.wait(within)
         except subprocess.TimeoutExpired:
-            raise TokenUnavailable(f"{where}: printed no token within {within:g} seconds") from None
+            late = f"{where}: printed no token within {within:g} seconds"
+            raise TokenUnavailable(late, Trouble.CREDENTIALS) from None
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # also what it has started and left
@@ -146,5 +147,5 @@ def from_command(command: Sequence[str], *, within: float = COMMAND_WITHIN) -> A
     if code:
         kind = TokenRefused if code in (os.EX_CONFIG, os.EX_USAGE, os.EX_NOPERM, 126, 127) else TokenUnavailable
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        raise kind(f"{where}: {how}; run it by hand to see why")
+        raise kind(f"{where}: {how}; run it by hand to see why", Trouble.CREDENTIALS)
     return parse_token(said.decode("utf-8", "replace"), where)

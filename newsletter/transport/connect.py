@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from newsletter.config import SmtpConfig
-from newsletter.errors import ConfigError, TokenRefused, TokenUnavailable, TransportMisconfigured, TransportUnavailable
+from newsletter.errors import (
+    ConfigError,
+    TokenRefused,
+    TokenUnavailable,
+    TransportMisconfigured,
+    TransportUnavailable,
+    Trouble,
+)
 from newsletter.replies import Stage, judge
 from newsletter.text import one_line
 from newsletter.tls import GREETS_WITHIN, IMPLICIT_PORTS, begins_with_tls, is_plain_text
@@ -61,10 +68,15 @@ def connect(server: SmtpConfig) -> Connection:
         return _connect(server, secret)
     except LoginRefused as refused:
         raise refused.error from None
-    except (ConfigError, TokenRefused) as error:
-        raise TransportMisconfigured(f"{server_name(server)}: {error}") from None
+    except ConfigError as error:
+        variable = error.mistake.variable
+        raise TransportMisconfigured(
+            f"{server_name(server)}: {error}", Trouble.CREDENTIALS, variable=variable
+        ) from None
+    except TokenRefused as error:
+        raise TransportMisconfigured(f"{server_name(server)}: {error}", Trouble.CREDENTIALS) from None
     except TokenUnavailable as error:
-        raise TransportUnavailable(f"{server_name(server)}: {error}") from None
+        raise TransportUnavailable(f"{server_name(server)}: {error}", error.trouble) from None
 
 
 def _secret(server: SmtpConfig) -> str:
@@ -82,19 +94,17 @@ def _connect(server: SmtpConfig, secret: str) -> Connection:
         smtp = _open(server, secret)
     except ssl.SSLCertVerificationError as error:
         reason = f"its certificate cannot be trusted: {error.verify_message}"
-        raise TransportMisconfigured(f"{name}: {reason}; see smtp.ca_file") from error
+        raise TransportMisconfigured(f"{name}: {reason}; see smtp.ca_file", Trouble.CERTIFICATE) from error
     except smtplib.SMTPResponseException as error:
-        raise TransportUnavailable(f"{name} refused the session: {error.smtp_code} {one_line(error.smtp_error)}") from (
-            error
-        )
+        said = f"{name} refused the session: {error.smtp_code} {one_line(error.smtp_error)}"
+        raise TransportUnavailable(said, code=error.smtp_code) from error
     except UnicodeError:  # smtplib writes ASCII
         raise TransportMisconfigured(f"{name}: smtp.host is not a valid host name") from None
     except OSError as error:  # also smtplib's own exceptions
         if server.tls == "implicit" and is_plain_text(error):
             other = "set smtp.tls to starttls (or smtp.port to 465)"
-            raise TransportMisconfigured(f"{name} does not begin with TLS, as smtp.tls: implicit asks: {other}") from (
-                error
-            )
+            said = f"{name} does not begin with TLS, as smtp.tls: implicit asks: {other}"
+            raise TransportMisconfigured(said, Trouble.TLS) from error
         raise TransportUnavailable(f"{name}: {one_line(error)}") from error
     return _detached(smtp, by_token=server.token is not None)
 
@@ -137,7 +147,7 @@ def _greeted(server: SmtpConfig) -> smtplib.SMTP:
     except (TimeoutError, smtplib.SMTPServerDisconnected) as error:
         if begins_with_tls(server.host, server.port, server.timeout):
             words = f"begins with TLS, and smtp.tls is {server.tls}: set it to implicit (or smtp.port to 587)"
-            raise TransportMisconfigured(f"{server_name(server)} {words}") from error
+            raise TransportMisconfigured(f"{server_name(server)} {words}", Trouble.TLS) from error
         raise
     assert smtp.sock is not None
     smtp.sock.settimeout(server.timeout)
@@ -151,25 +161,28 @@ def _own_name(server: SmtpConfig) -> str:
 
 def _ehlo(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
     """Say EHLO, or HELO to a server that does not know it. Raises TransportUnavailable with the server's words."""
-    code, said = smtp.ehlo(_own_name(server))
+    code, reply = smtp.ehlo(_own_name(server))
     if code in _NO_EHLO:
-        code, said = smtp.helo(_own_name(server))
+        code, reply = smtp.helo(_own_name(server))
     if code == 250:
         return
-    words = one_line(said)
+    words = one_line(reply)
     kind = TransportMisconfigured if judge(Stage.CONNECT, code, words).for_good else TransportUnavailable
-    raise kind(f"{server_name(server)} refused EHLO {_own_name(server)}: {code} {words}; see smtp.helo")
+    said = f"{server_name(server)} refused EHLO {_own_name(server)}: {code} {words}; see smtp.helo"
+    raise kind(said, Trouble.HELO, code=code)
 
 
 def _starttls(smtp: smtplib.SMTP, server: SmtpConfig) -> None:
     if not smtp.has_extn("starttls"):
-        raise TransportMisconfigured(f"{server_name(server)} does not offer STARTTLS, and smtp.tls asks for it")
+        said = f"{server_name(server)} does not offer STARTTLS, and smtp.tls asks for it"
+        raise TransportMisconfigured(said, Trouble.STARTTLS)
     try:
         code, reply = smtp.starttls(context=_context(server))
     except smtplib.SMTPResponseException as error:
         code, reply = error.smtp_code, one_line(error.smtp_error).encode()
     if code != 220:
-        raise TransportUnavailable(f"{server_name(server)} refused STARTTLS: {code} {one_line(reply)}")
+        said = f"{server_name(server)} refused STARTTLS: {code} {one_line(reply)}"
+        raise TransportUnavailable(said, Trouble.STARTTLS, code=code)
     _ehlo(smtp, server)
 
 
@@ -178,6 +191,7 @@ def _context(server: SmtpConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=server.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise TransportMisconfigured(f"smtp.ca_file {server.ca_file} cannot be used: {one_line(error)}") from error
+        said = f"smtp.ca_file {server.ca_file} cannot be used: {one_line(error)}"
+        raise TransportMisconfigured(said, Trouble.CA_FILE) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -8,9 +8,9 @@ import smtplib
 from typing import Final
 
 from newsletter.config import SmtpConfig
-from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable
+from newsletter.errors import SenderRefused, TransportMisconfigured, TransportUnavailable, Trouble
 from newsletter.replies import Stage, judge
-from newsletter.sasl import PASSWORD, TOKEN, Dialogue, chosen, dialogue, lacking
+from newsletter.sasl import PASSWORD, TOKEN, Dialogue, chosen, dialogue, lacking, other_auth
 from newsletter.text import one_line
 
 # RFC 5321 section 4.5.3.1.4: a longer line may be refused, so its initial response waits for the server's 334.
@@ -43,7 +43,8 @@ def log_in(smtp: smtplib.SMTP, server: SmtpConfig, name: str, secret: str) -> No
     offered = smtp.esmtp_features.get("auth", "").split()
     usable = chosen(offered, ours)
     if not usable:
-        raise TransportMisconfigured(f"{name} {lacking(offered, ours)} (smtp.username asks for one)")
+        said = f"{name} {lacking(offered, ours)} (smtp.username asks for one)"
+        raise TransportMisconfigured(said, Trouble.NO_LOGIN, auth=other_auth(offered, ours))
     for mechanism in usable:
         code, words = _authenticate(
             smtp, mechanism, dialogue(mechanism, server.username, secret, server.host, server.port)
@@ -53,7 +54,8 @@ def log_in(smtp: smtplib.SMTP, server: SmtpConfig, name: str, secret: str) -> No
         if code not in _OTHER_MECHANISM:
             break
     said = one_line(words.replace(secret, "***"))
-    error = _kind(code, said)(f"{name} refused the login of {server.username}: {code} {said}")
+    message = f"{name} refused the login of {server.username}: {code} {said}"
+    error = _kind(code, said)(message, Trouble.LOGIN, code=code)
     raise LoginRefused(error, stale=server.token is not None and code in _CREDENTIALS)
 
 
