@@ -13,6 +13,9 @@ NewsletterError
 ├── StoreError               1  the database cannot be used (a wrong `store` is a ConfigError)
 │   ├── StoreOutdated        1  it is older than what was sent: the operator must decide
 │   ├── StoreNewer          78  a newer version of this program made its tables
+│   ├── StoreForbidden       1  this account may not read or write it
+│   ├── StoreFull            1  its disk is full
+│   ├── WitnessUnreadable    1  the witness beside it cannot be read
 │   ├── StoreBusy           75  another process holds its lock
 │   └── StoreAway           75  its server cannot be reached or closed the connection
 ├── ServerUnavailable       75  a server does not do now what is asked of it
@@ -122,9 +125,17 @@ class MissingExtra(NewsletterError):
 
 
 class FeedError(NewsletterError):
-    """A feed gave no usable response. A later run may succeed."""
+    """A feed gave no usable response. A later run may succeed.
+
+    `status` is that of the HTTP response that refused it, 0 if there was none. `named` is the URL of the feed that a
+    web page names, where a web page came instead of a feed; else it is empty.
+    """
 
     exit_code = os.EX_TEMPFAIL
+
+    def __init__(self, message: str, *, status: int = 0, named: str = "") -> None:
+        super().__init__(message)
+        self.status, self.named = status, named
 
 
 class FeedFormatError(FeedError):
@@ -132,7 +143,14 @@ class FeedFormatError(FeedError):
 
 
 class TemplateError(NewsletterError):
-    """A template cannot be rendered; nothing is sent. The message begins with the template's file and line."""
+    """A template cannot be rendered; nothing is sent. The message begins with the template's file and line.
+
+    `file` is that file; it may be a name alone for a template that does not exist.
+    """
+
+    def __init__(self, message: str, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class AddressError(NewsletterError):
@@ -160,6 +178,23 @@ class StoreNewer(StoreError):
     """A newer version of this program made the tables of the database."""
 
     exit_code = os.EX_CONFIG
+
+
+class StoreForbidden(StoreError):
+    """The account that runs the program may not read or write the database, or its folder."""
+
+
+class StoreFull(StoreError):
+    """The disk of the database is full."""
+
+
+class WitnessUnreadable(StoreError):
+    """The witness beside the database cannot be read, so it is not known whether the database is the newest copy."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        """`path` is the witness."""
+        super().__init__(message)
+        self.path = path
 
 
 class StoreBusy(StoreError):

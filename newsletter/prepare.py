@@ -80,7 +80,7 @@ def gather(
     FeedError when none serves.
     """
     answers: list[tuple[FeedConfig, ParsedFeed]] = []
-    failures: list[str] = []
+    failures: list[FeedError] = []
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
         try:
@@ -90,14 +90,15 @@ def gather(
             parsed = children.call(_bounds(body), feeds.parse, body, parsing, content_type=answer.content_type)
             answers.append((source, parsed))
         except FeedError as error:
-            failures.append(str(error))
-            failed(_called(source), failures[-1])
+            failures.append(error)
+            failed(_called(source), str(error))
         except Overrun as overrun:
-            failures.append(without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden))
-            failed(_called(source), failures[-1])
+            said = without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden)
+            failures.append(FeedError(said))
+            failed(_called(source), said)
     if not answers:
-        raise FeedError("; ".join(failures))
-    return Gathered(tuple(answers), tuple(failures))
+        raise failures[0] if len(failures) == 1 else FeedError("; ".join(map(str, failures)))
+    return Gathered(tuple(answers), tuple(map(str, failures)))
 
 
 def renderer(config: Config) -> Renderer:
@@ -178,7 +179,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
         days = {day: _with_their_votes(asked, store, task.note)}
         days |= {each: _quietly(task, each) for each in missed}
     except FeedError as error:
-        return NoIssue(Verdict.FEED_FAILED, str(error))
+        return NoIssue(Verdict.FEED_FAILED, str(error), error)
     gathered = _merged(config, days.values())
     shown = _old(task, gathered)
     issue = compose(gathered.feeds, day, config.issue, config.filters, shown)

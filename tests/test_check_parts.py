@@ -48,7 +48,7 @@ from newsletter.check.web import is_local, judge_clock
 from newsletter.cli import main
 from newsletter.config import FeedConfig, SmtpConfig
 from newsletter.config.examine import examine as read
-from newsletter.errors import TransportMisconfigured, TransportUnavailable, Trouble
+from newsletter.errors import FeedError, TransportMisconfigured, TransportUnavailable, Trouble
 from newsletter.model import Mailbox, NoIssue, Publication, Verdict
 from newsletter.replies import Stage
 from newsletter.request import Answer
@@ -202,14 +202,18 @@ def test_hosts_that_only_this_network_knows(host: str, *, local: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("error", "remedy"),
     [
-        ("HTTP 503 Service Unavailable (3 attempts)", Command("again")),
-        ("HTTP 404 Not Found", SetKey("feeds.1.url", "URL")),
+        (FeedError("HTTP 503 Service Unavailable (3 attempts)", status=503), Command("again")),
+        (FeedError("HTTP 429 Too Many Requests", status=429), Command("again")),
+        (FeedError("HTTP 404 Not Found", status=404), SetKey("feeds.1.url", "URL")),
+        (FeedError("HTTP 401 Unauthorized", status=401), SetKey("feeds.1.headers", "{Authorization: LOGIN}")),
+        (FeedError("a web page", named="http://a.example/rss"), SetKey("feeds.1.url", "http://a.example/rss")),
+        (FeedError("the server says: HTTP 503 is what you get"), SetKey("feeds.1.url", "URL")),
     ],
 )
-def test_a_feed_that_fails_for_the_moment_is_asked_again(said: str, remedy: Remedy) -> None:
-    failed = NoIssue(Verdict.FEED_FAILED, f"http://a.example: {said}")
+def test_a_feed_that_fails_for_the_moment_is_asked_again(error: FeedError, remedy: Remedy) -> None:
+    failed = NoIssue(Verdict.FEED_FAILED, f"http://a.example: {error}", error)
     (found,) = judge_feed(1, FeedConfig("http://a.example"), failed, Command("again"), only=True)
     assert found.remedy == remedy
 

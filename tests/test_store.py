@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreError
+from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreError, StoreFull
 from newsletter.model import (
     EVERY_DAY,
     CachedResponse,
@@ -456,7 +456,7 @@ def test_the_files_are_for_their_owner_only_whatever_the_umask(tmp_path: Path) -
 def test_a_full_disk_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk, Store.open(f"sqlite:///{disk / 'test.db'}") as store:
         store.add("ada@example.org")
-        with pytest.raises(StoreError, match="the disk is full"):
+        with pytest.raises(StoreFull, match="the disk is full"):
             store.add_all(readers(20_000), revive=False)
         assert [reader.address for reader in store.subscribers()] == ["ada@example.org"]
 

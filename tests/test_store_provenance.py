@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert, select, text
 
-from newsletter.errors import StoreError, StoreOutdated
+from newsletter.errors import StoreOutdated, WitnessUnreadable
 from newsletter.model import RenderedIssue, Result, State
 from newsletter.store import Store
 from newsletter.store.schema import deliveries, issues, renderings, shards, store_identity, subscribers
@@ -285,8 +285,9 @@ def test_a_witness_that_cannot_be_written_is_said_and_stops_no_mail(machine: Mac
 
 def test_a_witness_that_cannot_be_read_is_said(laptop: Machine) -> None:
     laptop.witness.mkdir()
-    with pytest.raises(StoreError, match="the witness cannot be read: Is a directory"):
+    with pytest.raises(WitnessUnreadable, match="the witness cannot be read: Is a directory") as caught:
         laptop.send()
+    assert caught.value.path == laptop.witness
 
 
 def test_a_disk_that_is_full_stops_no_mail_and_raises_no_alarm(machine: Machine, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_a_broken_template_is_an_error_with_file_and_line(
     with pytest.raises(TemplateError) as caught:
         override(tmp_path, name, text).issue(issue())
     assert str(caught.value).startswith(f"{tmp_path / name}:{line}: ")
+    assert caught.value.file == tmp_path / name
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

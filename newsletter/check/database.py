@@ -10,7 +10,17 @@ from typing import Final
 
 from newsletter.check.remedies import WANTED, account, given_to_us
 from newsletter.check.values import Command, Context, Finding, Level, SetKey, bad, ok, quoted, warn
-from newsletter.errors import ConfigError, MissingExtra, StoreAway, StoreBusy, StoreError, StoreOutdated
+from newsletter.errors import (
+    ConfigError,
+    MissingExtra,
+    StoreAway,
+    StoreBusy,
+    StoreError,
+    StoreForbidden,
+    StoreFull,
+    StoreOutdated,
+    WitnessUnreadable,
+)
 from newsletter.model import CachedResponse, SubscriberStatus
 from newsletter.store import Store
 from newsletter.store.survey import StoreState, Survey, sqlite_file, survey
@@ -87,11 +97,10 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
     said = str(error)
     if isinstance(error, MissingExtra):
         return bad("store", said, Command("pip install 'daily-papers-newsletter[postgres]'"))
-    if isinstance(error, ConfigError) and "postgresql" in said:
+    if isinstance(error, ConfigError) and file is None:
         return bad("store", said, SetKey("store", WANTED["store"]))
     if isinstance(error, ConfigError):
-        folder = file is not None and not file.parent.exists()
-        make = Command(f"mkdir -p {quoted(file.parent)}") if folder and file else None
+        make = Command(f"mkdir -p {quoted(file.parent)}") if file is not None and not file.parent.exists() else None
         return bad("store", said, make or SetKey("store", "sqlite:///newsletter.db"))
     if isinstance(error, StoreBusy):
         holder = _holder(file) if file is not None else None
@@ -103,9 +112,9 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
     if file.is_dir():
         inside = SetKey("store", f"sqlite:///{file / 'newsletter.db'}")
         return bad("store", f"{file} is a folder, and a store is a file", inside)
-    if "permissions" in said:
+    if isinstance(error, StoreForbidden):
         return bad("store", said, given_to_us(file), error.exit_code)
-    if "disk is full" in said:
+    if isinstance(error, StoreFull):
         return bad("store", said, Command(f"cd {quoted(file.parent)} && rm FILES-THAT-NOBODY-NEEDS"), 75)
     return bad("store", said, _restore(file), error.exit_code)
 
@@ -205,10 +214,9 @@ def _content(context: Context, name: str) -> Iterator[Finding]:
     except StoreError as error:
         context.store = None
         store.close()
-        if "the witness cannot be read" in str(error):  # the store itself is sound
-            witness = str(error).partition(": the witness")[0]
-            empty = Command(f"rmdir {quoted(witness)}") if "directory" in str(error) else None
-            yield bad("store", str(error), empty or given_to_us(witness), error.exit_code)
+        if isinstance(error, WitnessUnreadable):  # the store itself is sound
+            folder = Command(f"rmdir {quoted(error.path)}") if error.path.is_dir() else None
+            yield bad("store", str(error), folder or given_to_us(error.path), error.exit_code)
             return
         yield _unusable(context, sqlite_file(config.store), error)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +17,7 @@ from newsletter.check.remedies import closed_to_us, given_to_us, remedy_for
 from newsletter.check.values import Command, Context, Finding, Mail, Remedy, SetKey, bad, ok, warn
 from newsletter.check.web import ask
 from newsletter.config import Config, FeedConfig, SummaryConfig
-from newsletter.errors import ConfigError, NewsletterError, TemplateError
+from newsletter.errors import ConfigError, FeedError, NewsletterError, TemplateError
 from newsletter.feed.urls import shown, without_secrets
 from newsletter.issue.calendar import is_rest_day
 from newsletter.issue.filters import Filters
@@ -32,8 +31,8 @@ _DAYS: Final = 5  # listing days that are looked at for papers
 _RHYTHM: Final = 30  # working days: what to set for a feed that is slow
 _MOVED: Final = (301, 308)
 _NO_HEAD: Final = (405, 501)
-_PASSES: Final = re.compile(r"HTTP (?:429|5\d\d)\b")  # RFC 9110 section 15.6, RFC 6585 section 4
-_NAMED_FEED: Final = re.compile(r"; it names the feed (\S+)")
+_LOGIN: Final = 401  # RFC 9110 section 15.5.2
+_TOO_MANY: Final = 429  # RFC 6585 section 4
 _EMPTY: Final = (Verdict.WEEKEND, Verdict.QUIET_DAY)
 
 
@@ -153,7 +152,7 @@ def _made(context: Context, config: Config, store: Store, day: date) -> prepare.
     except (TemplateError, ConfigError):
         raise
     except NewsletterError as error:
-        return NoIssue(Verdict.FEED_FAILED, str(error))
+        return NoIssue(Verdict.FEED_FAILED, str(error), error)
 
 
 def _parts(context: Context, store: Store, day: date, whole: prepare.Prepared | NoIssue) -> list[Finding]:
@@ -197,15 +196,14 @@ def _feed_remedy(name: str, feed: FeedConfig, outcome: NoIssue, again: Command) 
     """What to do about a feed at the key `name` that fails or is late."""
     if outcome.verdict is Verdict.STALE and "{date}" not in feed.url:
         return SetKey(f"{name}.rhythm", str(_RHYTHM))
-    if "HTTP 401" in outcome.explanation:  # RFC 9110 section 15.5.2: it wants a login
+    status, named = (outcome.cause.status, outcome.cause.named) if isinstance(outcome.cause, FeedError) else (0, "")
+    if status == _LOGIN:
         return SetKey(f"{name}.headers", "{Authorization: LOGIN}")
     if Path(feed.url).is_absolute() and closed_to_us(Path(feed.url)):
         return given_to_us(feed.url)
-    if _PASSES.search(outcome.explanation):
+    if status == _TOO_MANY or status >= 500:
         return again
-    if found := _NAMED_FEED.search(outcome.explanation):
-        return SetKey(f"{name}.url", found.group(1))
-    return SetKey(f"{name}.url", "URL")
+    return SetKey(f"{name}.url", named or "URL")
 
 
 def _issue(

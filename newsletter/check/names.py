@@ -27,6 +27,10 @@ class Unanswered(NewsletterError):
     exit_code = 75
 
 
+class NoNameServer(Unanswered):
+    """No name server can be asked anything: none is known, or none replies."""
+
+
 class Names:
     """Asks DNS. Each method returns what there is, an empty list if there is nothing, and raises Unanswered."""
 
@@ -71,7 +75,7 @@ class Names:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.resolver.LifetimeTimeout, dns.resolver.NoResolverConfiguration, OSError) as error:
-            self._dead = Unanswered(f"no name server answers ({kind} of {name}): {one_line(error)}")
+            self._dead = NoNameServer(f"no name server answers ({kind} of {name}): {one_line(error)}")
             raise self._dead from error
         except (dns.exception.DNSException, UnicodeError, ValueError) as error:
             raise Unanswered(f"{kind} of {name}: {one_line(error) or type(error).__name__}") from error

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from newsletter.check import freemail, spf
-from newsletter.check.names import Names, Unanswered, is_address, is_global, is_inside, reverse_name
+from newsletter.check.names import Names, NoNameServer, Unanswered, is_address, is_global, is_inside, reverse_name
 from newsletter.check.remedies import WANTED
 from newsletter.check.values import Context, Finding, Publish, SetKey, bad, ok, warn
 from newsletter.errors import NewsletterError
@@ -56,7 +56,7 @@ def dns(context: Context) -> Iterator[Finding]:
             yield from rule()
         except Unanswered as error:
             yield warn("dns", str(error), context.command("check --resolver 9.9.9.9"))
-            if "no name server" in str(error):
+            if isinstance(error, NoNameServer):
                 return
 
 

@@ -20,13 +20,13 @@ from newsletter.feed import parse
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.mail.lint import Finding as Fault
-from newsletter.mail.lint import Level, lint
+from newsletter.mail.lint import Level, Part, lint
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue, RenderedIssue
 from newsletter.text import count
 
 _TAGS: Final = re.compile(r"<[^<>]*+>")
-_FILE: Final = re.compile(r"(/[^:]{1,1000}\.(?:html|txt|css)):")
+_TEMPLATES: Final = {Part.HTML: "digest.html", Part.TEXT: "digest.txt"}
 _NOTE: Final = "a note for the operator"
 
 
@@ -99,8 +99,7 @@ def _sample(context: Context) -> Iterator[Finding]:
     try:
         rendered = _renderer(context).noted(sample_issue())[1]
     except TemplateError as error:
-        match = _FILE.search(str(error))
-        file = Path(match.group(1)) if match else folder
+        file = error.file or folder
         own = file is not None and folder is not None and file.is_relative_to(folder)  # never a built-in one
         remedy = _aside(file) if own and file else context.command("preview")
         yield bad("templates", str(error), remedy, error.exit_code)
@@ -113,10 +112,10 @@ def _sample(context: Context) -> Iterator[Finding]:
     for words, part in _missing(rendered, faults, publication.postal_address):
         yield bad("templates", words, _remedy(context, part))
     plain = f"{publication.base_url}/" if (publication.base_url or "").startswith("http:") else None  # its own finding
-    warned = [fault.message for fault in faults if fault.level is Level.WARNING]
-    if warnings := [message for message in warned if plain is None or plain not in message]:
+    warned = [fault for fault in faults if fault.level is Level.WARNING]
+    if warnings := [fault for fault in warned if plain is None or plain not in fault.message]:
         more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-        yield warn("templates", f"{warnings[0]}{more}", _remedy(context, _part(warnings[0])))
+        yield warn("templates", f"{warnings[0].message}{more}", _remedy(context, _TEMPLATES[warnings[0].part]))
 
 
 def _remedy(context: Context, part: str) -> Command:
@@ -125,16 +124,11 @@ def _remedy(context: Context, part: str) -> Command:
     return _aside(_source(folder, part)) if folder is not None else context.command("preview")
 
 
-def _part(message: str) -> str:
-    """The template that a fault of the lint is in."""
-    return "digest.txt" if "text part" in message else "digest.html"
-
-
 def _missing(rendered: RenderedIssue, faults: Iterable[Fault], postal_address: str) -> Iterator[tuple[str, str]]:
     """What the mail must have and has not: a sentence, and the template that should have it."""
     for fault in faults:
         if fault.level is Level.ERROR:
-            yield fault.message, _part(fault.message)
+            yield fault.message, _TEMPLATES[fault.part]
     wanted = _words(postal_address)
     for part, text in (("digest.html", html.unescape(_TAGS.sub(" ", rendered.html))), ("digest.txt", rendered.text)):
         if wanted not in _words(text):

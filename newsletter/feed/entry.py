@@ -13,7 +13,14 @@ Entry = TypeVar("Entry")
 
 
 class NotAFeed(Exception):
-    """The whole document cannot be used. The message is the reason, without the feed's URL."""
+    """The whole document cannot be used. The message is the reason, without the feed's URL.
+
+    `named` is the URL of the feed that a web page names; empty if the document is none, or names none.
+    """
+
+    def __init__(self, reason: str, named: str = "") -> None:
+        super().__init__(reason)
+        self.named = named
 
 
 class Unusable(Exception):

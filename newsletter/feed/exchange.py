@@ -38,10 +38,13 @@ _PORTS: Final = {"http": 80, "https": 443}
 class FetchFailure(Exception):
     """There is no usable response; the message is the reason."""
 
-    def __init__(self, reason: str, *, again: bool = False, after: float | None = None) -> None:
-        """`again`: another attempt may succeed; `after`: seconds until then, if the server asked for a delay."""
+    def __init__(self, reason: str, *, again: bool = False, after: float | None = None, status: int = 0) -> None:
+        """`again`: another attempt may succeed; `after`: seconds until then, if the server asked for a delay.
+
+        `status` is that of the response, 0 if there was none.
+        """
         super().__init__(reason)
-        self.again, self.after = again, after
+        self.again, self.after, self.status = again, after, status
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def fetch(
     try:
         return _fetch(url, limits, source, cache, now, sleep)
     except FeedError as error:
-        raise FeedError(without_secrets(str(error), source.hidden)) from error
+        raise FeedError(without_secrets(str(error), source.hidden), status=error.status) from error
 
 
 def _fetch(
@@ -128,7 +128,7 @@ def _ask(
             pause = failure.after if failure.after is not None else _BACKOFF[min(attempt, len(_BACKOFF)) - 1]
             reason = _give_up(failure, attempt, limits, pause, end - time.monotonic())
             if reason is not None:
-                raise FeedError(f"{shown(url)}: {reason}") from failure
+                raise FeedError(f"{shown(url)}: {reason}", status=failure.status) from failure
             sleep(pause)
         else:
             return answer
@@ -139,7 +139,7 @@ def _require(answer: Response, now: Callable[[], datetime]) -> None:
     if answer.status not in (200, 304):
         reason = f"HTTP {answer.status} {plain(answer.reason, 80)}".strip()
         after = retry_after(answer.headers.get("Retry-After"), now())
-        raise FetchFailure(reason, again=answer.status in RETRYABLE, after=after)
+        raise FetchFailure(reason, again=answer.status in RETRYABLE, after=after, status=answer.status)
 
 
 def _give_up(failure: FetchFailure, attempt: int, limits: FetchConfig, pause: float, left: float) -> str | None:

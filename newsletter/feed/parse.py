@@ -37,7 +37,8 @@ def parse(body: bytes, feed: FeedConfig, *, content_type: str | None = None) -> 
     try:
         return _document(_without_warnings(decode(body, content_type).strip()), feed)
     except NotAFeed as reason:
-        raise FeedFormatError(without_secrets(f"{shown(feed.url)}: {reason}", feed.hidden)) from reason
+        said, named = (without_secrets(text, feed.hidden) for text in (f"{shown(feed.url)}: {reason}", reason.named))
+        raise FeedFormatError(said, named=named) from reason
 
 
 def _without_warnings(text: str) -> str:

@@ -98,7 +98,7 @@ def _root(text: str, url: str) -> str:
         named = plain(strip_tags(title[1]), 80) if title else ""
         feed = _feed_of(text[:_HEAD], public_part(url))
         there = f"; it names the feed {feed}" if feed else ""
-        raise NotAFeed(f"a web page instead of a feed{f': {named!r}' if named else ''}{there}")
+        raise NotAFeed(f"a web page instead of a feed{f': {named!r}' if named else ''}{there}", feed or "")
     raise NotAFeed(f"XML, but not a feed: its root is <{plain(match['root'], 40)}>")
 
 

@@ -42,12 +42,20 @@ class Level(StrEnum):
     WARNING = "warning"
 
 
+class Part(StrEnum):
+    """A part of the mail."""
+
+    HTML = "html"
+    TEXT = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault of a rendered issue; `message` is one line for the author of the template."""
+    """A fault of a rendered issue; `message` is one line for the author of the template of the `part`."""
 
     level: Level
     message: str
+    part: Part = Part.HTML
 
 
 def lint(rendered: RenderedIssue, catalogues: Path | None = None) -> list[Finding]:
@@ -56,7 +64,7 @@ def lint(rendered: RenderedIssue, catalogues: Path | None = None) -> list[Findin
     `catalogues` is the operator's folder of catalogues. Raises ConfigError with file and line for one that is wrong.
     """
     page = Page(rendered.html)
-    found = [Finding(level, message) for level, rule in _RULES for message in rule(rendered, page)]
+    found = [Finding(level, message, part) for level, part, rule in _RULES for message in rule(rendered, page)]
     found += [
         Finding(Level.WARNING, message)
         for message in several(untranslated(page, rendered.text, catalogues), _UNTRANSLATED)
@@ -84,15 +92,25 @@ def _near_the_clip(rendered: RenderedIssue, page: Page) -> Iterator[str]:
 def _unsubscribe(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     if not any(each.get("href") == Slot.UNSUBSCRIBE for each in page.all("a")):
         yield 'the HTML has no unsubscribe link: <a href="{{ unsubscribe_url }}">'
+
+
+def _unsubscribe_in_text(rendered: RenderedIssue, page: Page) -> Iterator[str]:
     if Slot.UNSUBSCRIBE not in rendered.text:
         yield "the text part has no unsubscribe link: {{ unsubscribe_url }}"
 
 
 def _residue(rendered: RenderedIssue, page: Page) -> Iterator[str]:
-    for name, part in (("the HTML", " ".join(page.text)), ("the text part", rendered.text)):
-        if match := _RESIDUE.search(part):
-            around = part[max(0, match.start() - 20) : match.end() + 20].strip()
-            yield f"{name} shows what looks like template syntax: {' '.join(around.split())!r}"
+    yield from _syntax("the HTML", " ".join(page.text))
+
+
+def _residue_in_text(rendered: RenderedIssue, page: Page) -> Iterator[str]:
+    yield from _syntax("the text part", rendered.text)
+
+
+def _syntax(name: str, text: str) -> Iterator[str]:
+    if match := _RESIDUE.search(text):
+        around = text[max(0, match.start() - 20) : match.end() + 20].strip()
+        yield f"{name} shows what looks like template syntax: {' '.join(around.split())!r}"
 
 
 def _links(rendered: RenderedIssue, page: Page) -> Iterator[str]:
@@ -208,25 +226,27 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[^\W_]{3,}", text.lower()))
 
 
-_RULES: Final[tuple[tuple[Level, _Rule], ...]] = (
-    (Level.ERROR, _unsubscribe),
-    (Level.ERROR, _clipped),
-    (Level.ERROR, _residue),
-    (Level.ERROR, _links),
-    (Level.ERROR, _active),
-    (Level.ERROR, _of_page(accessible.language)),
-    (Level.ERROR, _title),
-    (Level.ERROR, _of_page(accessible.alternatives)),
-    (Level.ERROR, _of_page(accessible.readable)),
-    (Level.ERROR, _text_complete),
-    (Level.WARNING, _near_the_clip),
-    (Level.WARNING, _insecure),
-    (Level.WARNING, _text_width),
-    (Level.WARNING, _kept_style),
-    (Level.WARNING, _head),
-    (Level.WARNING, _preheader),
-    (Level.WARNING, _images),
-    (Level.WARNING, _control_characters),
-    (Level.WARNING, _outlook),
-    *((Level.WARNING, _of_page(rule)) for rule in accessible.WARNINGS),
+_RULES: Final[tuple[tuple[Level, Part, _Rule], ...]] = (
+    (Level.ERROR, Part.HTML, _unsubscribe),
+    (Level.ERROR, Part.TEXT, _unsubscribe_in_text),
+    (Level.ERROR, Part.HTML, _clipped),
+    (Level.ERROR, Part.HTML, _residue),
+    (Level.ERROR, Part.TEXT, _residue_in_text),
+    (Level.ERROR, Part.HTML, _links),
+    (Level.ERROR, Part.HTML, _active),
+    (Level.ERROR, Part.HTML, _of_page(accessible.language)),
+    (Level.ERROR, Part.HTML, _title),
+    (Level.ERROR, Part.HTML, _of_page(accessible.alternatives)),
+    (Level.ERROR, Part.HTML, _of_page(accessible.readable)),
+    (Level.ERROR, Part.TEXT, _text_complete),
+    (Level.WARNING, Part.HTML, _near_the_clip),
+    (Level.WARNING, Part.HTML, _insecure),
+    (Level.WARNING, Part.TEXT, _text_width),
+    (Level.WARNING, Part.HTML, _kept_style),
+    (Level.WARNING, Part.HTML, _head),
+    (Level.WARNING, Part.HTML, _preheader),
+    (Level.WARNING, Part.HTML, _images),
+    (Level.WARNING, Part.HTML, _control_characters),
+    (Level.WARNING, Part.HTML, _outlook),
+    *((Level.WARNING, Part.HTML, _of_page(rule)) for rule in accessible.WARNINGS),
 )

@@ -214,7 +214,7 @@ class Renderer:
             template = self._environment.get_template(name)
             rendered = template.render(values)
         if name.endswith(".html") and not _NOT_SHOWN.sub("", rendered).strip():  # premailer has nothing to work on
-            raise TemplateError(f"{template.filename}: it gives an empty page")
+            raise _broken(str(template.filename), None, "it gives an empty page")
         return rendered
 
     @contextmanager
@@ -223,17 +223,21 @@ class Renderer:
         try:
             yield
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"{error.filename or error.name}:{error.lineno}: {error.message}") from error
+            raise _broken(error.filename or str(error.name), error.lineno, error.message or "") from error
         except jinja2.TemplateNotFound as error:
-            raise TemplateError(f"{self._where(error) or name}: there is no template {error.name}") from error
+            raise _broken(*self._where(error, name), f"there is no template {error.name}") from error
         except Exception as error:  # a template can raise any exception
-            raise TemplateError(f"{self._where(error) or name}: {str(error) or type(error).__name__}") from error
+            raise _broken(*self._where(error, name), str(error) or type(error).__name__) from error
 
-    def _where(self, error: Exception) -> str:
-        """File and line of the template that failed, from the traceback; empty if unknown."""
+    def _where(self, error: Exception, name: str) -> tuple[str, int | None]:
+        """File and line of the template that failed, from the traceback; if unknown, `name` and None."""
         frames = traceback.extract_tb(error.__traceback__)
-        places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.filename.startswith(self._folders)]
-        return places[-1] if places else ""
+        places = [(frame.filename, frame.lineno) for frame in frames if frame.filename.startswith(self._folders)]
+        return places[-1] if places else (name, None)
+
+
+def _broken(file: str, line: int | None, reason: str) -> TemplateError:
+    return TemplateError(f"{file}:{line}: {reason}" if line else f"{file}: {reason}", Path(file))
 
 
 # --- what fits -------------------------------------------------------------------------------------------------------

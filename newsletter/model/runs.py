@@ -78,10 +78,14 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class NoIssue:
-    """The reason why a day has no issue: the verdict, and one sentence that explains it."""
+    """The reason why a day has no issue: the verdict, and one sentence that explains it.
+
+    `cause` is the error that led to it, if it was one.
+    """
 
     verdict: Verdict
     explanation: str
+    cause: Exception | None = field(default=None, compare=False)
 
     def report(self, day: date) -> RunReport:
         """The report of a run for `day` that made no issue."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from newsletter.errors import StoreAway, StoreBusy, StoreError
+from newsletter.errors import StoreAway, StoreBusy, StoreError, StoreForbidden, StoreFull
 
 _BUSY: Final = "another process kept it locked for too long; try again"
 _DAMAGED: Final = (
@@ -19,10 +19,10 @@ _PERMISSIONS: Final = "check the permissions of the file and of its folder, or r
 _SQLITE: Final[Mapping[int, tuple[type[StoreError], str]]] = {
     sqlite3.SQLITE_BUSY: (StoreBusy, _BUSY),
     sqlite3.SQLITE_LOCKED: (StoreBusy, _BUSY),
-    sqlite3.SQLITE_FULL: (StoreError, "the disk is full; nothing more is sent until there is room"),
-    sqlite3.SQLITE_READONLY: (StoreError, f"it cannot be written; {_PERMISSIONS}"),
-    sqlite3.SQLITE_CANTOPEN: (StoreError, f"it cannot be opened; {_PERMISSIONS}"),
-    sqlite3.SQLITE_PERM: (StoreError, f"it cannot be opened; {_PERMISSIONS}"),
+    sqlite3.SQLITE_FULL: (StoreFull, "the disk is full; nothing more is sent until there is room"),
+    sqlite3.SQLITE_READONLY: (StoreForbidden, f"it cannot be written; {_PERMISSIONS}"),
+    sqlite3.SQLITE_CANTOPEN: (StoreForbidden, f"it cannot be opened; {_PERMISSIONS}"),
+    sqlite3.SQLITE_PERM: (StoreForbidden, f"it cannot be opened; {_PERMISSIONS}"),
     sqlite3.SQLITE_IOERR: (StoreError, "the disk failed to read or write; see the system's log"),
     sqlite3.SQLITE_NOTADB: (StoreError, "this file is not an SQLite database; check `store` in the configuration"),
     sqlite3.SQLITE_CORRUPT: (StoreError, _DAMAGED),

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from newsletter.errors import ConfigError, StoreError, StoreOutdated
+from newsletter.errors import ConfigError, StoreError, StoreOutdated, WitnessUnreadable
 from newsletter.store.database import Part
 from newsletter.store.schema import store_identity
 
@@ -187,7 +187,8 @@ def _read(path: Path) -> Mark | None:
         return None
     except OSError as error:
         advice = "; run this as the user who owns it" if isinstance(error, PermissionError) else ""
-        raise StoreError(f"{path}: the witness cannot be read: {error.strerror}{advice}") from error
+        said = f"{path}: the witness cannot be read: {error.strerror}{advice}"
+        raise WitnessUnreadable(said, path) from error
     except (ValueError, KeyError, TypeError):
         return None
 
