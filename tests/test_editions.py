@@ -216,6 +216,21 @@ def test_a_weekly_mail_has_all_papers_since_the_last_one(desk: Desk) -> None:
     assert seen_by(desk, ALAN)[3:] == [[25, 31, 35]]
 
 
+def test_days_on_which_all_readers_rest_are_no_alarm(desk: Desk) -> None:
+    """Their issues are made all the same, so that their papers are there for the mails of the week."""
+    desk.readers = ()
+    choose(desk, ALAN, Choice.of(weekly=True))
+    desk.publish(day_at(1), *papers(10, "Top 1"))
+    desk.publish(MONDAY, *papers(1, "Top 0"))
+    reports = [desk.run(day_at(age)) for age in (0, 1)]
+    assert [report.verdict for report in reports] == [Verdict.NEW_ISSUE] * 2
+    assert reports[1].explanation == "no copies"
+    with Store.open(desk.config.store) as store:
+        for report in reports:
+            store.record_run(report, datetime(2026, 11, 24, 8, tzinfo=UTC))
+        assert store.days_without_issue() == 0
+
+
 def test_the_main_edition_of_a_week_is_as_long_as_that_of_a_day(desk: Desk) -> None:
     """Its day has one paper, and the days before had two each."""
     choose(desk, ALAN, Choice.of(weekly=True))
