@@ -182,7 +182,7 @@ class ReasonKind(StrEnum):
 class Reason:
     """Why a paper is in a reader's edition: the kind of their choice, and its `words`.
 
-    The words are the topic, the category or the words of a paper to see more like, as the reader chose them, or the
+    The words are the topic, the category or the words of a paper to see more like, as the reader wrote them, or the
     name of the author or organisation as the paper has it.
     """
 
@@ -450,7 +450,7 @@ class NewSubscriber:
     """A person to add to the list, with all that an exported file says of them, so that an export can be imported.
 
     `status` is their status in the file: whoever left or is suppressed there is not mailed here either. Times are UTC,
-    None if unknown. `choice` is what they chose (issue.choice.Choice.canonical), empty if nothing.
+    None if unknown. `choice` is what they chose (issue.choice.Choice.written), empty if nothing.
     """
 
     address: str

@@ -88,6 +88,16 @@ def test_readers_who_chose_the_same_share_an_edition(desk: Desk) -> None:
     assert max(size for _, size in kept) < 1000
 
 
+def test_the_reason_is_in_the_spelling_of_each_reader(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["Protein DESIGN", "protein design"]), on_top=False))
+    choose(desk, EMMY, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    (his,), (hers,) = told(desk, ALAN), told(desk, EMMY)
+    assert "your topic: Protein DESIGN" in " ".join(his.split())
+    assert "your topic: protein design" in " ".join(hers.split())
+
+
 def test_a_day_without_a_fitting_paper_is_no_mail_or_one_line(desk: Desk) -> None:
     choose(desk, ALAN, ONLY)
     choose(desk, EMMY, replace(ONLY, say_nothing=False))

@@ -208,7 +208,7 @@ def test_the_hour_of_a_forgotten_reader_is_in_no_copy_of_theirs(store: Store) ->
 
 def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> None:
     store.choose(ref(store), Choice(hour=5))
-    store.merge([NewSubscriber(ADA, choice=PROTEINS.canonical), NewSubscriber(NEW, choice=PROTEINS.canonical)])
+    store.merge([NewSubscriber(ADA, choice=PROTEINS.written), NewSubscriber(NEW, choice=PROTEINS.written)])
     assert store.choice_of(ref(store)) == Choice(hour=5)
     assert store.choice_of(ref(store, NEW)) == PROTEINS
 

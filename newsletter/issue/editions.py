@@ -6,16 +6,20 @@ those whose edition would be equal to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
+from typing import Final, NamedTuple
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
 from newsletter.issue.picking import Candidates, Pick, every, unwanted
 from newsletter.issue.selector import Selector
-from newsletter.model import Issue, LateRiser, Paper
+from newsletter.model import Issue, LateRiser, Paper, Reason, ReasonKind
+
+# Reasons whose words are those of a choice, with its kind; the others name what stands on the paper.
+_CHOSEN: Final = {ReasonKind.TOPIC: "topics", ReasonKind.CATEGORY: "categories", ReasonKind.MORE: "more"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +110,30 @@ class Planned:
     resting: tuple[int, ...] = ()
 
 
-_Group = tuple[tuple[Selector | None, bool, bool], frozenset[str], bool, date | None]
+class _Group(NamedTuple):
+    """What readers of one edition have alike, as in Wish; `papers` is Choice.of_papers, `spelled` as in Selector."""
+
+    papers: tuple[Selector | None, bool, bool]
+    spelled: tuple[tuple[str, ...], ...]
+    seen: frozenset[str]
+    say_nothing: bool
+    since: date | None
 
 
 @dataclass
 class _Groups:
-    """Readers by what they get: the choice, what they have seen, whether they want to hear of nothing, and `since`."""
+    """Readers by what they get."""
 
     readers: dict[_Group, list[int]] = field(default_factory=dict)
     choices: dict[_Group, Choice] = field(default_factory=dict)
 
     def add(self, wish: Wish) -> None:
         """Sort in one reader."""
-        key = (wish.choice.of_papers, wish.seen, wish.choice.say_nothing, wish.since)
+        choice = wish.choice
+        spelled = choice.selector.spelled if choice.selector else ()
+        key = _Group(choice.of_papers, spelled, wish.seen, choice.say_nothing, wish.since)
         self.readers.setdefault(key, []).append(wish.reader)
-        self.choices.setdefault(key, wish.choice)
+        self.choices.setdefault(key, choice)
 
 
 def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
@@ -136,7 +149,7 @@ def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
     editions: list[Edition] = []
     unfitting: list[int] = []
     for key, readers in groups.readers.items():
-        choice, seen, since = groups.choices[key], key[1], key[3]
+        choice, seen, since = groups.choices[key], key.seen, key.since
         if since not in offers:
             offers[since] = _offer(day, since, offers.values())
         made = edition(offers[since].day, choice, offers[since].pool, seen | offers[since].old)
@@ -198,13 +211,23 @@ def picks_of(choice: Choice, pool: Candidates) -> Iterable[Pick]:
     """What the reader asked for, the best first, uncut.
 
     Who says only what they never want to see gets the main edition without it, or all papers of the day without it. On
-    top of that main edition is what they want more of.
+    top of that main edition is what they want more of. The reasons are in the reader's own spelling.
     """
     selector = choice.selector
     if selector is None:
         return ()
     picks = every(selector, pool) if selector.asks or selector.more or not choice.on_top else ()
-    return picks if selector.asks or not choice.on_top else (each for each in picks if each.reason)
+    picks = picks if selector.asks or not choice.on_top else (each for each in picks if each.reason)
+    return _spelled(picks, selector) if selector.spelled else picks
+
+
+def _spelled(picks: Iterable[Pick], selector: Selector) -> Iterator[Pick]:
+    own = {
+        Reason(reason, choice): Reason(reason, written)
+        for reason, kind in _CHOSEN.items()
+        for choice, written in zip(getattr(selector, kind), selector.own(kind), strict=True)
+    }
+    return (each._replace(reason=own.get(each.reason, each.reason)) if each.reason else each for each in picks)
 
 
 def _never(choice: Choice, pool: Candidates) -> frozenset[str]:

@@ -63,7 +63,7 @@ class Choices(Part):
         with status_change(self._db) as connection:
             row: int | None = connection.execute(reader).scalar()
             if row is not None:
-                set_choice(connection, row, choice.canonical)
+                set_choice(connection, row, choice.written)
         return row is not None
 
     def change_choice(self, ref: str, change: Callable[[Choice], Choice]) -> bool:
@@ -73,7 +73,7 @@ class Choices(Part):
         with status_change(self._db) as connection:
             row = connection.execute(reader).first()
             if row is not None:
-                set_choice(connection, row.id, change(read(row.choice) if row.choice else Choice()).canonical)
+                set_choice(connection, row.id, change(read(row.choice) if row.choice else Choice()).written)
         return row is not None
 
     def choices(self) -> Iterator[tuple[int, Choice]]:
@@ -230,17 +230,17 @@ def wanting(day: date) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def set_choice(connection: Connection, subscriber_id: int, canonical: str) -> None:
+def set_choice(connection: Connection, subscriber_id: int, written: str) -> None:
     """Write a reader's row anew; none for the default."""
     connection.execute(delete(choices).where(_ROW.subscriber_id == subscriber_id))
-    if canonical != Choice().canonical:
-        connection.execute(insert(choices).values(subscriber_id=subscriber_id, choice=canonical))
+    if written != Choice().written:
+        connection.execute(insert(choices).values(subscriber_id=subscriber_id, choice=written))
 
 
 def copy_choice(connection: Connection, old: int, new: int) -> None:
     """Let the reader of row `new` have what the one of row `old` chose."""
     kept: str | None = connection.execute(select(_ROW.choice).where(_ROW.subscriber_id == old)).scalar()
-    set_choice(connection, new, kept or Choice().canonical)
+    set_choice(connection, new, kept or Choice().written)
 
 
 def keep_candidates(connection: Connection, rendering_id: int, candidates: Issue) -> None:
