@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from newsletter.issue.filters import UNSPACED, find, fold
+from newsletter.issue.folding import UNSPACED, find, fold
 from newsletter.issue.selector import KINDS, LONGEST, Selector
 from newsletter.issue.terms import STOP_WORDS, singular, words_of
 from newsletter.model import Paper

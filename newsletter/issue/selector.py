@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from newsletter.issue.filters import QUOTES
+from newsletter.issue.folding import QUOTES
 from newsletter.issue.terms import STOP_WORDS, words_of
 from newsletter.languages.invisible import visible
 
