@@ -184,7 +184,7 @@ def _add_readers(config: Config, prepared: prepare.Prepared, number: int, *, own
             choices = enumerate(_choices(prepared, number), 1)
             database.executemany(
                 "INSERT INTO choices (subscriber_id, choice) VALUES (?, ?)",
-                ((reader, choice.canonical) for reader, choice in choices),
+                ((reader, choice.written) for reader, choice in choices),
             )
 
 

@@ -78,7 +78,7 @@ def fill(store: Store, readers: int, chose: int) -> None:
     """Make the list."""
     with store._db.write() as connection:  # noqa: SLF001
         connection.execute(text(_READERS[connection.dialect.name]), {"readers": readers})
-        choice = Choice(hour=7, zone="Europe/Berlin").canonical
+        choice = Choice(hour=7, zone="Europe/Berlin").written
         rows = "INSERT INTO choices (subscriber_id, choice) SELECT id, :choice FROM subscribers WHERE id <= :chose"
         connection.execute(text(rows), {"choice": choice, "chose": chose})
     if store._db.file is None:  # noqa: SLF001

@@ -9,14 +9,15 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date
 from itertools import chain, islice
 from typing import Final
 
 from newsletter.config import Config
 from newsletter.issue import editions as planning
-from newsletter.issue.editions import Day, Edition, Planned, Wish
+from newsletter.issue.editions import Day, Edition, Planned, Week, Wish
 from newsletter.issue.matching import Frequencies
+from newsletter.issue.weekly import LONGEST
 from newsletter.mail.cutting import CannotCut
 from newsletter.mail.joining import joined
 from newsletter.mail.lint import Level, lint
@@ -28,9 +29,7 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
 
-_WEEK: Final = 7  # days
-_LATELY: Final = 21  # days whose papers tell how frequent words are
-_COUNTED: Final = 1000  # papers of them, the newest
+_COUNTED: Final = 1000  # papers, the newest, that tell how frequent words are
 
 _AT_ONCE: Final = 2000  # editions that are laid out together
 _COMPARED: Final = 3  # joined editions that are compared with the same rendered as a whole
@@ -59,13 +58,16 @@ def make(
     that this one is put in place of. The reader at `sending.canary` gets the mail at once, whatever they chose. Raises
     TemplateError.
     """
-    issue = prepared.issue
-    wishes = store.wishes(issue.day, _at_hand(prepared, store), besides=replaces)
-    if again:
-        wishes = [replace(wish, seen=frozenset()) for wish in wishes]
+    wishes = store.wishes(prepared.issue.day, besides=replaces)
     canary, operator = _id(store, config.sending.canary), _operator(config, store)
     wishes = [replace(wish, rests=False) if wish.reader == canary else wish for wish in wishes]
-    planned = planning.plan(_day(prepared, store, wishes), wishes) if wishes else Planned()
+    wide = any(_matches(wish) or wish.since is not None for wish in wishes if not wish.rests)
+    recent = store.recent_candidates(LONGEST.days, before=prepared.issue.day) if wide else []
+    day = _day(prepared, recent, wishes, max(config.issue.max_papers, len(prepared.issue.papers)))
+    if wishes and not again:
+        seen = store.seen(day.papers, besides=replaces)
+        wishes = [replace(wish, seen=seen.get(wish.reader, frozenset())) for wish in wishes]
+    planned = planning.plan(day, wishes) if wishes else Planned()
     noted = operator if prepared.noted != prepared.rendered else None
     made, pieces = _rendered(_Task(renderer(config), prepared, noted, runtime), planned)
     return Editions(
@@ -91,30 +93,24 @@ def _operator(config: Config, store: Store) -> int | None:
     return _id(store, config.alerts.address or config.sending.canary)
 
 
-def _at_hand(prepared: Prepared, store: Store) -> list[Paper]:
-    """All papers that any edition of this issue may show."""
-    return [*_papers(prepared.candidates), *chain.from_iterable(map(_papers, _week(prepared, store)))]
-
-
-def _week(prepared: Prepared, store: Store) -> list[Issue]:
-    """The candidates of the issues of the six days before, newest first."""
-    day = prepared.issue.day
-    return [issue for on, issue in store.recent_candidates(_WEEK) if day - timedelta(days=_WEEK) < on < day]
-
-
 def _papers(issue: Issue) -> Sequence[Paper]:
     return (*issue.papers, *(rising.paper for rising in issue.rising))
 
 
-def _day(prepared: Prepared, store: Store, wishes: Sequence[Wish]) -> Day:
-    """What the editions are picked from; only what these wishes need is looked up."""
+def _day(prepared: Prepared, recent: Sequence[tuple[date, Issue]], wishes: Sequence[Wish], most: int) -> Day:
+    """What the editions are picked from; only what these wishes need is made.
+
+    `recent` are candidates of the days before, newest first; the main edition of a week has `most` papers.
+    """
+    weekly = [wish.since for wish in wishes if wish.since is not None and not wish.rests]
     week = None
-    if any(wish.choice.weekly for wish in wishes):
-        week = planning.week([prepared.candidates, *_week(prepared, store)], prepared.issue)
+    if weekly:
+        days = [issue for on, issue in recent if on > min(weekly)]
+        week = Week.of([prepared.candidates, *days], prepared.issue, most)
     lately = None
     if any(_matches(wish) for wish in wishes):
-        recent = chain.from_iterable(_papers(issue) for _, issue in store.recent_candidates(_LATELY))
-        lately = Frequencies.of(islice(_once((*_papers(prepared.candidates), *recent)), _COUNTED))
+        papers = chain.from_iterable(_papers(issue) for _, issue in recent)
+        lately = Frequencies.of(islice(_once((*_papers(prepared.candidates), *papers)), _COUNTED))
     return Day(prepared.issue, prepared.candidates, week, lately)
 
 

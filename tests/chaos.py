@@ -213,7 +213,7 @@ def _listed(addresses: Sequence[str], editions: int) -> str:
     writer.writerow(("address", "choice"))
     for number, address in enumerate(addresses):
         selector = Selector.of(topics=[TOPICS[number % len(TOPICS)]], never=[f"word{number}"])
-        writer.writerow((address, Choice.of(selector).canonical if number < editions else ""))
+        writer.writerow((address, Choice.of(selector).written if number < editions else ""))
     return rows.getvalue()
 
 

@@ -286,15 +286,15 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
     site("subscribers", "add", "ada@example.org")
     done = site("subscribers", "set", "ADA@example.org", "--topic", "Protein design", "--topic", "RNA", "--only")
     assert (done.code, done.err) == (0, "")
-    lines = ["  topics: protein design", "  topics: rna", "  only these papers"]
+    lines = ["  topics: Protein design", "  topics: RNA", "  only these papers"]
     assert done.out.splitlines() == ["ADA@example.org", *lines]
     site("subscribers", "set", "ada@example.org", "--hour", "7", "--zone", "asia/kathmandu", "--papers", "0")
     shown = site("subscribers", "show", "ada@example.org", "--choice").out
     for line in (*lines, "  papers: all that fit", "  at 07:00, Asia/Kathmandu"):
         assert line in shown.splitlines()
-    assert "protein" not in site("subscribers", "show", "ada@example.org").out
-    assert "protein" not in site("subscribers", "list").out
-    assert '"topics":["protein design","rna"]' in site("subscribers", "list", "--choices").out
+    assert "Protein" not in site("subscribers", "show", "ada@example.org").out
+    assert "Protein" not in site("subscribers", "list").out
+    assert '"topics":["Protein design","RNA"]' in site("subscribers", "list", "--choices").out
     site("subscribers", "set", "ada@example.org", "--more", "night owls", "--topic", "")
     assert "  more: night owls" in site("subscribers", "show", "ada@example.org", "--choice").out.splitlines()
     assert '"topics"' not in site("subscribers", "list", "--choices").out
@@ -312,7 +312,7 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
         (("--hour", "7", "--zone", "Berlin"), "'Berlin' is no time zone such as Europe/Berlin"),
         (("--hour", "7", "--zone", "Factory"), "'Factory' is no time zone"),
         (("--papers", "101"), "101"),
-        (("--exclude", "Proteins"), "never: 'proteins' is also asked for; leave one out"),
+        (("--exclude", "Proteins"), "never: 'Proteins' is also asked for; leave one out"),
     ],
 )
 def test_set_refuses_what_is_wrong_in_one_line_and_keeps_what_was(

@@ -88,6 +88,16 @@ def test_readers_who_chose_the_same_share_an_edition(desk: Desk) -> None:
     assert max(size for _, size in kept) < 1000
 
 
+def test_the_reason_is_in_the_spelling_of_each_reader(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["Protein DESIGN", "protein design"]), on_top=False))
+    choose(desk, EMMY, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    (his,), (hers,) = told(desk, ALAN), told(desk, EMMY)
+    assert "your topic: Protein DESIGN" in " ".join(his.split())
+    assert "your topic: protein design" in " ".join(hers.split())
+
+
 def test_a_day_without_a_fitting_paper_is_no_mail_or_one_line(desk: Desk) -> None:
     choose(desk, ALAN, ONLY)
     choose(desk, EMMY, replace(ONLY, say_nothing=False))
@@ -179,6 +189,68 @@ def test_a_weekly_reader_gets_the_best_of_the_week_once(desk: Desk) -> None:
     assert "Top 1" in second  # of the week before, not the one that was shown
     assert "Top 0" not in second
     assert "No paper" not in second
+
+
+def prefer(desk: Desk, address: str, days: int, paused_until: date | None = None) -> None:
+    with Store.open(desk.config.store) as store:
+        reader = store.find(address)
+        assert reader is not None
+        store.prefer(reader.ref, days=days, paused_until=paused_until)
+
+
+def owls(desk: Desk, *ages: int) -> None:
+    """Issues of these days, each with a paper at the top and one on owls."""
+    for age in ages:
+        desk.publish(day_at(age), *papers(10 * age, f"Top {age}", f"Owls {age}."))
+        desk.run(day_at(age))
+
+
+def seen_by(desk: Desk, address: str) -> list[list[int]]:
+    """The days whose papers on owls stand in each mail that an address got."""
+    return [sorted(map(int, re.findall(r"Owls (\d+)\.", text))) for text in told(desk, address)]
+
+
+def test_a_weekly_mail_has_all_papers_since_the_last_one(desk: Desk) -> None:
+    """A Monday without an issue, a pause of two weeks, and other days lose no paper and bring none twice."""
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["owls"], papers=None), on_top=False, weekly=True))
+    prefer(desk, ALAN, 0b1)
+    owls(desk, 0, 1, 4, 8)  # the second Monday has none
+    assert seen_by(desk, ALAN) == [[0], [1, 4, 8]]
+    prefer(desk, ALAN, 0b1, day_at(24))
+    owls(desk, 9, 23, 24)
+    assert seen_by(desk, ALAN)[2:] == [[9, 23, 24]]
+    prefer(desk, ALAN, 0b10000)
+    owls(desk, 25, 31)  # Friday the 25th is of a week that had a mail, and the next Friday has no issue
+    assert seen_by(desk, ALAN)[3:] == []
+    owls(desk, 35, 39)
+    assert seen_by(desk, ALAN)[3:] == [[25, 31, 35]]
+
+
+def test_days_on_which_all_readers_rest_are_no_alarm(desk: Desk) -> None:
+    """Their issues are made all the same, so that their papers are there for the mails of the week."""
+    desk.readers = ()
+    choose(desk, ALAN, Choice.of(weekly=True))
+    desk.publish(day_at(1), *papers(10, "Top 1"))
+    desk.publish(MONDAY, *papers(1, "Top 0"))
+    reports = [desk.run(day_at(age)) for age in (0, 1)]
+    assert [report.verdict for report in reports] == [Verdict.NEW_ISSUE] * 2
+    assert reports[1].explanation == "no copies"
+    with Store.open(desk.config.store) as store:
+        for report in reports:
+            store.record_run(report, datetime(2026, 11, 24, 8, tzinfo=UTC))
+        assert store.days_without_issue() == 0
+
+
+def test_the_main_edition_of_a_week_is_as_long_as_that_of_a_day(desk: Desk) -> None:
+    """Its day has one paper, and the days before had two each."""
+    choose(desk, ALAN, Choice.of(weekly=True))
+    prefer(desk, ALAN, 0b100)
+    owls(desk, 0, 1)
+    desk.publish(day_at(2), *papers(20, "The only one", votes=1))
+    assert desk.run(day_at(2)).verdict is Verdict.NEW_ISSUE
+    (mail,) = told(desk, ALAN)
+    assert [title in mail for title in ("Top 1", "Top 0", "Owls", "The only")] == [True, True, False, False]
+    assert len(told(desk, ADA)) == 3
 
 
 def test_nothing_that_a_reader_chose_is_said_or_shown_to_others(desk: Desk) -> None:

@@ -22,12 +22,22 @@ PROTEINS = Selector.of(topics=["protein design"], never=["survey"], papers=5)
     ],
 )
 def test_a_choice_is_read_as_it_was_written(choice: Choice) -> None:
-    assert Choice.loaded(choice.canonical) == choice
-    assert len(choice.canonical) < 200
+    assert Choice.loaded(choice.written) == choice
+    assert len(choice.written) < 200
+
+
+def test_it_is_written_in_the_spelling_of_its_reader() -> None:
+    """A row in lower case, as earlier versions wrote it, is the same choice."""
+    choice = Choice.of(Selector.of(topics=["LLM agents"]))
+    assert choice.written == '{"selector":{"topics":["LLM agents"]}}'
+    assert choice.hash == Choice.loaded(choice.written.lower()).hash
+    again = Choice.loaded(choice.written)
+    assert again.selector is not None
+    assert again.selector.own("topics") == ("LLM agents",)
 
 
 def test_the_default_is_empty_and_the_main_edition() -> None:
-    assert Choice().canonical == "{}"
+    assert Choice().written == "{}"
     assert Choice().is_main
     assert Choice.of(hour=7, zone="Europe/Berlin").is_main
     assert not Choice.of(PROTEINS).is_main
@@ -36,7 +46,7 @@ def test_the_default_is_empty_and_the_main_edition() -> None:
 def test_readers_who_want_the_same_papers_share_a_hash_whatever_their_hour() -> None:
     early, late = Choice.of(PROTEINS, hour=6), Choice.of(PROTEINS, hour=22, zone="Europe/Berlin", say_nothing=False)
     assert early.hash == late.hash != Choice().hash
-    assert early.canonical != late.canonical
+    assert early.written != late.written
     assert Choice.of(PROTEINS, on_top=False).hash != early.hash
     assert Choice(on_top=False).hash == Choice().hash  # without a selector there is nothing to put on top
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from newsletter.issue.filters import Filtered, Filters, apply, mentions, same_name
+from newsletter.issue.filters import Filtered, Filters, apply, same_name
+from newsletter.issue.folding import mentions
 from newsletter.model import Paper
 from tests.conftest import paper
 

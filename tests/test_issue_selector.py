@@ -52,6 +52,28 @@ def test_every_unicode_form_of_a_text_is_one_choice(text: str) -> None:
     assert {Selector.of(authors=list(each.authors)) for each in found} == found  # what is canonical stays as it is
 
 
+def test_a_choice_is_shown_as_its_reader_wrote_it_first() -> None:
+    chosen = Selector.of(topics=[" \u2022 LLM  Agents;", "llm agents, RNA"], categories=["cs.LG"], never=["video"])
+    assert [chosen.own(kind) for kind in ("topics", "categories", "never")] == [
+        ("LLM Agents", "RNA"),
+        ("cs.LG",),
+        ("video",),
+    ]
+    assert chosen == Selector.of(topics=["llm agents", "rna"], categories=["cs.lg"], never=["video"])
+    assert Selector.of(topics=chosen.own("topics")).spelled == Selector.of(topics=["LLM Agents", "RNA"]).spelled
+    assert Selector.of(topics=["rna"]).own("topics") == ("rna",)
+
+
+@pytest.mark.parametrize(
+    "text", ["J\u030c" * 90, "\u1e9e" * 40, "Ǆ İ Σς", "rna\ufe10DNA", '\uff02"Rna"\uff02', "\u202eRNA\u200b"]
+)
+def test_what_is_shown_is_read_as_the_same_choice(text: str) -> None:
+    """Also where its length, its separators or its quotation marks are others in the canonical form."""
+    chosen = Selector.of(topics=[text])
+    assert Selector.of(topics=chosen.own("topics")) == chosen == Selector.of(topics=chosen.topics)
+    assert all(len(own) <= module.LONGEST for own in chosen.own("topics"))
+
+
 def test_another_choice_another_kind_and_another_number_have_another_hash() -> None:
     selectors = [Selector.of(**{kind: ["x"]}) for kind in KINDS]  # type: ignore[arg-type]
     selectors += [

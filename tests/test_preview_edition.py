@@ -55,8 +55,8 @@ def test_the_edition_has_what_fits_also_below_the_cut_of_the_list_and_says_why(s
     assert preview(site, "--topic", "Protein  Design") == 0
     text, page = shown(site), (site / "out" / "digest.html").read_text("utf-8")
     assert "Diffusion for protein design" in text
-    assert "your topic: protein design" in text
-    assert "your topic: protein design" in page
+    assert "your topic: Protein Design" in text
+    assert "your topic: Protein Design" in page
     assert "cats" not in text
 
 

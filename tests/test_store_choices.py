@@ -208,6 +208,38 @@ def test_the_hour_of_a_forgotten_reader_is_in_no_copy_of_theirs(store: Store) ->
 
 def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> None:
     store.choose(ref(store), Choice(hour=5))
-    store.merge([NewSubscriber(ADA, choice=PROTEINS.canonical), NewSubscriber(NEW, choice=PROTEINS.canonical)])
+    store.merge([NewSubscriber(ADA, choice=PROTEINS.written), NewSubscriber(NEW, choice=PROTEINS.written)])
     assert store.choice_of(ref(store)) == Choice(hour=5)
     assert store.choice_of(ref(store, NEW)) == PROTEINS
+
+
+def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(store: Store, clock: FakeClock) -> None:
+    """A copy that expired was no mail, one that waits for its hour is, and an issue that is made anew has none yet."""
+    clock.move(days=-60)
+    names = {}
+    for number, days in enumerate((0b1, 0b11111, 0b10, 0b1111111)):
+        store.add(f"{number}@example.org")
+        reader = store.find(f"{number}@example.org")
+        assert reader is not None
+        names[reader.id] = number
+        said = Selector.of(topics=['"weekly":true'])
+        store.choose(reader.ref, Choice.of(None if number < 3 else said, weekly=number < 3))
+        store.prefer(reader.ref, days=days, paused_until=None)
+    clock.move(days=60)
+
+    def asked(day: date, besides: int | None = None) -> dict[int, tuple[bool, int | None]]:
+        found = {names[each.reader]: each for each in store.wishes(day, besides=besides)}
+        return {n: (each.rests, (DAY - each.since).days if each.since else None) for n, each in sorted(found.items())}
+
+    assert asked(DAY) == {0: (False, 21), 1: (False, 21), 2: (False, 21), 3: (False, None)}
+    lifetime = timedelta(hours=24)
+    first = next(reader for reader, number in names.items() if number == 0)
+    waits = Editions(hours={first: (23, "UTC")}, resting=frozenset(set(names) - {first}))
+    made = store.freeze(RENDERED, PUBLICATION, lifetime=lifetime, editions=waits)
+    assert asked(DAY, besides=made.id)[0] == (False, 21)
+    later = DAY + timedelta(days=1)
+    assert asked(later) == {0: (True, 0), 1: (False, 20), 2: (False, 20), 3: (False, None)}
+    clock.move(days=3)
+    store.expire()
+    assert asked(later)[0] == (False, 20)
+    assert asked(DAY + timedelta(days=7))[0] == (False, 14)

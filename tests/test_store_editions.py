@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from sqlalchemy import func, select
 
 from newsletter.issue import editions as planning
 from newsletter.issue.choice import Choice
-from newsletter.issue.editions import Day
+from newsletter.issue.editions import Day, Week
 from newsletter.issue.selector import Selector
 from newsletter.model import (
     NO_LINE,
@@ -123,8 +124,9 @@ def test_each_reader_gets_each_paper_once_over_twenty_days(store: Store) -> None
         new = tuple(each for each in listed if not store.shown([each]))
         main = Issue(day, new[:4], ranked_by_votes=True)
         candidates = Issue(day, listed, ranked_by_votes=True)
-        week = planning.week([candidates, *(each for _, each in store.recent_candidates(6))], main)
-        wishes = store.wishes(day, week.papers)
+        week = Week.of([candidates, *(each for _, each in store.recent_candidates(21))], main, 4)
+        seen = store.seen(week.issue.papers)
+        wishes = [replace(each, seen=seen.get(each.reader, frozenset())) for each in store.wishes(day)]
         planned = planning.plan(Day(main, candidates, week), wishes)
         made = [
             RenderedEdition(edition(1), tuple(each.key for each in made.issue.papers), made.readers)

@@ -52,7 +52,7 @@ def _selector(before: Selector | None, given: Given) -> Selector | None:
     if not typed and given.papers is None:
         return before
     known = before or Selector()
-    texts = {kind: typed.get(kind, getattr(known, kind)) for kind in KINDS}
+    texts = {kind: typed.get(kind, known.own(kind)) for kind in KINDS}
     papers = known.papers if given.papers is None else given.papers or None
     made = Selector.of(**texts, papers=papers)
     if (refused := contradiction(made)) is not None:
@@ -91,7 +91,7 @@ def described(choice: Choice) -> Iterator[str]:
 
 def _selected(selector: Selector) -> Iterator[str]:
     for kind in KINDS:
-        for text in getattr(selector, kind):
+        for text in selector.own(kind):
             yield f"  {kind}: {text}"
     if selector.papers != PAPERS:
         yield f"  papers: {selector.papers or 'all that fit'}"

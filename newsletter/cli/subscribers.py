@@ -91,7 +91,7 @@ def show(config: Config, *, everyone: bool, with_choices: bool = False) -> None:
         choices = dict(store.choices()) if with_choices else {}
         for subscriber in store.subscribers(None if everyone else SubscriberStatus.ACTIVE):
             cells = [subscriber.address, *([str(subscriber.status)] if everyone else [])]
-            cells += [choices.get(subscriber.id, Choice()).canonical] if with_choices else []
+            cells += [choices.get(subscriber.id, Choice()).written] if with_choices else []
             click.echo("\t".join(cells))
 
 
@@ -260,7 +260,7 @@ def export(config: Config, path: Path) -> None:
     Raises OSError.
     """
     with _store(config) as store:
-        choices = {reader: choice.canonical for reader, choice in store.choices()}
+        choices = {reader: choice.written for reader, choice in store.choices()}
         if path == Path("-"):
             subscriber_csv.write(sys.stdout, store.subscribers(), choices)
         else:

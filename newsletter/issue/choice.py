@@ -84,9 +84,9 @@ class Choice:
         return self.selector is None and not self.weekly
 
     @property
-    def canonical(self) -> str:
-        """The choice as JSON (RFC 8259), the same for equal choices. What has its default is left out."""
-        kept = self._papers()
+    def written(self) -> str:
+        """The choice as JSON (RFC 8259), in the reader's own spelling. What has its default is left out."""
+        kept = self._papers(own=True)
         kept |= {name: getattr(self, name) for name in ("hour", "zone") if getattr(self, name) is not None}
         kept |= {"say_nothing": False} if not self.say_nothing else {}
         return _json(kept)
@@ -106,7 +106,7 @@ class Choice:
 
     @classmethod
     def loaded(cls, text: str) -> Choice:
-        """The choice that `canonical` wrote; names that are not known are ignored.
+        """The choice that `written` gave; names that are not known are ignored.
 
         Raises ChoiceError or SelectorError if it is none: it may come from a file that somebody wrote.
         """
@@ -122,10 +122,10 @@ class Choice:
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ChoiceError("choice", f"{_shown(text)!r} is no choice as an export writes it") from error
 
-    def _papers(self) -> dict[str, Any]:
+    def _papers(self, *, own: bool = False) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         if self.selector is not None:
-            kept["selector"] = self.selector.kept
+            kept["selector"] = self.selector.kept(own=own)
             kept |= {} if self.on_top else {"on_top": False}
         kept |= {"weekly": True} if self.weekly else {}
         return kept

@@ -6,42 +6,91 @@ those whose edition would be equal to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import islice
+from typing import Final, NamedTuple
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.matching import Frequencies
 from newsletter.issue.picking import Candidates, Pick, every, unwanted
 from newsletter.issue.selector import Selector
-from newsletter.model import Issue, LateRiser, Paper
+from newsletter.model import Issue, LateRiser, Paper, Reason, ReasonKind
+
+# Reasons whose words are those of a choice, with its kind; the others name what stands on the paper.
+_CHOSEN: Final = {ReasonKind.TOPIC: "topics", ReasonKind.CATEGORY: "categories", ReasonKind.MORE: "more"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the subscriber of id `reader` chose, and which of the papers at hand they were shown before (Paper.key).
 
-    `rests` is True for who gets no mail with this issue, because they get one a week and have had it.
+    `rests` is True for who gets no mail with this issue, because they get one a week, now or on another day. Theirs has
+    the papers that were listed after the day `since`, which is None for others.
     """
 
     reader: int
     choice: Choice
     seen: frozenset[str] = frozenset()
     rests: bool = False
+    since: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """The papers of several issues as one issue, most votes first; `listed` says on which day each was listed last.
+
+    `days` are the days of these issues, each with the first one that it takes in. `most` is how many papers the main
+    edition shows.
+    """
+
+    issue: Issue
+    listed: Mapping[str, date]
+    days: Sequence[tuple[date, date]]
+    most: int
+
+    @classmethod
+    def of(cls, days: Sequence[Issue], main: Issue, most: int) -> Week:
+        """From several days' candidates, newest first; each paper once and as the newest day has it.
+
+        Equal votes keep the order of the days.
+        """
+        papers: dict[str, Paper] = {}
+        listed: dict[str, date] = {}
+        for each in days:
+            for paper in (*each.papers, *(rising.paper for rising in each.rising)):
+                papers.setdefault(paper.key, paper)
+                listed.setdefault(paper.key, each.day)
+        ranked = sorted(papers.values(), key=lambda paper: paper.upvotes or 0, reverse=True)
+        issue = replace(main, papers=tuple(ranked), rising=(), by_source=False, pinned={}, gains={})
+        return cls(issue, listed, [(each.day, each.since or each.day) for each in days], most)
+
+    def since(self, day: date) -> Week:
+        """Those that were listed after `day`."""
+        papers = tuple(paper for paper in self.issue.papers if self.listed[paper.key] > day)
+        first = min((first for on, first in self.days if on > day), default=self.issue.day)
+        return replace(self, issue=replace(self.issue, papers=papers, since=first))
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
     """The main edition of a day, the issue with all papers of the day that passed the filters, and those of the week.
 
-    The late risers of `candidates` can be picked too. `week` has the papers of the past issues and of this one, each
-    once, most votes first. `frequencies` are those of the papers listed lately; None for those of the day.
+    The late risers of `candidates` can be picked too. `week` has the papers of this issue and of past ones, for weekly
+    readers. `frequencies` are those of the papers listed lately; None for those of the day.
     """
 
     main: Issue
     candidates: Issue
-    week: Issue | None = None
+    week: Week | None = None
     frequencies: Frequencies | None = None
+
+    @property
+    def papers(self) -> tuple[Paper, ...]:
+        """All papers that any edition may show; some may be there twice."""
+        risen = (rising.paper for rising in self.candidates.rising)
+        return (*self.candidates.papers, *risen, *(self.week.issue.papers if self.week else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +110,30 @@ class Planned:
     resting: tuple[int, ...] = ()
 
 
-_Group = tuple[tuple[Selector | None, bool, bool], frozenset[str], bool]
+class _Group(NamedTuple):
+    """What readers of one edition have alike, as in Wish; `papers` is Choice.of_papers, `spelled` as in Selector."""
+
+    papers: tuple[Selector | None, bool, bool]
+    spelled: tuple[tuple[str, ...], ...]
+    seen: frozenset[str]
+    say_nothing: bool
+    since: date | None
 
 
 @dataclass
 class _Groups:
-    """Readers by what they get: the choice, what they have seen, and whether they want to hear of nothing."""
+    """Readers by what they get."""
 
     readers: dict[_Group, list[int]] = field(default_factory=dict)
     choices: dict[_Group, Choice] = field(default_factory=dict)
 
     def add(self, wish: Wish) -> None:
         """Sort in one reader."""
-        key = (wish.choice.of_papers, wish.seen, wish.choice.say_nothing)
+        choice = wish.choice
+        spelled = choice.selector.spelled if choice.selector else ()
+        key = _Group(choice.of_papers, spelled, wish.seen, choice.say_nothing, wish.since)
         self.readers.setdefault(key, []).append(wish.reader)
-        self.choices.setdefault(key, wish.choice)
+        self.choices.setdefault(key, choice)
 
 
 def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
@@ -87,15 +145,14 @@ def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
             resting.append(wish.reader)
         elif not wish.choice.is_main or wish.seen:
             groups.add(wish)
-    pools: dict[bool, Candidates] = {}
+    offers: dict[date | None, _Offer] = {}
     editions: list[Edition] = []
     unfitting: list[int] = []
     for key, readers in groups.readers.items():
-        choice, seen = groups.choices[key], key[1]
-        weekly = choice.weekly and day.week is not None
-        if weekly not in pools:
-            pools[weekly] = _pool(day, weekly=weekly)
-        made = edition(day, choice, pools[weekly], seen)
+        choice, seen, since = groups.choices[key], key.seen, key.since
+        if since not in offers:
+            offers[since] = _offer(day, since, offers.values())
+        made = edition(offers[since].day, choice, offers[since].pool, seen | offers[since].old)
         if not made.papers and choice.say_nothing:
             unfitting += readers
         elif (made.papers, made.rising) != (day.main.papers, day.main.rising):
@@ -103,36 +160,45 @@ def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
     return Planned(tuple(editions), tuple(unfitting), tuple(resting))
 
 
-def week(days: Sequence[Issue], main: Issue) -> Issue:
-    """The papers of several days' candidates as one issue, each paper once and as the newest day has it.
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What readers with the same `since` can be shown: the pool of papers, without the `old` ones (Paper.key)."""
 
-    `days` has the newest first. Most votes come first; equal ones keep the order of the days.
-    """
-    papers: dict[str, Paper] = {}
-    for each in days:
-        for paper in (*each.papers, *(rising.paper for rising in each.rising)):
-            papers.setdefault(paper.key, paper)
-    ranked = sorted(papers.values(), key=lambda paper: paper.upvotes or 0, reverse=True)
-    first = min((each.since or each.day for each in days), default=main.day)
-    return replace(main, papers=tuple(ranked), rising=(), by_source=False, pinned={}, gains={}, since=first)
+    day: Day
+    pool: Candidates
+    old: frozenset[str] = frozenset()
+
+
+def _offer(day: Day, since: date | None, others: Iterable[_Offer]) -> _Offer:
+    """The offer of weekly readers, whose papers are prepared once for all of them, or of the others."""
+    if since is None or day.week is None:
+        risen = (rising.paper for rising in day.candidates.rising)
+        today = replace(day, week=None)
+        return _Offer(today, Candidates.of((*day.candidates.papers, *risen), day.frequencies))
+    week = day.week.since(since)
+    made = (each.pool for each in others if each.day.week is not None)
+    pool = next(made, None) or Candidates.of(day.week.issue.papers, day.frequencies)
+    old = {paper.key for paper in day.week.issue.papers} - {paper.key for paper in week.issue.papers}
+    return _Offer(replace(day, week=week), pool, frozenset(old))
 
 
 def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = frozenset()) -> Issue:
     """The edition of a reader with `choice` who was shown the papers `seen`; without papers if none fits.
 
-    `pool` holds the papers to pick from: those of the day, or of the week.
+    `pool` holds the papers to pick from: those of the day, or of the week. For a weekly reader `day.week` has the
+    papers that the edition may show, and `seen` those of the pool that it may not.
     """
     refused = seen | _never(choice, pool)
     fitting = (each for each in picks_of(choice, pool) if each.paper.key not in refused)
     picks = list(islice(fitting, choice.selector.papers if choice.selector else None))
     rest, rising = _rest(day, choice, refused | {each.paper.key for each in picks}, pool)
-    main = day.week if choice.weekly and day.week is not None else day.main
+    main, offered = (day.week.issue, day.week.issue.papers) if day.week is not None else (day.main, pool.papers)
     papers = (*(each.paper for each in picks), *rest)
     return replace(
         main,
         papers=papers,
-        by_source=day.main.by_source and not picks and not choice.weekly,
-        left_out=max(0, main.left_out + len(main.papers) - len(papers)) if rest else len(pool.papers) - len(papers),
+        by_source=main.by_source and not picks,
+        left_out=max(0, main.left_out + len(main.papers) - len(papers)) if rest else len(offered) - len(papers),
         pinned={key: why for key, why in main.pinned.items() if any(key == paper.key for paper in rest)},
         reasons={each.paper.key: each.reason for each in picks if each.reason},
         rising=rising,
@@ -141,24 +207,27 @@ def edition(day: Day, choice: Choice, pool: Candidates, seen: frozenset[str] = f
     )
 
 
-def _pool(day: Day, *, weekly: bool) -> Candidates:
-    if weekly and day.week is not None:
-        return Candidates.of(day.week.papers, day.frequencies)
-    risen = (rising.paper for rising in day.candidates.rising)
-    return Candidates.of((*day.candidates.papers, *risen), day.frequencies)
-
-
 def picks_of(choice: Choice, pool: Candidates) -> Iterable[Pick]:
     """What the reader asked for, the best first, uncut.
 
     Who says only what they never want to see gets the main edition without it, or all papers of the day without it. On
-    top of that main edition is what they want more of.
+    top of that main edition is what they want more of. The reasons are in the reader's own spelling.
     """
     selector = choice.selector
     if selector is None:
         return ()
     picks = every(selector, pool) if selector.asks or selector.more or not choice.on_top else ()
-    return picks if selector.asks or not choice.on_top else (each for each in picks if each.reason)
+    picks = picks if selector.asks or not choice.on_top else (each for each in picks if each.reason)
+    return _spelled(picks, selector) if selector.spelled else picks
+
+
+def _spelled(picks: Iterable[Pick], selector: Selector) -> Iterator[Pick]:
+    own = {
+        Reason(reason, choice): Reason(reason, written)
+        for reason, kind in _CHOSEN.items()
+        for choice, written in zip(getattr(selector, kind), selector.own(kind), strict=True)
+    }
+    return (each._replace(reason=own.get(each.reason, each.reason)) if each.reason else each for each in picks)
 
 
 def _never(choice: Choice, pool: Candidates) -> frozenset[str]:
@@ -178,11 +247,10 @@ def _rest(
     """
     if choice.selector is not None and not choice.on_top:
         return (), ()
-    weekly = choice.weekly and day.week is not None
-    main = day.week if weekly and day.week is not None else day.main
+    main = day.week.issue if day.week is not None else day.main
     kept = _less_last([paper for paper in main.papers if paper.key not in refused], main, choice, pool)
-    if weekly:
-        return kept[: len(day.main.papers)], ()
+    if day.week is not None:
+        return kept[: day.week.most], ()
     return kept, tuple(each for each in day.main.rising if each.paper.key not in refused)
 
 

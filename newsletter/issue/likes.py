@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from newsletter.issue.filters import UNSPACED, find, fold
+from newsletter.issue.folding import UNSPACED, find, fold
 from newsletter.issue.selector import KINDS, LONGEST, Selector
 from newsletter.issue.terms import STOP_WORDS, singular, words_of
 from newsletter.model import Paper
@@ -72,10 +72,10 @@ def pressed(selector: Selector | None, words: Sequence[str], title: str, *, more
     """
     before = selector or Selector()
     mine, other = ("more", "less") if more else ("less", "more")
-    kinds = {kind: getattr(before, kind) for kind in KINDS}
+    kinds = {kind: before.own(kind) for kind in KINDS}
     gone = opposite(before, words, title, more=more)
-    kinds[mine] = (*getattr(before, mine), " ".join(words))
-    kinds[other] = tuple(phrase for phrase in getattr(before, other) if phrase not in gone)
+    kinds[mine] = (*before.own(mine), " ".join(words))
+    kinds[other] = tuple(phrase for phrase in before.own(other) if phrase not in gone)
     return Selector.of(**kinds, papers=before.papers)
 
 
@@ -88,7 +88,7 @@ def opposite(selector: Selector | None, words: Sequence[str], title: str, *, mor
         return ()
     of_title, same = set(words_of(title)), set(words_of(" ".join(words)))
     found = []
-    for phrase in selector.less if more else selector.more:
+    for phrase in selector.own("less" if more else "more"):
         theirs = set(words_of(phrase))
         if theirs == same or (len(theirs) > 1 and theirs <= of_title):
             found.append(phrase)

@@ -20,17 +20,10 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from newsletter.issue.filters import (
-    first_word,
-    fold,
-    name_parts,
-    occurs,
-    run_together,
-    runs,
-    same_given_names,
-    whole_words,
-)
+from newsletter.issue.filters import name_parts, same_given_names
+from newsletter.issue.folding import first_word, fold, occurs, whole_words
 from newsletter.issue.matching import Frequencies, TopicIndex
+from newsletter.issue.organisations import comes_from
 from newsletter.issue.selector import Selector
 from newsletter.model import Paper, Reason, ReasonKind
 
@@ -76,6 +69,7 @@ class Candidates:
     topics: TopicIndex
     _saying: dict[str, frozenset[int]] = field(default_factory=dict, compare=False)
     _fitting: dict[str, Sequence[_Placed]] = field(default_factory=dict, compare=False)
+    _from: dict[str, Sequence[tuple[int, str]]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, papers: Sequence[Paper], lately: Frequencies | None = None) -> Candidates:
@@ -99,11 +93,11 @@ class Candidates:
                 yield at, name
 
     def from_organisation(self, organisation: str) -> Iterator[tuple[int, str]]:
-        """The papers from an organisation whose name has the words `organisation`, with its name on the paper."""
-        wanted, one_word = fold(organisation), run_together(organisation)
-        for at, (text, known) in self._organisations.items():
-            if one_word in known or occurs(wanted, text):
-                yield at, self.papers[at].organisation or ""
+        """The papers from the organisation that is wanted (`organisations.comes_from`), with its name on the paper."""
+        if organisation not in self._from:
+            names = [name for name in self._organisations if comes_from(organisation, name)]
+            self._from[organisation] = [(at, name) for name in names for at in self._organisations[name]]
+        yield from self._from[organisation]
 
     def in_category(self, category: str) -> Iterator[int]:
         """The papers in a category, such as ``cs.lg``; ``cs`` and ``cs.*`` stand for all of its parts."""
@@ -123,6 +117,7 @@ class Candidates:
         """Forget the words that were looked up, for a process that keeps the papers. No other thread may pick now."""
         self._saying.clear()
         self._fitting.clear()
+        self._from.clear()
         self.topics.forget()
 
     @cached_property
@@ -136,10 +131,13 @@ class Candidates:
         return found
 
     @cached_property
-    def _organisations(self) -> Mapping[int, tuple[str, frozenset[str]]]:
-        """The name of each paper's organisation, folded, and its runs of words."""
-        names = ((at, paper.organisation) for at, paper in enumerate(self.papers))
-        return {at: (fold(name), runs(name)) for at, name in names if name}
+    def _organisations(self) -> Mapping[str, Sequence[int]]:
+        """The papers of each organisation by its name."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for at, paper in enumerate(self.papers):
+            if paper.organisation:
+                found[paper.organisation].append(at)
+        return found
 
     @cached_property
     def _categories(self) -> Mapping[str, Sequence[int]]:

@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from newsletter.issue.filters import QUOTES
+from newsletter.issue.folding import QUOTES
 from newsletter.issue.terms import STOP_WORDS, words_of
 from newsletter.languages.invisible import visible
 
@@ -75,6 +75,8 @@ class SelectorError(ValueError):
 class Selector:
     """What a reader chose, in canonical form: made by `of`, and equal for all who chose the same.
 
+    `spelled` has the choices as the reader wrote them, for each of KINDS in the order of the canonical ones; empty if
+    all are alike. It is shown to the reader, and makes no difference otherwise.
     A paper is wanted if it fits one of the `topics`, is by one of the `authors`, comes from one of the `organisations`
     or is in one of the `categories`; any paper is if all four are empty. A paper that mentions a word or phrase in
     `never` is not. Papers that match a phrase in `more` come earlier, and those that match one in `less` later, as
@@ -89,6 +91,7 @@ class Selector:
     more: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
     papers: int | None = PAPERS
+    spelled: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
     @classmethod
     def of(
@@ -103,19 +106,26 @@ class Selector:
         less: Iterable[str] = (),
         papers: int | None = PAPERS,
     ) -> Selector:
-        """The selector of choices as somebody typed them. Blank ones are dropped.
+        """The selector of choices as somebody typed them. Blank ones are dropped, and of equal ones the first is kept.
 
         Order, repetition, case, white space, quotation marks around them and Unicode forms (NFKC) make no difference.
         Topics, categories and what is never wanted may be divided by commas or semicolons, names by semicolons alone.
         Raises SelectorError.
         """
         given = dict(zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True))
-        chosen = {kind: _canonical(kind, texts) if texts else () for kind, texts in given.items()}
+        found = {kind: _canonical(kind, texts) if texts else {} for kind, texts in given.items()}
+        chosen = {kind: tuple(each) for kind, each in found.items()}
         if sum([sum(map(len, texts)) for texts in chosen.values()]) > LONGEST_TOGETHER:
             raise SelectorError(next(kind for kind in KINDS if chosen[kind]), Fault.TOO_MUCH, LONGEST_TOGETHER)
         if papers is not None and not 1 <= papers <= MOST_PAPERS:
             raise SelectorError("papers", Fault.PAPERS, MOST_PAPERS, str(papers))
-        return cls(**chosen, papers=papers)
+        spelled = tuple([tuple(each.values()) for each in found.values()])
+        return cls(**chosen, papers=papers, spelled=() if spelled == tuple(chosen.values()) else spelled)
+
+    def own(self, kind: str) -> tuple[str, ...]:
+        """The choices of a kind as the reader wrote them."""
+        chosen: tuple[str, ...] = getattr(self, kind)
+        return self.spelled[KINDS.index(kind)] if self.spelled else chosen
 
     @property
     def asks(self) -> bool:
@@ -125,12 +135,16 @@ class Selector:
     @property
     def canonical(self) -> str:
         """The selector as JSON (RFC 8259), the same for equal selectors. What is empty or by default is left out."""
-        return json.dumps(self.kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return json.dumps(self.kept(), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
-    @property
-    def kept(self) -> dict[str, object]:
-        """The fields of `canonical`: without those that are empty or have their default."""
-        kept: dict[str, object] = {kind: chosen for kind in KINDS if (chosen := getattr(self, kind))}
+    def kept(self, *, own: bool = False) -> dict[str, object]:
+        """The fields of `canonical`, without those that are empty or have their default.
+
+        With `own` the choices are as the reader wrote them.
+        """
+        kept: dict[str, object] = {
+            kind: self.own(kind) if own else chosen for kind in KINDS if (chosen := getattr(self, kind))
+        }
         if self.papers != PAPERS:
             kept["papers"] = self.papers
         return kept
@@ -142,44 +156,72 @@ class Selector:
 
 
 def contradiction(selector: Selector) -> tuple[str, str] | None:
-    """The first choice that is asked for and refused at once: the kind that refuses it, and the choice; else None."""
+    """The first choice that is asked for and refused at once: the kind that refuses it, and the choice; else None.
+
+    The choice is written as where it is refused.
+    """
     for refusing, asking in (
         ("never", ("topics", "authors", "organisations", "categories", "more")),
         ("less", ("more",)),
     ):
         asked = {choice for kind in asking for choice in getattr(selector, kind)}
-        for choice in getattr(selector, refusing):
+        for choice, own in zip(getattr(selector, refusing), selector.own(refusing), strict=True):
             if choice in asked:
-                return refusing, choice
+                return refusing, own
     return None
 
 
-def _canonical(kind: str, texts: Iterable[str]) -> tuple[str, ...]:
-    """The choices of one kind: in lower case and NFKC, sorted, each once. Stops reading at the first too many."""
-    found: set[str] = set()
+def _canonical(kind: str, texts: Iterable[str]) -> dict[str, str]:
+    """The choices of one kind, each once, sorted: the canonical form, and how it was written first.
+
+    Stops reading at the first too many.
+    """
+    found: dict[str, str] = {}
     for text in texts:
         if len(text) > LONGEST_TOGETHER:  # before any work on it
             raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
-        for one in re.split(_BETWEEN[kind], text) if kind in _BETWEEN else (text,):
-            if choice := _one(kind, one):
-                found.add(choice)
+        for one in _divided(kind, text):
+            choice, own = _one(kind, one)
+            if choice:
+                found.setdefault(choice, own)
         if len(found) > MOST:
             raise SelectorError(kind, Fault.TOO_MANY, MOST)
-    return tuple(sorted(found))
+    return dict(sorted(found.items()))
+
+
+def _divided(kind: str, text: str) -> Sequence[str]:
+    """The choices on one line. Commas of other forms, such as those of vertical text, are commas by NFKC."""
+    if kind not in _BETWEEN:
+        return (text,)
+    return re.split(_BETWEEN[kind], text if text.isascii() else unicodedata.normalize("NFKC", text))
 
 
 @lru_cache(maxsize=4096)  # readers choose the same topics
-def _one(kind: str, text: str) -> str:
+def _one(kind: str, text: str) -> tuple[str, str]:
+    """A choice in canonical form, and as it was written, without what makes no difference but case.
+
+    What is written is canonical, too, where it would be read as another choice or is longer than a choice may be.
+    """
     if any(unicodedata.category(char) in ("Cc", "Cs") and not char.isspace() for char in text):
         raise SelectorError(kind, Fault.CONTROL, text=text)
-    plain = " ".join(unicodedata.normalize("NFKC", visible(text).casefold()).split())
-    choice = " ".join(unicodedata.normalize("NFKC", plain.casefold()).split()).strip(_AROUND)
-    while choice[:1] in QUOTES and choice[-1:] in QUOTES and choice:
-        choice = choice[1:-1].strip(_AROUND)
+    choice, own = _folded(text), _bare(unicodedata.normalize("NFKC", visible(text)))
     if len(choice) > LONGEST:
         raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
     if not any(map(str.isalnum, choice)) and text.strip():
         raise SelectorError(kind, Fault.NO_WORD, text=text)
     if choice and kind in _MATCHED and not set(words_of(choice)) - STOP_WORDS:
         raise SelectorError(kind, Fault.NO_WORD, text=text)
-    return choice
+    return choice, own if len(own) <= LONGEST and _folded(own) == choice else choice
+
+
+def _folded(text: str) -> str:
+    plain = " ".join(unicodedata.normalize("NFKC", visible(text).casefold()).split())
+    return _bare(unicodedata.normalize("NFKC", plain.casefold()))
+
+
+def _bare(text: str) -> str:
+    """`text` without white space, bullets and quotation marks around it; each run of white space is one space."""
+    bare = " ".join(text.split()).strip(_AROUND)
+    while bare[:1] in QUOTES and bare[-1:] in QUOTES and bare:
+        bare = bare[1:-1].strip(_AROUND)
+    return bare

@@ -19,7 +19,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
-from newsletter.issue.filters import UNSPACED, fold
+from newsletter.issue.folding import UNSPACED, fold
 
 # English function words, and words of abstracts that carry no subject. A phrase ends at them, and no topic is made of
 # them alone.

@@ -37,7 +37,7 @@ class ReasonKind(StrEnum):
 class Reason:
     """Why a paper is in a reader's edition: the kind of their choice, and its `words`.
 
-    The words are the topic, the category or the words of a paper to see more like, as the reader chose them, or the
+    The words are the topic, the category or the words of a paper to see more like, as the reader wrote them, or the
     name of the author or organisation as the paper has it.
     """
 

@@ -48,7 +48,7 @@ class NewSubscriber:
     """A person to add to the list, with all that an exported file says of them, so that an export can be imported.
 
     `status` is their status in the file: whoever left or is suppressed there is not mailed here either. Times are UTC,
-    None if unknown. `choice` is what they chose (issue.choice.Choice.canonical), empty if nothing.
+    None if unknown. `choice` is what they chose (issue.choice.Choice.written), empty if nothing.
     """
 
     address: str

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from newsletter.issue.choice import Choice, ChoiceError
 from newsletter.issue.editions import Wish
 from newsletter.issue.selector import SelectorError
+from newsletter.issue.weekly import LONGEST, Weekly
 from newsletter.model import Issue, Paper, State, SubscriberStatus
 from newsletter.store import contents
 from newsletter.store.database import Part
 from newsletter.store.locks import status_change
-from newsletter.store.schema import choices, deliveries, issues, listed, renderings, storable, subscribers
+from newsletter.store.schema import (
+    choices,
+    deliveries,
+    delivery_counts,
+    issues,
+    listed,
+    renderings,
+    storable,
+    subscribers,
+)
 
 CANDIDATES_FOR: Final = timedelta(days=60)  # how long the candidates of an issue are kept
 
@@ -24,6 +35,9 @@ _CHUNK: Final = 500  # ids looked up together
 _LISTED_IN: Final = 7  # issues from a paper's first day on, of which one can show it
 
 _ROW: Final = choices.c
+
+# In a row of who wants one issue a week. A text that a reader chose has its quotation marks escaped.
+_WEEKLY: Final = '"weekly":true'
 
 _THEIRS: Final = deliveries.c.subscriber_id == choices.c.subscriber_id
 
@@ -49,7 +63,7 @@ class Choices(Part):
         with status_change(self._db) as connection:
             row: int | None = connection.execute(reader).scalar()
             if row is not None:
-                set_choice(connection, row, choice.canonical)
+                set_choice(connection, row, choice.written)
         return row is not None
 
     def change_choice(self, ref: str, change: Callable[[Choice], Choice]) -> bool:
@@ -59,7 +73,7 @@ class Choices(Part):
         with status_change(self._db) as connection:
             row = connection.execute(reader).first()
             if row is not None:
-                set_choice(connection, row.id, change(read(row.choice) if row.choice else Choice()).canonical)
+                set_choice(connection, row.id, change(read(row.choice) if row.choice else Choice()).written)
         return row is not None
 
     def choices(self) -> Iterator[tuple[int, Choice]]:
@@ -67,32 +81,39 @@ class Choices(Part):
         rows = self._db.pages(select(_ROW.subscriber_id, _ROW.choice))
         return ((row.subscriber_id, read(row.choice)) for row in rows)
 
-    def wishes(self, day: date, papers: Collection[Paper], *, besides: int | None = None) -> list[Wish]:
-        """What the readers who want an issue of `day` chose, and which of `papers` each was shown before.
+    def wishes(self, day: date, *, besides: int | None = None) -> list[Wish]:
+        """What the readers who want an issue of `day` chose; `seen` is empty, see there.
 
         Copies that were withdrawn, refused or expired were not shown, nor are those of the issue of the id `besides`,
-        which is being made anew. Who wants a weekly issue rests if they have one of this week (from Monday on).
+        which is being made anew. When weekly readers rest, and since when their papers are, says `issue.weekly`.
         """
-        query = select(_ROW.subscriber_id, _ROW.choice).join_from(choices, subscribers).where(*wanting(day))
+        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, subscribers.c.created_at)
+        query = select(*columns).join_from(choices, subscribers).where(*wanting(day))
         with self._db.read() as connection:
-            found = {row.subscriber_id: read(row.choice) for row in connection.execute(query)}
-            if not found:
-                return []
-            seen = _seen(connection, {paper.key for paper in papers}, besides)
-            served = _served(connection, day, besides)
+            found = {row.subscriber_id: (read(row.choice), row) for row in connection.execute(query)}
+            weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for choice, _ in found.values()) else None
         return [
-            Wish(reader, choice, frozenset(seen.get(reader, ())), rests=choice.weekly and reader in served)
-            for reader, choice in sorted(found.items())
+            weeks.wish(choice, row) if weeks and choice.weekly else Wish(reader, choice)
+            for reader, (choice, row) in sorted(found.items())
         ]
 
-    def recent_candidates(self, days: int) -> list[tuple[date, Issue]]:
+    def seen(self, papers: Collection[Paper], *, besides: int | None = None) -> dict[int, frozenset[str]]:
+        """Which of `papers` each reader who chose something was shown before (Paper.key); see `wishes`."""
+        with self._db.read() as connection:
+            found = _seen(connection, {paper.key for paper in papers}, besides)
+        return {reader: frozenset(keys) for reader, keys in found.items()}
+
+    def recent_candidates(self, days: int, *, before: date | None = None) -> list[tuple[date, Issue]]:
         """The papers from which editions of the latest issue's day and the `days` - 1 before could be picked.
 
-        Each issue has all papers that passed the list's filters, before the cut, and its late risers; newest day first.
-        Issues that were frozen by an earlier version have none.
+        With `before`, the latest issue is the latest one of a day before that. Each issue has all papers that passed
+        the list's filters, before the cut, and its late risers; newest day first. Issues that were frozen by an earlier
+        version have none.
         """
         latest = select(func.max(issues.c.day))
         query = select(issues.c.day, renderings.c.candidates).join_from(issues, renderings)
+        if before is not None:
+            latest, query = latest.where(issues.c.day < before), query.where(issues.c.day < before)
         with self._db.read() as connection:
             last: date | None = connection.execute(latest).scalar()
             if last is None:
@@ -145,12 +166,41 @@ def _seen(connection: Connection, keys: set[str], besides: int | None) -> dict[i
     return found
 
 
-def _served(connection: Connection, day: date, besides: int | None) -> set[int]:
-    """The readers who chose something and have a copy of an issue of this week before `day`."""
-    monday = day - timedelta(days=day.weekday())
-    these = select(issues.c.id).where(issues.c.day >= monday, issues.c.day < day, issues.c.id != (besides or 0))
-    query = select(_ROW.subscriber_id).join_from(choices, deliveries, _THEIRS)
-    return set(connection.execute(query.where(deliveries.c.issue_id.in_(these), _SHOWN)).scalars())
+@dataclass(frozen=True, slots=True)
+class _Weeks:
+    """What is known of weekly readers: their `mails` by reader, and the days of the list's `issues`.
+
+    Both are of the issue's week and of the weeks that one of theirs may cover. `known` as in `Weekly.since`.
+    """
+
+    day: date
+    mails: Mapping[int, Sequence[date]]
+    issues: Collection[date]
+    known: date
+
+    @classmethod
+    def of(cls, connection: Connection, day: date, besides: int | None) -> _Weeks:
+        """Look it up for the issue of `day`; the issue of the id `besides` is being made anew."""
+        others = issues.c.id != (besides or 0)
+        sunday = day + timedelta(days=6 - day.weekday())
+        rows = connection.execute(
+            select(issues.c.id, issues.c.day).where(others, issues.c.day >= day - LONGEST, issues.c.day <= sunday)
+        )
+        days = {row.id: row.day for row in rows}
+        copies = select(deliveries.c.subscriber_id, deliveries.c.issue_id).join_from(choices, deliveries, _THEIRS)
+        mails: dict[int, list[date]] = {}
+        for row in connection.execute(
+            copies.where(_ROW.choice.contains(_WEEKLY), deliveries.c.issue_id.in_(days), _SHOWN)
+        ):
+            mails.setdefault(row.subscriber_id, []).append(days[row.issue_id])
+        counted = select(func.max(issues.c.day)).join_from(delivery_counts, issues).where(issues.c.day < day)
+        return cls(day, mails, [*days.values()], connection.execute(counted).scalar() or date.min)
+
+    def wish(self, choice: Choice, row: Any) -> Wish:
+        """The wish of a weekly reader; `row` is theirs of `subscribers`."""
+        reader = Weekly(row.days, row.created_at.date(), self.mails.get(row.subscriber_id, ()))
+        due = reader.is_due(self.day, self.issues)
+        return Wish(row.subscriber_id, choice, rests=not due, since=reader.since(self.day, self.known))
 
 
 def read(kept: str) -> Choice:
@@ -167,25 +217,30 @@ def read(kept: str) -> Choice:
 
 
 def wanting(day: date) -> tuple[ColumnElement[bool], ...]:
-    """The readers who want an issue of `day`: active, on that weekday, not paused."""
+    """The readers who want an issue of `day`: active, on that weekday, not paused.
+
+    Who wants one a week may get it on another weekday: `Choices.wishes` says who rests.
+    """
+    theirs = choices.alias()  # not the table of a query that this is a part of
+    weekly = subscribers.c.id.in_(select(theirs.c.subscriber_id).where(theirs.c.choice.contains(_WEEKLY)))
     return (
         subscribers.c.status == SubscriberStatus.ACTIVE,
-        subscribers.c.days.bitwise_and(1 << day.weekday()) != 0,
+        or_(subscribers.c.days.bitwise_and(1 << day.weekday()) != 0, weekly),
         or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
     )
 
 
-def set_choice(connection: Connection, subscriber_id: int, canonical: str) -> None:
+def set_choice(connection: Connection, subscriber_id: int, written: str) -> None:
     """Write a reader's row anew; none for the default."""
     connection.execute(delete(choices).where(_ROW.subscriber_id == subscriber_id))
-    if canonical != Choice().canonical:
-        connection.execute(insert(choices).values(subscriber_id=subscriber_id, choice=canonical))
+    if written != Choice().written:
+        connection.execute(insert(choices).values(subscriber_id=subscriber_id, choice=written))
 
 
 def copy_choice(connection: Connection, old: int, new: int) -> None:
     """Let the reader of row `new` have what the one of row `old` chose."""
     kept: str | None = connection.execute(select(_ROW.choice).where(_ROW.subscriber_id == old)).scalar()
-    set_choice(connection, new, kept or Choice().canonical)
+    set_choice(connection, new, kept or Choice().written)
 
 
 def keep_candidates(connection: Connection, rendering_id: int, candidates: Issue) -> None:

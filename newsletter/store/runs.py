@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, exists, func, insert, not_, or_, select, update
 
 from newsletter.model import RunReport, SubscriberStatus, Verdict
 from newsletter.store.database import Part
 from newsletter.store.issues import WAS_ACCEPTED
-from newsletter.store.schema import issues, list_sizes, runs, storable, subscribers
+from newsletter.store.schema import deliveries, delivery_counts, issues, list_sizes, runs, storable, subscribers
 
 # Verdicts that say nothing about whether an issue should have gone out.
 _NORMAL: Final = (
@@ -84,9 +84,13 @@ class Runs(Part):
         """On how many days (by UTC) runs served nobody since the last issue that somebody got; 0 right after one.
 
         A day is served when a copy of its issue was accepted, whatever became of the others. Days on which it is normal
-        that nothing goes out (`_NORMAL`) do not count.
+        that nothing goes out (`_NORMAL`) do not count, nor those of an issue without copies: its readers want one a
+        week, or no paper fits what they chose.
         """
-        query = self._since_the_last_issue(select(runs.c.started_at)).where(runs.c.verdict.not_in(_NORMAL))
+        copies = (exists().where(table.c.issue_id == issues.c.id) for table in (deliveries, delivery_counts))
+        for_nobody = exists().where(issues.c.day == runs.c.day, not_(or_(*copies)))
+        query = self._since_the_last_issue(select(runs.c.started_at))
+        query = query.where(runs.c.verdict.not_in(_NORMAL), not_(for_nobody))
         with self._db.read() as connection:
             return len({started.date() for started in connection.execute(query).scalars()})
 

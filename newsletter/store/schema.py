@@ -130,7 +130,7 @@ subscribers = Table(
     Column("moved_to", ForeignKey("subscribers.id")),  # the row of the new address, once the reader has moved
 )
 
-# What readers chose beside the main edition (issue.choice.Choice.canonical). Who has no row gets that.
+# What readers chose beside the main edition (issue.choice.Choice.written). Who has no row gets that.
 choices = Table(
     "choices",
     metadata,

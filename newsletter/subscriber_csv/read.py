@@ -225,7 +225,7 @@ def _lenient(value: str) -> datetime | None:
 def _choice(heading: str, value: str) -> str:
     """What the reader chose, as an export writes it."""
     try:
-        return Choice.loaded(value).canonical
+        return Choice.loaded(value).written
     except (ChoiceError, SelectorError) as error:
         raise AddressError(str(error)) from error
 

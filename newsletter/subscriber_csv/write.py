@@ -19,7 +19,7 @@ _FORMULA: Final = re.compile(r"'*[=+@-]")
 def write(stream: TextIO, subscribers: Iterable[Subscriber], choices: Mapping[int, str] | None = None) -> int:
     """Write all as CSV with a header, times as ISO 8601 in UTC; returns how many.
 
-    `choices` has what readers chose (issue.choice.Choice.canonical) by the id of the subscriber.
+    `choices` has what readers chose (issue.choice.Choice.written) by the id of the subscriber.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(role for role in Role if role is not Role.IGNORE)

@@ -117,7 +117,7 @@ class Filled:
             until=paused_until.isoformat() if paused_until else "",
             edition="top" if choice.on_top else "mine",
             often="weekly" if choice.weekly else "each",
-            texts={kind: "\n".join(getattr(selector, kind)) for kind in KINDS},
+            texts={kind: "\n".join(selector.own(kind)) for kind in KINDS},
             papers="all" if selector.papers is None else str(selector.papers),
             hour="" if choice.hour is None else str(choice.hour),
             zone=choice.zone or "",

@@ -77,7 +77,9 @@ def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
 @click.option("--less", multiple=True, help="Words of papers that come later, or not at all. Repeatable.")
 @click.option("--papers", type=click.IntRange(0, 100), help="How many of these papers at most; 0 is all that fit.")
 @click.option("--only/--on-top", default=None, help="Only these papers, or the main edition with them on top.")
-@click.option("--weekly/--every-issue", default=None, help="One issue a week, or every issue.")
+@click.option(
+    "--weekly/--every-issue", default=None, help="One issue a week with the papers since the last, or every issue."
+)
 @click.option("--hour", type=click.IntRange(0, 23), help="The hour at which the mail is sent.")
 @click.option("--zone", help="The time zone of --hour, such as Europe/Berlin.")
 @click.option("--say-nothing/--tell-nothing", default=None, help="No mail, or one line, when nothing fits.")
