@@ -8,6 +8,8 @@ the child for ever. It is forked before any thread starts, and shares the module
 A child takes one document after another, as a fork costs more than parsing most of them. It ends with the first that is
 beyond a bound, and when it holds much more memory than it began with; the next document gets a new one. So what a
 document breaks, it breaks for itself alone, and the bounds count from where the document before it left the child.
+
+The parent may wait for an answer (`Nursery.call`), or do something else meanwhile (`Nursery.begin`).
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from newsletter.errors import ParsersGone
 
@@ -39,6 +42,7 @@ _LENGTH: Final = struct.Struct("!Q")
 _MEGABYTE: Final = 1 << 20
 _LARGEST_ANSWER: Final = 512 * _MEGABYTE  # bytes
 _MOST_KEPT: Final = 64 * _MEGABYTE  # bytes that a child may hold beside what it began with, and still get a job
+_MOST_AHEAD: Final = 16 * _MEGABYTE  # bytes of jobs that may wait for the child in the memory of the parent
 
 
 class Overrun(Exception):
@@ -61,6 +65,9 @@ class Nursery:
         self._pid = 0
         self._write = self._read = -1
         self._one_at_a_time = threading.Lock()
+        self._thread = ThreadPoolExecutor(1)
+        self._begun: list[tuple[Future[Any], int]] = []  # calls, and the bytes of each
+        self._beginning = threading.Lock()
 
     def __enter__(self) -> Self:
         self.start()
@@ -80,6 +87,7 @@ class Nursery:
         os.close(jobs_read)
         os.close(answers_write)
         self._write, self._read = jobs_write, answers_read
+        self._thread = ThreadPoolExecutor(1)  # which begins with the first call
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -89,7 +97,8 @@ class Nursery:
         self.stop()
 
     def stop(self) -> None:
-        """End the nursery when its child, if there is one, has ended."""
+        """End the nursery when its child, if there is one, has ended. What was begun and has no answer is dropped."""
+        self._thread.shutdown(cancel_futures=True)
         os.close(self._write)
         os.close(self._read)
         with contextlib.suppress(ChildProcessError):
@@ -120,6 +129,26 @@ class Nursery:
             result: Result = value
             return result
         raise value
+
+    def begin(
+        self,
+        bounds: Bounds,
+        function: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Future[Result]:
+        """Begin a `call`, and give what will be its answer. What is begun is done one after another.
+
+        Waits while the arguments of calls that have no answer yet are more than 16 MB.
+        """
+        size = sum(len(each) for each in args if isinstance(each, bytes))
+        with self._beginning:
+            self._begun = [(call, held) for call, held in self._begun if not call.done()]
+            while self._begun and size + sum(held for _, held in self._begun) > _MOST_AHEAD:
+                wait([self._begun.pop(0)[0]])
+            begun = self._thread.submit(lambda: self.call(bounds, function, *args, **kwargs))
+            self._begun.append((begun, size))
+        return begun
 
 
 # --- in the nursery --------------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _make(
     replaces: int | None,
 ) -> FrozenIssue | RunReport:
     """A new issue of `day`, frozen, in place of the one whose id is `replaces`; or the verdict why there is none."""
-    from newsletter import editions, prepare  # `send` needs neither feeds nor templates, nor their 30 MB
+    from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
 
     links = config.links()  # an issue that could not be sent is not begun
     prepared = prepare.prepare(config, day, store, runtime, span, replaces)
@@ -121,6 +121,8 @@ def _make(
     if not store.recipients(day):
         words = f"no reader wants an issue on a {day:%A}, or all who do have paused; nothing was made"
         return RunReport(Verdict.NO_SUBSCRIBERS, words, day)
+    from newsletter import editions
+
     return store.freeze(
         prepared.rendered,
         config.publication,

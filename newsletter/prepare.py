@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from newsletter import feed as feeds
 from newsletter.children import Bounds, Nursery, Overrun
@@ -16,8 +17,6 @@ from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
 from newsletter.issue.late_risers import Candidate, select
 from newsletter.issue.rules import UNCUT
-from newsletter.mail.lint import Level, lint
-from newsletter.mail.render import Renderer, legible
 from newsletter.model import (
     Gain,
     Issue,
@@ -33,6 +32,9 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.summaries import summarised, with_summary
 from newsletter.text import count
+
+if TYPE_CHECKING:
+    from newsletter.mail.render import Renderer
 
 # Seconds of CPU that a feed may take to parse: so many, and one more for each megabyte, of which feedparser needs 0.23.
 _SECONDS: Final = 3
@@ -65,6 +67,49 @@ def _bounds(body: bytes) -> Bounds:
     return Bounds(cpu=seconds, wall=seconds + 1.0)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the feeds answered for a day, while it is parsed: each feed, its URL, and its papers or the error."""
+
+    answers: tuple[tuple[FeedConfig, str, Future[ParsedFeed]], ...]
+
+    def gathered(self, failed: Callable[[str, str], None] = lambda feed, words: None) -> Gathered:
+        """Wait until all is parsed. See `gather`."""
+        answers: list[tuple[FeedConfig, ParsedFeed]] = []
+        failures: list[FeedError] = []
+        for source, url, parsed in self.answers:
+            try:
+                answers.append((source, parsed.result()))
+            except FeedError as error:
+                failures.append(error)
+                failed(_called(source), str(error))
+            except Overrun as overrun:
+                said = without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden)
+                failures.append(FeedError(said))
+                failed(_called(source), said)
+        if not answers:
+            raise failures[0] if len(failures) == 1 else FeedError("; ".join(map(str, failures)))
+        return Gathered(tuple(answers), tuple(map(str, failures)))
+
+
+def ask(config: Config, day: date, runtime: Runtime, children: Nursery, cache: feeds.Cache | None = None) -> Asked:
+    """Ask every feed for `day`; `children` parse what they answer meanwhile and afterwards, see `parser`."""
+    answers = []
+    for source in config.feeds:
+        url = source.url.replace("{date}", day.isoformat())
+        parsed: Future[ParsedFeed] = Future()
+        try:
+            answer = feeds.fetch(url, config.fetch, source=source, cache=cache, now=runtime.now, sleep=runtime.sleep)
+        except FeedError as error:
+            parsed.set_exception(error)
+        else:
+            parsing = replace(source, headers=())  # secrets stay here, and cannot be pickled
+            body, kind = answer.body, answer.content_type
+            parsed = children.begin(_bounds(body), feeds.parse, body, parsing, content_type=kind)
+        answers.append((source, url, parsed))
+    return Asked(tuple(answers))
+
+
 def gather(
     config: Config,
     day: date,
@@ -79,30 +124,13 @@ def gather(
     A feed that fails is reported and the others serve; `failed` is called with its name and what happened. Raises
     FeedError when none serves.
     """
-    answers: list[tuple[FeedConfig, ParsedFeed]] = []
-    failures: list[FeedError] = []
-    for source in config.feeds:
-        url = source.url.replace("{date}", day.isoformat())
-        try:
-            answer = feeds.fetch(url, config.fetch, source=source, cache=cache, now=runtime.now, sleep=runtime.sleep)
-            body = answer.body
-            parsing = replace(source, headers=())  # secrets stay here, and cannot be pickled
-            parsed = children.call(_bounds(body), feeds.parse, body, parsing, content_type=answer.content_type)
-            answers.append((source, parsed))
-        except FeedError as error:
-            failures.append(error)
-            failed(_called(source), str(error))
-        except Overrun as overrun:
-            said = without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden)
-            failures.append(FeedError(said))
-            failed(_called(source), said)
-    if not answers:
-        raise failures[0] if len(failures) == 1 else FeedError("; ".join(map(str, failures)))
-    return Gathered(tuple(answers), tuple(map(str, failures)))
+    return ask(config, day, runtime, children, cache).gathered(failed)
 
 
 def renderer(config: Config) -> Renderer:
     """What renders mails with the operator's templates and catalogues. Raises ConfigError."""
+    from newsletter.mail.render import Renderer  # takes 50 ms to import, while feeds are parsed
+
     return Renderer(config.publication, templates=config.templates, catalogues=config.catalogues)
 
 
@@ -132,6 +160,8 @@ class Prepared:
     @property
     def contents(self) -> Issue:
         """The issue as its page in the archive shows it."""
+        from newsletter.mail.render import legible
+
         return legible(self.issue)
 
 
@@ -177,7 +207,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
         store.clear_feed_faults(day)
         asked = gather(config, day, runtime, task.children, store, failed=task.note)
         days = {day: _with_their_votes(asked, store, task.note)}
-        days |= {each: _quietly(task, each) for each in missed}
+        days |= _gathered({each: _asked_again(task, each) for each in missed})
     except FeedError as error:
         return NoIssue(Verdict.FEED_FAILED, str(error), error)
     gathered = _merged(config, days.values())
@@ -191,18 +221,21 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     late = tuple(said for _, said in behind)
     if not issue.papers:
         return no_papers(issue, gathered, config.calendars, late)
+    past = {} if span.again else _looked_back(task)
     notes = (*gathered.failures, *late, *voteless(gathered))
     for note in notes:
         runtime.warn(note)
+    drawing = renderer(config)
+    drawing.ready()  # while the past days are parsed
     offered = {
         listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
         for listed_on, each in days.items()
     }
-    rising = () if span.again else _rising(task, issue)
+    rising = _rising(task, issue, past)
     gains = _gains(issue, sorted(days), store) if span.again else {}
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
     issue = _with_summaries(task, issue)
-    rendered, noted = renderer(config).noted(issue)
+    rendered, noted = drawing.noted(issue)
     known = {paper.key: paper for paper in issue.papers}  # with their summaries
     candidates = replace(
         uncut, papers=tuple(known.get(paper.key, paper) for paper in uncut.papers), rising=issue.rising
@@ -282,13 +315,21 @@ def _called(source: FeedConfig) -> str:
     return source.name or without_secrets(site(source.url) or source.url, source.hidden)
 
 
-def _quietly(task: _Task, day: date) -> Gathered:
-    """What the feeds that are asked by day say of an earlier one; a failure costs only that day."""
+def _asked_again(task: _Task, day: date) -> Asked:
+    """The feeds that are asked by day, asked for an earlier one."""
     asked = replace(task.config, feeds=tuple(source for source in task.config.feeds if _by_day(source)))
-    try:
-        return gather(asked, day, task.runtime, task.children, task.store)
-    except FeedError as error:
-        return Gathered((), (str(error),))
+    return ask(asked, day, task.runtime, task.children, task.store)
+
+
+def _gathered(asked: Mapping[date, Asked]) -> dict[date, Gathered]:
+    """What the feeds say of earlier days; a failure costs only its day."""
+    days = {}
+    for day, answers in asked.items():
+        try:
+            days[day] = answers.gathered()
+        except FeedError as error:
+            days[day] = Gathered((), (str(error),))
+    return days
 
 
 def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
@@ -301,30 +342,37 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     )
 
 
-def _rising(task: _Task, issue: Issue) -> tuple[LateRiser, ...]:
-    """The late risers of the past days that had an issue: at most one request for each, which the cache answers."""
-    config, store, runtime, rules = task.config, task.store, task.runtime, task.config.issue
-    rule = rules.rising
-    if not rule.look_back or not rule.max_cards or not any(_by_day(source) for source in config.feeds):
+def _looked_back(task: _Task) -> dict[date, Asked]:
+    """The past days that had an issue, asked for late risers: at most one request for each, which the cache answers."""
+    rule = task.config.issue.rising
+    if not rule.look_back or not rule.max_cards or not any(_by_day(source) for source in task.config.feeds):
+        return {}
+    past = (task.day - timedelta(days=age) for age in range(1, rule.look_back + 1))
+    return {day: _asked_again(task, day) for day in past if task.store.votes_then(day)}
+
+
+def _rising(task: _Task, issue: Issue, asked: Mapping[date, Asked]) -> tuple[LateRiser, ...]:
+    """The late risers of the past days."""
+    if not asked:
         return ()
+    config, store, rules = task.config, task.store, task.config.issue
     papers: dict[str, Paper] = {}
     days: dict[date, list[Candidate]] = {}
     failures: list[str] = []
-    for age in range(1, rule.look_back + 1):
-        past = issue.day - timedelta(days=age)
-        if then := store.votes_then(past):
-            again = _quietly(task, past)
-            failures += again.failures
-            now = _ranked(config, again.feeds, past)
-            papers.update({paper.key: paper for paper in now})
-            days[past] = [
-                Candidate(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
-                for paper in now
-            ]
+    for past, again in _gathered(asked).items():
+        then = store.votes_then(past)
+        failures += again.failures
+        now = _ranked(config, again.feeds, past)
+        papers.update({paper.key: paper for paper in now})
+        days[past] = [
+            Candidate(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
+            for paper in now
+        ]
     if failures:
-        runtime.warn(f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}")
+        said = f"late risers: {count(len(failures), 'answer')} of the past days failed, such as {failures[0]}"
+        task.runtime.warn(said)
     shown = store.shown(papers.values(), besides=task.replaces) | {paper.key for paper in issue.papers}
-    chosen = select(days, shown, issue.day, rules.max_papers, rule)
+    chosen = select(days, shown, issue.day, rules.max_papers, rules.rising)
     return tuple(LateRiser(papers[riser.key], riser.day, riser.gained) for riser in chosen)
 
 
@@ -392,6 +440,8 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
 
 def _linted(rendered: RenderedIssue, config: Config, runtime: Runtime) -> NoIssue | None:
     """The verdict on a mail that must not go out as it is; warnings are said and do not stop it."""
+    from newsletter.mail.lint import Level, lint
+
     findings = lint(rendered, config.catalogues)
     errors = [finding.message for finding in findings if finding.level is Level.ERROR]
     for finding in findings:

@@ -7,7 +7,11 @@ import resource
 import select
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -25,6 +29,10 @@ def nursery() -> Iterator[Nursery]:
 
 def double(number: int) -> int:
     return 2 * number
+
+
+def read(file: Path, document: bytes = b"") -> str:
+    return file.read_text("utf-8")
 
 
 def spin() -> None:
@@ -176,3 +184,41 @@ def test_no_document_is_to_blame_for_a_nursery_that_was_killed(nursery: Nursery)
     for _ in range(2):
         with pytest.raises(ParsersGone, match="run the command again"):
             nursery.call(Bounds(), double, 21)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A named pipe: who reads it waits until somebody writes to it."""
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+def test_calls_that_were_begun_are_done_one_after_another_meanwhile(nursery: Nursery, pipe: Path) -> None:
+    waits = nursery.begin(Bounds(wall=60.0), read, pipe)
+    fails = nursery.begin(SHORT, complain)
+    doubles = nursery.begin(SHORT, double, 21)
+    assert not doubles.done()
+    pipe.write_text("written", "utf-8")
+    assert (waits.result(), doubles.result()) == ("written", 42)
+    assert isinstance(fails.exception(), FeedFormatError)
+
+
+def test_only_so_many_bytes_wait_for_a_child(nursery: Nursery, pipe: Path) -> None:
+    writer = Thread(target=pipe.write_text, args=("written",))
+    first = nursery.begin(Bounds(wall=60.0), read, pipe, bytes(9_000_000))
+    assert not nursery.begin(SHORT, double, 21).done()
+    writer.start()
+    nursery.begin(SHORT, len, bytes(9_000_000))
+    assert first.done()
+    writer.join()
+
+
+def test_a_run_that_fails_waits_for_nothing_that_it_has_begun() -> None:
+    with suppress(KeyboardInterrupt), Nursery() as nursery:
+        first = nursery.begin(Bounds(cpu=1, wall=60.0), spin)
+        second = nursery.begin(SHORT, double, 21)
+        raise KeyboardInterrupt
+    with pytest.raises((ParsersGone, CancelledError)):
+        first.result()
+    with pytest.raises((ParsersGone, CancelledError)):
+        second.result()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -52,3 +54,21 @@ def test_what_is_loaded_is_left_out_and_the_rest_collected() -> None:
     gc.collect()
     assert gc.get_freeze_count() <= frozen  # what nobody needs any longer goes without being looked for
     assert not gc.callbacks
+
+
+def test_at_its_end_a_process_does_not_look_at_what_it_has_loaded() -> None:
+    code = """
+import gc, os
+from newsletter.cli import garbage
+
+def look(phase, info):
+    if phase == "start":
+        os.write(1, b"%d\\n" % len(gc.get_objects()))
+
+garbage.put_off()
+gc.callbacks[:] = [look]
+"""
+    command = [sys.executable, "-c", code]
+    looks = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert looks
+    assert all(int(objects) < 1000 for objects in looks), looks

@@ -8,7 +8,6 @@ compares the two.
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -22,7 +21,6 @@ from typing import Any, Final, Protocol
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
-from premailer import Premailer
 
 from newsletter import resources
 from newsletter.errors import ConfigError, TemplateError
@@ -54,10 +52,6 @@ _NOT_SHOWN: Final = re.compile(r"<[!?][^<>]*+>")  # comments, declarations
 # Factor by which inlining enlarges the HTML: the least seen, and the usual one of a page with many rows.
 _LEAST_GROWTH: Final = 1.4
 _GROWTH: Final = 1.56
-
-
-_MOST_SHEETS: Final = 8
-_SHEETS: Final[dict[tuple[str, int], tuple[list[Any], list[Any]]]] = {}
 
 
 class _Compiled(jinja2.BytecodeCache):
@@ -199,6 +193,12 @@ class Renderer:
             digest.update(path.read_bytes() + b"\0")
         return digest.hexdigest()
 
+    def ready(self) -> None:
+        """Load what an issue is rendered with, for a time in which the program would wait. Raises TemplateError."""
+        from newsletter.mail import inliner  # noqa: F401 - `inline` needs it
+
+        self.check("digest.html", "digest.txt")
+
     def check(self, *names: str) -> None:
         """Load and compile these templates. Raises TemplateError if one is missing or has a syntax error."""
         for name in names:
@@ -333,39 +333,11 @@ def _papers_of(html: str) -> list[str]:
 # --- HTML ------------------------------------------------------------------------------------------------------------
 
 
-class _Inliner(Premailer):  # type: ignore[misc]  # premailer has no types
-    """premailer, which serialises the same style sheet again for each mail: half of the time of a mail of 20 papers."""
-
-    def _parse_style_rules(self, css_body: str, ruleset_index: int) -> tuple[list[Any], list[Any]]:
-        """The rules of a style sheet, and those that stay in the head; kept for the few sheets that a process has."""
-        key = (css_body, ruleset_index)
-        found = _SHEETS.get(key)
-        if found is None:
-            found = super()._parse_style_rules(css_body, ruleset_index)
-            if len(_SHEETS) >= _MOST_SHEETS:
-                _SHEETS.clear()
-            _SHEETS[key] = found
-        rules, leftover = found
-        return list(rules), list(leftover)
-
-
 def inline(html: str) -> str:
-    """`html` with the rules of its <style> copied into style attributes, for mail clients that drop <style>.
+    """`html` with the rules of its <style> copied into style attributes, for mail clients that drop <style>."""
+    from newsletter.mail import inliner  # takes 40 ms to import, and pages do not need it
 
-    This is the only use of premailer, which has been unmaintained since 2021; it makes no network access. A
-    <style data-premailer="ignore"> is left as it is. premailer may not set width and height attributes, because it
-    writes "100%" as a number.
-    """
-    inlined: str = _Inliner(
-        html,
-        allow_network=False,
-        disable_validation=True,
-        strip_important=False,
-        disable_basic_attributes=["width", "height"],
-        cssutils_logging_level=logging.CRITICAL,
-        align_floating_images=False,
-    ).transform()
-    return inlined
+    return inliner.inline(html)
 
 
 def _speak(environment: jinja2.Environment, language: Language) -> None:
