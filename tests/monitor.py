@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.serving import serving
+
 
 @dataclass(frozen=True)
 class Got:
@@ -74,11 +76,8 @@ def monitoring() -> Iterator[Monitor]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.port = server.server_port
+    with serving(server):
         yield made
         made.ended.set()
-        server.shutdown()
-        thread.join()

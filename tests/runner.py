@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import yaml
@@ -30,6 +29,7 @@ from newsletter.model import Verdict
 from newsletter.store import Store
 from tests import needs, program
 from tests.inbox import Inbox
+from tests.serving import serving
 
 KEY = "0123456789abcdef0123456789abcdef"
 READERS = ("ada@readers.example", "emmy@readers.example")
@@ -254,10 +254,9 @@ def _api(calls: list[str]) -> Iterator[str]:
         def log_message(self, *words: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 # --- a year ----------------------------------------------------------------------------------------------------------

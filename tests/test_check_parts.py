@@ -9,7 +9,6 @@ import socket
 import socketserver
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -59,6 +58,7 @@ from tests.clinic import DOMAIN, PROGRAM, Clinic, clinic, days_ago, entry, priva
 from tests.mailhost import MailHost
 from tests.migrated import store_file
 from tests.nameserver import NameServer, nameserver
+from tests.serving import serving
 from tests.smtpd import DRIP, Script, smtpd
 
 GATEWAY = Sending(("192.0.2.25",), ours=True)
@@ -737,10 +737,9 @@ def babbler(words: bytes) -> Iterator[int]:
         def handle(self) -> None:
             self.request.sendall(words)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
         yield int(server.server_address[1])
-        server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 
@@ -16,6 +16,7 @@ from newsletter.config import FetchConfig
 from newsletter.errors import FeedError
 from newsletter.feed import fetch
 from tests.fakes import FakeClock
+from tests.serving import serving
 
 LIMITS = FetchConfig(deadline=30, max_bytes=100_000, attempts=3)
 BODY = b'[{"paper": {"id": "2611.00001", "title": "A paper"}}]'
@@ -73,15 +74,11 @@ def site(answers: dict[str, Response | list[Response]], tls: ssl.SSLContext | No
     server = Site({path: answer if isinstance(answer, list) else [answer] for path, answer in answers.items()})
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(server):
+        try:
+            yield server
+        finally:
+            server.closing.set()
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Response:

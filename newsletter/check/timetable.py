@@ -80,8 +80,10 @@ def runs(text: str, path: Path) -> bool:
 def _line(text: str, path: Path) -> tuple[int, str] | None:
     """The number (from 1) and the words of the first line that does so."""
     for number, line in enumerate(text.splitlines(), 1):
+        if " run" not in line or line.lstrip().startswith(("#", ";")):
+            continue
         words = line.replace("%%", "%").replace(r"\%", "%").replace("$$", "$")
-        rest = "" if line.lstrip().startswith(("#", ";")) else _behind(words, path) or ""
+        rest = _behind(words, path) or ""
         if " run" in rest and "--dry-run" not in rest:
             return number, line
     return None
@@ -165,18 +167,14 @@ def _lingering(job: Job) -> Job:
 def _timers_in(folders: Sequence[Path], path: Path, program: Sequence[str]) -> Iterator[Job]:
     """Those in the folders of one systemd, that of the machine or of a user. A unit may be enabled from another one."""
     for folder in folders:
-        for service in sorted(folder.glob("*.service")):
+        for timer in sorted(folder.glob("*.timer")):
+            unit = [line.partition("=")[2].strip() for line in _text(timer).splitlines() if line.startswith("Unit=")]
+            service = folder / (unit or [f"{timer.stem}.service"])[0]
             text = _text(service)
-            if not _calls_run(text, path):
-                continue
-            for timer in sorted(folder.glob("*.timer")):
-                unit = [
-                    line.partition("=")[2].strip() for line in _text(timer).splitlines() if line.startswith("Unit=")
-                ]
-                if (unit or [f"{timer.stem}.service"])[0] == service.name:
-                    wanted = (each / "timers.target.wants" / timer.name for each in folders)
-                    job = Job(str(timer), any(link.is_symlink() or link.exists() for link in wanted))
-                    yield _judged_timer(job, timer, service, text, path, program)
+            if _calls_run(text, path):
+                wanted = (each / "timers.target.wants" / timer.name for each in folders)
+                job = Job(str(timer), any(link.is_symlink() or link.exists() for link in wanted))
+                yield _judged_timer(job, timer, service, text, path, program)
 
 
 def _judged_timer(job: Job, timer: Path, service: Path, text: str, path: Path, program: Sequence[str]) -> Job:
@@ -205,7 +203,7 @@ def _calls_run(unit: str, path: Path) -> bool:
 def _text(file: Path) -> str:
     try:
         return file.read_text("utf-8", "replace")
-    except OSError:
+    except (OSError, ValueError):  # a unit may name whatever it likes
         return ""
 
 

@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
-from newsletter import check as checks
 from newsletter import resources
-from newsletter.check import Finding, Level, Options
 from newsletter.cli import login
 from newsletter.cli.login import COLUMN, Login
 from newsletter.errors import NewsletterError
+
+if TYPE_CHECKING:  # the functions that try answers load it: the example is written in a third of the time without
+    from newsletter.check import Finding, Options
 
 _PORTS: Final = {465: "implicit", 587: "starttls"}  # RFC 8314; any other port is tried with starttls
 _ADVICE: Final = ("dns", "web")  # what is mended elsewhere, after the first look: no other answer would help
@@ -137,6 +138,8 @@ def from_options(folder: Path, given: Answers, options: Options) -> Iterator[str
 
     Raises NewsletterError if there is a config.yaml, and click's Exit with the exit code of `newsletter check`.
     """
+    from newsletter.check import exit_code
+
     refuse_existing(folder)
     if given.login is not None and (said := login.mistaken(given.login)):
         raise click.UsageError(said)
@@ -154,13 +157,15 @@ def from_options(folder: Path, given: Answers, options: Options) -> Iterator[str
         if codes := _faults(found):
             option = question.name.replace("_", "-")
             click.echo(f"newsletter: --{option}: {codes[0].words}; nothing was written", err=True)
-            raise click.exceptions.Exit(checks.exit_code(codes))
+            raise click.exceptions.Exit(exit_code(codes))
     yield from write(folder, answers)
     yield from _next(folder)
 
 
 def _faults(found: list[Finding]) -> list[Finding]:
     """The findings that another answer would mend."""
+    from newsletter.check import Level
+
     return [finding for finding in found if finding.level is Level.BAD and finding.subject not in _ADVICE]
 
 
@@ -180,6 +185,8 @@ def _answered(answers: Answers, given: Answers, question: Question, *, offline: 
 
     Unless `offline`, the mail server is asked which logins it offers.
     """
+    from newsletter.check import logins
+
     value = getattr(given, question.name)
     if value is None:
         value = click.prompt(question.words, default=suggestion(answers, question.name) or None).strip()
@@ -191,7 +198,7 @@ def _answered(answers: Answers, given: Answers, question: Question, *, offline: 
     answers = replace(answers, smtp=value, tls=given.tls, username=username)
     if _logs_in(answers) and how is None:
         host, port = host_and_port(value)
-        offered = [] if offline else checks.logins(host, port, _tls(answers))
+        offered = [] if offline else logins(host, port, _tls(answers))
         how = login.ask(host, answers.domain, offered)
     return replace(answers, login=how)
 
@@ -243,10 +250,12 @@ def tried(answers: Answers, question: Question, options: Options) -> tuple[Answe
 
 def _examined(answers: Answers, question: Question, options: Options) -> tuple[Answers, list[Finding]]:
     """What is found, and the answers with the refresh token that the issuer may have given for the one it got."""
+    from newsletter.check import Level, examine
+
     with tempfile.TemporaryDirectory(prefix="newsletter-init-") as place:
         list(write(Path(place), answers))
         path = Path(place) / "config.yaml"
-        found = list(checks.examine(path, options, subjects=question.subjects | {"config"}))
+        found = list(examine(path, options, subjects=question.subjects | {"config"}))
         if answers.login is not None and answers.login.refresh_token is not None:
             token = (Path(place) / login.REFRESH_FILE).read_text("utf-8").strip()
             answers = replace(answers, login=replace(answers.login, refresh_token=token))

@@ -228,9 +228,18 @@ def _has_name(element: Element) -> bool:
 
 def _aria_faults(element: Element) -> Iterator[str]:
     tag, attributes = element.tag, element.attributes
+    if any(name.startswith("aria-") for name in attributes):
+        yield from _attribute_faults(element)
+    yield from (f"<{tag} {name}> does nothing good in a mail" for name in _OF_SCRIPTS if name in attributes)
+    if tag == "a" and any(each.get("aria-hidden") == "true" for each in (element, *element.ancestors())):
+        yield f"the link {_shown(element.name())} is within aria-hidden, but can be reached by its key"
+
+
+def _attribute_faults(element: Element) -> Iterator[str]:
+    """Those of the ARIA attributes, which few elements have."""
+    tag, attributes = element.tag, element.attributes
     yield from (f"<{tag} {name}>: mail clients know no such attribute" for name in attributes
                 if name.startswith("aria-") and name not in _ARIA)  # fmt: skip
-    yield from (f"<{tag} {name}> does nothing good in a mail" for name in _OF_SCRIPTS if name in attributes)
     if tag in _NAMELESS and not element.role and _has_name(element):
         yield f"<{tag} aria-label> needs a role: screen readers ignore the name of a <{tag}>"
     if "aria-level" in attributes and not _level(element):
@@ -242,8 +251,6 @@ def _aria_faults(element: Element) -> Iterator[str]:
         yield f"<{tag} aria-hidden={hidden!r}> must be true or false"
     if tag == "body" and hidden == "true":
         yield "<body aria-hidden> hides the whole mail from screen readers"
-    if tag == "a" and any(each.get("aria-hidden") == "true" for each in (element, *element.ancestors())):
-        yield f"the link {_shown(element.name())} is within aria-hidden, but can be reached by its key"
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

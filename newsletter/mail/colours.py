@@ -29,6 +29,7 @@ def colour(written: str) -> Rgb | None:
     return named[:3] if named and named[3] == 1 else None
 
 
+@lru_cache(1024)  # a mail has few colours and many pieces of text
 def mixed(front: Rgb, back: Rgb, opacity: float) -> Rgb:
     """The colour that is seen when `front` lies on `back` with an opacity of 0 to 1."""
     red, green, blue = (one * opacity + other * (1 - opacity) for one, other in zip(front, back, strict=True))
@@ -40,13 +41,13 @@ def written(rgb: Rgb) -> str:
     return "#" + "".join(f"{round(part):02x}" for part in rgb)
 
 
+@lru_cache(1024)
 def contrast(one: Rgb, other: Rgb) -> float:
     """The contrast ratio of two colours, 1 to 21 (WCAG 2.2, definition of contrast ratio)."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
-@lru_cache(1024)  # a mail has few colours and many pieces of text
 def _luminance(rgb: Rgb) -> float:
     channels = (part / 255 for part in rgb)
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)

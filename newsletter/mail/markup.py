@@ -66,7 +66,11 @@ class Style:
 
 @dataclass(eq=False, slots=True)
 class Element:
-    """An element with its attributes; `style` is set once the whole mail has been read."""
+    """An element with its attributes; `style` is set once the whole mail has been read.
+
+    `role` is its attribute in small letters. `block` is the nearest block and `link` the nearest <a> with an address,
+    each this element or one around it, and None if there is none.
+    """
 
     tag: str
     attributes: dict[str, str]
@@ -74,15 +78,22 @@ class Element:
     style: Style = Style((_CANVAS["light"][0], _CANVAS["dark"][0]), (_CANVAS["light"][1], _CANVAS["dark"][1]))
     parts: list[Element | str] = field(default_factory=list)
     classes: frozenset[str] = frozenset()
+    role: str = field(init=False)
+    block: Element | None = field(init=False)
+    link: Element | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        above = self.parent
+        self.role = self.get("role").lower()
+        self.block = self if self.tag in BLOCKS else above.block if above is not None else None
+        if self.tag == "a":
+            self.link = self if "href" in self.attributes else None
+        else:
+            self.link = above.link if above is not None else None
 
     def get(self, name: str) -> str:
         """The attribute without space around it; empty if there is none."""
         return self.attributes.get(name, "").strip()
-
-    @property
-    def role(self) -> str:
-        """The role attribute, in small letters."""
-        return self.get("role").lower()
 
     def ancestors(self) -> Iterator[Element]:
         """The elements that this one is in, the nearest first."""
@@ -117,13 +128,11 @@ class Run:
 
     def block(self) -> Element:
         """The paragraph, heading, cell or other block that the text is in."""
-        nearest = (each for each in (self.element, *self.element.ancestors()) if each.tag in BLOCKS)
-        return next(nearest, self.element)
+        return self.element.block or self.element
 
     def link(self) -> Element | None:
         """The link that the text is part of."""
-        found = self.element.closest(("a",))
-        return found if found is not None and "href" in found.attributes else None
+        return self.element.link
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,16 +60,16 @@ def init_command(folder: Path, resolver: tuple[str, int] | None, offline: bool, 
     Without a terminal the options must say it; an answer that fails ends it, and nothing is written. Without options
     and without a terminal the example is written. Existing files stay.
     """
-    from newsletter.check import Options
     from newsletter.cli import init
 
-    answers, options = init.answers_of(**given), Options(offline=offline, resolver=resolver)
-    if init.on_a_terminal():
-        lines = init.ask(folder, answers, options)
-    elif answers == init.Answers():
+    answers, terminal = init.answers_of(**given), init.on_a_terminal()
+    if answers == init.Answers() and not terminal:
         lines = init.plain(folder)
     else:
-        lines = init.from_options(folder, answers, options)
+        from newsletter.check import Options
+
+        act = init.ask if terminal else init.from_options
+        lines = act(folder, answers, Options(offline=offline, resolver=resolver))
     for line in lines:
         click.echo(line)
 
