@@ -26,7 +26,7 @@ pytest_plugins = [
     "tests.mailhost",
     "tests.chromium",
     "tests.monitor",
-    *("tests.parsers", "tests.statements"),
+    *("tests.parsers", "tests.statements", "tests.routes"),
 ]
 
 ROOT = Path(__file__).resolve().parents[1]

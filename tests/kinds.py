@@ -11,7 +11,7 @@ that these name. Where that is too small the test fails at a call of FORBIDDEN, 
 its kind, `component` or `system`.
 
 pytest-xdist runs the tests in as many processes as there are cores. The tests that share a server stay together, so
-that each server is started once; the other tests of a file stay together too, except those of ONE_BY_ONE.
+that each server is started once; the other tests of a file stay together too, and so do the files of TOGETHER.
 """
 
 from __future__ import annotations
@@ -74,16 +74,17 @@ SERVERS = ("postgresql", "chromium", "postfix")
 # Groups that take longest, or long for their few tests, and so begin first: the longest that is left should be short,
 # since at the end no process should be alone with one.
 LONG = (
-    *("postgresql", "tests/test_check.py", "chromium+postfix", "chromium", "tests/test_wheel.py"),
-    *("tests/test_schedule_github.py", "postfix", "tests/test_cli.py", "tests/test_feed_chaos.py"),
+    *("postgresql", "faketime", "tests/test_check.py", "chromium+postfix", "chromium", "tests/test_wheel.py"),
+    *("postfix", "tests/test_cli.py", "tests/test_feed_chaos.py"),
     *("tests/test_proxies.py", "tests/test_limits.py", "tests/test_container.py", "tests/test_bounces_poison.py"),
     *("tests/test_days.py", "tests/test_regexes.py", "tests/test_web_fuzz.py", "tests/test_systemd.py"),
     *("tests/test_fuzz.py", "tests/test_quickstart.py", "tests/test_worker.py", "tests/test_web_load.py"),
     *("tests/test_editions.py", "tests/test_web.py"),
 )
 
-# Files whose tests take long together and share little: they are spread one by one.
-ONE_BY_ONE = {"test_chaos.py"}
+# Files that share what takes long to begin, by the name of their group. Programs with a faked clock come from a process
+# of their own (tests/program.py), which takes two seconds.
+TOGETHER = dict.fromkeys(("tests/test_chaos.py", "tests/test_schedule_github.py"), "faketime")
 
 # Files of which each test is a system test. Where none is asked for they are not imported, which takes two seconds.
 SYSTEM_FILES = {
@@ -181,7 +182,7 @@ def longest(waiting: Collection[str]) -> str | None:
 def group_of(nodeid: str) -> str:
     """The name of the tests that run in one process with this test."""
     path = nodeid.partition("::")[0]
-    return "+".join(servers_of(nodeid)) or (nodeid if Path(path).name in ONE_BY_ONE else path)
+    return "+".join(servers_of(nodeid)) or TOGETHER.get(path, path)
 
 
 def servers_of(nodeid: str) -> list[str]:

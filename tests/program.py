@@ -259,9 +259,10 @@ def main(line: socket.socket) -> None:
     _warm_up()
     gc.freeze()  # a collection in a program would write to, and so copy, every page that it shares with the nest
     request = _next_request(line)
-    if request is not None:
-        signal.signal(signal.SIGINT, interrupt)
-        _become(request)
+    if request is None:
+        os._exit(0)  # to take the interpreter to pieces takes a quarter of the time that the nest took to begin
+    signal.signal(signal.SIGINT, interrupt)
+    _become(request)
 
 
 def _load() -> None:

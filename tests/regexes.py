@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import newsletter
 
-SIZE: Final = 75_000  # characters of a worst text
+SIZE: Final = 50_000  # characters of a worst text
 
 # What a method of `re` asks of the engine. Those that go on after a match begin at every character, as `search` does.
 _APPLIED: Final = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from newsletter.bounces.bounds import BLOCK, DEPTH, HEADER, LINES, PARTS, bounded, charset
+from newsletter.bounces.bounds import BLOCK, DEPTH, HEADER, LINE, LINES, PARTS, bounded, charset
 from newsletter.bounces.incoming import Incoming
 from newsletter.bounces.process import parser
 from newsletter.children import Nursery
@@ -89,6 +89,10 @@ def test_headers_have_so_many_bytes_wherever_they_stand(before: bytes) -> None:
 def test_long_lines_of_a_body_stay() -> None:
     raw = b"Subject: x\n\n" + b'{"notificationType": "Bounce"} ' * 1000 + b"\n"
     assert bounded(raw) == raw
+
+
+def test_a_line_of_a_body_has_so_many_bytes() -> None:
+    assert bounded(b"Subject: x\n\n" + b"y" * 1_000_000 + b"\nz\n") == b"Subject: x\n\n" + b"y" * LINE + b"\nz\n"
 
 
 @pytest.mark.parametrize("kind", ["multipart/mixed; boundary=b%d", "message/rfc822"])

@@ -12,7 +12,7 @@ import pytest
 from newsletter.children import Nursery
 from tests import chaos
 from tests.conftest import ROOT, paper
-from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, Kind, group_of, kind_of_function, longest
+from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, TOGETHER, Kind, group_of, kind_of_function, longest
 from tests.migrated import store_file
 from tests.needs import memory
 from tests.pages import Site
@@ -160,7 +160,8 @@ def test_tests_that_share_a_server_are_one_group_and_the_others_of_a_file_anothe
     )
     assert len({group_of(f"tests/test_x.py::x[{uses}]") for uses in ("chromium", "postfix", "chromium-postfix")}) == 3
     assert group_of("tests/test_x.py::test_x[sqlite]") == group_of("tests/test_x.py::test_y") == "tests/test_x.py"
-    assert group_of("tests/test_chaos.py::test_x[1]") != group_of("tests/test_chaos.py::test_x[2]")
+    assert group_of("tests/test_chaos.py::test_x[1]") == group_of("tests/test_schedule_github.py::test_y") == "faketime"
+    assert group_of("tests/test_chaos.py::test_x[postgresql-1]") == "postgresql"
 
 
 def test_the_groups_that_take_longest_begin_first() -> None:
@@ -170,7 +171,9 @@ def test_the_groups_that_take_longest_begin_first() -> None:
 
 
 def test_each_group_that_takes_long_is_there() -> None:
-    assert all(set(group.split("+")) <= set(SERVERS) or (ROOT / group).is_file() for group in LONG)
+    shared = {*SERVERS, *TOGETHER.values()}
+    assert all(set(group.split("+")) <= shared or (ROOT / group).is_file() for group in LONG)
+    assert all((ROOT / file).is_file() for file in TOGETHER)
 
 
 def test_a_thread_of_an_earlier_test_may_end_what_it_does(request: pytest.FixtureRequest) -> None:

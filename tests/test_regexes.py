@@ -11,8 +11,8 @@ import pytest
 from newsletter.children import Bounds, Nursery, Overrun
 from tests.regexes import Use, uses, worst
 
-# A linear search of a text of tests/regexes.py takes 1 to 35 ms; a quadratic one takes a second to hours.
-SECONDS = 0.2  # of CPU for one text
+# A linear search of a text of tests/regexes.py takes 1 to 25 ms; a quadratic one takes a fifth of a second to hours.
+SECONDS = 0.09  # of CPU for one text
 BOUNDS = Bounds(cpu=100, wall=150.0, memory=2_000)  # for all uses of a child
 
 CHILDREN = 4  # each applies a part of the patterns

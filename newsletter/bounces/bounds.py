@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 LINES: Final = 5_000  # of a mail; the rest is dropped
+LINE: Final = 65_536  # bytes of a line of a body, which RFC 5322 section 2.1.1 ends after 998; the rest is dropped
 HEADER: Final = 4_096  # bytes of a header with its folded lines; the rest is dropped
 BLOCK: Final = 65_536  # bytes of one block of headers, a mail's or a part's; further headers are dropped
 PARTS: Final = 200  # lines that begin as boundaries do; the rest of the mail is dropped
@@ -82,7 +83,7 @@ class _Cut:
                 continue
             else:
                 yield from self._end_of_headers()
-            yield line
+            yield line[:LINE]
         yield from self._end_of_headers()
 
     def _take(self, line: bytes) -> None:
