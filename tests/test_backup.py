@@ -30,6 +30,7 @@ from newsletter.model import RenderedIssue, Result, State
 from newsletter.store import HEAD, Store, restore_copy, snapshot
 from newsletter.store.database import Database
 from newsletter.store.schema import metadata
+from tests import program
 from tests.conftest import PUBLICATION, ROOT
 from tests.fakes import ACCEPTED
 from tests.migrated import store_file
@@ -253,6 +254,30 @@ def test_files_that_cannot_be_in_it_are_named(tmp_path: Path) -> None:
     assert "gone is not in the backup: No such file" in said
     assert "pipe is not in the backup: it is not a file" in said
     assert "values of the environment are not in the backup: PW" in said
+
+
+def test_a_backup_to_standard_output_is_the_archive_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+    before = rows(f"sqlite:///{machine.folder / 'newsletter.db'}")
+    done = program.run([*program.COMMAND, "-c", str(machine.path), "backup", "-"], cwd=tmp_path, capture_output=True)
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    assert f"wrote to standard output: the store, {machine.path} and 1 other file, " in said
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    (tmp_path / "archive").write_bytes(done.stdout)
+    code, said = newsletter(tmp_path / "there" / "config.yaml", "restore", str(tmp_path / "archive"))
+    assert code == 0, said
+    assert rows(f"sqlite:///{tmp_path / 'there' / 'newsletter.db'}").keys() == before.keys()
+    assert files(tmp_path / "there") == files(machine.folder)
+
+
+def test_an_archive_that_was_cut_off_on_its_way_is_refused(machine: Machine, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    made = backup.stream(load(machine.path), out, NOW)
+    assert made.size == len(out.getvalue())
+    (tmp_path / "archive").write_bytes(out.getvalue()[:-20_000])
+    with pytest.raises(BackupError):
+        backup.restore(tmp_path / "archive", tmp_path / "there" / "config.yaml", force=False)
+    assert not list((tmp_path / "there").iterdir())
 
 
 # --- restoring it ----------------------------------------------------------------------------------------------------

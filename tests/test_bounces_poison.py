@@ -143,3 +143,18 @@ def test_what_is_no_character_set_is_utf_8(name: str | None) -> None:
 def test_a_character_set_that_is_spelt_in_percent_codes_is_judged_too() -> None:
     mail = Incoming.read(b"Content-Type: text/plain; charset*=utf-8'en'puny%63ode\n\nbcher-kva\n")
     assert mail.notice == "bcher-kva"
+
+
+def test_a_detector_gets_no_more_of_a_line_than_a_mail_may_have() -> None:
+    """RFC 5322 section 2.1.1. The mail itself stays whole: a token of ours may be anywhere in it."""
+    head = b"Subject: " + b"word " * 400 + b"\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n"
+    long = Incoming.read(
+        head + b"a" * 5_000 + b"\nshort\n\n--x\nContent-Type: text/html\n\n" + b"b" * 998 + b"\n--x--\n"
+    )
+    first, second = (part.get_payload() for part in long.short_lines.walk() if not part.is_multipart())
+    assert first == "a" * 1_000 + "\nshort\n"
+    assert second == "b" * 998
+    assert long.short_lines["Subject"] == long.message["Subject"]
+    assert "a" * 5_000 in str(long.message.get_payload(0))
+    plain = Incoming.read(b"Subject: x\n\n" + b"a" * 998 + b"\n")
+    assert plain.short_lines is plain.message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import socket
 import socketserver
 import subprocess
@@ -41,7 +42,7 @@ from newsletter.check.smtp import Reply, judge_reply
 from newsletter.check.spf import Spf, judge, repaired, with_address
 from newsletter.check.templates import _remedy as mend_template
 from newsletter.check.timetable import _timers as timers
-from newsletter.check.timetable import runs
+from newsletter.check.timetable import is_calendar, runs
 from newsletter.check.values import Command, Context, Publish, Remedy, SetKey, ok
 from newsletter.check.web import is_local, judge_clock
 from newsletter.cli import main
@@ -287,6 +288,36 @@ def test_alignment_with_from(
     assert found.level is level
     if isinstance(found.remedy, SetKey):
         assert found.remedy == SetKey("bounce_address", "d@news.a.example")
+
+
+@pytest.mark.parametrize(
+    ("uris", "mended"),
+    [
+        ("rua=dmarc@a.example", "rua=mailto:dmarc@a.example"),
+        ("rua=mailto:d@a.example, e@b.example!10m", "rua=mailto:d@a.example,mailto:e@b.example!10m"),
+        ("ruf=mailto//d@a.example; pct=100", "ruf=mailto:d@a.example; pct=100"),
+        ("rua=https://reports.example/a", "rua=mailto:b@a.example"),
+        ("rua=mailto:d@a.example; RUF=d@a.example", "rua=mailto:d@a.example; RUF=mailto:d@a.example"),
+    ],
+)
+def test_reports_that_nobody_gets_are_told_and_the_record_mended(
+    server: NameServer, names: Names, uris: str, mended: str
+) -> None:
+    for record, level in ((f"v=DMARC1; p=none; {uris}", Level.WARN), (f"v=DMARC1; p=none; {mended}", Level.OK)):
+        server.records["_dmarc.a.example", "TXT"] = [record]
+        (found,) = dmarc_findings(
+            Names(("127.0.0.1", server.port)), publication("d@a.example", "b@a.example"), signed=True
+        )
+        assert found.level is level
+        if level is Level.WARN:
+            assert "names no mailto: address" in found.words
+            assert found.remedy == Publish("_dmarc.a.example", "TXT", f"v=DMARC1; p=none; {mended}")
+
+
+def test_a_record_with_an_unread_address_may_have_more_faults(server: NameServer, names: Names) -> None:
+    server.records["_dmarc.a.example", "TXT"] = ["v=DMARC1; p=reject; rua=d@a.example"]
+    found = dmarc_findings(names, publication("d@a.example", "b@elsewhere.example"), signed=False)
+    assert [each.level for each in found] == [Level.WARN, Level.BAD]
 
 
 def test_reverse_dns_leads_back(server: NameServer, names: Names) -> None:
@@ -643,6 +674,50 @@ def test_a_timer_counts_once_it_is_enabled_and_its_name_does_not_matter(sound: C
     assert (sound.folder / "systemctl").read_text() == "--user enable --now papers-daily.timer\n"
     (units / "timers.target.wants" / "papers-daily.timer").symlink_to(units / "papers-daily.timer")  # as systemctl does
     assert sound.faults(offline=True) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["*-*-* 25:00:00", "*-*-* 07:60", "*-*-* 07:00:00 Europe/Berln", "*-*-* 7:00:61 Europe/Berlin"]
+)
+def test_a_timer_without_a_time_that_systemd_knows_is_told(sound: Clinic, value: str) -> None:
+    (sound.folder / "crontab").write_text("")
+    units = sound.folder / ".config/systemd/user"
+    (units / "timers.target.wants").mkdir(parents=True)
+    (units / "papers.service").write_text(f"[Service]\nExecStart=newsletter -c {sound.path} run\n")
+    timer = units / "papers.timer"
+    timer.write_text(f"[Timer]\n# OnCalendar=at eight\nOnCalendar={value}\nPersistent=true\n")
+    (units / "timers.target.wants" / "papers.timer").symlink_to(timer)
+    (found,) = sound.faults(offline=True)
+    assert f"systemd ignores OnCalendar={value}" in found.words
+    sound.follow(found)
+    assert timer.read_text() == "[Timer]\n# OnCalendar=at eight\nOnCalendar=*-*-* 07:00:00\nPersistent=true\n"
+    assert (sound.folder / "systemctl").read_text() == "--user daemon-reload\n"
+    assert sound.faults(offline=True) == []
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("analyze", ["systemd-analyze", None])
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [
+        ("*-*-* 07:00:00 Europe/Berlin", True),
+        ("*:5/15", True),
+        ("Mon..Fri 07:30", True),
+        ("daily", True),
+        ("*-*-* 24:00", False),
+        ("*-*-* 07:00 Europe/Nowhere", False),
+    ],
+)
+def test_a_calendar_event_is_judged_with_and_without_systemd(value: str, analyze: str | None, *, valid: bool) -> None:
+    program = analyze and shutil.which(analyze)
+    assert is_calendar(value, program) is valid
+
+
+@pytest.mark.system
+def test_what_only_systemd_can_judge_is_left_alone_without_it() -> None:
+    assert is_calendar("at eight", None)
+    assert is_calendar("at eight", "/nonexistent/systemd-analyze")
+    assert is_calendar("at eight", "/bin/false")  # a program that does not know `calendar`
 
 
 # --- the issue -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import resource
 import signal
 import socket
@@ -67,12 +68,17 @@ def test_a_reader_can_leave_beside_hundreds_of_slow_connections(
     assert (status, "You are unsubscribed" in page) == (200, True)
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def serving(site: Site, request_within: float) -> Iterator[int]:
     """The port of the same pages in this process, where a request may take so many seconds."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     server = create_server(site.app, site.config, "127.0.0.1", port, connections=50, request_within=request_within)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -140,14 +146,32 @@ def test_the_limit_of_open_files_is_raised_and_the_operator_s_stands() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-class Watching:
-    """A server that serves nobody, and notes how its process is set up."""
+class Watching(threading.Thread):
+    """Asks the pages of this process for one, notes how the process is set up then, and ends it by SIGTERM."""
 
-    turn = 0.0
-    frozen = 0
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.status, self.turn, self.frozen = port, b"", 0.0, 0
 
     def run(self) -> None:
-        self.turn, self.frozen = sys.getswitchinterval(), gc.get_freeze_count()
+        try:
+            with self.connected() as line:
+                line.sendall(b"GET /archive/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                self.status = line.recv(12)
+                self.turn, self.frozen = sys.getswitchinterval(), gc.get_freeze_count()
+                while line.recv(65_536):  # until the server has closed its end
+                    pass
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def connected(self) -> socket.socket:
+        """A connection, once the port is open."""
+        for _ in range(400):
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), 20)
+            except ConnectionRefusedError:
+                threading.Event().wait(0.05)
+        raise TimeoutError(f"nothing listens on port {self.port}")
 
 
 @pytest.fixture
@@ -163,13 +187,14 @@ def process() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("process")
-def test_a_request_waits_neither_long_for_other_threads_nor_for_a_look_at_all_that_is_loaded(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_waits_neither_long_for_other_threads_nor_for_a_look_at_all_that_is_loaded(site: Site) -> None:
     """The thread that mails confirmations works while requests are answered, and each of their statements lets it."""
-    watching, default = Watching(), sys.getswitchinterval()
-    monkeypatch.setattr(web, "create_server", lambda *args, **options: watching)
-    web.serve(site.config, "127.0.0.1", 0)
+    watching, default = Watching(free_port()), sys.getswitchinterval()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # until the server has one of its own
+    watching.start()
+    web.serve(site.config, "127.0.0.1", watching.port)
+    watching.join()
+    assert watching.status == b"HTTP/1.1 200"
     assert watching.turn <= default / 10
     assert watching.frozen > 10_000
 

@@ -3,7 +3,7 @@
 The archive is a tar file. Its first member, manifest.json, names every other member with its size and SHA-256.
 """
 
-from newsletter.backup.make import Made, make
+from newsletter.backup.make import Made, make, stream
 from newsletter.backup.restore import Restored, restore
 
-__all__ = ["Made", "Restored", "make", "restore"]
+__all__ = ["Made", "Restored", "make", "restore", "stream"]

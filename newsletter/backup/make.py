@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, Literal
 
 from newsletter import __version__, files
 from newsletter.backup.manifest import NAME, Kind, Manifest, Part
@@ -51,21 +51,45 @@ def make(config: Config, target: Path, now: datetime) -> Made:
         raise BackupError(f"{target} exists already; nothing was written")
     if not target.parent.is_dir():
         raise BackupError(f"the folder {target.parent} does not exist")
+    with tempfile.TemporaryDirectory(prefix=".newsletter.", dir=target.parent) as folder:
+        manifest, sources, missing = _collected(config, Path(folder), now)
+        with files.replacing(target, private=True) as file, _archive(file, "w") as archive:
+            _write(archive, manifest, sources, now)
+    return Made(manifest, target.stat().st_size, missing)
+
+
+def stream(config: Config, out: BinaryIO, now: datetime) -> Made:
+    """Write the same archive to `out`, such as a pipe to a program that encrypts it. `now` is aware.
+
+    The copy of the store is in the system's folder for temporary files meanwhile. Raises what `make` does. After an
+    error the archive is cut off, and `restore` refuses it.
+    """
+    counted = _Counting(out)
+    with tempfile.TemporaryDirectory(prefix="newsletter.") as folder:
+        manifest, sources, missing = _collected(config, Path(folder), now)
+        with _archive(counted, "w|") as archive:
+            _write(archive, manifest, sources, now)
+    out.flush()
+    return Made(manifest, counted.size, missing)
+
+
+def _collected(config: Config, folder: Path, now: datetime) -> tuple[Manifest, list[_Source], tuple[str, ...]]:
+    """What goes into the archive, and lines about what does not. The copy of the store is made in `folder`."""
     found = named(config.path)
     missing: list[str] = []
     sources = [_Source(config.path, Kind.CONFIG, "config.yaml"), *_named_files(config, found, missing.append)]
-    with tempfile.TemporaryDirectory(prefix=".newsletter.", dir=target.parent) as folder:
-        store = Path(folder) / "store.sqlite"
-        snapshot(config.store, store)
-        sources.append(_Source(store, Kind.STORE, "store.sqlite"))
-        parts = tuple(_described(source, f"{number:05d}") for number, source in enumerate(sources))
-        publication = config.publication
-        manifest = Manifest(
-            __version__, HEAD, publication.title, publication.list_id, now.isoformat(), found.environment, parts
-        )
-        with files.replacing(target, private=True) as stream:
-            _write(stream, manifest, sources, now)
-    return Made(manifest, target.stat().st_size, tuple(missing))
+    store = folder / "store.sqlite"
+    snapshot(config.store, store)
+    sources.append(_Source(store, Kind.STORE, "store.sqlite"))
+    parts = tuple(_described(source, f"{number:05d}") for number, source in enumerate(sources))
+    title, list_id = config.publication.title, config.publication.list_id
+    manifest = Manifest(__version__, HEAD, title, list_id, now.isoformat(), found.environment, parts)
+    return manifest, sources, tuple(missing)
+
+
+def _archive(stream: Any, mode: Literal["w", "w|"]) -> tarfile.TarFile:
+    """A new tar file; with ``w|`` `stream` need not know its position."""
+    return tarfile.open(fileobj=stream, mode=mode, format=tarfile.PAX_FORMAT)
 
 
 def _named_files(config: Config, found: Named, warn: Callable[[str], None]) -> Iterator[_Source]:
@@ -127,28 +151,40 @@ def _described(source: _Source, member: str) -> Part:
     return Part(member, source.kind, source.path, mode, size, digest.hexdigest())
 
 
-def _write(stream: BinaryIO, manifest: Manifest, sources: list[_Source], now: datetime) -> None:
-    """Write the archive. Raises BackupError when a file has changed since it was described."""
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        told = manifest.to_json()
-        archive.addfile(_member(NAME, len(told), now), io.BytesIO(told))
-        for part, source in zip(manifest.parts, sources, strict=True):
-            with source.source.open("rb") as file:
-                reading = _Hashing(file)
-                try:
-                    archive.addfile(_member(part.member, part.size, now), reading)
-                except OSError as error:
-                    if error.errno is not None:
-                        raise
-                    raise BackupError(f"{source.source} has changed while it was read; try again") from error
-            if reading.digest.hexdigest() != part.sha256:
-                raise BackupError(f"{source.source} has changed while it was read; try again")
+def _write(archive: tarfile.TarFile, manifest: Manifest, sources: list[_Source], now: datetime) -> None:
+    """Write the members of the archive. Raises BackupError when a file has changed since it was described."""
+    told = manifest.to_json()
+    archive.addfile(_member(NAME, len(told), now), io.BytesIO(told))
+    for part, source in zip(manifest.parts, sources, strict=True):
+        with source.source.open("rb") as file:
+            reading = _Hashing(file)
+            try:
+                archive.addfile(_member(part.member, part.size, now), reading)
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise BackupError(f"{source.source} has changed while it was read; try again") from error
+        if reading.digest.hexdigest() != part.sha256:
+            raise BackupError(f"{source.source} has changed while it was read; try again")
 
 
 def _member(name: str, size: int, now: datetime) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.mtime = size, 0o600, int(now.timestamp())
     return member
+
+
+class _Counting(io.RawIOBase):
+    """A stream that is written to, and how many bytes were."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out, self.size = out, 0
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`."""
+        self._out.write(data)
+        self.size += len(data)
+        return len(data)
 
 
 class _Hashing(io.RawIOBase):

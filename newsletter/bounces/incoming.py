@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.errors import MessageError
@@ -204,6 +205,22 @@ class Incoming:
                 break
             kept.append(line[:_LINE])
         return "\n".join(kept)
+
+    @cached_property
+    def short_lines(self) -> Message:
+        """The message with at most the first 1,000 characters of each line of its parts, for flufl.bounce.
+
+        That takes 0.3 s of CPU for a megabyte, also in one line. A line has 998 characters at most (RFC 5322 section
+        2.1.1), and `notice` has as much of each. A part in base64 on one line is cut too; `leaves` has it whole.
+        """
+        if not any(len(line) > _LINE for line in self.raw.split("\n")):
+            return self.message
+        copied = deepcopy(self.message)
+        for part in copied.walk():
+            content: Any = part.get_payload()
+            if isinstance(content, str):
+                part.set_payload("\n".join(line[:_LINE] for line in content.split("\n")))
+        return copied
 
     @cached_property
     def notification(self) -> Notification | None:

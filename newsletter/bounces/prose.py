@@ -67,7 +67,7 @@ def known_prose(mail: Incoming) -> BounceReport | None:
     if not mail.from_a_system:
         return None  # a person's mail is no report, even when it quotes one
     try:
-        temporary, permanent = all_failures(mail.message)
+        temporary, permanent = all_failures(mail.short_lines)
     except STUMBLES:
         return None
     for found, kind in ((permanent, ReportKind.PERMANENT), (temporary, ReportKind.TEMPORARY)):

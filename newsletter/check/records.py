@@ -22,6 +22,11 @@ from newsletter.model import Publication
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _DMARC: Final = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")  # in these letters (RFC 7489 section 6.4)
+_REPORTS: Final = ("rua", "ruf")  # the tags that say where reports go (RFC 7489 section 6.3)
+_REPORTS_TAG: Final = re.compile(r"(?P<name>(?:^|;)\s*ru[af]\s*=\s*)(?P<uris>[^;]*)", re.IGNORECASE)
+# Receivers must support mailto: and no other scheme; the number is the largest report (RFC 7489 section 6.2).
+_MAILTO: Final = re.compile(r"mailto:(?P<to>[^\s@,;]+@[^\s@,;!]+(?:![0-9]+[kmgt]?)?)", re.IGNORECASE)
+_BARE: Final = re.compile(r"(?:mailto)?[:/]*(?P<to>[^\s@,;:/]+@[^\s@,;!/]+(?:![0-9]+[kmgt]?)?)", re.IGNORECASE)
 _WALK: Final = 8  # labels of a name that are looked at for DMARC, as in the tree walk of its next version
 
 
@@ -202,14 +207,42 @@ def dmarc_findings(names: Names, publication: Publication, *, signed: bool) -> I
         repaired = Publish(f"_dmarc.{place}", "TXT", f"v=DMARC1; p=none; rua=mailto:{publication.bounce_address}")
         yield warn("dns", f"DMARC at _dmarc.{place}: {fault}", repaired)
         return
+    unread = _unread(tags)
+    if unread:
+        said = f"{unread}={tags[unread]} names no mailto: address, so receivers send no reports there"
+        repaired = Publish(f"_dmarc.{place}", "TXT", _with_mailto(found[0], publication.bounce_address))
+        yield warn("dns", f"DMARC at _dmarc.{place}: {said}", repaired)
     if signed or _aligned(names, domain, returned, strict=tags.get("aspf", "r").lower() == "s"):
-        yield ok("dns", f"DMARC of {domain}: {found[0]}")
+        if not unread:
+            yield ok("dns", f"DMARC of {domain}: {found[0]}")
         return
     said = (
         f"MAIL FROM is at {returned} and From at {domain}: SPF does not count for DMARC, and no DKIM key is configured"
     )
     remedy = SetKey("bounce_address", publication.sender.address)
     yield warn("dns", said, remedy) if tags["p"].lower() == "none" else bad("dns", said, remedy)
+
+
+def _unread(tags: dict[str, str]) -> str:
+    """The tag of a DMARC record with a URI for reports that no receiver uses; empty if there is none."""
+    for name in _REPORTS:
+        uris = filter(None, tags.get(name, "").split(","))
+        if not all(map(_MAILTO.fullmatch, uris)):
+            return name
+    return ""
+
+
+def _with_mailto(record: str, address: str) -> str:
+    """A DMARC record in which each URI for reports begins with ``mailto:``; one without any address gets `address`."""
+
+    def mended(tag: re.Match[str]) -> str:
+        uris = []
+        for uri in filter(None, map(str.strip, tag["uris"].split(","))):
+            found = _MAILTO.fullmatch(uri) or _BARE.fullmatch(uri)
+            uris.append(f"mailto:{found['to']}" if found else f"mailto:{address}")
+        return f"{tag['name']}{','.join(dict.fromkeys(uris))}"
+
+    return _REPORTS_TAG.sub(mended, record)
 
 
 def _policy(names: Names, domain: str) -> tuple[str, list[str]]:

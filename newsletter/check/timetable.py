@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import available_timezones
 
 from newsletter import schedule as schedules
 from newsletter.check.values import Command, Context, Finding, ok, quoted, warn
@@ -20,6 +21,8 @@ _UNITS: Final = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/l
 _CRONTABS: Final = ("/etc/crontab", "/etc/cron.d", "/etc/cron.daily")
 _SYSTEMCTL: Final = {True: "systemctl --user", False: "sudo systemctl"}  # for a user's own units
 _SECONDS: Final = 10.0
+_AT: Final = re.compile(r"\*-\*-\* (\d{1,2}):(\d{1,2})(?::(\d{1,2}))?(?: (?P<zone>[A-Z][\w+/-]*))?")
+_DAILY: Final = "*-*-* 07:00:00"  # what takes the place of an event that systemd does not know
 _RUNS: Final = 10  # of the last runs
 _DAYS: Final = 3  # on so many days of them something ran
 
@@ -178,15 +181,46 @@ def _timers_in(folders: Sequence[Path], path: Path, program: Sequence[str]) -> I
 
 
 def _judged_timer(job: Job, timer: Path, service: Path, text: str, path: Path, program: Sequence[str]) -> Job:
-    """The job, with a fault if it is masked (systemctl(1)) or its program is not there."""
+    """The job, with a fault if it is masked (systemctl(1)), has no time, or its program is not there."""
+    user, analyze = "/.config/" in job.where, shutil.which("systemd-analyze")
     if timer.resolve() == Path(os.devnull):
         unmask, enable = _systemctl("unmask", job.where), _systemctl("enable", job.where)
         return replace(job, active=False, fault="it is masked", remedy=Command(f"{unmask.line} && {enable.line}"))
+    for number, line in enumerate(_text(timer).splitlines(), 1):
+        name, _, value = line.partition("=")
+        if name.strip() == "OnCalendar" and value.strip() and not is_calendar(value.strip(), analyze):
+            said = f"systemd ignores {line.strip()}, because that is no calendar event"
+            mend = _edit(timer, user=user).format(quoted(f"{number}s/=.*/={_DAILY}/"))
+            return replace(job, fault=said, remedy=Command(mend))
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.startswith("ExecStart=")]
-    user = "/.config/" in job.where
-    edit = f"{'' if user else 'sudo '}sed -i {{}} {quoted(service)} && {_SYSTEMCTL[user]} daemon-reload"
+    edit = _edit(service, user=user)
     found = (_with_program(job, number, f"{line} ", path, program, edit) for number, line in lines)
     return next((each for each in found if each.fault), job)
+
+
+def _edit(unit: Path, *, user: bool) -> str:
+    """The command that changes a unit, with {} for what sed is to do, and has systemd read it again."""
+    return f"{'' if user else 'sudo '}sed -i {{}} {quoted(unit)} && {_SYSTEMCTL[user]} daemon-reload"
+
+
+def is_calendar(value: str, analyze: str | None) -> bool:
+    """Whether systemd takes a calendar event (systemd.time(7)), by systemd-analyze(1) at the path `analyze`.
+
+    Without that program only what `newsletter schedule` writes is judged: a time of day, and perhaps its zone.
+    """
+    if analyze is not None:
+        return _runs_well([analyze, "calendar", "--", value]) or not _runs_well([analyze, "calendar", "daily"])
+    if not (found := _AT.fullmatch(value)):
+        return True
+    fits = (int(part) < most for part, most in zip(found.group(1, 2, 3), (24, 60, 60), strict=True) if part)
+    return all(fits) and found["zone"] in (None, "UTC", *available_timezones())
+
+
+def _runs_well(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def _calls_run(unit: str, path: Path) -> bool:

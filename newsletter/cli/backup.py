@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,14 +11,26 @@ import click
 from newsletter import backup
 from newsletter.backup.manifest import Kind
 from newsletter.config import Config
+from newsletter.errors import BackupError
 from newsletter.text import count
 
 
 def make(config: Config, target: Path) -> None:
-    """Write a backup and print what is in it; what is not is printed to standard error. Raises NewsletterError."""
-    made = backup.make(config, target, datetime.now(UTC))
+    """Write a backup and print what is in it; what is not is printed to standard error. Raises NewsletterError.
+
+    The target ``-`` is standard output; then all is printed to standard error.
+    """
+    to_output, now = str(target) == "-", datetime.now(UTC)
+    if not to_output:
+        made = backup.make(config, target, now)
+    elif sys.stdout.isatty():
+        raise BackupError("a backup is no text for a terminal: name a file, or pass it on, as in `backup - | gpg -c`")
+    else:
+        made = backup.stream(config, sys.stdout.buffer, now)
     files = sum(part.kind in (Kind.FILE, Kind.OUTSIDE) for part in made.manifest.parts)
-    click.echo(f"wrote {target}: the store, {config.path} and {count(files, 'other file')}, {_megabytes(made.size)}")
+    where = "to standard output" if to_output else target
+    said = f"wrote {where}: the store, {config.path} and {count(files, 'other file')}, {_megabytes(made.size)}"
+    click.echo(said, err=to_output)
     for line in made.missing:
         click.echo(f"warning: {line}", err=True)
     if made.manifest.environment:

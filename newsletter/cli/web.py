@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -57,7 +57,7 @@ def serve(config: Config, host: str, port: int) -> None:
         sender = ConfirmationSender(config, store, warn=lambda message: LOG.warning(message, prefix="newsletter: "))
         app = create_app(config, store, wake=sender.wake)
         server = create_server(app, config, host, port, connections=allow_connections(_CONNECTIONS))
-        with _delivering(sender):
+        with closing(server), _delivering(sender):
             click.echo(
                 f"serving on http://{host}:{port}/; let your web server pass {config.publication.base_url} on to it "
                 "(docs/web.md); Ctrl-C ends it"

@@ -113,7 +113,11 @@ def bounces_command(app: App, show: bool, confirm: bool, discard: bool, files: t
 
 
 @click.command("backup", short_help="Write store, configuration and secrets to one file.")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), help="File to write; it must not exist.")
+@click.argument(
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="File to write, which must not exist; - is standard output.",
+)
 @click.pass_obj
 def backup_command(app: App, file: Path) -> None:
     """Write a backup: a copy of the store, config.yaml, and the secrets, keys and templates that it names.
