@@ -189,17 +189,18 @@ class Site:
 @contextmanager
 def server(folder: Path, arguments: Sequence[str], seed: int) -> Iterator[int]:
     """Run the misbehaving server; gives its port."""
-    announced = folder / "port"
-    command = [sys.executable, str(TOOLS / "chaos_smtp.py"), "--port", "0", "--port-file", str(announced)]
-    command += ["--log", str(folder / "sink.jsonl"), "--no-fsync", "--seed", str(seed), *arguments]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not (announced.exists() and announced.read_text("utf-8").strip()):
-            assert process.poll() is None, "the server did not start"
-        yield int(announced.read_text("utf-8").split()[0])
-    finally:
-        process.terminate()
-        process.wait(10)
+    words = ["--port", "0", "--log", str(folder / "sink.jsonl"), "--no-fsync", "--seed", str(seed), *arguments]
+    with program.Popen(
+        program.file(TOOLS / "chaos_smtp.py", *words),
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()  # "chaos_smtp on HOST:PORT ..."
+            assert said, "the server did not start"
+            yield int(said.split()[2].rpartition(":")[2])
+        finally:
+            process.terminate()
 
 
 # What readers with an edition of their own want on top: each is in a paper of the sample day.
@@ -280,11 +281,11 @@ def _ledger(folder: Path, store: str) -> Path:
 
 def judged(folder: Path, ledger: Path, refused: Sequence[str]) -> dict[str, Any]:
     """The figures from comparing the server's log with our ledger."""
-    command = [sys.executable, str(TOOLS / "ledger_check.py"), str(folder / "expected.txt")]
-    command += [str(folder / "sink.jsonl"), "--json", "--allow-dup-unacked", "--ledger-sqlite", str(ledger)]
+    command = program.file(TOOLS / "ledger_check.py", str(folder / "expected.txt"), str(folder / "sink.jsonl"))
+    command += ["--json", "--allow-dup-unacked", "--ledger-sqlite", str(ledger)]
     command += ["--ledger-sql", "SELECT address, state FROM deliveries", "--sent-values", "accepted"]
     command += ["--skip", *refused] if refused else []
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    said = program.run(command, capture_output=True, text=True, check=False).stdout
     figures: dict[str, Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])
     return figures | {
         "killed": len(re.findall(r'"event": "kill".*"pid": \d', (folder / "sink.jsonl").read_text("utf-8")))

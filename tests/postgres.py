@@ -313,6 +313,17 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for all tests of a module, which only read what a fixture has written."""
+    if request.param == "sqlite":
+        yield store_file(tmp_path_factory.mktemp("shared") / "test.db")
+    else:
+        databases: Lending = request.getfixturevalue("postgres_databases")
+        with databases.lend() as url:
+            yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The same without tables: opening the store migrates it."""

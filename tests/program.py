@@ -1,6 +1,6 @@
 """Starts Python programs as processes in a tenth of the time: they are forked from one that has `newsletter` loaded.
 
-`run` and `Popen` take what those of subprocess take, and give the same; `script` is for programs of others. A command
+`run` and `Popen` take what those of subprocess take, and give the same; `file` and `script` are for others. A command
 of this Python with `-m MODULE` or `-c CODE` is forked from the *nest*: a process of this one's, which has imported all
 of the program and has one thread.
 
@@ -117,6 +117,12 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+def file(path: Path, *words: str) -> list[str]:
+    """The command line of a Python program that is one file, in the form that comes from the nest."""
+    code = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    return [sys.executable, "-c", code, str(path), *words]
 
 
 # Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, ForeignKeyConstraint, Index, text
+from sqlalchemy import Connection, ForeignKeyConstraint, Index, make_url, text
 
 import newsletter
 from newsletter.errors import StoreError
@@ -28,6 +28,7 @@ from newsletter.store import Added, ConfirmationState, Store
 from newsletter.store.database import Database
 from newsletter.store.schema import HEAD, metadata
 from newsletter.store.upgrade import alembic_config, known_revisions
+from tests.postgres import new_database
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,19 +97,61 @@ def at_revision(url: str, revision: str) -> None:
     database.close()
 
 
+class Ladder:
+    """A database that goes from one revision to the next, and can be copied at each. On PostgreSQL by its `server`."""
+
+    def __init__(self, url: str, server: str = "") -> None:
+        self._url, self._server, self._revision = url, server, ""
+
+    @contextmanager
+    def copy(self, revision: str, folder: Path) -> Iterator[str]:
+        """A copy as at_revision makes it, an SQLite one in `folder`; gives its URL."""
+        self._climb(revision)
+        if self._server:
+            with new_database(self._server, template=str(make_url(self._url).database)) as url:
+                yield url
+        else:
+            yield f"sqlite:///{shutil.copy(make_url(self._url).database or '', folder / 'test.db')}"
+
+    def _climb(self, revision: str) -> None:
+        if not self._revision or revision < self._revision:
+            at_revision(self._url, revision)
+        elif revision > self._revision:
+            database = Database(self._url, 1)
+            with database.write() as connection:
+                command.upgrade(alembic_config(connection), revision)
+            database.close()
+        self._revision = revision
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def ladder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ladder]:
+    """A database for the tests of all revisions, which would take twice as long if each began at the first one."""
+    if request.param == "sqlite":
+        yield Ladder(f"sqlite:///{tmp_path_factory.mktemp('ladder') / 'old.db'}")
+    else:
+        server = request.getfixturevalue("postgres")
+        with new_database(server) as url:
+            yield Ladder(url, server)
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_store_of_every_schema_that_ever_was_goes_on(
-    database_url: str, revision: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ladder: Ladder, revision: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Its copy is still owed. An SQLite file is copied first, and a line says so; one of today is left alone."""
-    at_revision(database_url, revision)
-    capsys.readouterr()
+    with ladder.copy(revision, tmp_path) as url:
+        capsys.readouterr()
+        goes_on(url, revision, capsys, tmp_path)
+
+
+def goes_on(database_url: str, revision: str, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     with Store.open(database_url, now=lambda: datetime(2026, 11, 24, 8, tzinfo=UTC)) as store:
         (issue,) = store.unfinished()
         (delivery,) = store.claim(issue.id, 10, resend_uncertain=0)
     assert (issue.rendered.html, delivery.address) == ("<p>x", "ada@example.org")
     said = capsys.readouterr().err
-    copies = sorted(tmp_path.glob("*.schema-*"))
+    copies = sorted(folder.glob("*.schema-*"))
     if revision == HEAD:
         assert (said, copies) == ("", [])
     elif database_url.startswith("postgresql"):
@@ -116,7 +159,7 @@ def test_a_store_of_every_schema_that_ever_was_goes_on(
     else:
         (copy,) = copies
         assert said.splitlines() == [
-            f"newsletter: upgraded {tmp_path / 'test.db'} from schema {revision} to {HEAD}; a copy of before is {copy}"
+            f"newsletter: upgraded {folder / 'test.db'} from schema {revision} to {HEAD}; a copy of before is {copy}"
         ]
         assert copy.name == f"test.db.schema-{revision}"
         assert stat.S_IMODE(copy.stat().st_mode) == 0o600
