@@ -29,6 +29,7 @@ import importlib
 import io
 import itertools
 import json
+import marshal
 import math
 import os
 import pkgutil
@@ -119,14 +120,16 @@ def run(
     return done
 
 
-# Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does.
+# Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does. It starts in
+# half of the time without the modules `socket` and `json`.
 _CLIENT: Final = """\
 #!{python} -IS
-import json, os, socket, sys
-line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+import _socket, marshal, os, sys
+line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 line.connect({path!r})
-words = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-socket.send_fds(line, [words], [0, 1, 2])
+words = marshal.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)])
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+line.sendmsg([words], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 sys.exit(int(line.recv(16)))
 """
 
@@ -156,7 +159,7 @@ def _run_each(listener: socket.socket, environ: Callable[[], Mapping[str, str]])
         while True:
             line, _ = listener.accept()
             words, streams, _, _ = socket.recv_fds(line, _LARGEST, 3)
-            arguments, folder, theirs = json.loads(words)
+            arguments, folder, theirs = marshal.loads(words)
             stdin, stdout, stderr = streams
             done = run(
                 [*COMMAND, *arguments], cwd=folder, env={**alike(theirs), **environ()},
