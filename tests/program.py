@@ -2,7 +2,8 @@
 
 `run` and `Popen` take what those of subprocess take, and give the same; `script` is for programs of others. A command
 of this Python with `-m MODULE` or `-c CODE` is forked from the *nest*: a process of this one's, which has imported all
-of the program and has one thread.
+of the program and has one thread. So is one of the Python of another environment, once `installed` has named it: its
+nest has imported what is installed there.
 
     this process -- words, folder, environment, descriptors --> nest -- forks --> the program, which becomes our child
 
@@ -76,7 +77,7 @@ class Popen(subprocess.Popen[Any]):
         words = [os.fspath(word) for word in args] if isinstance(args, list | tuple) else []
         environ = dict(os.environ if env is None else env)
         odd = executable or preexec_fn or not close_fds or shell or gid or gids or uid
-        nest = None if odd or not _is_ours(words) else _nest_for(environ)
+        nest = None if odd or not _is_ours(words) else _nest_for(words[0], environ)
         if nest is None:
             super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
@@ -120,8 +121,8 @@ def run(
     return done
 
 
-# Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does. It starts in
-# half of the time without the modules `socket` and `json`.
+# Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does.
+# Without the modules `socket` and `json` it starts in half of the time.
 _CLIENT: Final = """\
 #!{python} -IS
 import _socket, marshal, os, sys
@@ -178,8 +179,16 @@ def clock(ahead: timedelta) -> dict[str, str]:
 
 
 def _is_ours(words: list[str]) -> bool:
-    """Whether a command is one of this Python's that the nest knows how to run."""
-    return words[:1] == [sys.executable] and words[1:2] in (["-m"], ["-c"])
+    """Whether a command is one of this Python's, or of one that was named, which a nest knows how to run."""
+    return words[:1] != [] and words[0] in _pythons and words[1:2] in (["-m"], ["-c"])
+
+
+_pythons: Final = {sys.executable}
+
+
+def installed(python: Path) -> None:
+    """Fork the programs of the interpreter `python` too, in whose environment the newsletter is installed."""
+    _pythons.add(str(python))
 
 
 def loading(environ: Mapping[str, str]) -> dict[str, str]:
@@ -201,13 +210,16 @@ def alike(environ: Mapping[str, str]) -> dict[str, str]:
 class _Nest:
     """The nest, seen from the process that it belongs to. It ends when that process ends."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
+    def __init__(self, python: str, environ: dict[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours = python == sys.executable
         with theirs:
             number = str(theirs.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.program", number, "newsletter"],  # so that /proc/PID/cmdline names it
-                cwd=ROOT, env=environ, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                [python, *(["-m", "tests.program"] if ours else [__file__]),
+                 number, "newsletter"],  # so that /proc/PID/cmdline names it
+                cwd=ROOT if ours else Path(python).parent, env=environ,
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self._owner = os.getpid()
         self._one_at_a_time = threading.Lock()
@@ -241,14 +253,15 @@ def _umask() -> int:
 _nests: Final[dict[Any, _Nest]] = {}  # by the pid of their process, and by how they are loaded
 
 
-def _nest_for(environ: dict[str, str]) -> _Nest | None:
+def _nest_for(python: str, environ: dict[str, str]) -> _Nest | None:
     """The nest for programs in this environment, which is begun if necessary; None for those that have none."""
     here = loading(environ)
-    if sys.platform != "linux" or (here != _own and "LD_PRELOAD" not in here):
+    odd = python == sys.executable and here != _own and "LD_PRELOAD" not in here
+    if sys.platform != "linux" or odd:
         return None
-    key = (os.getpid(), *sorted(here.items()))
+    key = (os.getpid(), python, *sorted(here.items()))
     if key not in _nests:
-        _nests[key] = _Nest(environ)
+        _nests[key] = _Nest(python, environ)
     return _nests[key]
 
 
@@ -271,15 +284,19 @@ def main(line: socket.socket) -> None:
 def _load() -> None:
     """Import all of the program, so that no process has to."""
     import newsletter
+    from newsletter.errors import MissingExtra
 
     for module in pkgutil.walk_packages(newsletter.__path__, "newsletter."):
         if not module.name.endswith("__main__") and ".migrations" not in module.name:
-            importlib.import_module(module.name)
+            with suppress(
+                ImportError, MissingExtra
+            ):  # of an extra that is not installed here: whoever needs it will see that
+                importlib.import_module(module.name)
 
 
 def _warm_up() -> None:
     """Make an issue, so that no process has to read anew what each one reads once: locales, patterns, style sheets."""
-    from newsletter import config, prepare, store
+    from newsletter import config, prepare, resources, store
     from newsletter.model import Span
     from newsletter.runtime import Runtime
 
@@ -287,7 +304,7 @@ def _warm_up() -> None:
         path = Path(folder, "config.yaml")
         path.write_text(_CONFIG, "utf-8")
         path.chmod(0o600)
-        shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
+        shutil.copy(resources.find("sample_day.json"), folder)
         loaded = config.load(path)
         with store.Store.open(loaded.store) as opened:
             made = prepare.prepare(loaded, _DAY, opened, Runtime(), Span())
@@ -402,4 +419,6 @@ def _end(code: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if not __package__:  # the nest of another environment, which knows nothing of this checkout
+        sys.path[0] = str(Path.cwd())
     main(socket.socket(fileno=int(sys.argv[1])))
