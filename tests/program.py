@@ -2,7 +2,8 @@
 
 `run` and `Popen` take what those of subprocess take, and give the same; `file` and `script` are for others. A command
 of this Python with `-m MODULE` or `-c CODE` is forked from the *nest*: a process of this one's, which has imported all
-of the program and has one thread.
+of the program and has one thread. So is one of the Python of another environment, once `installed` has named it: its
+nest has imported what is installed there.
 
     this process -- words, folder, environment, descriptors --> nest -- forks --> the program, which becomes our child
 
@@ -29,6 +30,7 @@ import importlib
 import io
 import itertools
 import json
+import marshal
 import math
 import os
 import pkgutil
@@ -75,7 +77,7 @@ class Popen(subprocess.Popen[Any]):
         words = [os.fspath(word) for word in args] if isinstance(args, list | tuple) else []
         environ = dict(os.environ if env is None else env)
         odd = executable or preexec_fn or not close_fds or shell or gid or gids or uid
-        nest = None if odd or not _is_ours(words) else _nest_for(environ)
+        nest = None if odd or not _is_ours(words) else _nest_for(words[0], environ)
         if nest is None:
             super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
@@ -126,13 +128,15 @@ def file(path: Path, *words: str) -> list[str]:
 
 
 # Has a program run by `script`, with its arguments, folder, environment and streams, and ends as that does.
+# Without the modules `socket` and `json` it starts in half of the time.
 _CLIENT: Final = """\
 #!{python} -IS
-import json, os, socket, sys
-line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+import _socket, marshal, os, sys
+line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
 line.connect({path!r})
-words = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-socket.send_fds(line, [words], [0, 1, 2])
+words = marshal.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)])
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+line.sendmsg([words], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
 sys.exit(int(line.recv(16)))
 """
 
@@ -162,7 +166,7 @@ def _run_each(listener: socket.socket, environ: Callable[[], Mapping[str, str]])
         while True:
             line, _ = listener.accept()
             words, streams, _, _ = socket.recv_fds(line, _LARGEST, 3)
-            arguments, folder, theirs = json.loads(words)
+            arguments, folder, theirs = marshal.loads(words)
             stdin, stdout, stderr = streams
             done = run(
                 [*COMMAND, *arguments], cwd=folder, env={**alike(theirs), **environ()},
@@ -181,8 +185,16 @@ def clock(ahead: timedelta) -> dict[str, str]:
 
 
 def _is_ours(words: list[str]) -> bool:
-    """Whether a command is one of this Python's that the nest knows how to run."""
-    return words[:1] == [sys.executable] and words[1:2] in (["-m"], ["-c"])
+    """Whether a command is one of this Python's, or of one that was named, which a nest knows how to run."""
+    return words[:1] != [] and words[0] in _pythons and words[1:2] in (["-m"], ["-c"])
+
+
+_pythons: Final = {sys.executable}
+
+
+def installed(python: Path) -> None:
+    """Fork the programs of the interpreter `python` too, in whose environment the newsletter is installed."""
+    _pythons.add(str(python))
 
 
 def loading(environ: Mapping[str, str]) -> dict[str, str]:
@@ -204,13 +216,16 @@ def alike(environ: Mapping[str, str]) -> dict[str, str]:
 class _Nest:
     """The nest, seen from the process that it belongs to. It ends when that process ends."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
+    def __init__(self, python: str, environ: dict[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours = python == sys.executable
         with theirs:
             number = str(theirs.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.program", number, "newsletter"],  # so that /proc/PID/cmdline names it
-                cwd=ROOT, env=environ, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                [python, *(["-m", "tests.program"] if ours else [__file__]),
+                 number, "newsletter"],  # so that /proc/PID/cmdline names it
+                cwd=ROOT if ours else Path(python).parent, env=environ,
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self._owner = os.getpid()
         self._one_at_a_time = threading.Lock()
@@ -244,14 +259,15 @@ def _umask() -> int:
 _nests: Final[dict[Any, _Nest]] = {}  # by the pid of their process, and by how they are loaded
 
 
-def _nest_for(environ: dict[str, str]) -> _Nest | None:
+def _nest_for(python: str, environ: dict[str, str]) -> _Nest | None:
     """The nest for programs in this environment, which is begun if necessary; None for those that have none."""
     here = loading(environ)
-    if sys.platform != "linux" or (here != _own and "LD_PRELOAD" not in here):
+    odd = python == sys.executable and here != _own and "LD_PRELOAD" not in here
+    if sys.platform != "linux" or odd:
         return None
-    key = (os.getpid(), *sorted(here.items()))
+    key = (os.getpid(), python, *sorted(here.items()))
     if key not in _nests:
-        _nests[key] = _Nest(environ)
+        _nests[key] = _Nest(python, environ)
     return _nests[key]
 
 
@@ -274,15 +290,19 @@ def main(line: socket.socket) -> None:
 def _load() -> None:
     """Import all of the program, so that no process has to."""
     import newsletter
+    from newsletter.errors import MissingExtra
 
     for module in pkgutil.walk_packages(newsletter.__path__, "newsletter."):
         if not module.name.endswith("__main__") and ".migrations" not in module.name:
-            importlib.import_module(module.name)
+            with suppress(
+                ImportError, MissingExtra
+            ):  # of an extra that is not installed here: whoever needs it will see that
+                importlib.import_module(module.name)
 
 
 def _warm_up() -> None:
     """Make an issue, so that no process has to read anew what each one reads once: locales, patterns, style sheets."""
-    from newsletter import config, prepare, store
+    from newsletter import config, prepare, resources, store
     from newsletter.model import Span
     from newsletter.runtime import Runtime
 
@@ -290,7 +310,7 @@ def _warm_up() -> None:
         path = Path(folder, "config.yaml")
         path.write_text(_CONFIG, "utf-8")
         path.chmod(0o600)
-        shutil.copy(ROOT / "newsletter" / "sample_day.json", folder)
+        shutil.copy(resources.find("sample_day.json"), folder)
         loaded = config.load(path)
         with store.Store.open(loaded.store) as opened:
             made = prepare.prepare(loaded, _DAY, opened, Runtime(), Span())
@@ -405,4 +425,6 @@ def _end(code: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if not __package__:  # the nest of another environment, which knows nothing of this checkout
+        sys.path[0] = str(Path.cwd())
     main(socket.socket(fileno=int(sys.argv[1])))

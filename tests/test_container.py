@@ -1,9 +1,10 @@
 """The Containerfile's steps, one after the other, in a plain environment, and docs/containers.md.
 
-No registry and no index is asked here. So these stand in for what is fetched: this Python for the base image, a folder
-for its file system, and for what `pip install --require-hashes` gets the versions that are installed here, which the
-locks name. Everything else is done as written: making the environment, installing the built wheel, checking that all
-fits together, and running the program as the image's user, who has no name, no home and no privilege.
+No registry and no index is asked here. So these stand in for what is fetched: this Python and its pip for those of the
+base image, a folder for its file system, and for what `pip install --require-hashes` gets the versions that are
+installed here, which the locks name. Everything else is done as written: making the environment, installing the built
+wheel, checking that all fits together, and running the program as the image's user, who has no name, no home and no
+privilege.
 """
 
 from __future__ import annotations
@@ -95,9 +96,15 @@ class Machine:
 
 def install(environment: Path, lock: str) -> None:
     """Put the distributions of a lock into an environment, as they are installed here."""
+    for name in re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text("utf-8"), re.MULTILINE):
+        link(environment, name)
+
+
+def link(environment: Path, *names: str) -> None:
+    """Put distributions into an environment, as they are installed here."""
     here = Path(sysconfig.get_path("purelib"))
     (there,) = environment.glob("lib/python*/site-packages")
-    for name in re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text("utf-8"), re.MULTILINE):
+    for name in names:
         for top in {file.parts[0] for file in files(name) or ()} - {"..", "__pycache__"}:
             if (here / top).exists() and not (there / top).exists():
                 (there / top).symlink_to(here / top)
@@ -147,6 +154,15 @@ def step(made: Machine, word: str, rest: str) -> None:
     elif word == "RUN" and "--require-hashes" in rest:
         assert "--no-deps" in rest
         install(made.root / "opt" / "newsletter", rest.split()[-1])
+    elif word == "RUN" and rest.startswith("python -m venv "):
+        environment = Path(made.there(rest.split()[-1]))
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)  # pip takes 3 s
+        link(environment, "pip")
+        pip = environment / "bin" / "pip"
+        pip.write_text(
+            f"#!{environment}/bin/python\nimport runpy\nrunpy.run_module('pip', run_name='__main__')\n", "utf-8"
+        )
+        pip.chmod(0o755)
     elif word == "RUN":
         here = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         subprocess.run(["sh", "-ec", made.there(rest)], cwd=source, env=here, check=True, capture_output=True)

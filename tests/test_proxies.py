@@ -20,11 +20,12 @@ from tests import needs
 from tests.conftest import ROOT
 from tests.pages import BASE, Server, Site
 from tests.smtpd import Authority
-from tests.test_web_load import MANY, SLOW
+from tests.test_web_load import SLOW
 
 # Makes the command of a proxy of the documented lines, a folder, host, port and certificate.
 _Command = Callable[[str, Path, str, int, Path], list[str | Path]]
 
+MANY = 200  # connections: twice as many as waitress takes unless it is told otherwise
 ELSEWHERE = "127.0.0.2"  # another reader: all of 127/8 is this machine
 
 

@@ -16,7 +16,7 @@ import yaml
 from newsletter.cli import main
 from newsletter.schedule.github import starts
 from tests import runner
-from tests.runner import KEY, READERS, Repository
+from tests.runner import KEY, READERS, ROUNDS, Repository
 
 WEDNESDAY = datetime(2026, 11, 25, 7, 7, tzinfo=UTC)
 
@@ -242,6 +242,7 @@ def test_the_file_names_every_secret_and_no_other_file_is_overwritten(
     assert workflow["concurrency"] == {"group": "newsletter", "cancel-in-progress": False}
     assert "[imap]==" in next(step["run"] for step in job["steps"] if step.get("name") == "Install")
     assert re.findall(r"@[A-Z]+@", file.read_text("utf-8")) == []
+    assert file.read_text("utf-8").count(ROUNDS[0]) == 2  # what encrypts and what decrypts agree, and take their time
     file.write_text("name: mine\n", "utf-8")
     with pytest.raises(SystemExit) as ended:
         main(["-c", str(config), "schedule", "github"])

@@ -22,6 +22,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests import program
 from tests.conftest import ROOT
 from tests.inbox import Inbox
 
@@ -32,16 +33,12 @@ FILES = (
 )  # fmt: skip
 
 
-def tried(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in words], cwd=cwd, env=clean(), capture_output=True, text=True, check=False
-    )
-
-
 def call(*words: str | Path, cwd: Path) -> str:
-    done = tried(*words, cwd=cwd)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """What a program printed that is really started, and succeeds."""
+    command = [str(word) for word in words]
+    ended = subprocess.run(command, cwd=cwd, env=clean(), capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 def clean() -> dict[str, str]:
@@ -83,6 +80,15 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("empty")
     call(sys.executable, "-m", "venv", "--without-pip", folder / "clean", cwd=folder)
     return folder / "clean"
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment as `python`, into which pip has installed the wheel."""
+    python = environment(empty, tmp_path_factory.mktemp("installed"), locked("run.txt"))
+    (wheel,) = built.glob("*.whl")
+    pip(python, "install", "--quiet", "--no-deps", wheel)
+    return python
 
 
 def environment(empty: Path, folder: Path, distributions: Iterable[str]) -> Path:
@@ -143,13 +149,11 @@ def test_the_sdist_holds_the_project_and_nothing_else(source: Path, built: Path)
     assert inside == own | {"PKG-INFO"}
 
 
-def test_the_wheel_works_in_a_clean_environment(built: Path, python: Path, tmp_path: Path) -> None:
-    (wheel,) = built.glob("*.whl")
-    pip(python, "install", "--quiet", "--no-deps", wheel)
-    pip(python, "check")  # what the wheel asks for is what the lock gives
-    does_the_job(python, tmp_path)
+def test_the_wheel_works_in_a_clean_environment(installed: Path, tmp_path: Path) -> None:
+    pip(installed, "check")  # what the wheel asks for is what the lock gives
+    does_the_job(installed, tmp_path)
     for name in ("newsletter", "daily-papers-newsletter"):  # uvx and pipx run look for the distribution's name
-        assert "demo" in call(python.with_name(name), "--help", cwd=tmp_path)
+        assert "demo" in call(installed.with_name(name), "--help", cwd=tmp_path)
 
 
 def test_the_sdist_works_unpacked_and_makes_the_same_wheel(built: Path, python: Path, tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ MODULES = {
 }
 
 
-def asked(wheel: Path, extra: str = "") -> list[Requirement]:
+def required(wheel: Path, extra: str = "") -> list[Requirement]:
     """What the wheel asks for, with this extra or none."""
     archive = zipfile.ZipFile(wheel)
     (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -251,62 +255,83 @@ def site(folder: Path, more: str = "", port: int = 25) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(built: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `newsletter` of an environment that holds the wheel and what requirements/base.txt lists, nothing else."""
+def base(installed: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds what pip installed and what requirements/base.txt lists, no more.
+
+    Its programs are forked from one process, by `asked`; its script `newsletter` really starts.
+    """
     python = environment(empty, tmp_path_factory.mktemp("base"), locked("base.txt"))
-    (wheel,) = built.glob("*.whl")
-    pip(python, "install", "--quiet", "--no-deps", wheel)
-    return python.with_name("newsletter")
+    (there,), (here,) = (each.parents[1].glob("lib/python*/site-packages") for each in (installed, python))
+    for part in (each for each in there.iterdir() if not each.is_symlink()):
+        (here / part.name).symlink_to(part)
+    script, theirs = python.with_name("newsletter"), installed.with_name("newsletter")
+    script.write_text(theirs.read_text("utf-8").replace(str(installed), str(python)), "utf-8")
+    script.chmod(0o755)
+    program.installed(python)
+    return python
+
+
+def asked(base: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What became of `newsletter` with these words in the environment `base`."""
+    command = [str(base), "-m", "newsletter", *words]
+    return program.run(command, cwd=cwd, env=clean(), capture_output=True, text=True)
+
+
+def done(base: Path, *words: str, cwd: Path) -> str:
+    """What it printed; it has done what it was asked."""
+    ended = asked(base, *words, cwd=cwd)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 def test_base_txt_is_what_a_plain_install_brings_and_run_txt_what_all_brings(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
-    assert closure(asked(wheel)) == set(locked("base.txt"))
-    every = closure(each for extra in MODULES for each in asked(wheel, extra))
+    assert closure(required(wheel)) == set(locked("base.txt"))
+    every = closure(each for extra in MODULES for each in required(wheel, extra))
     assert every == set(locked("run.txt"))
     assert set(locked("base.txt")) < every < set(locked("dev.txt"))
 
 
 def test_the_base_alone_does_the_job_of_cron(base: Path, tmp_path: Path) -> None:
-    pip(base.with_name("python"), "check")
+    pip(base, "check")
     with Inbox() as inbox:
         site(tmp_path, "bounces:\n  maildir: Maildir", inbox.port)
-        call(base, "subscribers", "add", "ada@readers.test", "emmy@readers.test", cwd=tmp_path)
-        checked = tried(base, "check", cwd=tmp_path).stdout  # DNS does not know this list
-        call(base, "preview", cwd=tmp_path)
+        done(base, "subscribers", "add", "ada@readers.test", "emmy@readers.test", cwd=tmp_path)
+        checked = asked(base, "check", cwd=tmp_path).stdout  # DNS does not know this list
+        done(base, "preview", cwd=tmp_path)
         assert inbox.recipients == []
-        ran = call(base, "run", cwd=tmp_path)
+        ran = call(base.with_name("newsletter"), "run", cwd=tmp_path)
     assert "ok    bounces   the mailbox can be read" in checked
     assert "needs the extra" not in checked
     assert (tmp_path / "preview" / "digest.html").exists()
     assert ran.splitlines()[-1] == "verdict: new-issue - 2 accepted"
     assert sorted(inbox.recipients) == ["ada@readers.test", "emmy@readers.test"]
-    assert "2 accepted" in call(base, "status", cwd=tmp_path)
+    assert "2 accepted" in done(base, "status", cwd=tmp_path)
 
 
 def test_the_base_alone_has_every_other_command(base: Path, tmp_path: Path) -> None:
     site(tmp_path, "bounces:\n  maildir: Maildir")
     for command in ("send", "bounces", "subscribers export", "archive export archive", "schedule cron", "init new"):
-        call(base, *command.split(), cwd=tmp_path)
+        done(base, *command.split(), cwd=tmp_path)
 
 
 @pytest.mark.parametrize("needed", NEEDS)
 def test_what_needs_an_extra_that_is_missing_is_one_line_that_names_it(needed: str, base: Path, tmp_path: Path) -> None:
     command, what, extra, more = NEEDS[needed]
-    done = tried(base, *command.split(), cwd=site(tmp_path, more))
+    ended = asked(base, *command.split(), cwd=site(tmp_path, more))
     line = f"{what} needs the extra \"{extra}\": pip install 'daily-papers-newsletter[{extra}]'"
-    assert (done.returncode, done.stderr.count("\n"), line in done.stderr) == (78, 1, True)
-    assert done.stdout == (f"verdict: failed - {line}\n" if command == "run" else "")
+    assert (ended.returncode, ended.stderr.count("\n"), line in ended.stderr) == (78, 1, True)
+    assert ended.stdout == (f"verdict: failed - {line}\n" if command == "run" else "")
 
 
 def test_check_names_each_missing_extra_and_tries_the_rest(base: Path, tmp_path: Path) -> None:
-    done = tried(base, "check", cwd=site(tmp_path, f"{_IMAP}\n{_POSTGRESQL}"))
+    ended = asked(base, "check", cwd=site(tmp_path, f"{_IMAP}\n{_POSTGRESQL}"))
     install = "pip install 'daily-papers-newsletter"
-    said = " ".join(done.stdout.split())
+    said = " ".join(ended.stdout.split())
     assert f'BAD store store: postgresql:// needs the extra "postgres": {install}[postgres]\'' in said
     assert f'BAD bounces bounces.imap needs the extra "imap": {install}[imap]\'' in said
     assert "ok feeds" in said
-    assert done.returncode == 78
+    assert ended.returncode == 78
 
 
 @pytest.mark.parametrize("extra", MODULES)
@@ -314,5 +339,5 @@ def test_an_extra_brings_all_that_its_command_needs(
     extra: str, source: Path, built: Path, empty: Path, tmp_path: Path
 ) -> None:
     (wheel,) = built.glob("*.whl")
-    python = environment(empty, tmp_path, closure(asked(wheel, extra)))
+    python = environment(empty, tmp_path, closure(required(wheel, extra)))
     call(python, "-c", f"import {MODULES[extra]}", cwd=source)
