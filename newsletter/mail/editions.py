@@ -47,7 +47,6 @@ _FILLED: Final = re.compile("([\x90-\x9f])")
 _RANK: Final = _CONTROLS[Mark.RANK]
 _REASON: Final = _CONTROLS[Mark.REASON]
 _LISTS: Final = [_CONTROLS[mark] for mark in (Mark.GLANCE, Mark.PAPERS, Mark.RISING)]
-_GAP: Final = re.compile(b"([%b])" % b"".join(control for word, control in _CONTROLS.items() if word != Mark.RANK))
 
 _RANKED: Final = 8192  # papers with a rank that are kept encoded, each of about 3 KB
 _SAID: Final = 4096  # texts that are filled in
@@ -93,36 +92,37 @@ class EditionCopies:
         return Envelope(self._headers.reverse_path(delivery), delivery.address, (own, self._shared, *body))
 
     def _joined(self, edition: JoinedEdition, values: Mapping[Slot, str]) -> tuple[bytes, bytes]:
-        """The text and the page of a copy in quoted-printable; what is sent in base64 is empty."""
+        """The text and the page of a copy in quoted-printable; what is sent in base64 is empty.
+
+        Slots in papers are filled when all is joined: fewer and longer pieces save more than copying once more takes.
+        """
         words = frame_words(edition)
         of_text = {_CONTROLS[mark]: _short(said) for mark, said in words.items()}
         of_page = {_CONTROLS[mark]: _short(as_html(said)) for mark, said in words.items()}
         for slot, value in values.items():
             of_text[_CONTROLS[slot]], of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
-        texts, text_lines, pages, page_lines = _lists(4)
+        texts, text_lines, text_risers, pages, page_lines, page_risers = _lists(6)
         for paper, reason in zip(edition.papers, edition.reasons, strict=True):
-            text, text_line, page, page_line = self._shown(*paper)
-            of_text[_REASON], of_page[_REASON] = self._reason(reason)
-            texts += text.filled(of_text)
-            pages += page.filled(of_page)
-            if text_line is not None and page_line is not None:
-                text_lines += text_line.filled(of_text)
-                page_lines += page_line.filled(of_page)
-        text_risers, page_risers = _lists(2)
+            shown, (in_text, in_page) = self._shown(*paper), self._reason(reason)
+            texts.append(in_text.join(shown.text))
+            text_lines.append(in_text.join(shown.text_line))
+            pages.append(in_page.join(shown.page))
+            page_lines.append(in_page.join(shown.page_line))
         for number in edition.rising:
-            text, _, page, _ = self._shown(number, NO_LINE, 0)
-            text_risers += text.filled(of_text)
-            page_risers += page.filled(of_page)
+            riser = self._shown(number, NO_LINE, 0)
+            text_risers += riser.text
+            page_risers += riser.page
         around_page, around_text = edition.frames
-        return (
-            self._text.whole(around_text, (text_lines, texts, text_risers), of_text),
-            self._page.whole(around_page, (page_lines, pages, page_risers), of_page),
-        )
+        text = self._text.whole(around_text, (text_lines, texts, text_risers), of_text)
+        page = self._page.whole(around_page, (page_lines, pages, page_risers), of_page)
+        for control in map(_CONTROLS.__getitem__, values):
+            text, page = text.replace(control, of_text[control]), page.replace(control, of_page[control])
+        return text, page
 
     def _with_rank(self, number: int, line: int, rank: int) -> _Shown:
         text, page = self._text.paper, self._page.paper
         if line == NO_LINE:
-            return _Shown(text(number, rank), None, page(number, rank), None)
+            return _Shown(text(number, rank), _NOTHING, page(number, rank), _NOTHING)
         return _Shown(text(number, rank), text(line, rank), page(number, rank), page(line, rank))
 
 
@@ -148,31 +148,17 @@ class JoinedCopies:
         return self._maker.envelope(self, delivery)
 
 
-class _Cut(NamedTuple):
-    """A piece cut where something is filled in: `gaps`, every other one of `pieces`, are control characters for it."""
-
-    pieces: list[bytes]
-    gaps: Sequence[bytes]
-
-    def filled(self, words: Mapping[bytes, bytes]) -> list[bytes]:
-        """The piece with these words, still cut."""
-        if not self.gaps:
-            return self.pieces
-        pieces = self.pieces.copy()
-        pieces[1::2] = map(words.__getitem__, self.gaps)  # a loop takes twice as long, and a mail has 40 of these
-        return pieces
-
-
-_NOTHING: Final = _Cut([], ())
+_Cut = Sequence[bytes]  # a piece cut where the reason stands, in whole lines
+_NOTHING: Final = (b"",)
 
 
 class _Shown(NamedTuple):
-    """A paper with its rank, in both parts, and its line in the list at the top, if it has one."""
+    """A paper with its rank, in both parts, and its line in the list at the top: nothing if it has none."""
 
     text: _Cut
-    text_line: _Cut | None
+    text_line: _Cut
     page: _Cut
-    page_line: _Cut | None
+    page_line: _Cut
 
 
 def _lists(number: int) -> list[list[bytes]]:
@@ -187,9 +173,9 @@ class _Encoded:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         self._pieces = pieces
-        # Cut at what is filled in, and there at the ranks. Pieces that differ only in the other part are encoded once.
+        # Cut at the reason, and there at the ranks. Pieces that differ only in the other part are encoded once.
         self._papers: dict[str, Sequence[Sequence[bytes]]] = {}
-        self._frames: dict[int, Sequence[bytes]] = {}  # cut at what is filled in
+        self._frames: dict[int, Sequence[bytes]] = {}  # cut at the lists and words that are filled in
         self.base64 = sum(map(_excess, pieces)) > 0
 
     def paper(self, number: int, rank: int) -> _Cut:
@@ -198,10 +184,9 @@ class _Encoded:
             return _NOTHING
         text = self._pieces[number]
         if text not in self._papers:
-            self._papers[text] = [piece.split(_RANK) for piece in _GAP.split(b"".join(_lines(plain(text))))]
+            self._papers[text] = [piece.split(_RANK) for piece in b"".join(_lines(plain(text))).split(_REASON)]
         digits = b"%d=\r\n" % rank
-        pieces = [digits.join(between) for between in self._papers[text]]
-        return _Cut(pieces, pieces[1::2])
+        return [digits.join(between) for between in self._papers[text]]
 
     def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
         """This part of a copy: the piece `around` its lists, with these words.

@@ -16,12 +16,12 @@ import hashlib
 import html
 import re
 from base64 import b64encode, encodebytes
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from newsletter.links import Links
 from newsletter.model import Delivery, Envelope, FrozenIssue, Mailbox, Publication, Slot
@@ -52,11 +52,14 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LONGEST_HEADER: Final = 500  # characters: a long word cannot be folded, and a line has at most 998 octets (RFC 5322)
 _LINE: Final = 76  # characters of a line with an encoded word (RFC 2047 section 2)
 
-# What an encoded word in a display name does not hold as it is (RFC 2047 section 5), and what in one is not divided.
+# What an encoded word in a display name does not hold as it is (RFC 2047 section 5), and how a byte of a character that
+# is not its first is written in one.
 _TO_ESCAPE: Final = re.compile(r"[^A-Za-z0-9!*+/-]")
-_CHARACTERS: Final = re.compile(r"[^=]|=[0-7][0-9A-F]|=[C-F][0-9A-F](?:=[89AB][0-9A-F])+")
+_CONTINUED: Final = ("=8", "=9", "=A", "=B")
 
 _ENCODED_WORD: Final = re.compile(r"=(?=\?)")
+
+_T = TypeVar("_T", str, bytes)
 
 
 class Headers:
@@ -190,6 +193,7 @@ def _shared_headers(frozen: FrozenIssue, boundary: bytes) -> list[bytes]:
     return [_header(name, value) for name, value in headers]
 
 
+@lru_cache(maxsize=4096)  # editions that begin with the same paper may have the same subject
 def subject_header(subject: str) -> str:
     """The header of an edition's subject."""
     return f"Subject: {_unstructured('Subject', subject)}"
@@ -217,29 +221,35 @@ def _unstructured(name: str, text: str) -> str:
     )
 
 
-@lru_cache(maxsize=1024)  # editions that begin with the same paper may have the same subject
 def _encoded_words(name: str, text: str) -> str:
     """`text` as encoded words of at most 75 characters (RFC 2047 section 2), in the shorter of the two encodings."""
-    written = _TO_ESCAPE.sub(_escaped, text)
-    if len(written) > len(text.encode()) * 4 / 3:
-        lines = _words(text, len(name), 45, lambda character: len(character.encode()))
-        return "\r\n ".join(f"=?utf-8?b?{b64encode(each.encode()).decode()}?=" for each in lines)
-    lines = _words(_CHARACTERS.findall(written), len(name), 63, len)
-    return "\r\n ".join(f"=?utf-8?q?{each}?=" for each in lines)
+    written, encoded = _TO_ESCAPE.sub(_escaped, text), text.encode()
+    if len(written) > len(encoded) * 4 / 3:
+        words = (f"=?utf-8?b?{b64encode(encoded[each]).decode()}?=" for each in _words(encoded, name, 45, _inside))
+    else:
+        words = (f"=?utf-8?q?{written[each]}?=" for each in _words(written, name, 63, _inside_escaped))
+    return "\r\n ".join(words)
 
 
-def _words(parts: Iterable[str], name: int, most: int, width: Callable[[str], int]) -> Iterator[str]:
-    """Join parts that may not be divided into words of at most `most` wide; the first follows a header's name."""
-    word: list[str] = []
-    left = most - name - 1
-    for part in parts:
-        size = width(part)
-        if size > left:
-            yield "".join(word)
-            word, left = [], most
-        word.append(part)
-        left -= size
-    yield "".join(word)
+def _words(text: _T, name: str, most: int, inside: Callable[[_T, int], bool]) -> Iterator[slice]:
+    """Divide `text` into words of at most `most`; the first follows a header's name.
+
+    `inside` says whether a place is inside a character, which may not be divided.
+    """
+    start, end = 0, most - len(name) - 1
+    while start < len(text):
+        while end < len(text) and inside(text, end):
+            end -= 1
+        yield slice(start, end)
+        start, end = end, end + most
+
+
+def _inside(encoded: bytes, at: int) -> bool:
+    return encoded[at] & 0xC0 == 0x80
+
+
+def _inside_escaped(written: str, at: int) -> bool:
+    return "=" in written[at - 2 : at] or written[at : at + 2] in _CONTINUED
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -393,6 +403,9 @@ def soft_end(encoded: bytes) -> bytes:
 
 def soft_lines_of_both(value: str) -> tuple[bytes, bytes]:
     """`soft_lines` of a slot's value in the text, and in the page, where HTML may escape it."""
+    if len(value) <= QP_LINE and _ESCAPED_NOWHERE.fullmatch(value):  # the usual case, and the fast one
+        lines = value.encode() + b"=\r\n"
+        return lines, lines
     lines = soft_lines(value)
     return (lines, lines) if _ESCAPED_NOWHERE.fullmatch(value) else (lines, soft_lines(html.escape(value)))
 
