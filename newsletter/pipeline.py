@@ -6,7 +6,8 @@
 
 `run` walks the whole road, and is safe to repeat: an issue that is frozen is never made again, a copy that was accepted
 is never sent again. `send` walks only the last part. Each returns a RunReport whose verdict says how it ended, and why
-there was no mail when there was none.
+there was no mail when there was none. What only one of the halves needs is loaded by it: a quiet day needs no SMTP, and
+`send` no feeds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from newsletter.config import Config
 from newsletter.issue.calendar import listing_day, why_empty
@@ -30,9 +31,11 @@ from newsletter.model import (
     Verdict,
 )
 from newsletter.runtime import Runtime
-from newsletter.sending import Sending, cut_off, describe, owed, repetitions, send_owed
 from newsletter.store import Store
 from newsletter.text import count
+
+if TYPE_CHECKING:
+    from newsletter.sending import Sending
 
 _ONE_DAY: Final = Span()
 
@@ -81,6 +84,8 @@ def run(
             fresh = _tell_remade(kept, made, why, runtime)
         if not found.alone:
             return _busy(day)
+        from newsletter.sending import send_owed
+
         return send_owed(_sending(config, store, runtime, found.expired), day, fresh=fresh)
 
 
@@ -108,7 +113,7 @@ def _make(
     replaces: int | None,
 ) -> FrozenIssue | RunReport:
     """A new issue of `day`, frozen, in place of the one whose id is `replaces`; or the verdict why there is none."""
-    from newsletter import prepare  # `send` needs neither feeds nor templates, nor their 30 MB
+    from newsletter import prepare
 
     links = config.links()  # an issue that could not be sent is not begun
     prepared = prepare.prepare(config, day, store, runtime, span, replaces)
@@ -150,10 +155,13 @@ def _tell_remade(kept: FrozenIssue | None, made: FrozenIssue | RunReport, why: s
 
 def _outdated(config: Config, kept: FrozenIssue | None, store: Store, runtime: Runtime) -> str:
     """What has changed since `kept` was frozen, in words; empty when nothing has, or when nothing of it is owed."""
-    if kept is None or not owed(store.counts(kept.id)):
+    if kept is None:
         return ""
     from newsletter import prepare
+    from newsletter.sending import owed
 
+    if not owed(store.counts(kept.id)):
+        return ""
     changed = [
         field.name
         for field in fields(Publication)
@@ -198,6 +206,8 @@ def send(
     """
     if day is not None and store.issue(day) is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
+    from newsletter.sending import repetitions, send_owed
+
     store.check_list(config.publication.list_id, adopt=trust_store)
     with _alone(store, runtime, trust_store=trust_store) as found:
         if not found.alone:
@@ -219,6 +229,8 @@ def send(
 
 def withdraw(day: date, store: Store) -> RunReport:
     """Send nothing more of the issue of `day`, also when another process is sending it at this moment."""
+    from newsletter.sending import describe
+
     issue = store.issue(day)
     if issue is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}", day)
@@ -229,6 +241,8 @@ def withdraw(day: date, store: Store) -> RunReport:
 
 
 def _sending(config: Config, store: Store, runtime: Runtime, expired: Mapping[date, int]) -> Sending:
+    from newsletter.sending import Sending
+
     config.secret.reveal()  # before anything is connected: it is the operator's to mend, not the server's
     return Sending(config, store, runtime, expired)
 
@@ -260,6 +274,8 @@ def _alone(store: Store, runtime: Runtime, *, trust_store: bool = False) -> Iter
                 store.trust()
             store.check_provenance()
             if not store.has_shards and (uncertain := store.recover()):
+                from newsletter.sending import cut_off
+
                 runtime.warn(cut_off(uncertain))
             expired = store.expire()
             for day, late in expired.items():

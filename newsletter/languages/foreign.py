@@ -12,15 +12,16 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final
 
-# The first character of one of these scripts decides. Han alone is Chinese, with kana it is Japanese.
+# The first character of one of these scripts decides. Han alone is Chinese, with kana it is Japanese. The patterns are
+# compiled when a text first needs them, and kept by `re`: they take milliseconds.
 _SCRIPTS: Final = (
-    (re.compile("[\u3040-\u30ff]"), "ja"),
-    (re.compile("[\uac00-\ud7a3]"), "ko"),
-    (re.compile("[\u4e00-\u9fff]"), "zh"),
-    (re.compile("[\u0590-\u05ff]"), "he"),
-    (re.compile("[\u0600-\u06ff]"), "ar"),
-    (re.compile("[\u0370-\u03ff]{3}"), "el"),  # single Greek letters are formulas
-    (re.compile("[\u0400-\u04ff]{3}"), "ru"),
+    ("[\u3040-\u30ff]", "ja"),
+    ("[\uac00-\ud7a3]", "ko"),
+    ("[\u4e00-\u9fff]", "zh"),
+    ("[\u0590-\u05ff]", "he"),
+    ("[\u0600-\u06ff]", "ar"),
+    ("[\u0370-\u03ff]{3}", "el"),  # single Greek letters are formulas
+    ("[\u0400-\u04ff]{3}", "ru"),
 )
 
 _SMALL_WORDS: Final = {
@@ -47,7 +48,7 @@ def language_of(text: str) -> str:
     text = text[:_LOOKED_AT]
     letters = 0 if text.isascii() else sum(map(str.isalpha, text))
     for script, tag in _SCRIPTS if letters else ():
-        if len(script.findall(text)) * 6 > letters:  # a foreign name within a text is no other language
+        if len(re.findall(script, text)) * 6 > letters:  # a foreign name within a text is no other language
             return tag
     said = Counter(tag for word in re.findall(r"[^\W\d_]+", text.lower()) for tag in _LANGUAGES.get(word, ()))
     ranked = said.most_common(2)

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import logging
+import sys
+from types import ModuleType
 from typing import Any, Final
 
-from premailer import Premailer
+
+def _premailer() -> Any:
+    """The class of premailer, without requests, which takes as long to import as premailer with all the rest.
+
+    premailer would load style sheets from the network with it, and is never allowed to. So while premailer is imported,
+    an empty module stands for requests, unless requests is there already.
+    """
+    empty = ModuleType("requests")
+    sys.modules.setdefault("requests", empty)
+    try:
+        from premailer import Premailer
+    finally:
+        if sys.modules["requests"] is empty:
+            del sys.modules["requests"]
+    return Premailer
+
 
 _MOST_SHEETS: Final = 8
 _SHEETS: Final[dict[tuple[str, int], tuple[list[Any], list[Any]]]] = {}
 
 
-class _Inliner(Premailer):  # type: ignore[misc]  # premailer has no types
+class _Inliner(_premailer()):  # type: ignore[misc]  # premailer has no types
     """premailer, which serialises the same style sheet again for each mail: half of the time of a mail of 20 papers."""
 
     def _parse_style_rules(self, css_body: str, ruleset_index: int) -> tuple[list[Any], list[Any]]:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from types import CodeType
 from typing import Any, Final, Protocol
 
 import jinja2
@@ -27,6 +26,7 @@ from newsletter.errors import ConfigError, TemplateError
 from newsletter.languages import ENGLISH, Language, UnknownLanguage, direction_of, find, language_of
 from newsletter.links import TOKEN_LENGTH
 from newsletter.mail.cards import LAYOUTS, MOST_ROWS, Layout, context, leading, nothing, ranks_of, shared
+from newsletter.mail.compiled import Compiled, folder_of_python
 from newsletter.mail.latex import readable
 from newsletter.mail.templates import TemplateFault, faults
 from newsletter.mail.wrap import wrap
@@ -54,24 +54,8 @@ _LEAST_GROWTH: Final = 1.4
 _GROWTH: Final = 1.56
 
 
-class _Compiled(jinja2.BytecodeCache):
-    """The compiled templates of this process, for all its Renderers: compiling takes 80 % of a first rendering."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, tuple[str, CodeType | None]] = {}  # a template's key: checksum of its source, and code
-
-    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Give Jinja2 the code it compiled from the same source before."""
-        checksum, code = self._code.get(bucket.key, ("", None))
-        if checksum == bucket.checksum:
-            bucket.code = code
-
-    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Keep what Jinja2 has just compiled."""
-        self._code[bucket.key] = (bucket.checksum, bucket.code)
-
-
-_COMPILED: Final = _Compiled()
+# The environment that a Renderer makes decides, too, how a template is compiled.
+_COMPILED: Final = Compiled(folder_of_python(), Path(__file__).stat().st_mtime_ns)
 
 
 class Renderer:
