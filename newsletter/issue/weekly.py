@@ -23,8 +23,8 @@ _WEEK: Final = timedelta(days=7)
 class Weekly:
     """A reader who wants one issue a week.
 
-    `days` is a bit mask of weekdays (bit 0 is Monday; 0 for none), `joined` the day on which they came to the list, and `mails` are
-    the days of the issues that they got, or will get, as far as that is known.
+    `days` is a bit mask of weekdays (bit 0 is Monday; 0 for none), `joined` the day on which they came to the list, and
+    `mails` are the days of the issues that they got, or will get, as far as that is known.
     """
 
     days: int

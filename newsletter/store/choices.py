@@ -252,9 +252,14 @@ def wanting(day: date) -> tuple[ColumnElement[bool], ...]:
     weekly = subscribers.c.id.in_(select(theirs.c.subscriber_id).where(theirs.c.choice.contains(_WEEKLY)))
     return (
         subscribers.c.status == SubscriberStatus.ACTIVE,
-        or_(subscribers.c.days.bitwise_and(1 << day.weekday()) != 0, and_(subscribers.c.days != 0, weekly)),
+        or_(of_weekday(day), and_(subscribers.c.days != 0, weekly)),
         or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
     )
+
+
+def of_weekday(day: date) -> ColumnElement[bool]:
+    """The readers who chose the weekday of `day`."""
+    return subscribers.c.days.bitwise_and(1 << day.weekday()) != 0
 
 
 def set_choice(connection: Connection, subscriber_id: int, written: str) -> None:
