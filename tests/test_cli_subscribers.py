@@ -345,6 +345,23 @@ def test_an_export_brings_back_what_readers_chose(site: Site) -> None:
     }
 
 
+def test_a_choice_that_asks_for_what_it_refuses_is_left_out_of_an_import(site: Site) -> None:
+    rows = '"{""selector"":{""topics"":[""Owls""],""never"":[""owls""]}}"'
+    done = site("subscribers", "import", csv(site, f"email,choice\nada@example.org,{rows}\n"))
+    assert done.code == 0
+    assert "never: 'owls' is also asked for" in done.err
+    assert site("subscribers", "list", "--choices").out == "ada@example.org\t{}\n"
+
+
+def test_only_needs_something_that_is_asked_for(site: Site) -> None:
+    site("subscribers", "add", "ada@example.org")
+    done = site("subscribers", "set", "ada@example.org", "--only")
+    assert (done.code, "--only: choose a topic" in done.err) == (2, True)
+    assert site("subscribers", "set", "ada@example.org", "--only", "--exclude", "cats").code == 0
+    done = site("subscribers", "set", "ada@example.org", "--clear", "--zone", "europe/berlin")
+    assert done.out.splitlines()[1:] == ["  gets the main edition", "  zone: Europe/Berlin"]
+
+
 def test_a_choice_that_is_none_costs_no_reader(site: Site) -> None:
     done = site("subscribers", "import", csv(site, 'email,choice\nada@example.org,"{""hour"": 99}"\n'))
     assert done.code == 0

@@ -216,6 +216,10 @@ def test_a_weekly_mail_has_all_papers_since_the_last_one(desk: Desk) -> None:
     prefer(desk, ALAN, 0b1)
     owls(desk, 0, 1, 4, 8)  # the second Monday has none
     assert seen_by(desk, ALAN) == [[0], [1, 4, 8]]
+    assert [re.findall(r"(.*2026) ·", text) for text in told(desk, ALAN)] == [
+        ["23 November 2026"],
+        ["24 November 2026 to 1 December 2026"],
+    ]
     prefer(desk, ALAN, 0b1, day_at(24))
     owls(desk, 9, 23, 24)
     assert seen_by(desk, ALAN)[2:] == [[9, 23, 24]]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from newsletter import pipeline
+from newsletter.issue.choice import Choice
 from newsletter.mail.render import Renderer
 from newsletter.model import FrozenIssue, Outcome, RenderedIssue, Result, State, Subscriber, Verdict
 from newsletter.runtime import Runtime
@@ -171,11 +172,15 @@ def test_an_issue_that_nobody_has_got_waits_for_its_run(store: Store) -> None:
     assert not store.has_first_copy(eve.ref)
 
 
+@pytest.mark.parametrize("choice", [Choice(), Choice(weekly=True)])
 @pytest.mark.parametrize(("days", "owed"), [(TUESDAY, True), (WEDNESDAY, False)])
-def test_who_comes_back_gets_it_on_the_weekdays_they_chose(store: Store, days: int, *, owed: bool) -> None:
+def test_who_comes_back_gets_it_on_the_weekdays_they_chose(
+    store: Store, days: int, choice: Choice, *, owed: bool
+) -> None:
     store.add(EVE)
     eve = reader(store)
     store.prefer(eve.ref, days=days, paused_until=None)
+    store.choose(eve.ref, choice)
     store.unsubscribe_ref(eve.ref)
     made = freeze(store)
     accept(store, made)

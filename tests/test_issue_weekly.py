@@ -29,6 +29,7 @@ def weekly(days: int, *mails: int) -> Weekly:
     [
         pytest.param(EVERY, (-7,), (), 0, True, id="the first issue of the week"),
         pytest.param(EVERY, (0,), (0,), 1, False, id="one a week"),
+        *(pytest.param(0, (-7,), (), day, False, id=f"never for who wants none, {day}") for day in (0, 4)),
         pytest.param(EVERY, (0,), (0, 1, 2, 3, 4), 7, True, id="again the next week"),
         pytest.param(WED, (-5,), (0, 1), 1, False, id="not before its day"),
         pytest.param(WED, (-5,), (0, 1), 2, True, id="on its day"),

@@ -98,6 +98,7 @@ def test_what_a_reader_typed_is_text_in_the_mail(site: Path) -> None:
     [
         (("--topic", "x" * 200), "topics: 'xxxxx"),
         (("--topic", "the"), "holds no word to look for"),
+        (("--topic", "Agents", "--exclude", "AGENTS"), "never: 'AGENTS' is also asked for; leave one out"),
         (tuple(word for number in range(31) for word in ("--author", f"name {number}")), "authors: more than 30"),
         (("--topic", "a\x07b"), "holds a control character"),
         (("--topic", "proteins", "--serve"), "--serve shows the main edition"),

@@ -213,6 +213,34 @@ def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> 
     assert store.choice_of(ref(store, NEW)) == PROTEINS
 
 
+def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: FakeClock) -> None:
+    """Also over two moves, and for who chose only afterwards."""
+    shown = paper(1)
+    store.freeze(
+        RENDERED,
+        PUBLICATION,
+        lifetime=timedelta(hours=24),
+        papers=(shown,),
+        candidates=issue(shown, day=DAY),
+        offered={DAY: (shown,)},
+    )
+    (copy,) = store.claim(1, 10, resend_uncertain=0)
+    store.turn([], [copy])
+    store.turn([Result(copy, State.SENDING, ACCEPTED)], [])
+    for before, address in ((ADA, NEW), (NEW, "newer@example.org")):
+        clock.move(minutes=1)
+        store.ask_move(ref(store, before), address)
+        (move,) = store.due_sign_ups(9)
+        clock.move(minutes=1)
+        assert store.confirm(move.ref, move.asked_at, "pressed") is ConfirmationState.CONFIRMED
+    store.choose(ref(store, "newer@example.org"), Choice.of(weekly=True))
+    reader = store.find("newer@example.org")
+    assert reader is not None
+    assert store.seen([shown, paper(2)])[reader.id] == {shown.key}
+    (wish,) = store.wishes(DAY + timedelta(days=1))
+    assert (wish.reader, wish.rests, wish.since) == (reader.id, True, DAY)
+
+
 def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(store: Store, clock: FakeClock) -> None:
     """A copy that expired was no mail, one that waits for its hour is, and an issue that is made anew has none yet."""
     clock.move(days=-60)

@@ -26,7 +26,7 @@ from tests.pages import ADDRESS, Site
 
 TODAY = date(2026, 11, 24)
 EVERY_DAY = {"day": list("0123456"), "pause": "0"}
-DEFAULT: dict[str, Any] = {**EVERY_DAY, "edition": "top", "papers": "10"}
+DEFAULT: dict[str, Any] = {**EVERY_DAY, "edition": "top", "papers": "10", "hour": "", "zone": ""}
 PROTEINS = paper(41, title="Folding proteins with $\\pi$", abstract="How a protein folds.", organisation="Inria")
 OWLS = paper(42, title="Owls at <b>night</b>", abstract="They see & hear.", authors=("Wangari Maathai",))
 
@@ -176,6 +176,11 @@ def test_what_a_form_does_not_have_is_kept(site: Site) -> None:
     assert 'value="7" checked' in site.client.get(site.preferences).text
     send(site, topics="owls", papers="7", hour="9")
     assert kept(site) == replace(before, hour=9)
+    site.store.choose(site.reader().ref, hourly := replace(before, hour=9, zone="Asia/Tokyo"))
+    site.store.prefer(site.reader().ref, days=0b1, paused_until=date(2026, 12, 9))
+    done = site.client.post(site.preferences, data={"edition": "top", "topics": "owls", "day": ["4"], "act": "save"})
+    assert (done.status_code, kept(site)) == (200, hourly)
+    assert (site.reader().days, site.reader().paused_until) == (0b10000, date(2026, 12, 9))
 
 
 def test_once_a_week_or_on_each_of_the_days(site: Site) -> None:

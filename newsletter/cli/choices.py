@@ -35,9 +35,13 @@ def changed(choice: Choice, given: Given) -> Choice:
     """`choice` with what was typed. Raises click.UsageError for what is refused."""
     before = Choice() if given.clear else choice
     try:
+        selector = _selector(before.selector, given)
+        on_top = before.on_top if given.only is None else not given.only
+        if given.only and selector is None:
+            raise click.UsageError("--only: choose a topic, author, organisation or category, or what to exclude")
         return Choice.of(
-            _selector(before.selector, given),
-            on_top=before.on_top if given.only is None else not given.only,
+            selector,
+            on_top=on_top,
             weekly=before.weekly if given.weekly is None else given.weekly,
             hour=before.hour if given.hour is None else given.hour,
             zone=before.zone if given.zone is None else given.zone,
@@ -78,6 +82,8 @@ def described(choice: Choice) -> Iterator[str]:
     """What a reader chose, a line each."""
     if choice == Choice():
         yield "  chose nothing: gets the main edition"
+    elif choice.is_main:
+        yield "  gets the main edition"
     if choice.selector is not None:
         yield from _selected(choice.selector)
         yield "  on top of the main edition" if choice.on_top else "  only these papers"
@@ -85,6 +91,8 @@ def described(choice: Choice) -> Iterator[str]:
         yield "  one issue a week"
     if choice.hour is not None:
         yield f"  at {choice.hour:02}:00, {choice.zone or 'in the zone of the list'}"
+    elif choice.zone is not None:
+        yield f"  zone: {choice.zone}"
     if not choice.say_nothing:
         yield "  a mail also when nothing fits"
 

@@ -14,7 +14,7 @@ from newsletter.cli.run import print_verdict
 from newsletter.config import Config
 from newsletter.errors import NewsletterError
 from newsletter.extras import needed
-from newsletter.issue.selector import Selector, SelectorError
+from newsletter.issue.selector import Selector, SelectorError, contradiction
 from newsletter.mail.lint import Level
 from newsletter.model import NoIssue
 from newsletter.runtime import Runtime
@@ -32,11 +32,15 @@ def selector_of(
     if not any(given):
         return None
     try:
-        return Selector.of(
+        made = Selector.of(
             topics=topics, authors=authors, organisations=organisations, categories=categories, never=never
         )
     except SelectorError as error:
         raise click.UsageError(str(error)) from error
+    if (refused := contradiction(made)) is not None:
+        kind, choice = refused
+        raise click.UsageError(f"{kind}: {choice!r} is also asked for; leave one out")
+    return made
 
 
 def preview(config: Config, day: date, output: Path, selector: Selector | None = None) -> int:

@@ -114,7 +114,7 @@ class Choice:
             kept: dict[str, Any] = json.loads(text)
             known = kept.get("selector")
             selector = None if known is None else Selector.of(**_of_selector(known))
-            flags = {name: bool(kept.get(name, default)) for name, default in _FLAGS.items()}
+            flags = {name: _flag(name, kept.get(name, default)) for name, default in _FLAGS.items()}
             hour, zone = kept.get("hour"), kept.get("zone")
             return cls.of(selector, hour=_number("hour", hour), zone=zone, **flags)
         except (ChoiceError, SelectorError):
@@ -142,6 +142,12 @@ def _of_selector(known: dict[str, Any]) -> dict[str, Any]:
 def _number(field: str, value: object) -> int | None:
     if value is not None and type(value) is not int:
         raise ChoiceError(field, "is no number")
+    return value
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):  # "no" would be as good as true
+        raise ChoiceError(field, "is neither true nor false")
     return value
 
 

@@ -70,7 +70,8 @@ class Week:
         """Those that were listed after `day`."""
         papers = tuple(paper for paper in self.issue.papers if self.listed[paper.key] > day)
         first = min((first for on, first in self.days if on > day), default=self.issue.day)
-        return replace(self, issue=replace(self.issue, papers=papers, since=first))
+        since = first if first < self.issue.day else None
+        return replace(self, issue=replace(self.issue, papers=papers, since=since))
 
 
 @dataclass(frozen=True, slots=True)

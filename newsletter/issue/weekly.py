@@ -23,8 +23,8 @@ _WEEK: Final = timedelta(days=7)
 class Weekly:
     """A reader who wants one issue a week.
 
-    `days` is a bit mask of weekdays (bit 0 is Monday), `joined` the day on which they came to the list, and `mails` are
-    the days of the issues that they got, or will get, as far as that is known.
+    `days` is a bit mask of weekdays (bit 0 is Monday; 0 for none), `joined` the day on which they came to the list, and
+    `mails` are the days of the issues that they got, or will get, as far as that is known.
     """
 
     days: int
@@ -37,7 +37,9 @@ class Weekly:
         if self._had(monday):
             return False
         chosen = [weekday for weekday in range(7) if self.days >> weekday & 1]
-        if day.weekday() in chosen or day.weekday() > max(chosen, default=0):
+        if not chosen:
+            return False
+        if day.weekday() in chosen or day.weekday() > max(chosen):
             return True
         last = monday - _WEEK + timedelta(days=max(chosen))
         late = self.joined <= last and not any(last <= each < day for each in issues)

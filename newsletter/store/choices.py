@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, union, update
 
 from newsletter.issue.choice import Choice, ChoiceError
 from newsletter.issue.editions import Wish
@@ -38,8 +38,6 @@ _ROW: Final = choices.c
 
 # In a row of who wants one issue a week. A text that a reader chose has its quotation marks escaped.
 _WEEKLY: Final = '"weekly":true'
-
-_THEIRS: Final = deliveries.c.subscriber_id == choices.c.subscriber_id
 
 # Copies that were read, or may be yet.
 _SHOWN: Final = deliveries.c.state.not_in((State.WITHDRAWN, State.REFUSED, State.EXPIRED))
@@ -156,14 +154,45 @@ def _seen(connection: Connection, keys: set[str], besides: int | None) -> dict[i
         if known := keys.intersection(json.loads(row.papers)):
             shown[row.id] = known
     found: dict[int, set[str]] = {}
-    ids = list(shown)
+    ids, moved = list(shown), _moved(connection)
     for start in range(0, len(ids), _CHUNK):
         some = deliveries.c.rendering_id.in_(ids[start : start + _CHUNK])
-        copies = select(deliveries.c.subscriber_id, deliveries.c.rendering_id).join_from(choices, deliveries, _THEIRS)
         of_issues = deliveries.c.issue_id.in_(select(issues.c.id).where(late))
-        for row in connection.execute(copies.where(of_issues, some, _SHOWN)):
-            found.setdefault(row.subscriber_id, set()).update(shown[row.rendering_id])
+        for reader, row in _copies(connection, select(_ROW.subscriber_id), moved, of_issues, some):
+            found.setdefault(reader, set()).update(shown[row.rendering_id])
     return found
+
+
+def _moved(connection: Connection) -> dict[int, int]:
+    """The rows of readers who chose something at the addresses that they moved from, each with their row now."""
+    query = select(subscribers.c.id, subscribers.c.moved_to).where(subscribers.c.moved_to.is_not(None))
+    later = {row.id: row.moved_to for row in connection.execute(query)}
+    if not later:
+        return {}
+    chose = set(connection.execute(select(_ROW.subscriber_id)).scalars())
+    found = {}
+    for old in later:
+        now, moves = old, len(later)
+        while now in later and moves:  # not for ever
+            now, moves = later[now], moves - 1
+        if now in chose:
+            found[old] = now
+    return found
+
+
+def _copies(
+    connection: Connection, readers: Select[int], moved: Mapping[int, int], *which: ColumnElement[bool]
+) -> Iterator[tuple[int, Any]]:
+    """The copies that `readers` (a query for their ids) got, or may get yet; each with the id of its reader.
+
+    Those of the old rows in `moved` are among them.
+    """
+    old = select(subscribers.c.id).where(subscribers.c.id.in_(moved))
+    theirs = (union(readers, old) if moved else readers).subquery()
+    columns = (deliveries.c.subscriber_id, deliveries.c.rendering_id, deliveries.c.issue_id)
+    query = select(*columns).join_from(theirs, deliveries, deliveries.c.subscriber_id == theirs.c.subscriber_id)
+    for row in connection.execute(query.where(*which, _SHOWN)):
+        yield moved.get(row.subscriber_id, row.subscriber_id), row
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +216,10 @@ class _Weeks:
             select(issues.c.id, issues.c.day).where(others, issues.c.day >= day - LONGEST, issues.c.day <= sunday)
         )
         days = {row.id: row.day for row in rows}
-        copies = select(deliveries.c.subscriber_id, deliveries.c.issue_id).join_from(choices, deliveries, _THEIRS)
         mails: dict[int, list[date]] = {}
-        for row in connection.execute(
-            copies.where(_ROW.choice.contains(_WEEKLY), deliveries.c.issue_id.in_(days), _SHOWN)
-        ):
-            mails.setdefault(row.subscriber_id, []).append(days[row.issue_id])
+        readers = select(_ROW.subscriber_id).where(_ROW.choice.contains(_WEEKLY))
+        for reader, row in _copies(connection, readers, _moved(connection), deliveries.c.issue_id.in_(days)):
+            mails.setdefault(reader, []).append(days[row.issue_id])
         counted = select(func.max(issues.c.day)).join_from(delivery_counts, issues).where(issues.c.day < day)
         return cls(day, mails, [*days.values()], connection.execute(counted).scalar() or date.min)
 
@@ -225,9 +252,14 @@ def wanting(day: date) -> tuple[ColumnElement[bool], ...]:
     weekly = subscribers.c.id.in_(select(theirs.c.subscriber_id).where(theirs.c.choice.contains(_WEEKLY)))
     return (
         subscribers.c.status == SubscriberStatus.ACTIVE,
-        or_(subscribers.c.days.bitwise_and(1 << day.weekday()) != 0, weekly),
+        or_(of_weekday(day), and_(subscribers.c.days != 0, weekly)),
         or_(subscribers.c.paused_until.is_(None), subscribers.c.paused_until <= day),
     )
+
+
+def of_weekday(day: date) -> ColumnElement[bool]:
+    """The readers who chose the weekday of `day`."""
+    return subscribers.c.days.bitwise_and(1 << day.weekday()) != 0
 
 
 def set_choice(connection: Connection, subscriber_id: int, written: str) -> None:

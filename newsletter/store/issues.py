@@ -38,7 +38,7 @@ from newsletter.model import (
     RenderedIssue,
     State,
 )
-from newsletter.store.choices import keep_candidates, wanting
+from newsletter.store.choices import keep_candidates, of_weekday, wanting
 from newsletter.store.contents import insert_contents
 from newsletter.store.corrections import discard, may_have_arrived
 from newsletter.store.editions import insert_editions
@@ -330,7 +330,7 @@ def add_copy(connection: Connection, subscriber_id: int, now: datetime) -> bool:
     if issue is None or issue.expires_at <= now or issue.withdrawn_at is not None:
         return False
     had = exists().where(deliveries.c.issue_id == issue.id, deliveries.c.subscriber_id == subscriber_id)
-    this_one = (*wanting(issue.day), subscribers.c.id == subscriber_id, not_(had))
+    this_one = (*wanting(issue.day), of_weekday(issue.day), subscribers.c.id == subscriber_id, not_(had))
     shard = subscriber_id % issue.shards
     copy = new_copies(issue.id, issue.rendering_id, literal(shard)).add_columns(
         literal(now, deliveries.c.added_at.type)

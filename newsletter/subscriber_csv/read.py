@@ -12,7 +12,7 @@ from typing import Any, Final
 from newsletter import addresses
 from newsletter.errors import AddressError
 from newsletter.issue.choice import Choice, ChoiceError
-from newsletter.issue.selector import SelectorError
+from newsletter.issue.selector import SelectorError, contradiction
 from newsletter.model import EVERY_DAY, NewSubscriber, SubscriberStatus
 from newsletter.subscriber_csv import words
 from newsletter.subscriber_csv.columns import Choices, Column, Plan, plan
@@ -225,9 +225,13 @@ def _lenient(value: str) -> datetime | None:
 def _choice(heading: str, value: str) -> str:
     """What the reader chose, as an export writes it."""
     try:
-        return Choice.loaded(value).written
+        choice = Choice.loaded(value)
     except (ChoiceError, SelectorError) as error:
         raise AddressError(str(error)) from error
+    if choice.selector is not None and (refused := contradiction(choice.selector)) is not None:
+        kind, shown = refused
+        raise AddressError(f"{kind}: {shown!r} is also asked for")
+    return choice.written
 
 
 _READERS: Final[Mapping[Role, Callable[[str, str], Any]]] = {

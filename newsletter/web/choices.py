@@ -133,7 +133,10 @@ class Filled:
         added or taken away since then is not undone.
         """
         when = replace(
-            before, days=_WEEKDAYS.keys() & set(days), pause=values.get("pause", ""), until=values.get("until", "")[:10]
+            before,
+            days=_WEEKDAYS.keys() & set(days),
+            pause=values.get("pause", before.pause),
+            until=values.get("until", before.until)[:10],
         )
         if "edition" not in values:
             return when
@@ -142,9 +145,9 @@ class Filled:
             edition=values["edition"],
             often=values.get("often", before.often),
             texts={kind: _merged(kind, values, before.texts[kind]) for kind in KINDS},
-            papers=values.get("papers", ""),
-            hour=values.get("hour", ""),
-            zone=values.get("zone", "")[: 2 * LONGEST_ZONE],
+            papers=values.get("papers", before.papers),
+            hour=values.get("hour", before.hour),
+            zone=values.get("zone", before.zone)[: 2 * LONGEST_ZONE],
             line="line" in values,
         )
 
