@@ -12,9 +12,9 @@ from newsletter.errors import AddressError
 _LONGEST_LOCAL_PART: Final = 64
 _LONGEST: Final = 254
 
-# Addresses as nearly all are, which need no more than a look: letters, digits and single marks, a domain of several
-# labels, none of which is internationalised. Everything else is for email-validator, above all what is wrong. So are
-# capitals, since it writes those of some names small (RFC 2142).
+# The form that nearly all addresses have: letters, digits and single marks, and a domain of several labels without
+# internationalised ones. Such an address is valid without a further check. email-validator judges every other one, also
+# one with capitals, because it writes some local parts in small letters (RFC 2142).
 _PLAIN: Final = re.compile(
     r"([a-z0-9]++(?:[._+-][a-z0-9]++)*+)@((?:[a-zA-Z0-9]++(?:-[a-zA-Z0-9]++)*+\.)++([a-zA-Z]{2,63}+))"
 )
@@ -51,7 +51,7 @@ def normalise(address: str) -> str:
 
 
 def _plain(address: str) -> str | None:
-    """What `_validated` makes of an address that is certainly good, in a fiftieth of the time; None for any other."""
+    """The result of `_validated` for an address of the common form, in a fiftieth of the time; None for any other."""
     found = _PLAIN.fullmatch(address)
     if found is None or len(address) > _LONGEST or len(found[1]) > _LONGEST_LOCAL_PART:
         return None
@@ -153,10 +153,10 @@ def mailbox(address: str) -> str:
 
 
 def organisation(address: str) -> str:
-    """The domain of a normalised `address` without the labels that its owner is free to choose, about.
+    """The domain of a normalised `address` without the labels that its owner can choose freely.
 
-    That is its last two labels, or three below a label such as the "co" of "co.uk". The owner of a domain has as many
-    names below it as they like.
+    This is an approximation: the last two labels, or three below a label such as the "co" of "co.uk". The owner of a
+    domain can make as many names below it as they like.
     """
     labels = identity(address).rpartition("@")[2].split(".")
     keep = 3 if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL else 2
@@ -164,6 +164,6 @@ def organisation(address: str) -> str:
 
 
 def masked(address: str) -> str:
-    """`address` as its owner recognises it and nobody else learns it: ``a…@example.org``."""
+    """`address` shortened so that its owner recognises it and nobody else can use it: ``a…@example.org``."""
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain}"

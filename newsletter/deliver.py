@@ -4,8 +4,8 @@
 
 Many connections are under way at once, and one commit records what they have answered and which copies they get next.
 A row is SENDING before anything of its copy leaves, and its answer is recorded before its connection is used again. So
-a crash leaves one copy per connection in doubt, and two with a far server, the second of which it has not received yet.
-This file acts; the store remembers, the transport talks, and the tables below decide.
+a crash leaves one uncertain copy per connection, and two with a far server, the second of which it has not received
+yet. This module acts on what the tables below decide. The store keeps the ledger, and the transport speaks SMTP.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ BATCH: Final = 500
 # Connections that may be lost with one copy before its final dot, in one run, before it is put off.
 ATTEMPTS: Final = 2
 
-# A copy in doubt is sent again this often, with the same Message-ID, before it stays `uncertain`.
+# An uncertain copy is sent again this often, with the same Message-ID, before it stays `uncertain`.
 RESEND_UNCERTAIN: Final = 1
 
 # Outcomes after which a copy may be claimed again in the same run.
@@ -61,7 +61,8 @@ _AGAIN: Final = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.UNCERTAIN, OutcomeK
 # The share of readers refused alike is taken over the last so many answers.
 _SHARE_OF: Final = 100
 
-# So many refusals alike as the last answers of a run are no coincidence, unless they say that addresses do not exist.
+# If the last answers of a run are so many like refusals, the fault is not the readers', unless they say that addresses
+# do not exist.
 _LAST_ALIKE: Final = 3
 
 
@@ -118,7 +119,7 @@ class _End:
         self._said: dict[int, str | None] = {}  # alike words of a refusal; None: accepted
 
     def offered(self, copy: int) -> None:
-        """Note that this copy sets out."""
+        """Note that this copy is being sent."""
         if len(self._offered) == _SHARE_OF:
             self._said.pop(self._offered[0], None)
         self._offered.append(copy)
@@ -261,7 +262,7 @@ class Sender:
     """Sends what is owed of one issue after the other.
 
     `stop` is asked before each copy: on SIGTERM the copies under way are finished and the rest released. `progress` is
-    told each outcome. With `resend_uncertain` 0, copies in doubt are held.
+    told each outcome. With `resend_uncertain` 0, uncertain copies are held.
     """
 
     store: Store
@@ -367,7 +368,7 @@ class _Loop:
 
     @property
     def _waiting(self) -> bool:
-        """Whether the next copy is in doubt and waits for all that is under way, so that a crash affects only it."""
+        """Whether the next copy is uncertain and waits for all that is under way, so that a crash affects only it."""
         return self.queue[0].doubts > 0 and self.sender.carrier.in_flight > 0
 
     def _next(self) -> Copy | None:

@@ -1,4 +1,4 @@
-"""The optional parts of the package, which pyproject.toml calls extras: what needs a missing one says its name."""
+"""The optional parts of the package, which pyproject.toml calls extras: whatever needs a missing one names it."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def unused(path: Path) -> Path:
-    """`path`, or if something is there `path` with the first number behind it at which nothing is."""
+    """`path` if nothing is there, else `path` with the lowest number behind it at which nothing is."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(each for each in chain([path], numbered) if not each.exists() and not each.is_symlink())
 

@@ -1,4 +1,4 @@
-"""The first half of the road: from the feeds to a rendered issue, or to the verdict that says why there is none."""
+"""Makes an issue: from the feeds to the rendered mail, or to the verdict that says why there is none."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _ask(method: str, url: str, body: bytes, headers: Mapping[str, str], within:
 
 
 def _body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """The body, cut off after _LONGEST bytes. Whoever waits for a body that drips stops waiting in the end."""
+    """The body, cut off after _LONGEST bytes. The caller's deadline ends the wait for one that arrives byte by byte."""
     body = b""
     while len(body) < _LONGEST and (chunk := response.read1(_LONGEST)):
         body += chunk

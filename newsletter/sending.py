@@ -1,4 +1,4 @@
-"""The second half of the road: from the ledger to the inbox, and the verdict on how that went.
+"""Sends what the ledger owes, and gives the verdict on how that went.
 
 unfinished issues -> Sender.send over all servers -> the ledger's counts -> RunReport
 """
@@ -302,7 +302,7 @@ def cut_off(uncertain: int) -> str:
 
 
 def repetitions(config: Config) -> int:
-    """How often a copy in doubt is sent again by itself."""
+    """How often an uncertain copy is sent again without the operator."""
     return RESEND_UNCERTAIN if config.sending.uncertain == "resend" else 0
 
 
@@ -331,7 +331,7 @@ def send_first_copies(config: Config, store: Store, runtime: Runtime) -> None:
     """Send the copies that new readers were given, and no others, unless another process is sending.
 
     What is left, because another process is sending or a server fails, is left to it or to the next `send`. Neither
-    copies that another process has claimed nor those that it left in doubt are touched. Raises NewsletterError.
+    copies that another process has claimed nor those that it left uncertain are touched. Raises NewsletterError.
     """
     with store.sending_lock() as alone:
         if not alone:

@@ -19,7 +19,7 @@ _LONGEST: Final = 5.0  # seconds for the probe
 
 # Ports at which TLS begins with the first byte (RFC 8314 section 7). Nothing greets in plain text there.
 IMPLICIT_PORTS: Final = frozenset({465, 993})
-GREETS_WITHIN: Final = 10.0  # seconds, for who waits for a greeting at such a port all the same
+GREETS_WITHIN: Final = 10.0  # seconds to wait for a greeting at such a port
 
 
 def is_plain_text(error: BaseException) -> bool:

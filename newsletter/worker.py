@@ -3,7 +3,8 @@
     sweep, every few seconds -> a job for each shard that is owed -> Worker._take: the shard's lock, then Sending
 
 Procrastinate carries the jobs. A job begins a worker's walk through the shards of an issue that are owed and free, over
-connections that stay open meanwhile. Whether a shard is free its lock says, and whether a copy is owed the ledger does.
+connections that stay open meanwhile. The lock of a shard says whether it is
+free, and the ledger says whether a copy is owed.
 """
 
 from __future__ import annotations

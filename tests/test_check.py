@@ -543,7 +543,7 @@ FAULTS = (
     Fault("MX host without address", records(f"mail.{DOMAIN}", "A"), BAD, "has no address"),
     Fault("nobody is told", configured("alerts", {}), WARN, "alerts.address is not set"),
     Fault("nobody reads bounces", configured("bounces", None), WARN, "nobody reads bounces"),
-    Fault("page of somebody else", lambda made: setattr(made.web, "page", "Parked."), WARN, "a page of somebody else"),
+    Fault("page of somebody else", lambda made: setattr(made.web, "page", "Parked."), WARN, "a page that is not ours"),
     Fault(
         "monitor's host unknown", monitor_elsewhere("http://monitor.invalid/ping/x"), WARN, "cannot be asked: Name or"
     ),

@@ -624,7 +624,7 @@ def test_a_crontab_that_runs_in_vain(sound: Clinic, line: str, said: str, healed
             "[Service]\nWorkingDirectory=F\nExecStart=newsletter run\n",
             "",
             "Linger=no",
-            "rests while you are logged out",
+            "does not run while you are logged out",
         ),
         (
             "[Service]\nExecStart=/gone/newsletter -c F/config.yaml run\n",

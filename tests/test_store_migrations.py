@@ -155,11 +155,12 @@ def goes_on(database_url: str, revision: str, capsys: pytest.CaptureFixture[str]
     if revision == HEAD:
         assert (said, copies) == ("", [])
     elif database_url.startswith("postgresql"):
-        assert f"from schema {revision} to {HEAD}; it was not copied: `newsletter backup` before" in said
+        assert f"from schema {revision} to {HEAD}; no copy was kept; `newsletter backup` makes one" in said
     else:
         (copy,) = copies
+        kept = f"what was there before is kept as {copy}"
         assert said.splitlines() == [
-            f"newsletter: upgraded {folder / 'test.db'} from schema {revision} to {HEAD}; a copy of before is {copy}"
+            f"newsletter: upgraded {folder / 'test.db'} from schema {revision} to {HEAD}; {kept}"
         ]
         assert copy.name == f"test.db.schema-{revision}"
         assert stat.S_IMODE(copy.stat().st_mode) == 0o600

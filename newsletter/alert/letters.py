@@ -1,4 +1,4 @@
-"""A mail to the operator when there has been no issue for some days: "green but no mail" must not go unnoticed."""
+"""A mail to the operator when no issue has gone out for some days, though no run has reported an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from newsletter.runtime import utc_now
 from newsletter.store import Store
 from newsletter.transport import Pool
 
-_RUNS: Final = 10  # told in the mail
+_RUNS: Final = 10  # runs that the mail lists
 
 # Runs that say nothing about the issue of a day.
 _SILENT: Final = frozenset({Verdict.DRY_RUN, Verdict.ALREADY_RUNNING, Verdict.ALREADY_SENT})
@@ -25,10 +25,10 @@ _AGAIN: Final = timedelta(days=7)
 
 
 def due(config: Config, store: Store, report: RunReport) -> EmailMessage | None:
-    """The mail to write after `report`, which is in the store already; None when there is nothing to say.
+    """The mail to write after `report`, which is in the store already; None if no mail is due.
 
-    There is when some readers did not get their copy in time, and when `alerts.after` days with a run have passed
-    without an issue that anybody got: once, and again each week while it lasts.
+    A mail is due when some readers did not get their copy in time. It is also due when `alerts.after` days with a run
+    have passed without an issue that anybody got: once, and again each week while that lasts.
     """
     if config.alerts.address is None:
         return None

@@ -17,7 +17,7 @@ from newsletter.store import SUMMARY, Notice, Store
 from newsletter.text import count
 
 _WEEKS: Final = 8
-_KINDS: Final = 8  # of refusals that are told apart
+_KINDS: Final = 8  # kinds of refusals that the mail lists
 
 # Verdicts after which an issue has gone out, as far as it can for now.
 _GONE_OUT: Final = frozenset(

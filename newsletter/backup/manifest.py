@@ -1,4 +1,4 @@
-"""What a backup says about itself. Reading it is the first thing that a restore does, and trusts nothing."""
+"""The manifest of a backup. A restore reads it first, and checks everything in it before it is used."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _check_parts(parts: Sequence[Part], name: str) -> None:
 
 
 def is_safe(path: str) -> bool:
-    """Whether a relative path leads nowhere but down, and shows as it is."""
+    """Whether a relative path stays within its folder, and has printable characters only."""
     parts = PurePosixPath(path).parts
     return bool(parts) and path.isprintable() and not path.startswith("/") and "\\" not in path and ".." not in parts
 

@@ -24,7 +24,7 @@ _BEFORE: Final = ".before-restore"
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored: the files that were written, where the store is, and what was kept of before.
+    """What was restored: the files that were written, where the store is, and the previous files that were kept.
 
     `outside` are files of other folders, with the place where each was on the machine of the backup.
     """
@@ -184,7 +184,7 @@ def _possible(changed: list[_Step], url: str) -> None:
 
 
 def _put(step: _Step) -> Path | None:
-    """Write one file in one step; returns where the one of before is now, if there was one."""
+    """Write one file in one step; returns where the previous file is now, if there was one."""
     step.place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept: Path | None = None
     if step.place.exists() or step.place.is_symlink():

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # After `leaving`, the first of these that recognises the mail decides. The order is the rule.
-_READERS = (complaint, ses_notification, delivery_report, failed_recipients, auto_reply, known_prose, prose)
+_INTERPRETERS = (complaint, ses_notification, delivery_report, failed_recipients, auto_reply, known_prose, prose)
 
 
 def parse(raw: bytes, words: Collection[str] = ("unsubscribe",)) -> BounceReport:
@@ -45,7 +45,7 @@ def parse(raw: bytes, words: Collection[str] = ("unsubscribe",)) -> BounceReport
         mail = Incoming.read(raw)
         found = leaving(mail, words)
         if found is None:
-            found = next((found for reader in _READERS if (found := reader(mail)) is not None), None)
+            found = next((found for interpret in _INTERPRETERS if (found := interpret(mail)) is not None), None)
         if found is None:
             found = BounceReport(ReportKind.BROKEN if mail.from_a_system else ReportKind.OTHER)
         return replace(found, evidence=evidence(mail, found.kind))

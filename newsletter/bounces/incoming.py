@@ -1,4 +1,4 @@
-"""A mail from the bounce mailbox, with what its readers ask of it: its words, the message it returns, its sender.
+"""A mail from the bounce mailbox as values: its words, the message that it returns, its sender.
 
 Strangers write these mails, so every search in them is bounded.
 """

@@ -1,6 +1,7 @@
-"""Reads the bounce mailbox, a Maildir or an IMAP folder, and puts each mail away when it has been dealt with.
+"""Reads the bounce mailbox, a Maildir or an IMAP folder, and moves each mail away when it has been dealt with.
 
-A mail is moved only after its report is in the store: a crash in between has it read again, and the store knows it.
+A mail is moved only after its report is in the store. After a crash in between it is read again, and the store
+recognises it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from newsletter.tls import GREETS_WITHIN, IMPLICIT_PORTS, begins_with_tls, is_pl
 # Bytes of one mail that are read: reports stand at its beginning, and what they return may be of any size.
 LARGEST: Final = 1_000_000
 
-# Seconds for everything with an IMAP server. The schedule reads the mailbox every hour; a run that takes longer has met
-# a server that drips, or a heap of mails, of which the next run finds fewer.
+# Seconds for a whole session with an IMAP server. The schedule reads the mailbox every hour. A session that takes
+# longer has a server that sends too slowly, or too many mails; the next run goes on with those that are left.
 SESSION: Final = 900.0
 
 # Bytes with which an IMAP server may answer one command: a mail, or the UIDs of 200,000, and the words around.
@@ -58,13 +59,13 @@ class Mail:
 
 
 class Mailbox(Protocol):
-    """Where mails come back to."""
+    """The mailbox that bounces, complaints and unsubscribe mails arrive in."""
 
     def mails(self) -> Iterator[Mail]:
         """Everything that is there, one by one."""
 
     def file(self, mail: Mail, folder: str) -> None:
-        """Move a mail to a folder beside, which is made when it does not exist. One that is gone is no error."""
+        """Move a mail to a folder beside this one, which is made if there is none. A mail that is gone is no error."""
 
     def prune(self, folder: str, before: datetime) -> int:
         """Delete the mails of a folder beside that arrived before `before` (aware); returns how many.
@@ -234,14 +235,17 @@ def _connected(config: ImapConfig, session: float) -> Iterator[Any]:
             _enter(client, config, context)
         yield client
     finally:
-        with suppress(IMAPClientError, OSError):  # what was to be done is done; and a broken line is said already
+        with suppress(IMAPClientError, OSError):  # the work is done, and a lost connection has been reported
             client.logout()
         with suppress(OSError):
             client.shutdown()
 
 
 def _greeted(kind: type[Any], config: ImapConfig, context: ssl.SSLContext | None) -> Any:
-    """A client whose server has greeted. Raises MailboxMisconfigured for a port that begins TLS in the other way."""
+    """A client whose server has greeted.
+
+    Raises MailboxMisconfigured for a port that expects implicit TLS where `tls` says STARTTLS, or the reverse.
+    """
     implicit = config.tls == "implicit"
     try:
         return kind(config.host, config.port, ssl=implicit, ssl_context=context, timeout=config.timeout)

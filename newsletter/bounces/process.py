@@ -133,7 +133,7 @@ class _Reading:
     tally: Tally
 
     def take(self, mail: Mail) -> None:
-        """Deal with one mail: the store first, then the mailbox, so that after a crash the digest is known."""
+        """Deal with one mail: the store first, then the mailbox, so that after a crash the store knows its hash."""
         digest = hashlib.sha256(mail.raw).hexdigest()
         returned = understand(mail.raw, self.children, lambda overrun: self._kept(mail, overrun), self.words)
         about = tie(returned, self.links, self.store) if returned.kind in _ABOUT_A_COPY else None
@@ -179,7 +179,7 @@ def _report(digest: str, returned: BounceReport, about: Tie | None) -> NewReport
 def tie(returned: BounceReport, links: Links, store: Store) -> Tie | None:
     """The copy that the mail is about, if anything in it was signed by us; the strongest proof first.
 
-    Whoever leaves does so now, however old the copy is that they answer; so that tie has no day.
+    A request to leave holds from now on, however old the answered copy is. So its tie has no day.
     """
     evidence = returned.evidence
     if returned.kind is ReportKind.UNSUBSCRIBE:

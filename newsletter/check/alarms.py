@@ -1,10 +1,9 @@
 """The monitor that pings go to, and the webhook's host: whether they would hear of a run that failed.
 
-No ping is sent that says something about a run: a success would hide that nothing runs, a start would wake somebody
-when no end follows. Healthchecks, which can be hosted elsewhere too, has a fourth word beside start, success and fail:
-a POST to URL/log is kept with the check and leaves its state as it is (https://healthchecks.io/docs/http_api/). HEAD
-is a success there, and so is every method at Uptime Kuma, so another monitor's URL is not asked at all, and neither is
-a webhook, since people would read that: only their host is, for the page at /.
+No ping is sent that reports a run: a false success would hide that nothing runs, and a start without an end would raise
+an alarm. Healthchecks (also when it is hosted elsewhere) has a request without such an effect: a POST to URL/log is
+kept with the check and leaves its state as it is (https://healthchecks.io/docs/http_api/). Other monitors have none: at
+Uptime Kuma every request is a success. Of these, and of webhooks, only the page at / of the host is asked for.
 """
 
 from __future__ import annotations

@@ -120,7 +120,10 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
 
 
 def _restore(file: Path) -> Command:
-    """Keep what is there, and put a backup in its place. The old write-ahead log must not meet the new file."""
+    """Keep what is there, and put a backup in its place.
+
+    The old write-ahead log is moved too, so that SQLite does not apply it to the new file.
+    """
     aside = quoted(file.parent / "damaged")
     moved = f"mkdir -p {aside}; mv {quoted(file)} {aside}; mv {quoted(f'{file}-wal')} {quoted(f'{file}-shm')} {aside}"
     return Command(f"{moved} 2>/dev/null; cp BACKUP {quoted(file)}")

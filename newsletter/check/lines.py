@@ -1,7 +1,7 @@
 """What a port speaks before anything is configured: words in clear, TLS, or nothing; and whose certificate it shows.
 
-A server that waits for TLS says nothing to a client that waits for its greeting, and one that greets in clear answers
-TLS with bytes that OpenSSL calls WRONG_VERSION_NUMBER. So both are tried, and the mix-up has a name.
+A server with implicit TLS waits for the client, which waits for a greeting. A server that greets in clear answers a TLS
+handshake with bytes that OpenSSL calls WRONG_VERSION_NUMBER. So both are tried, and the finding names the right `tls`.
 """
 
 from __future__ import annotations

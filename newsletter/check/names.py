@@ -100,7 +100,7 @@ def reverse_name(address: str) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether a name is an IP address in fact."""
+    """Whether a name is an IP address."""
     try:
         return bool(ip_address(text))
     except ValueError:

@@ -73,7 +73,7 @@ def free_findings(domain: str, hosts: Sequence[str], *, signed: bool) -> Iterato
     elif signed:
         yield bad("dns", f"no DKIM key of yours can be published at {domain}", SetKey("dkim", "null"))
     else:
-        yield ok("dns", f"{domain} sees to its own records")
+        yield ok("dns", f"{domain} publishes the records for its users")
 
 
 def _keys(context: Context) -> list[tuple[str, str]]:
@@ -288,11 +288,14 @@ def mx_findings(names: Names, domain: str) -> Iterator[Finding]:
         local = f"the MX host {hosts[0]} of {domain} has an address that only its own network reaches"
         yield bad("dns", local, lost if "." in hosts[0] else mail_host)
     else:
-        yield ok("dns", f"MX of {domain}: {', '.join(hosts) or 'none, but an address, which will do'}")
+        yield ok("dns", f"MX of {domain}: {', '.join(hosts) or 'none, but it has an address, which is used instead'}")
 
 
 def ptr_findings(names: Names, sending: Sending) -> Iterator[Finding]:
-    """Whether the name of our own address leads back to it, as Gmail requires (5.7.25); a relay sees to its own."""
+    """Whether the name of each address of this machine leads back to it, as Gmail requires (5.7.25).
+
+    With a relay this is up to its operator, so nothing is looked at.
+    """
     if not sending.ours:
         return
     for address in sending.addresses:

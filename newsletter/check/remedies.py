@@ -86,7 +86,7 @@ def _in_the_file(path: Path, error: ConfigError) -> Command | None:
 
 
 def _at_the_key(path: Path, error: ConfigError) -> Remedy:
-    """The same for what a key says."""
+    """What to do about the value of a key."""
     name = error.key.rpartition(".")[2]
     if error.key == "secret":
         return new_secret(path)
@@ -141,7 +141,7 @@ def _as_utf8(path: Path, charset: str) -> Command:
 
 
 def _templates(path: Path, folder: Path) -> Remedy:
-    """Name the folder beside that may be meant, or make one."""
+    """Name a folder beside the one that is missing, if its name is similar; else make the folder."""
     beside = [each.name for each in folder.parent.iterdir() if each.is_dir()] if folder.parent.is_dir() else []
     if near := difflib.get_close_matches(folder.name, beside, 1, 0.6):
         return SetKey("templates", os.path.relpath(folder.parent / near[0], path.absolute().parent.resolve()))

@@ -1,4 +1,4 @@
-"""config.yaml itself: mistakes, the example's values, secrets, modes of files, and names that do not go together."""
+"""config.yaml itself: mistakes, the example's values, secrets, modes of files, and domains that do not match."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _to_edit(publication: Publication) -> dict[str, str | None]:
 
 
 def domains(context: Context) -> Iterator[Finding]:
-    """Whether sender, list_id and base_url are of one organisation; the one that is alone is named."""
+    """Whether sender, list_id and base_url belong to one organisation; the finding names the one that does not."""
     publication = context.config.publication
     sent = context.store is not None and context.store.latest_issue() is not None
     yield from judge_domains(publication, sent=sent)

@@ -94,7 +94,7 @@ def _server(context: Context, key: str, server: SmtpConfig) -> Iterator[Finding]
 
 
 def _program(key: str, server: SmtpConfig) -> Finding:
-    """A program that takes mail can only be looked for: what it is given, it sends."""
+    """Whether the program that takes mail exists. It is not tried, because it sends whatever it is given."""
     try:
         connect(server).socket.close()
     except TransportUnavailable as error:

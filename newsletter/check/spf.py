@@ -220,7 +220,7 @@ def term_of(address: str) -> str:
 
 
 def joined(found: list[str]) -> str:
-    """Several records as the one that there may be, with the most careful ``all`` of them."""
+    """Several records as the one that a domain may have, with the strictest ``all`` of them."""
     terms = [term for record in found for term in record.split()[1:]]
     ends = [term for term in terms if term.lower().lstrip("+-~?") == "all"]
     kept = dict.fromkeys(term for term in terms if term not in ends)

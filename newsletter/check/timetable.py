@@ -131,7 +131,7 @@ def _judged(where: str, number: int, line: str, path: Path, program: Sequence[st
 
 
 def _with_program(job: Job, number: int, line: str, path: Path, program: Sequence[str], edit: str) -> Job:
-    """The job, with a fault if the program that `line` calls is not there, such as that of an environment of before."""
+    """The job, with a fault if there is no such program as `line` calls, as after a virtual environment was removed."""
     found = re.search(
         r"(?:^|[\s=])(/\S*/(?:newsletter|python[\d.]*))(?: -m newsletter)?\s", line.partition(str(path))[0]
     )
@@ -164,7 +164,9 @@ def _lingering(job: Job) -> Job:
     user = str(os.geteuid())
     if _output(["loginctl", "show-user", user, "--property=Linger"]).strip() != "Linger=no":
         return job
-    return replace(job, fault="it rests while you are logged out", remedy=Command(f"loginctl enable-linger {user}"))
+    return replace(
+        job, fault="it does not run while you are logged out", remedy=Command(f"loginctl enable-linger {user}")
+    )
 
 
 def _timers_in(folders: Sequence[Path], path: Path, program: Sequence[str]) -> Iterator[Job]:

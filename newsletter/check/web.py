@@ -76,7 +76,7 @@ def judge_page(context: Context, url: str, answer: Answer) -> Finding | None:
         said = f"{url} answers {reason}: does `newsletter web` run behind it?"
         return bad("web", said, context.command("web"), 75)
     if context.config.publication.title not in unescape(answer.body.decode("utf-8", "replace")):
-        return warn("web", f"{url} answers with a page of somebody else", context.command("web"))
+        return warn("web", f"{url} answers with a page that is not ours", context.command("web"))
     return ok("web", f"{url} answers") if url.startswith("https:") else None
 
 
@@ -93,7 +93,7 @@ def _moved(context: Context, url: str, place: str) -> Finding | None:
     """A redirect: the POST of one-click unsubscribe is lost at one (RFC 8058 section 3.1 forbids them)."""
     old, new = urlsplit(url), urlsplit(place)
     if organisation(old.hostname or "") != organisation(new.hostname or ""):
-        return warn("web", f"{url} redirects to {new.netloc}, a page of somebody else", context.command("web"))
+        return warn("web", f"{url} redirects to {new.netloc}, a page that is not ours", context.command("web"))
     if place == f"https:{url.partition(':')[2]}" and old.scheme == "http":
         return None
     said = f"{url} redirects to {place}: one-click unsubscribe fails at a redirect (RFC 8058 section 3.1)"

@@ -24,15 +24,15 @@ from newsletter.model import OutcomeKind, Verdict
 from newsletter.store import Store
 from newsletter.transport import Pool
 
-_AGAIN: Final = timedelta(hours=23)  # a daily job that fails every day is told of every day
-_RUNS: Final = 10  # told in the mail
+_AGAIN: Final = timedelta(hours=23)  # so a daily job that fails every day is reported every day
+_RUNS: Final = 10  # runs that the mail lists
 
 # What systemd says about the unit that failed (systemd.exec(5), MONITOR_SERVICE_RESULT and the like).
 _TOLD: Final = {"MONITOR_UNIT": "unit", "MONITOR_SERVICE_RESULT": "result", "MONITOR_EXIT_STATUS": "exit status"}
 
 
 def tell(config: Config, job: str) -> int:
-    """Write to `alerts.address` that `job` failed, unless that was told of late; returns the exit code."""
+    """Write to `alerts.address` that `job` failed, unless that was reported lately; returns the exit code."""
     now = datetime.now(UTC)
     told = _told(config)
     if config.alerts.address is None:
@@ -111,7 +111,10 @@ def _file(config: Config) -> Path:
 
 
 def _told(config: Config) -> dict[str, datetime]:
-    """When each job was told of last. A file that cannot be read says nothing: a mail too many does less harm."""
+    """When each job was last reported.
+
+    A file that cannot be read counts as empty, because a mail too many does less harm than none.
+    """
     try:
         kept = json.loads(_file(config).read_text("utf-8"))
         return {str(job): datetime.fromisoformat(at) for job, at in kept.items()}
@@ -124,4 +127,4 @@ def _note(config: Config, told: Mapping[str, datetime]) -> None:
     try:
         files.replace(_file(config), json.dumps(kept).encode(), private=True)
     except OSError as error:
-        click.echo(f"newsletter: {_file(config)}: {error.strerror}; the next failure is told of again", err=True)
+        click.echo(f"newsletter: {_file(config)}: {error.strerror}; the next failure is reported again", err=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the functions that try answers load it: the example is writ
     from newsletter.check import Finding, Options
 
 _PORTS: Final = {465: "implicit", 587: "starttls"}  # RFC 8314; any other port is tried with starttls
-_ADVICE: Final = ("dns", "web")  # what is mended elsewhere, after the first look: no other answer would help
+_ADVICE: Final = ("dns", "web")  # subjects whose faults are mended elsewhere: no other answer would help
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 

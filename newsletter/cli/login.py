@@ -71,7 +71,7 @@ def wants_token(host: str, offered: Collection[str]) -> bool:
 
 
 def mistaken(login: Login) -> str | None:
-    """What does not go together in the options, or None."""
+    """Why the options contradict one another, or None."""
     if sum(each is not None for each in (login.password, login.token_command, login.refresh_token)) > 1:
         return "--password-file, --token-command and --refresh-token-file exclude one another"
     if login.refresh_token is not None and not (login.client_id and login.issuer):

@@ -26,7 +26,7 @@ from newsletter.text import count, weekdays
 _SAID = {Added.NEW: "added", Added.ALREADY: "subscribed already", Added.BACK: "subscribed again"}
 
 _SHOWN: Final = 10  # copies, and reports
-_SEVERAL: Final = 2  # columns of a file without a header that are worth a word
+_SEVERAL: Final = 2  # a file without a header that has so many columns is mentioned
 
 
 def _store(config: Config) -> Store:

@@ -1,4 +1,4 @@
-"""Tells the operator how a run ended, by every way that is configured. What fails is a warning, never the verdict."""
+"""Tells the operator how a run ended, in every configured way. A way that fails is a warning; the verdict stays."""
 
 from __future__ import annotations
 

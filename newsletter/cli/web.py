@@ -30,8 +30,8 @@ from newsletter.web.confirmations import ConfirmationSender
 _THREADS: Final = 8
 _LARGEST_REQUEST: Final = 65_536  # bytes of a body that a page gets, and of headers
 
-# Seconds until a thread that works lets another one work; Python's default is ten times as long. A request gives its
-# turn away at each of some twenty statements and files, and has to wait for the next one.
+# Seconds that a thread runs while others wait (sys.setswitchinterval); Python's default is ten times as long. A request
+# gives its turn away at each of some twenty statements and files, and has to wait for the next one.
 _TURN: Final = 0.0005
 
 _STOP_WITHIN: Final = 4.0  # seconds to finish the mail that is being sent

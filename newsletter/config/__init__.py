@@ -131,7 +131,10 @@ def read(place: Place) -> Config:
 
 
 def _with_helo(server: SmtpConfig, sender: str) -> SmtpConfig:
-    """`server` with the domain of the sender's address as the name for EHLO, unless it has one, or DNS has no such."""
+    """`server` with the domain of the sender's address as the name for EHLO, unless one is configured.
+
+    A domain without an ASCII form cannot be that name, so `helo` stays None.
+    """
     if server.helo is not None:
         return server
     try:

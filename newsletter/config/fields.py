@@ -1,4 +1,4 @@
-"""Readers for the values of config.yaml, one for each kind. All raise ConfigError, which says what was expected."""
+"""Functions that read values of config.yaml, one for each kind. All raise ConfigError, which says what was expected."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def host(place: Place) -> str:
 
 
 def _parts(place: Place, value: str, message: str) -> SplitResult:
-    """The parts of a URL. Raises ConfigError with `message` for what none can be read from, such as a port of words."""
+    """The parts of a URL. Raises ConfigError with `message` if it cannot be parsed, as when its port is no number."""
     try:
         parts = urlsplit(value)
         _ = parts.port
@@ -458,7 +458,10 @@ def password_file(place: Place) -> Secret:
 
 
 def signing(read: Callable[[Place], Secret]) -> Callable[[Place], Secret]:
-    """A secret of at least 16 characters. A shorter one can be guessed from any link, and then all links be forged."""
+    """A secret of at least 16 characters.
+
+    Whoever has a link could find a shorter one by trial, and then forge every link.
+    """
 
     def long_enough(place: Place) -> Secret:
         given = read(place)

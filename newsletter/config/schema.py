@@ -156,18 +156,18 @@ _ALERTS: Final[Table] = {
     "ping": Key(
         v.optional(v.secret_url),
         "null",
-        "URL to ask when a run went well; null: none. A check at healthchecks.io has one; the verdict is the body of "
-        "the request. See [operating](operating.md#somebody-hears-of-it).",
+        "URL to request when a run went well; null: none. A check at healthchecks.io has one; the verdict is the body "
+        "of the request. See [operating](operating.md#somebody-hears-of-it).",
     ),
     "ping_start": Key(
         v.or_off(v.optional(v.secret_url)),
         "null",
-        "URL to ask when a run begins; null: `ping` with /start; off: none.",
+        "URL to request when a run begins; null: `ping` with /start; off: none.",
     ),
     "ping_fail": Key(
         v.or_off(v.optional(v.secret_url)),
         "null",
-        "URL to ask when a run failed; null: `ping` with /fail; off: none.",
+        "URL to request when a run failed; null: `ping` with /fail; off: none.",
     ),
     "webhook": Key(
         v.optional(v.secret_url),
@@ -225,10 +225,12 @@ _DKIM: Final[Table] = {
 }
 _RETENTION: Final[Table] = {
     "deliveries": Key(
-        v.whole(0, 3660), "90", "Days for each reader's copy of an issue. Later only the number of copies is known."
+        v.whole(0, 3660),
+        "90",
+        "Days for which each reader's copy of an issue is kept. Later only the number of copies is known.",
     ),
-    "reports": Key(v.whole(0, 3660), "90", "Days for the mails that came back."),
-    "runs": Key(v.whole(0, 3660), "90", "Days for how runs ended."),
+    "reports": Key(v.whole(0, 3660), "90", "Days for which reports from the bounce mailbox are kept."),
+    "runs": Key(v.whole(0, 3660), "90", "Days for which the results of runs are kept."),
 }
 _SUMMARY: Final[Table] = {
     "command": Key(
@@ -238,7 +240,7 @@ _SUMMARY: Final[Table] = {
         "empty line and abstract, and prints one or two sentences; docs/operating.md has an example.",
     ),
     "timeout": Key(v.number(0, 3600), "60", "Seconds for one paper."),
-    "budget": Key(v.whole(0, 1000), "20", "Papers per run that the program is run for, at most."),
+    "budget": Key(v.whole(0, 1000), "20", "Papers per run for which the program is called, at most."),
 }
 _WEB: Final[Table] = {
     "per_ip": Key(
@@ -266,7 +268,10 @@ def _feeds(place: Place) -> tuple[FeedConfig, ...]:
 
 
 def _hidden(place: Place) -> tuple[str, ...]:
-    """The values of the environment in a feed's URL. One of one or two characters is no secret, and in many words."""
+    """The values of the environment in a feed's URL.
+
+    A value of one or two characters is left out: it is no secret, and it occurs in many words.
+    """
     raw = next(str(child.node.value) for name, child in pairs(place, _FEED) if name == "url" and child.node)
     values = (place.environ.get(name, "") for name in ENV.findall(raw))
     return tuple(value for value in values if len(value) > 2)
@@ -407,12 +412,13 @@ ROOT: Final[Table] = {
         v.optional(v.file),
         "null",
         "File that tells when the store is older than what was sent. With `null` it is beside the store, or for "
-        "PostgreSQL beside config.yaml; docs/operating.md says what to do when it speaks up.",
+        "PostgreSQL beside config.yaml; docs/operating.md says what to do when it reports that.",
     ),
     "secret": Key(
         v.optional(v.signing(v.secret)),
         "null",
-        "Signs the links in mails: random, at least 16 characters. Whatever sends mail or serves pages needs it.",
+        "Signs the links in mails: random, at least 16 characters. Every command that sends mail or serves pages "
+        "needs it.",
     ),
     "secret_file": Key(
         v.optional(v.signing(v.secret_file)),
@@ -434,7 +440,7 @@ ROOT: Final[Table] = {
         "[{}]",
         "Mail servers: one, or several that share the work. A server that fails is left alone for five minutes.",
     ),
-    "sending": Key(_sending, "{}", "How carefully copies are sent."),
+    "sending": Key(_sending, "{}", "When a copy is resent, and when an issue is paused."),
     "summary": Key(
         _summary,
         "{}",

@@ -1,6 +1,6 @@
 """The configuration as the program gets it: one frozen dataclass for each section of config.yaml.
 
-What a key is for is said in schema.py; here are types and units only.
+schema.py describes what each key is for; this module gives types and units.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class SendingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Pings:
-    """The URLs that a monitor is told by: that a run begins, and how it ended. None: it is not told."""
+    """The URLs of a monitor that are requested when a run begins, went well or failed; None: no request."""
 
     start: Secret | None = None
     success: Secret | None = None

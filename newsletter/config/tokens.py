@@ -65,7 +65,7 @@ def refresh_for(use: str) -> Callable[[Place], Client | None]:
 def with_tokens(place: Place, values: dict[str, Any]) -> dict[str, Any]:
     """`values` of a server with its three sources of tokens replaced by `token`. Raises ConfigError.
 
-    `auth: xoauth2` needs one source, and only with it there may be one.
+    `auth: xoauth2` needs exactly one source; without it, a source is an error.
     """
     wanted = values.pop("auth", "password") == "xoauth2"
     given = {name: source for name in _SOURCES if (source := values.pop(name, None)) is not None}

@@ -1,7 +1,7 @@
 """Make names of what feeds give as authors. No I/O.
 
 An element of its own is one author, and is never split at a comma: ``Last, First`` is a name. Only one element for all
-is a list. Addresses, affiliations in parentheses and markup are removed; "et al." is nobody.
+is a list. Addresses, affiliations in parentheses and markup are removed; "et al." is dropped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The cookies of one fetch: what its servers set on the way is sent back to them within it (RFC 6265). No I/O.
 
-Journals' hosts set a cookie and redirect to the same page, again and again for who does not send it. No cookie outlives
+Journals' hosts set a cookie and redirect to the same page, endlessly for a client without it. No cookie outlives
 the fetch. A cookie goes to the host that set it, or with Domain to hosts below a domain of at least two labels that the
 host belongs to; never to an address by number other than the one that set it.
 """

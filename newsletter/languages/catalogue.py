@@ -50,7 +50,7 @@ def _checked(path: Path, text: str) -> gettext.GNUTranslations:
 def parse(path: Path) -> Catalog:
     """The catalogue as Babel reads it, with plural forms that work. Raises ConfigError with file and line.
 
-    Nobody may change it: whoever reads the same text again gets the same catalogue.
+    The caller must not change it, because the same text gives the same catalogue again.
     """
     return _parsed(path, _text(path))
 

@@ -1,7 +1,7 @@
-"""In which language a text is, as far as it shows: what a screen reader needs to choose a voice (WCAG 2.2, 3.1.2).
+"""Guess the language of a text, by which a screen reader chooses its voice (WCAG 2.2, success criterion 3.1.2).
 
-A feed says nothing about the language of one paper, so the text itself is asked: its script, and for Latin letters its
-most frequent small words. What is not sure is English, the language of nearly all papers.
+A feed says nothing about the language of one paper. So the text itself decides, by its script, and for Latin letters by
+its most frequent small words. When that is not sure it is English, the language of nearly all papers.
 """
 
 from __future__ import annotations

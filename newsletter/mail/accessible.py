@@ -102,7 +102,7 @@ def _wraps(element: Element) -> bool:
 
 
 def known_languages(page: Page) -> Iterator[str]:
-    """A language that nobody knows has no voice."""
+    """Language tags must be known, since a screen reader has no voice for an unknown one."""
     said = dict.fromkeys(value for each in page.elements for value in (each.get("lang"), each.get("xml:lang")) if value)
     yield from several(f"lang={tag!r} is not a language" for tag in said if not is_language(tag))
     html = next(page.all("html"), None)
@@ -200,7 +200,7 @@ def lists(page: Page) -> Iterator[str]:
 
 
 def roles(page: Page) -> Iterator[str]:
-    """Roles and ARIA attributes that mean what their author thinks."""
+    """Roles and ARIA attributes that mail clients keep and that have an effect in a mail."""
     yield from several(
         (f"<{each.tag} role={each.role!r}>: {said}" for each in page.elements if (said := _misused(each))), 3
     )
@@ -230,7 +230,7 @@ def _aria_faults(element: Element) -> Iterator[str]:
     tag, attributes = element.tag, element.attributes
     if any(name.startswith("aria-") for name in attributes):
         yield from _attribute_faults(element)
-    yield from (f"<{tag} {name}> does nothing good in a mail" for name in _OF_SCRIPTS if name in attributes)
+    yield from (f"<{tag} {name}> has no use in a mail" for name in _OF_SCRIPTS if name in attributes)
     if tag == "a" and any(each.get("aria-hidden") == "true" for each in (element, *element.ancestors())):
         yield f"the link {_shown(element.name())} is within aria-hidden, but can be reached by its key"
 

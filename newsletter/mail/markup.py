@@ -26,7 +26,7 @@ BLOCKS: Final = frozenset(
 _SCHEMES: Final = ("light", "dark")
 _UNSEEN: Final = frozenset("head title style script template".split())
 
-# What browsers do with elements that no rule speaks of.
+# The default styles of browsers.
 _SIZES: Final = {"h1": 2, "h2": 1.5, "h3": 1.17, "h5": 0.83, "h6": 0.67, "small": 0.83, "sub": 0.83, "sup": 0.83}
 _BOLD: Final = frozenset((*HEADINGS, "b", "strong", "th"))
 _ITALIC: Final = frozenset("address cite dfn em i var".split())

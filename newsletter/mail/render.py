@@ -325,7 +325,7 @@ def inline(html: str) -> str:
 
 
 def _speak(environment: jinja2.Environment, language: Language) -> None:
-    """Give templates the words and the writing of `language`.
+    """Give templates the messages of `language`, and the ways in which it writes dates, numbers and lists.
 
     A catalogue holds plain text: in a template of HTML it is escaped, as everything is, and Jinja2 then fills in the
     placeholders. No part of it is ever compiled as a template.

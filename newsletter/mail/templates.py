@@ -18,7 +18,7 @@ from jinja2 import meta, nodes
 from newsletter import resources
 
 _SUFFIXES: Final = (".html", ".txt", ".css")
-_LIKE: Final = 0.6  # how like a built-in name another one is that was meant as it
+_LIKE: Final = 0.6  # least similarity of a file's name to the built-in name that was meant
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""English words of ours in a mail of another language, as a template leaves them that does not mark its words.
+"""English words of this program in a mail of another language: a template has not marked them for translation.
 
 The catalogues know every English message and its translation, so a message is looked for that the language has other
 words for. Text that says it is in another language, as that of papers does, is left alone.

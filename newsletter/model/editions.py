@@ -70,7 +70,7 @@ class RenderedEdition:
 
 @dataclass(frozen=True, slots=True)
 class Editions:
-    """What readers get of an issue who do not get the main edition at once; who is not named here gets that.
+    """What an issue's readers get who do not get the main edition at once. All others get that.
 
     `pieces` are those that the editions of `made` are joined from, by their numbers.
 

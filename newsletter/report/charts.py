@@ -14,7 +14,7 @@ from typing import Final
 
 _STEPS: Final = 4  # lines across a chart, about
 _GAP: Final = 0.25  # of a day's width, between two bars
-_LEAST: Final = 1.2  # percent: what is there is seen, however little it is
+_LEAST: Final = 1.2  # percent; a smaller value could not be seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from newsletter.errors import TokenRefused, TokenUnavailable, Trouble
 MARGIN: Final = 300.0  # seconds, but never more than a tenth of its lifetime
 _SHARE: Final = 0.1
 
-# How long a token is kept whose lifetime nobody tells. Issuers give 3,600 seconds, and the helper that printed it may
-# have kept it for most of that.
+# How long a token of unknown lifetime is kept. Issuers give 3,600 seconds, and the helper that printed it may have kept
+# it for most of that.
 UNTOLD: Final = 60.0  # seconds
 
 COMMAND_WITHIN: Final = 30.0  # seconds; a helper may have to ask the issuer
@@ -97,7 +97,7 @@ def parse_token(text: str, where: str) -> AccessToken:
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
-            raise TokenRefused(f"{where}: begins as JSON and is none") from None
+            raise TokenRefused(f"{where}: begins as JSON does, and is not JSON") from None
         text = str(found.get("access_token") or "")
         lifetime = seconds(found.get("expires_in"))
     if not text:

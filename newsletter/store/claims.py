@@ -56,7 +56,8 @@ WANTED: Final = and_(
 )
 
 # The kinds of copies in the order in which they are claimed: those that were never tried, those that were tried in
-# vain, and those in doubt. What killed the last run may kill this one too, and would use up a copy's only repetition.
+# vain, and the uncertain ones. What killed the last run may kill this one too, and would use up a copy's only
+# repetition.
 _OWED_ROW: Final = in_states(SOURCES[State.CLAIMED] - {State.UNCERTAIN})
 _KINDS: Final = (
     and_(_OWED_ROW, _ROW.doubts == 0, _ROW.not_before.is_(None)),

@@ -39,7 +39,7 @@ _PRAGMAS: Final = (
 _LOOK_EVERY: Final = 0.001  # seconds between attempts at the writer's lock
 
 # Seconds until PostgreSQL looks whether a silent client is still there, between looks, and the number of looks. A
-# machine without power says no goodbye, and its locks are held until the server has noticed: in 2 hours by default.
+# machine that loses power closes no connection, and its locks are held until the server notices: in 2 hours by default.
 _KEEPALIVE: Final = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
 
@@ -164,7 +164,7 @@ def begin_writing(driver: Any, path: Path, busy_timeout: float) -> None:
 
 @contextmanager
 def _queue(path: Path, deadline: float) -> Iterator[None]:
-    """Be the only writer who polls SQLite's lock on `path`; the others wait here, until `deadline` (monotonic)."""
+    """Serialise writers: only the holder of this lock polls SQLite's on `path`. Waits until `deadline` (monotonic)."""
     try:
         descriptor = os.open(f"{path}.queue", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:

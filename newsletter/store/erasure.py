@@ -61,7 +61,9 @@ class Erasure(Part):
         to rewrite it: then the address is out of use, but its bytes may still be on the disk.
         """
         if self._hasher is None:
-            raise StoreError(f"{self._db.name}: forgetting needs the secret, to recognise the address ever after")
+            raise StoreError(
+                f"{self._db.name}: forgetting needs the secret, by which the address is recognised from then on"
+            )
         key = identity(address)
         with status_change(self._db) as connection:
             known = look_up(connection, [key], self._hasher).get(key)

@@ -281,7 +281,7 @@ class Issues(Recipients):
         return self._issue_where(_ISSUE.where(issues.c.day == day, WAS_ACCEPTED))
 
     def unfinished(self) -> list[FrozenIssue]:
-        """The issues with copies that are owed, under way or in doubt, oldest first."""
+        """The issues with copies that are owed, under way or uncertain, oldest first."""
         query = _ISSUE.where(has_open_rows(self._db, issues.c.id))
         with self._db.read() as connection:
             return [_frozen(row) for row in connection.execute(query.order_by(issues.c.day))]

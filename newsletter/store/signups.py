@@ -138,7 +138,7 @@ class Signups(Part):
             standing = self._standing(row, asked_at)
             if row is None or standing is not ConfirmationState.OPEN:
                 return standing
-            # Who was forgotten is not any more, so the identity is the address again.
+            # The reader is no longer forgotten, so the identity is the address again.
             values = {"asked_at": None, "moved_to": None, "consent": consent, "reason": "", "status_at": now}
             change = update(subscribers).where(_ROW.id == row.id)
             connection.execute(change.values(status=SubscriberStatus.ACTIVE, identity=identity(row.address), **values))

@@ -49,7 +49,11 @@ def to_head(database: Database) -> None:
         kept = _copy(database.file, found) if found is not None and database.file is not None else None
         _upgrade(connection)
     if found is not None:
-        how = f"a copy of before is {kept}" if kept else "it was not copied: `newsletter backup` before an upgrade does"
+        how = (
+            f"what was there before is kept as {kept}"
+            if kept
+            else "no copy was kept; `newsletter backup` makes one before an upgrade"
+        )
         print(f"newsletter: upgraded {database.name} from schema {found} to {HEAD}; {how}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Opens a connection to a mail server by smtplib: TCP, TLS and login. Less than was asked for is an error."""
+"""Opens a connection to a mail server by smtplib: TCP, TLS and login. It never falls back to less than configured."""
 
 from __future__ import annotations
 

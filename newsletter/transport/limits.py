@@ -40,7 +40,7 @@ _TELL_WITHIN: Final = 0.1  # seconds
 # A message takes at most so long to the server, whatever half of the quickest reply is: the rest is the server's work.
 _LONGEST_WAY: Final = 0.15  # seconds
 
-# Who was not granted all that they asked for asks again after a gap, and within these times.
+# A process that was granted less than it asked for asks again after a gap, and within these times.
 _ASK_AGAIN: Final = (0.01, 0.25)  # seconds
 
 # Two clocks of computers drift apart by at most this share.
@@ -61,7 +61,7 @@ class Lateness:
 
 
 _PROMPT: Final = Lateness(leaving=0.5, reply=0.3)
-_OF_SLOW: Final = Lateness(leaving=0.02, reply=0.1)  # as late as each of them may be it counts to have been
+_OF_SLOW: Final = Lateness(leaving=0.02, reply=0.1)  # every message counts as if it had been so late
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A server allows so many connections in all (`smtp.connections`). The store counts them (store/leases.py). The share of a
 process is their number divided by the processes that send, rounded down, and at least one. A process takes as many as
-it can use. While another one has fewer than its share and wants more, who has more closes what is above it.
+it can use. While another one has fewer than its share and wants more, a process with more than its share closes the
+connections above it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from newsletter.slots import Leases
 # The number of a connection that was closed is given to others after this time: the server must have noticed.
 _NOTICED: Final = 0.2  # seconds
 
-# A process that gets no number looks again after this time; who has some looks as often whether another one waits.
+# A process that gets no number looks again after this time; one that has some looks as often whether another one waits.
 LOOK_EVERY: Final = 0.25  # seconds
 
 # A process that closed a connection for another opens no new one for this time.

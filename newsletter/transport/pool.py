@@ -213,7 +213,7 @@ class Pool:
         return [event for line in lines for event in self._noted(line, line.session.lost("the run was ended"))]
 
     def close(self) -> list[SlotOrder]:
-        """Say goodbye on connections where nothing is on its way, and hang up.
+        """Send QUIT on the connections where nothing is on its way, and close all.
 
         Where an answer was not recorded, because the database is away, no QUIT tells the server that it was read.
         Returns what to tell the store about slots that were not used.

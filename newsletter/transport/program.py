@@ -27,8 +27,8 @@ from newsletter.text import one_line
 
 EXTENSIONS: Final[Mapping[str, str]] = {"pipelining": "", "smtputf8": ""}
 
-# The reply to a message that no copy can be sent until the operator acts. transport.session knows that it comes from
-# here; a server's 554 means less.
+# The reply to a message when no copy can be sent until the operator acts. transport.session knows that it comes from
+# here, since the 554 of a server does not mean that.
 FAULT: Final = 554
 
 # What exit codes mean (sysexits.h, and those of a shell that cannot run a program). All others may pass: the copy is

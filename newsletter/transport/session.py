@@ -246,7 +246,7 @@ class Session:
         return one_line(b" ".join(line[4:].rstrip(b"\r") for line in self._said))
 
     def lost(self, reason: str) -> list[Event]:
-        """The connection is gone. A copy is in doubt if its final dot was written (RFC 1047); else it was not sent."""
+        """The connection is gone. A copy is uncertain if its final dot was written (RFC 1047); else it was not sent."""
         if self.closed:
             return []
         events: list[Event] = []
@@ -258,7 +258,7 @@ class Session:
         return events + self._down(reason)
 
     def _down(self, reason: str, error: TransportUnavailable | None = None, code: int | None = None) -> list[Event]:
-        """End the session. The offered copy was not handed over; one whose message is out and unanswered is in doubt.
+        """End the session. The offered copy was not handed over; one whose message is out and unanswered is uncertain.
 
         `code` is the server's reply code when it spoke about itself.
         """
