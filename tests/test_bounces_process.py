@@ -443,7 +443,7 @@ def test_a_mail_beyond_a_bound_is_kept_with_a_reason_and_the_next_one_is_read(sc
         "2 read (1 permanent, 1 broken), 1 suppressed, 1 kept for you to look at"
     )
     assert said == [
-        "bounces: 001.host: it takes more than 3 seconds of CPU to read; it was moved to Kept and counts for nobody"
+        "bounces: 001.host: it takes more than 3 seconds of CPU to read; it was moved to Kept and counts against nobody"
     ]
     assert (scene.status(), scene.status(EMMY)) == (SUPPRESSED, ACTIVE)
     assert (scene.filed("Kept"), scene.filed()) == (1, 1)

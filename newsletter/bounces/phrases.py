@@ -1,6 +1,6 @@
 """Phrases by which mail systems, answering machines and helpdesks are recognised. Tables only.
 
-What a server's words say against an address is another table: newsletter/replies.py.
+What a server's words say against an address is another table: newsletter/replies/.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _WEIGHTS: Final[Mapping[tuple[Concern, bool], Weight]] = {
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What a report counts as, and the rule of replies.py that says so; empty where none was asked."""
+    """What a report counts as, and the rule of newsletter/replies that says so; empty where none was asked."""
 
     weight: Weight
     rule: str = ""

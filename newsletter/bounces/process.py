@@ -151,7 +151,7 @@ class _Reading:
 
     def _kept(self, mail: Mail, overrun: Overrun) -> None:
         folder = self.config.bounces.kept
-        self.runtime.warn(f"bounces: {mail.name}: {overrun}; it was moved to {folder} and counts for nobody")
+        self.runtime.warn(f"bounces: {mail.name}: {overrun}; it was moved to {folder} and counts against nobody")
 
     def _record(self, digest: str, returned: BounceReport, about: Tie | None) -> None:
         policy = self.config.bounces.policy

@@ -157,7 +157,7 @@ _ALERTS: Final[Table] = {
         v.optional(v.secret_url),
         "null",
         "URL to request when a run went well; null: none. A check at healthchecks.io has one; the verdict is the body "
-        "of the request. See [operating](operating.md#somebody-hears-of-it).",
+        "of the request. See [operating](operating.md#a-monitor-outside).",
     ),
     "ping_start": Key(
         v.or_off(v.optional(v.secret_url)),
