@@ -27,10 +27,10 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from newsletter import prepare
 from newsletter.check import Finding, Level, Options, database, examine, lines, templates
 from newsletter.check.values import Command, Publish, SetKey
 from newsletter.mail import dkim
+from newsletter.mail import lint as rules
 from newsletter.mail.lint import Finding as Fault
 from newsletter.mail.lint import lint
 from newsletter.mail.render import Renderer
@@ -272,7 +272,7 @@ def _remember(environ: Any) -> None:
 
     environ.setattr(Renderer, "noted", noted)
     environ.setattr(templates, "lint", linted)
-    environ.setattr(prepare, "lint", linted)
+    environ.setattr(rules, "lint", linted)  # prepare.py imports it when it has a mail to judge
 
 
 def _furnish(made: Clinic, key: Path) -> None:
