@@ -224,19 +224,17 @@ class Breaker:
             self._said[delivery.id] = words
             if self._first_alike():
                 return f"the first {self.first} readers were all refused"
-        return self._share_alike(words, len(self._last) == _SHARE_OF)
+        return self._share_alike(words) if words is not None and len(self._last) == _SHARE_OF else None
 
     def _why_at_the_end(self) -> str | None:
         if self.few and (number := self._end.alike()) >= _LAST_ALIKE:
             return f"the last {number} readers were refused alike"
         refused = Counter(answer[0] for answer in self._last if answer is not None)
         words, most = next(iter(refused.most_common(1)), (None, 0))
-        return self._share_alike(words, most >= 2 * self.first)
+        return self._share_alike(words) if words is not None and most >= 2 * self.first else None
 
-    def _share_alike(self, words: str | None, enough: bool) -> str | None:
-        """Whether too many of the last answers are refusals with these `words`, if there are `enough` of them."""
-        if words is None or not enough:
-            return None
+    def _share_alike(self, words: str) -> str | None:
+        """Whether too many of the last answers are refusals with these `words`."""
         number = sum(1 for answer in self._last if answer is not None and answer[0] == words)
         limit = self.share * len(self._last)
         if number < max(1, limit) or (number == limit and len(self._last) < _SHARE_OF):

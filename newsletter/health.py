@@ -6,7 +6,7 @@ Store -> facts -> Facts -> findings (pure, by RULES) -> exit code and one line
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -95,12 +95,26 @@ _FAILED: Final = frozenset(verdict for verdict, code in VERDICT_EXIT.items() if 
 }
 
 
-def _failed(facts: Facts, code: bool) -> str:
-    """The last runs that failed: those that may pass by themselves (`code` False), or those that need somebody."""
-    for run in filter(None, (facts.latest, facts.last)):
-        if run.verdict in _FAILED and run.exit_code and (run.exit_code != os.EX_TEMPFAIL) is code:
-            return f"the last run{f' for {run.day}' if run.day else ''} ended with {run.verdict}: {run.explanation}"
-    return ""
+def _failed(facts: Facts) -> str:
+    """The last run, of all or for a day, that failed for a reason that needs somebody."""
+    return _ended(run for run in _failures(facts) if run.exit_code != os.EX_TEMPFAIL)
+
+
+def _failing(facts: Facts) -> str:
+    """The last run, of all or for a day, that failed for a reason that may pass by itself."""
+    return _ended(run for run in _failures(facts) if run.exit_code == os.EX_TEMPFAIL)
+
+
+def _failures(facts: Facts) -> Iterator[RunRecord]:
+    return (run for run in (facts.latest, facts.last) if run and run.verdict in _FAILED and run.exit_code)
+
+
+def _ended(runs: Iterator[RunRecord]) -> str:
+    """How the first of these runs ended; empty if there is none."""
+    run = next(runs, None)
+    if run is None:
+        return ""
+    return f"the last run{f' for {run.day}' if run.day else ''} ended with {run.verdict}: {run.explanation}"
 
 
 def _without_issue(facts: Facts) -> str:
@@ -125,14 +139,9 @@ RULES: Final[Sequence[Rule]] = (
     Rule("paused", "an issue is paused and waits for `newsletter send --resume`", 1, lambda facts: facts.paused),
     Rule("never-ran", "there was no run for a day yet", 1, _never),
     Rule("no-run", "the last run for a day is older than 26 hours, or `--within`, and nobody is sending", 1, _silent),
-    Rule("failed", "the last run failed with another exit code than 75", 1, lambda facts: _failed(facts, code=True)),
+    Rule("failed", "the last run failed with another exit code than 75", 1, _failed),
     Rule("no-issue", "`alerts.after` days had a run and no issue", 1, _without_issue),
-    Rule(
-        "failing",
-        "the last run failed with exit code 75, which may pass",
-        os.EX_TEMPFAIL,
-        lambda facts: _failed(facts, code=False),
-    ),
+    Rule("failing", "the last run failed with exit code 75, which may pass", os.EX_TEMPFAIL, _failing),
     Rule(
         "owed",
         "copies that could go are owed for 4 hours since the issue was made, and nobody is sending",

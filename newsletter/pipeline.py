@@ -187,43 +187,53 @@ def _rehearsal(rendered: RenderedIssue, store: Store) -> RunReport:
     return RunReport(Verdict.DRY_RUN, said, rendered.day)
 
 
-def send(
-    config: Config,
-    day: date | None,
-    store: Store,
-    runtime: Runtime,
-    *,
-    retry_uncertain: bool = False,
-    resume: bool = False,
-    at_once: bool = False,
-    trust_store: bool = False,
-) -> RunReport:
-    """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue.
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What the operator has decided for one `send`.
 
-    With `retry_uncertain`, each uncertain copy is sent once more; with `resume`, also copies of issues that were
-    paused; with `at_once`, copies that were put off are tried without waiting; with `trust_store`, a store is sent from
-    that is older than what was sent.
+    `retry_uncertain`: each uncertain copy is sent once more. `resume`: issues that were paused go on. `at_once`: copies
+    that were put off are tried without waiting. `trust_store`: a store may send that is older than what was sent.
     """
+
+    retry_uncertain: bool = False
+    resume: bool = False
+    at_once: bool = False
+    trust_store: bool = False
+
+    def carry_out(self, issue: FrozenIssue, store: Store, config: Config) -> None:
+        """Do what was decided about the copies of an issue. Needs the sender's lock."""
+        from newsletter.sending import repetitions
+
+        if self.retry_uncertain:
+            store.retry_uncertain(issue.id, resend_uncertain=repetitions(config))
+        if self.resume:
+            store.resume(issue.id)
+        if self.at_once:
+            store.due_now(issue.id)
+
+
+_NOTHING_DECIDED: Final = Decisions()
+
+
+def send(
+    config: Config, day: date | None, store: Store, runtime: Runtime, decisions: Decisions = _NOTHING_DECIDED
+) -> RunReport:
+    """Go on with what is still owed, of every issue or of the one of `day`; makes no new issue."""
     if day is not None and store.issue(day) is None:
         return RunReport(Verdict.FAILED, f"there is no issue of {day}; `newsletter run --date {day}` makes one", day)
-    from newsletter.sending import repetitions, send_owed
+    from newsletter.sending import send_owed
 
-    store.check_list(config.publication.list_id, adopt=trust_store)
-    with _alone(store, runtime, trust_store=trust_store) as found:
+    store.check_list(config.publication.list_id, adopt=decisions.trust_store)
+    with _alone(store, runtime, trust_store=decisions.trust_store) as found:
         if not found.alone:
             return _busy(day)
         for issue in store.unfinished():
             if day in (None, issue.rendered.day):
-                if retry_uncertain:
-                    store.retry_uncertain(issue.id, resend_uncertain=repetitions(config))
-                if resume:
-                    store.resume(issue.id)
-                if at_once:
-                    store.due_now(issue.id)
-        if at_once:
+                decisions.carry_out(issue, store, config)
+        if decisions.at_once:
             store.wake_servers()
         sending = _sending(config, store, runtime, found.expired)
-        sending.resumed = resume
+        sending.resumed = decisions.resume
         return send_owed(sending, day, fresh=False, only=day)
 
 

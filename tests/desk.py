@@ -12,7 +12,7 @@ import pytest
 
 from newsletter.config import Config, load
 from newsletter.model import RunReport, Span
-from newsletter.pipeline import run, send
+from newsletter.pipeline import Decisions, run, send
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests.inbox import Inbox
@@ -63,7 +63,7 @@ class Desk:
     def send(self, at: datetime, **how: bool) -> RunReport:
         config = self.config
         with Store.open(config.store, now=lambda: at) as store:
-            return send(config, None, store, Runtime(now=lambda: at, warn=self.warnings.append), **how)
+            return send(config, None, store, Runtime(now=lambda: at, warn=self.warnings.append), Decisions(**how))
 
     @property
     def told(self) -> list[str]:

@@ -38,7 +38,7 @@ from newsletter.check.records import (
 )
 from newsletter.check.remedies import credentials, remedy_for
 from newsletter.check.settings import judge_domains, organisation
-from newsletter.check.smtp import Reply, judge_reply
+from newsletter.check.smtp import Asked, Reply, judge_reply
 from newsletter.check.spf import Spf, judge, repaired, with_address
 from newsletter.check.templates import _remedy as mend_template
 from newsletter.check.timetable import _timers as timers
@@ -433,7 +433,7 @@ RELAY = SmtpConfig("mail.example.org", 587, username="me@a.example")
 def test_what_a_reply_asks_of_the_operator(
     stage: Stage, reply: Reply, server: SmtpConfig, key: str | None, code: int
 ) -> None:
-    found = list(judge_reply("smtp.0", server, stage, reply, "ops@a.example", "alerts.address"))
+    found = list(judge_reply(Asked("smtp.0", server, stage, "ops@a.example", "alerts.address"), reply))
     assert [getattr(each.remedy, "key", None) for each in found] == ([key] if key else [])
     assert exit_code(found) == code
     if key == "bounce_address":

@@ -13,7 +13,7 @@ from newsletter.check import lines
 from newsletter.check.lines import UNKNOWN_HOST, Speech
 from newsletter.check.remedies import AT_LOGIN, account, credentials, given_to_us, remedy_for
 from newsletter.check.values import Command, Context, Finding, Remedy, SetKey, bad, ok, quoted, warn
-from newsletter.config import ImapConfig
+from newsletter.config import BouncesConfig, ImapConfig
 from newsletter.errors import ConfigError, MailboxMisconfigured, MailboxUnavailable, MissingExtra, Trouble
 from newsletter.text import one_line
 
@@ -27,32 +27,36 @@ def bounces(context: Context) -> Iterator[Finding]:
         said = "no bounce mailbox is configured, so nobody reads bounces and complaints"
         yield warn("bounces", said, SetKey("bounces.maildir", "MAILDIR"))
         return
-    if config.imap is not None:
-        if context.options.offline:
-            yield ok("bounces", "not asked (--offline)")
-            return
-        if find_spec("imapclient") is None:  # before the server is asked
-            yield _missing(MissingExtra("bounces.imap", "imap"))
-            return
-        mixed = list(judge_speech(config.imap))
-        if mixed:
-            yield from mixed
-            return
+    before = list(_before_it_is_opened(context, config.imap)) if config.imap is not None else []
+    yield from before or [_opened(context, config)]
+
+
+def _before_it_is_opened(context: Context, imap: ImapConfig) -> Iterator[Finding]:
+    """Why an IMAP server is not to be logged in at; nothing if it is."""
+    if context.options.offline:
+        yield ok("bounces", "not asked (--offline)")
+    elif find_spec("imapclient") is None:
+        yield _missing(MissingExtra("bounces.imap", "imap"))
+    else:
+        yield from judge_speech(imap)
+
+
+def _opened(context: Context, config: BouncesConfig) -> Finding:
+    """Open the mailbox, and say whether that works."""
     try:
         with open_mailbox(config):
             closed = _closed(config.maildir) if config.maildir is not None else None
-            if closed is not None:
-                said = f"bounces.maildir: {closed} cannot be written by {account()}, so that no mail can be put away"
-                yield bad("bounces", said, given_to_us(config.maildir or closed, whole=True))
-            else:
-                yield ok("bounces", "the mailbox can be read")
+        if closed is None:
+            return ok("bounces", "the mailbox can be read")
+        said = f"bounces.maildir: {closed} cannot be written by {account()}, so that no mail can be put away"
+        return bad("bounces", said, given_to_us(config.maildir or closed, whole=True))
     except MissingExtra as error:
-        yield _missing(error)
+        return _missing(error)
     except ConfigError as error:
-        yield bad("bounces", str(error), remedy_for(context.path, error))
+        return bad("bounces", str(error), remedy_for(context.path, error))
     except MailboxUnavailable as error:
         remedy = _maildir_remedy(config.maildir) if config.maildir is not None else _imap_remedy(context, error)
-        yield bad("bounces", str(error), remedy, error.exit_code)
+        return bad("bounces", str(error), remedy, error.exit_code)
 
 
 def _closed(maildir: Path) -> Path | None:

@@ -97,18 +97,14 @@ def _unusable(context: Context, file: Path | None, error: StoreError | ConfigErr
     said = str(error)
     if isinstance(error, MissingExtra):
         return bad("store", said, Command("pip install 'daily-papers-newsletter[postgres]'"))
-    if isinstance(error, ConfigError) and file is None:
-        return bad("store", said, SetKey("store", WANTED["store"]))
-    if isinstance(error, ConfigError):
-        make = Command(f"mkdir -p {quoted(file.parent)}") if file is not None and not file.parent.exists() else None
-        return bad("store", said, make or SetKey("store", "sqlite:///newsletter.db"))
     if isinstance(error, StoreBusy):
         holder = _holder(file) if file is not None else None
         return bad("store", f"{said} (waited {_PATIENCE:.0f} s)", Command(f"kill {holder or 'PID'}"), 75)
-    if isinstance(error, StoreAway):
-        return bad("store", said, SetKey("store", WANTED["store"]), 75)
-    if file is None:
+    if file is None or isinstance(error, StoreAway):
         return bad("store", said, SetKey("store", WANTED["store"]), error.exit_code)
+    if isinstance(error, ConfigError):
+        make = Command(f"mkdir -p {quoted(file.parent)}") if not file.parent.exists() else None
+        return bad("store", said, make or SetKey("store", "sqlite:///newsletter.db"))
     if file.is_dir():
         inside = SetKey("store", f"sqlite:///{file / 'newsletter.db'}")
         return bad("store", f"{file} is a folder, and a store is a file", inside)
@@ -150,39 +146,49 @@ def _holder(file: Path) -> int | None:
 def _judge(context: Context, found: Survey) -> Iterator[Finding]:
     """By the state of the schema."""
     config, file = context.config, found.file
-    name = str(file or "the database")
     witness = config.witness_file or (file.with_name(f"{file.name}.witness") if file else None)
-    if found.state in (StoreState.ABSENT, StoreState.EMPTY) and file is not None:
+    if found.state in (StoreState.ABSENT, StoreState.EMPTY, StoreState.UNUSED):
+        yield from _not_begun(context, found, witness)
+    elif found.state is not StoreState.CURRENT:
+        yield _of_another(context, found)
+    else:
+        if witness is not None and (file is None or witness.parent != file.parent):
+            yield from _witness(witness)
+        yield from _content(context, _name(file))
+
+
+def _name(file: Path | None) -> str:
+    return str(file or "the database")
+
+
+def _not_begun(context: Context, found: Survey, witness: Path | None) -> Iterator[Finding]:
+    """A store without tables: a new one, or one that is lost."""
+    file = found.file
+    if file is not None and found.state is not StoreState.UNUSED:
         if witness is not None and witness.exists():
-            said = f"{name} is {found.state}, and {witness} says that it has sent issues"
+            said = f"{file} is {found.state}, and {witness} says that it has sent issues"
             yield bad("store", said, Command(f"cp BACKUP {quoted(file)}"), 1)
             return
         if not file.parent.is_dir():
-            said = f"the folder {file.parent} does not exist"
-            yield bad("store", said, Command(f"mkdir -p {quoted(file.parent)}"))
+            yield bad("store", f"the folder {file.parent} does not exist", Command(f"mkdir -p {quoted(file.parent)}"))
             return
-        if found.state is StoreState.EMPTY:
-            said = f"{name} has 0 bytes: a copy or a disk that was full may have cut it off"
-            yield bad("store", said, Command(f"rm {quoted(file)}"), 1)
+    if file is not None and found.state is StoreState.EMPTY:
+        said = f"{file} has 0 bytes: a copy or a disk that was full may have cut it off"
+        yield bad("store", said, Command(f"rm {quoted(file)}"), 1)
+    yield warn("store", "nobody is subscribed: there is no list yet", context.command("subscribers add ADDRESS"))
+
+
+def _of_another(context: Context, found: Survey) -> Finding:
+    """A store with the tables of another version, or of another program."""
+    name = _name(found.file)
     if found.state is StoreState.OLDER:
-        upgrade = context.command("status").line
-        copied = f'sqlite3 {quoted(name)} ".backup {name}.before-upgrade" && ' if file else ""
+        copied = f'sqlite3 {quoted(name)} ".backup {name}.before-upgrade" && ' if found.file else ""
         said = f"{name} has the schema {found.revision} of an older version; the next command upgrades it"
-        yield warn("store", said, Command(f"{copied}{upgrade}"))
-        return
-    if found.state is StoreState.FOREIGN:
-        yield bad("store", f"{name} has the tables of another program", SetKey("store", "sqlite:///newsletter.db"))
-        return
+        return warn("store", said, Command(f"{copied}{context.command('status').line}"))
     if found.state is StoreState.NEWER:
         said = f"{name} was made by a newer version of this program (schema {found.revision})"
-        yield bad("store", said, Command("pip install --upgrade daily-papers-newsletter"))
-        return
-    if found.state is not StoreState.CURRENT:
-        yield warn("store", "nobody is subscribed: there is no list yet", context.command("subscribers add ADDRESS"))
-        return
-    if witness is not None and (file is None or witness.parent != file.parent):
-        yield from _witness(witness)
-    yield from _content(context, name)
+        return bad("store", said, Command("pip install --upgrade daily-papers-newsletter"))
+    return bad("store", f"{name} has the tables of another program", SetKey("store", "sqlite:///newsletter.db"))
 
 
 def _witness(witness: Path) -> Iterator[Finding]:

@@ -211,10 +211,10 @@ def _rehearse(context: Context, key: str, server: SmtpConfig, connection: Connec
 
         again = context.command("check")
         mail = ask(f"MAIL FROM:<{sender}>")
-        found = list(judge_reply(key, server, Stage.MAIL, mail, sender, "bounce_address", again))
+        found = list(judge_reply(Asked(key, server, Stage.MAIL, sender, "bounce_address", again), mail))
         if not found:
             rcpt = ask(f"RCPT TO:<{recipient}>")
-            found = list(judge_reply(key, server, Stage.RCPT, rcpt, recipient, named, again))
+            found = list(judge_reply(Asked(key, server, Stage.RCPT, recipient, named, again), rcpt))
         if mail.code:
             ask("RSET")
             ask("QUIT")
@@ -245,22 +245,27 @@ def _read(replies: BufferedReader) -> Reply:
     return Reply(0, "an endless reply")
 
 
-def judge_reply(
-    key: str,
-    server: SmtpConfig,
-    stage: Stage,
-    reply: Reply,
-    address: str,
-    named: str,
-    again: Command = _AGAIN,
-) -> Iterator[Finding]:
-    """What a reply to MAIL or RCPT asks of the operator. `named` is the key that holds `address`.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that the server at the key `key` was given: MAIL or RCPT, with the address that the key `named` holds.
 
-    `again` is the command that asks anew, for what may pass.
+    `again` is the command line that asks anew, for what may pass.
     """
+
+    key: str
+    server: SmtpConfig
+    stage: Stage
+    address: str
+    named: str
+    again: Command = _AGAIN
+
+
+def judge_reply(asked: Asked, reply: Reply) -> Iterator[Finding]:
+    """What a reply asks of the operator."""
     if 200 <= reply.code < 300:
         return
-    said = f"{server_name(server)} answers {stage} {address} with: {reply}"
+    key, server, stage, named = asked.key, asked.server, asked.stage, asked.named
+    said = f"{server_name(server)} answers {stage} {asked.address} with: {reply}"
     judgement = judge(stage, reply.code, reply.words)
     remedy: Remedy
     if _HELO.search(reply.words):  # Postfix says so at RCPT (smtpd_delay_reject)
@@ -270,7 +275,7 @@ def judge_reply(
     elif reply.code < 500:
         if reply.code and judgement.concern in (Concern.RECIPIENT, Concern.MOMENT):
             return  # greylisting or a full mailbox: the next try is another one
-        yield bad("smtp", said, again if reply.code else SetKey(f"{key}.host", "HOST"), 75)
+        yield bad("smtp", said, asked.again if reply.code else SetKey(f"{key}.host", "HOST"), 75)
     elif server.username is None and _wants_login(reply):
         remedy = SetKey(f"{key}.username", "NAME")
         yield bad("smtp", f"{said}; it wants a login, and smtp.username is not set", remedy)

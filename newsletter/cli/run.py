@@ -41,26 +41,17 @@ def not_begun(error: ConfigError) -> int:
     return report.exit
 
 
-def send(
-    config: Config, day: date | None, *, retry_uncertain: bool, resume: bool, at_once: bool, trust_store: bool
-) -> int:
+def send(config: Config, day: date | None, **decisions: bool) -> int:
     """Send copies that are owed; prints the verdict and returns the exit code.
+
+    `decisions` are the fields of `pipeline.Decisions`.
 
     If nothing is owed or due, and standard output is not a terminal, it prints and records nothing: cron calls it every
     15 minutes, would mail the output, and the records would hide the day's verdict in `status`.
     """
     return reported(
         config,
-        lambda store, runtime: pipeline.send(
-            config,
-            day,
-            store,
-            runtime,
-            retry_uncertain=retry_uncertain,
-            resume=resume,
-            at_once=at_once,
-            trust_store=trust_store,
-        ),
+        lambda store, runtime: pipeline.send(config, day, store, runtime, pipeline.Decisions(**decisions)),
         day,
         quiet=not sys.stdout.isatty(),
     )

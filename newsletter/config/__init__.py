@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -81,32 +81,12 @@ def read(place: Place) -> Config:
     templates = values.get("templates")
     if templates is not None and not templates.is_dir():
         raise _find(place, "templates").error(f"no such folder: {templates}", Mistake(given=str(templates)))
-    language, catalogues = values.get("language", "en"), (templates or path.absolute()).parent / "locale"
-    try:
-        languages.find(language, catalogues)
-    except languages.UnknownLanguage as error:
-        at = _find(place, "language")
-        mistake = Mistake(meant=error.meant)
-        raise ConfigError(str(error), path=at.file, line=at.line, key=at.key, mistake=mistake) from error
-    sender = values["sender"]
-    bounces = values.get("bounces", BouncesConfig())
-    bounce_address = values.get("bounce_address") or sender.address
-    if bounces.verp and len(bounce_address.rpartition("@")[0]) > LONGEST_BOUNCE_LOCAL_PART:
-        most = f"more than {LONGEST_BOUNCE_LOCAL_PART} characters before its @"
-        raise _find(place, "bounces").error(f"verp adds a token to {bounce_address}, which has {most}")
+    catalogues = (templates or path.absolute()).parent / "locale"
+    _check_language(place, values.get("language", "en"), catalogues)
+    publication = _publication(place, values)
     return Config(
         path=path,
-        publication=Publication(
-            title=values.get("title", "Daily Papers"),
-            sender=sender,
-            bounce_address=bounce_address,
-            postal_address=values["postal_address"],
-            list_id=values["list_id"],
-            base_url=values.get("base_url"),
-            language=language,
-            direction=values.get("direction") or languages.direction(language),
-            verp=bounces.verp,
-        ),
+        publication=publication,
         timezone=values.get("timezone", ZoneInfo("UTC")),
         feeds=values["feeds"],
         fetch=values.get("fetch", FetchConfig()),
@@ -116,11 +96,11 @@ def read(place: Place) -> Config:
         catalogues=catalogues,
         store=values.get("store") or default_store(place),
         secret=values.get("secret") or Secret(lambda: _missing_secret(place)),
-        smtp=tuple(_with_helo(server, sender.address) for server in values.get("smtp", (SmtpConfig(),))),
+        smtp=tuple(_with_helo(server, publication.sender.domain) for server in values.get("smtp", (SmtpConfig(),))),
         old_secrets=(*values.get("old_secrets", ()), *values.get("old_secret_files", ())),
         sending=values.get("sending", SendingConfig()),
         alerts=values.get("alerts", AlertConfig()),
-        bounces=bounces,
+        bounces=values.get("bounces", BouncesConfig()),
         dkim=values.get("dkim", ()),
         web=values.get("web", WebConfig()),
         retention=values.get("retention", RetentionConfig()),
@@ -130,15 +110,45 @@ def read(place: Place) -> Config:
     )
 
 
-def _with_helo(server: SmtpConfig, sender: str) -> SmtpConfig:
-    """`server` with the domain of the sender's address as the name for EHLO, unless one is configured.
+def _publication(place: Place, values: Mapping[str, Any]) -> Publication:
+    """What the top-level keys say of the list. Raises ConfigError for a bounce address that VERP makes too long."""
+    language, verp = values.get("language", "en"), values.get("bounces", BouncesConfig()).verp
+    bounce_address = values.get("bounce_address") or values["sender"].address
+    if verp and len(bounce_address.rpartition("@")[0]) > LONGEST_BOUNCE_LOCAL_PART:
+        most = f"more than {LONGEST_BOUNCE_LOCAL_PART} characters before its @"
+        raise _find(place, "bounces").error(f"verp adds a token to {bounce_address}, which has {most}")
+    return Publication(
+        title=values.get("title", "Daily Papers"),
+        sender=values["sender"],
+        bounce_address=bounce_address,
+        postal_address=values["postal_address"],
+        list_id=values["list_id"],
+        base_url=values.get("base_url"),
+        language=language,
+        direction=values.get("direction") or languages.direction(language),
+        verp=verp,
+    )
+
+
+def _check_language(place: Place, language: str, catalogues: Path) -> None:
+    """Raise ConfigError for a language without a catalogue."""
+    try:
+        languages.find(language, catalogues)
+    except languages.UnknownLanguage as error:
+        at = _find(place, "language")
+        mistake = Mistake(meant=error.meant)
+        raise ConfigError(str(error), path=at.file, line=at.line, key=at.key, mistake=mistake) from error
+
+
+def _with_helo(server: SmtpConfig, domain: str) -> SmtpConfig:
+    """`server` with `domain`, that of the sender, as the name for EHLO, unless one is configured.
 
     A domain without an ASCII form cannot be that name, so `helo` stays None.
     """
     if server.helo is not None:
         return server
     try:
-        return replace(server, helo=sender.rpartition("@")[2].encode("idna").decode("ascii"))
+        return replace(server, helo=domain.encode("idna").decode("ascii"))
     except UnicodeError:
         return server
 

@@ -73,14 +73,14 @@ def send_command(
 
     config = app.config()
     day = None if issue is None else resolve_day(issue, config)
-    asked = {"retry_uncertain": retry_uncertain, "resume": resume, "at_once": at_once, "trust_store": trust_store}
-    if day is None and not any(asked.values()) and not sys.stdout.isatty():
+    decided = {"retry_uncertain": retry_uncertain, "resume": resume, "at_once": at_once, "trust_store": trust_store}
+    if day is None and not any(decided.values()) and not sys.stdout.isatty():
         config.secret.reveal()  # a mistake in it is told at once, and not with the next issue
         if nothing_is_owed(config.store, config.witness_file):
             return
     from newsletter.cli.run import send  # takes most of the time of a `send` that has nothing to do
 
-    sys.exit(send(config, day, **asked))
+    sys.exit(send(config, day, **decided))
 
 
 @click.command("worker", short_help="Send copies beside other workers.")
