@@ -21,7 +21,7 @@ from newsletter.issue.choice import Choice
 from newsletter.model import SubscriberStatus
 from tests.pages import Server, Site
 
-MANY = 500
+MANY = 200  # connections: twice as many as waitress takes unless it is told otherwise
 
 # What a slow client has sent so far, and what it goes on sending.
 SLOW = {

@@ -326,10 +326,13 @@ def execute_many(connection: Connection, statement: Statement, rows: Iterable[Ma
 
     For thousands of small rows: SQLAlchemy takes longer to bind one than the database to keep it.
     """
+    waiting = iter(rows)
+    if not (some := [*islice(waiting, _AT_ONCE)]):
+        return  # a statement is compiled in a millisecond
     done, cursor = _compiled(statement, connection.dialect), connection.connection.cursor()
-    bound = map(done.bound, rows)
-    while some := [*islice(bound, _AT_ONCE)]:
-        cursor.executemany(done.sql, some)
+    while some:
+        cursor.executemany(done.sql, list(map(done.bound, some)))
+        some = [*islice(waiting, _AT_ONCE)]
 
 
 def _converter(of: TypeEngine[Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -109,15 +109,15 @@ def sqlite_engine(path: Path, busy_timeout: float) -> Engine:
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
+        driver: Any = connection.connection.dbapi_connection
         if options.get(WRITES, False):
-            driver = connection.connection.dbapi_connection
             wait(driver, 0.0)
             try:
                 begin_writing(driver, path, busy_timeout)
             finally:
                 wait(driver, busy_timeout)
         elif options.get("isolation_level") != "AUTOCOMMIT":  # a session is in no transaction
-            connection.exec_driver_sql("BEGIN")
+            driver.execute("BEGIN")  # by SQLAlchemy it takes ten times as long
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)

@@ -26,7 +26,7 @@ SWEEP_KEY: Final = (0x6E657773, 5)
 # The lock of a shard is (this number + the shard, the issue's id): "nx" in ASCII, and room for 65,536 shards.
 SHARD_CLASS: Final = 0x6E780000
 
-
+_CHANGE_STATUSES: Final = select(func.pg_advisory_xact_lock(*STATUS_KEY))
 _HOLD_AND_ASK: Final = (
     "SELECT pg_advisory_xact_lock_shared(%s, %s), EXISTS (SELECT 1 FROM issues WHERE id = %s AND paused IS NOT NULL)"
 )
@@ -78,7 +78,7 @@ def status_change(database: Database) -> Iterator[Connection]:
     """
     with database.mine() as connection:
         if database.file is None:
-            connection.execute(select(func.pg_advisory_xact_lock(*STATUS_KEY)))
+            connection.execute(_CHANGE_STATUSES)
         yield connection
 
 

@@ -20,8 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from newsletter.errors import ConfigError, StoreError, StoreOutdated, WitnessUnreadable
 from newsletter.store.database import Part
@@ -31,6 +32,9 @@ _DECIDE = (
     "nothing is sent; put the newer store back, or let this one send with `newsletter send --trust-store`:"
     " readers may then get again what it does not know of"
 )
+
+_MARK: Final = select(store_identity)
+_COUNT: Final = update(store_identity).values(sendings=store_identity.c.sendings + 1, sent_at=bindparam("now"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,7 @@ class Provenance(Part):
         """Count a sending in the transaction of `connection`; None when there is no witness."""
         if self.witness is None:
             return None
-        values = {"sendings": store_identity.c.sendings + 1, "sent_at": self._now()}
-        connection.execute(update(store_identity).values(values))
+        connection.execute(_COUNT, {"now": self._now()})
         self._ahead = True
         return _mark(connection)
 
@@ -173,7 +176,7 @@ class Provenance(Part):
 
 
 def _mark(connection: Connection) -> Mark:
-    row = connection.execute(select(store_identity)).one()
+    row = connection.execute(_MARK).one()
     return Mark(row.id, row.sendings, row.sent_at)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
 from newsletter.addresses import identity
 from newsletter.model import CopyReference, ReportKind, Strike, SubscriberStatus, Weight
@@ -37,6 +37,36 @@ class NewReport:
     words: str = ""
     weight: Weight = Weight.NONE
     rule: str = ""
+
+
+# Statements that are executed for each mail, made once.
+_KNOWN: Final = select(reports.c.digest).where(reports.c.digest == bindparam("digest"))
+_ABOUT: Final = (
+    select(
+        subscribers.c.id,
+        subscribers.c.status,
+        subscribers.c.status_at,
+        subscribers.c.identity,
+        issues.c.id.label("issue_id"),
+        issues.c.day,
+        issues.c.frozen_at,
+        deliveries.c.address.label("written_to"),
+    )
+    .select_from(subscribers)
+    .outerjoin(issues, issues.c.day == bindparam("day"))
+    .outerjoin(deliveries, and_(deliveries.c.subscriber_id == subscribers.c.id, deliveries.c.issue_id == issues.c.id))
+    .where(subscribers.c.ref == bindparam("ref"))
+)
+_STRIKES: Final = (
+    select(reports.c.kind, reports.c.weight, issues.c.day, reports.c.read_at)
+    .outerjoin_from(reports, issues)
+    .where(
+        reports.c.subscriber_id == bindparam("reader"),
+        reports.c.read_at >= bindparam("since"),
+        reports.c.digest != bindparam("but"),
+    )
+    .order_by(reports.c.read_at)
+)
 
 
 class Reports(Part):
@@ -92,7 +122,7 @@ class Reports(Part):
     def has_report(self, digest: str) -> bool:
         """Whether the mail with this SHA-256 was read before."""
         with self._db.read() as connection:
-            return connection.execute(select(reports.c.digest).where(reports.c.digest == digest)).first() is not None
+            return connection.execute(_KNOWN, {"digest": digest}).first() is not None
 
     def copy_for(self, day: date, address: str) -> str | None:
         """The ref of the reader whose copy of the issue of `day` went to `address`; None without such a copy."""
@@ -120,24 +150,7 @@ class Reports(Part):
 
 def _about(connection: Connection, tie: CopyReference) -> Row[*tuple[Any, ...]] | None:
     """The reader of a tie, with the issue and the address of that copy where the day is known."""
-    copy = and_(deliveries.c.subscriber_id == subscribers.c.id, deliveries.c.issue_id == issues.c.id)
-    query = (
-        select(
-            subscribers.c.id,
-            subscribers.c.status,
-            subscribers.c.status_at,
-            subscribers.c.identity,
-            issues.c.id.label("issue_id"),
-            issues.c.day,
-            issues.c.frozen_at,
-            deliveries.c.address.label("written_to"),
-        )
-        .select_from(subscribers)
-        .outerjoin(issues, issues.c.day == tie.day)
-        .outerjoin(deliveries, copy)
-        .where(subscribers.c.ref == tie.ref)
-    )
-    return connection.execute(query).one_or_none()
+    return connection.execute(_ABOUT, {"day": tie.day, "ref": tie.ref}).one_or_none()
 
 
 def _counts(about: Row[*tuple[Any, ...]]) -> bool:
@@ -156,11 +169,5 @@ def _strikes(connection: Connection, about: Row[*tuple[Any, ...]], but: str) -> 
     Reports from before the operator discarded a suppression no longer count.
     """
     since = max(filter(None, (about.status_at, cleared_at(connection, about.id))))
-    query = (
-        select(reports.c.kind, reports.c.weight, issues.c.day, reports.c.read_at)
-        .outerjoin_from(reports, issues)
-        .where(reports.c.subscriber_id == about.id, reports.c.read_at >= since, reports.c.digest != but)
-        .order_by(reports.c.read_at)
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(_STRIKES, {"reader": about.id, "since": since, "but": but}).all()
     return [Strike(ReportKind(row.kind), row.weight, row.day or row.read_at.date()) for row in rows]

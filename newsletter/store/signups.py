@@ -48,6 +48,23 @@ _MAILED: Final = update(subscribers).where(_ROW.id == bindparam("row")).values(m
 _MOVE_MAILED: Final = update(move_rows).where(move_rows.c.id == bindparam("row")).values(mailed_at=bindparam("at"))
 _MOVE_TOLD: Final = update(move_rows).where(move_rows.c.id == bindparam("row")).values(told_at=bindparam("at"))
 
+# What was not confirmed in time. Who asked again after they had been forgotten has no address any more.
+_LATE: Final = and_(ASKED, _ROW.asked_at <= bindparam("until"))
+_STRANGERS: Final = and_(_LATE, _ROW.status == SubscriberStatus.PENDING)
+_UNTIE_STRANGERS: Final = (
+    update(reports).where(reports.c.subscriber_id.in_(select(_ROW.id).where(_STRANGERS))).values(subscriber_id=None)
+)
+_DROP_STRANGERS: Final = delete(subscribers).where(_STRANGERS)
+_VOID: Final = (
+    update(subscribers)
+    .where(_LATE)
+    .values(
+        asked_at=None,
+        mailed_at=None,
+        address=case((_ROW.status == SubscriberStatus.FORGOTTEN, ""), else_=_ROW.address),
+    )
+)
+
 
 class Signups(Part):
     """The part of the store that keeps sign-ups. Addresses that come in are normalised."""
@@ -165,14 +182,11 @@ class Signups(Part):
     def drop_unconfirmed(self) -> int:
         """Delete the addresses that never confirmed in time, and all that their requests left; how many addresses."""
         now = self._now()
-        late = and_(ASKED, _ROW.asked_at <= now - OPEN_FOR)
-        strangers = and_(late, _ROW.status == SubscriberStatus.PENDING)
+        late = {"until": now - OPEN_FOR}
         with self._db.write() as connection:
-            ids = select(_ROW.id).where(strangers)
-            connection.execute(update(reports).where(reports.c.subscriber_id.in_(ids)).values(subscriber_id=None))
-            dropped = connection.execute(delete(subscribers).where(strangers)).rowcount
-            again = case((_ROW.status == SubscriberStatus.FORGOTTEN, ""), else_=_ROW.address)
-            connection.execute(update(subscribers).where(late).values(asked_at=None, mailed_at=None, address=again))
+            connection.execute(_UNTIE_STRANGERS, late)
+            dropped = connection.execute(_DROP_STRANGERS, late).rowcount
+            connection.execute(_VOID, late)
             moves.drop_old_moves(connection, now)
             signup_limits.prune(connection, now)
             return dropped

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, exists, func, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, exists, func, select, update
 
 from newsletter.addresses import identity
 from newsletter.errors import StoreError
@@ -40,7 +40,13 @@ _SUBSCRIBER: Final[Select[Any]] = select(
     _ROW.reason,
 )
 
-_STORED: Final = select(_ROW.identity).where(_ROW.identity.in_(bindparam("keys", expanding=True)))
+# Statements that are executed often are made once: to make one takes SQLAlchemy as long as to execute it.
+_ANY_OF_KEYS: Final = _ROW.identity.in_(bindparam("keys", expanding=True))
+_STORED: Final = select(_ROW.identity).where(_ANY_OF_KEYS)
+_KNOWN: Final = select(_ROW.identity, _ROW.id, _ROW.status, _ROW.status_at).where(_ANY_OF_KEYS)
+_BY_KEYS: Final = _SUBSCRIBER.where(_ANY_OF_KEYS)
+_BY_REF: Final = _SUBSCRIBER.where(_ROW.ref == bindparam("ref"))
+_FORGOTTEN: Final = select(exists().where(_ROW.status == SubscriberStatus.FORGOTTEN))
 
 # What is set for a reader who joins, or joins again; it also answers a request that waited. A reader who was forgotten
 # has an address again.
@@ -220,15 +226,15 @@ class Subscribers(Part):
     def find(self, address: str) -> Subscriber | None:
         """The subscriber of `address`, active or not; also a forgotten one, when the store has a hasher."""
         key = identity(address)
-        return self._subscriber_where(_ROW.identity.in_([key, *(self._hasher(key) if self._hasher else ())]))
+        return self._subscriber(_BY_KEYS, {"keys": [key, *(self._hasher(key) if self._hasher else ())]})
 
     def by_ref(self, ref: str) -> Subscriber | None:
         """The subscriber of the `ref` that a link carries."""
-        return self._subscriber_where(_ROW.ref == ref)
+        return self._subscriber(_BY_REF, {"ref": ref})
 
-    def _subscriber_where(self, who: ColumnElement[bool]) -> Subscriber | None:
+    def _subscriber(self, query: Select[Any], values: Mapping[str, Any]) -> Subscriber | None:
         with self._db.read() as connection:
-            row = connection.execute(_SUBSCRIBER.where(who)).one_or_none()
+            row = connection.execute(query, values).one_or_none()
         return None if row is None else Subscriber(*row)
 
     def subscribers(self, status: SubscriberStatus | None = None) -> Iterator[Subscriber]:
@@ -251,7 +257,7 @@ def recognising(connection: Connection, database: Database, hasher: AddressHashe
     """
     if hasher is not None:
         return hasher
-    if connection.execute(select(exists().where(_ROW.status == SubscriberStatus.FORGOTTEN))).scalar():
+    if connection.execute(_FORGOTTEN).scalar():
         raise StoreError(
             f"{database.name}: some readers are forgotten, and only the secret recognises them; set secret"
         )
@@ -261,8 +267,7 @@ def recognising(connection: Connection, database: Database, hasher: AddressHashe
 def look_up(connection: Connection, keys: Sequence[str], hasher: AddressHasher) -> dict[str, Known]:
     """What is known of the addresses of these `keys` (their identity), by key; `hasher` is that of `recognising`."""
     stored = {key: key for key in keys} | {hashed: key for key in keys for hashed in hasher(key)}
-    asked = select(_ROW.identity, _ROW.id, _ROW.status, _ROW.status_at).where(_ROW.identity.in_(stored))
-    return {stored[row[0]]: Known(*row[1:]) for row in connection.execute(asked)}
+    return {stored[row[0]]: Known(*row[1:]) for row in connection.execute(_KNOWN, {"keys": list(stored)})}
 
 
 def stored_key(connection: Connection, key: str, hasher: AddressHasher) -> str:
