@@ -29,10 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from newsletter.check import Finding, Level, Options, database, examine, lines, templates
 from newsletter.check.values import Command, Publish, SetKey
-from newsletter.mail import dkim
-from newsletter.mail import lint as rules
-from newsletter.mail.lint import Finding as Fault
-from newsletter.mail.lint import lint
+from newsletter.mail import dkim, lint
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue, Publication, RenderedIssue
 from newsletter.store import Store
@@ -244,7 +241,7 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
 
 
 _RENDERED: dict[tuple[Publication, int, str], tuple[RenderedIssue, RenderedIssue]] = {}
-_LINTED: dict[RenderedIssue, list[Fault]] = {}
+_LINTED: dict[RenderedIssue, list[lint.Finding]] = {}
 
 
 def _remember(environ: Any) -> None:
@@ -252,7 +249,7 @@ def _remember(environ: Any) -> None:
 
     Hundreds of examinations make and judge the same few mails, which takes a third of their time.
     """
-    render = Renderer.noted
+    render, judge = Renderer.noted, lint.lint
 
     def noted(self: Renderer, issue: Issue) -> tuple[RenderedIssue, RenderedIssue]:
         own = self._catalogues is None or self._catalogues.exists()
@@ -263,16 +260,16 @@ def _remember(environ: Any) -> None:
             _RENDERED[key] = render(self, issue)
         return _RENDERED[key]
 
-    def linted(rendered: RenderedIssue, catalogues: Path) -> list[Fault]:
+    def linted(rendered: RenderedIssue, catalogues: Path) -> list[lint.Finding]:
         if catalogues.exists():
-            return lint(rendered, catalogues)
+            return judge(rendered, catalogues)
         if rendered not in _LINTED:
-            _LINTED[rendered] = lint(rendered, catalogues)
+            _LINTED[rendered] = judge(rendered, catalogues)
         return list(_LINTED[rendered])
 
     environ.setattr(Renderer, "noted", noted)
+    environ.setattr(lint, "lint", linted)  # for who imports it when it is needed
     environ.setattr(templates, "lint", linted)
-    environ.setattr(rules, "lint", linted)  # prepare.py imports it when it has a mail to judge
 
 
 def _furnish(made: Clinic, key: Path) -> None:
