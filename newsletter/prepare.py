@@ -208,8 +208,9 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
         )
     try:
         store.clear_feed_faults(day)
-        asked = gather(config, day, runtime, task.children, store, failed=task.note)
-        days = {day: _with_their_votes(asked, store, task.note)}
+        asked = ask(config, day, runtime, task.children, store)
+        drawing = renderer(config)  # loads Jinja2 meanwhile
+        days = {day: _with_their_votes(asked.gathered(task.note), store, task.note)}
         days |= _gathered({each: _asked_again(task, each) for each in missed})
     except FeedError as error:
         return NoIssue(Verdict.FEED_FAILED, str(error), error)
@@ -228,8 +229,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     notes = (*gathered.failures, *late, *voteless(gathered))
     for note in notes:
         runtime.warn(note)
-    drawing = renderer(config)
-    drawing.ready()  # while the past days are parsed
+    drawing.ready()  # loads premailer meanwhile
     offered = {
         listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
         for listed_on, each in days.items()
