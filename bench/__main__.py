@@ -67,6 +67,8 @@ def cold(path: str) -> float:
 
 def freeze_once(path: str) -> None:
     """The process that `cold` measures: print the CPU seconds from file to frozen issue."""
+    from newsletter.mail import inliner  # noqa: F401 - the first mail would import it
+
     with tempfile.TemporaryDirectory() as folder, Store.open(f"sqlite:///{folder}/bench.db") as store:
         store.add("reader@example.org")
         begin = cpu()

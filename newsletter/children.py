@@ -9,7 +9,9 @@ A child takes one document after another, as a fork costs more than parsing most
 beyond a bound, and when it holds much more memory than it began with; the next document gets a new one. So what a
 document breaks, it breaks for itself alone, and the bounds count from where the document before it left the child.
 
-The parent may wait for an answer (`Nursery.call`), or do something else meanwhile (`Nursery.begin`).
+The parent may wait for an answer (`Nursery.call`), or do something else meanwhile (`Nursery.begin`). The nursery keeps
+jobs that wait for the child, and answers that wait for the parent. A thread of the parent would not do: it hardly ever
+gets its turn while another one imports modules.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +44,7 @@ _LENGTH: Final = struct.Struct("!Q")
 _MEGABYTE: Final = 1 << 20
 _LARGEST_ANSWER: Final = 512 * _MEGABYTE  # bytes
 _MOST_KEPT: Final = 64 * _MEGABYTE  # bytes that a child may hold beside what it began with, and still get a job
-_MOST_AHEAD: Final = 16 * _MEGABYTE  # bytes of jobs that may wait for the child in the memory of the parent
+_MOST_AHEAD: Final = 16 * _MEGABYTE  # bytes of jobs whose answers the parent may leave for later
 
 
 class Overrun(Exception):
@@ -64,10 +66,8 @@ class Nursery:
     def __init__(self) -> None:
         self._pid = 0
         self._write = self._read = -1
+        self._begun: deque[_Begun] = deque()  # whose answers have not been read, the oldest first
         self._one_at_a_time = threading.Lock()
-        self._thread = ThreadPoolExecutor(1)
-        self._begun: list[tuple[Future[Any], int]] = []  # calls, and the bytes of each
-        self._beginning = threading.Lock()
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,18 +87,16 @@ class Nursery:
         os.close(jobs_read)
         os.close(answers_write)
         self._write, self._read = jobs_write, answers_read
-        self._thread = ThreadPoolExecutor(1)  # which begins with the first call
+        self._begun.clear()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:  # a child may be at work: its own bounds end it
-            os.kill(self._pid, signal.SIGKILL)
         self.stop()
 
     def stop(self) -> None:
-        """End the nursery when its child, if there is one, has ended. What was begun and has no answer is dropped."""
-        self._thread.shutdown(cancel_futures=True)
+        """End the nursery and its child, also when it has a job."""
+        self._begun.clear()
         os.close(self._write)
         os.close(self._read)
         with contextlib.suppress(ChildProcessError):
@@ -115,20 +113,7 @@ class Nursery:
 
         Raises Overrun when the child meets one of its bounds, or dies, and ParsersGone when the nursery was killed.
         """
-        with self._one_at_a_time:
-            try:
-                _send(self._write, pickle.dumps(bounds))
-                _send(self._write, pickle.dumps((function, args, kwargs)))
-                answer = _exactly(self._read)
-            except BrokenPipeError:
-                answer = None
-        if answer is None:
-            raise ParsersGone("the process that starts parsers was killed; run the command again")
-        kind, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
-        if kind == "result":
-            result: Result = value
-            return result
-        raise value
+        return self.begin(bounds, function, *args, **kwargs)()
 
     def begin(
         self,
@@ -136,19 +121,51 @@ class Nursery:
         function: Callable[Arguments, Result],
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
-    ) -> Future[Result]:
-        """Begin a `call`, and give what will be its answer. What is begun is done one after another.
+    ) -> Callable[[], Result]:
+        """Begin a `call`, and give what waits for its answer. What is begun is done one after another.
 
-        Waits while the arguments of calls that have no answer yet are more than 16 MB.
+        Waits for older answers while jobs without one are more than 16 MB.
         """
-        size = sum(len(each) for each in args if isinstance(each, bytes))
-        with self._beginning:
-            self._begun = [(call, held) for call, held in self._begun if not call.done()]
-            while self._begun and size + sum(held for _, held in self._begun) > _MOST_AHEAD:
-                wait([self._begun.pop(0)[0]])
-            begun = self._thread.submit(lambda: self.call(bounds, function, *args, **kwargs))
-            self._begun.append((begun, size))
-        return begun
+        job = pickle.dumps((function, args, kwargs))
+        begun = _Begun(len(job))
+        with self._one_at_a_time:
+            while self._begun and len(job) + sum(each.size for each in self._begun) > _MOST_AHEAD:
+                self._read_answer()
+            self._begun.append(begun)
+            with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+                _send(self._write, pickle.dumps(bounds))
+                _send(self._write, job)
+
+        def answer() -> Result:
+            with self._one_at_a_time:
+                while begun in self._begun:
+                    self._read_answer()
+            result: Result = begun.opened()
+            return result
+
+        return answer
+
+    def _read_answer(self) -> None:
+        """Wait for the oldest answer that was not read."""
+        self._begun[0].answer = _exactly(self._read)
+        self._begun.popleft()
+
+
+@dataclass(eq=False)
+class _Begun:
+    """A job that was sent: its bytes, and its pickled answer; None if it has none, or not yet."""
+
+    size: int
+    answer: bytes | None = None
+
+    def opened(self) -> Any:
+        """What the function returned. Raises what it raised, Overrun, and ParsersGone."""
+        if self.answer is None:
+            raise ParsersGone("the process that starts parsers was killed; run the command again")
+        kind, value = pickle.loads(self.answer)  # noqa: S301 - our own child wrote it
+        if kind == "result":
+            return value
+        raise value
 
 
 # --- in the nursery --------------------------------------------------------------------------------------------------
@@ -158,21 +175,59 @@ def _nursery(jobs: int, answers: int) -> None:
     """Give jobs to a child until the parent closes its end; never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = _Parent(jobs, answers)
     child: _Child | None = None
     try:
         gc.freeze()  # a collection in a child would write to, and so copy, every page that it shares with the nursery
         gc.collect(0)  # the program has put the first one off, and a document may make much garbage
-        while (bounds := _exactly(jobs)) is not None and (job := _exactly(jobs)) is not None:
+        while True:
+            bounds, job = parent.next_job()
             if child is not None and not child.fit():
                 child.end()
                 child = None
             child = child or _fork(jobs, answers)
-            _send(answers, child.call(bounds, job))
+            parent.answer(child.call(bounds, job, parent))
+    except EOFError:
         if child is not None:
-            child.end()
+            child.end(at_once=True)
     except BaseException:  # the parent is gone: nobody is left to tell
         os._exit(1)
     os._exit(0)
+
+
+class _Parent:
+    """The parent as the nursery sees it: where it reads jobs and writes answers, and those that wait."""
+
+    def __init__(self, jobs: int, answers: int) -> None:
+        os.set_blocking(answers, False)
+        self._jobs, self._answers = jobs, answers
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._unread = bytearray()
+
+    def next_job(self) -> tuple[bytes, bytes]:
+        """The next job, behind its bounds. Raises EOFError when the parent has closed its end."""
+        while not self._waiting:
+            self.attend(None)
+        return self._waiting.popleft()
+
+    def answer(self, data: bytes) -> None:
+        """Give the parent an answer as soon as it reads it."""
+        self._unread += _LENGTH.pack(len(data)) + data
+
+    def attend(self, seconds: float | None, *others: int) -> bool:
+        """Wait once, at most `seconds`, for the parent or one of `others`; returns whether one of these can be read.
+
+        Raises EOFError when the parent has closed its end, and OSError when it does not read any more.
+        """
+        read, write, _ = select.select([self._jobs, *others], [self._answers] if self._unread else [], [], seconds)
+        if write:
+            del self._unread[: os.write(self._answers, self._unread)]
+        if self._jobs in read:
+            bounds, job = _exactly(self._jobs), _exactly(self._jobs)
+            if bounds is None or job is None:
+                raise EOFError
+            self._waiting.append((bounds, job))
+        return any(other in read for other in others)
 
 
 @dataclass
@@ -188,13 +243,16 @@ class _Child:
     most: int
     status: int | None = None
 
-    def call(self, bounds: bytes, job: bytes) -> bytes:
-        """The pickled answer to a pickled job; the child has ended if there is none within the bounds."""
+    def call(self, bounds: bytes, job: bytes, parent: _Parent) -> bytes:
+        """The pickled answer to a pickled job; the child has ended if there is none within the bounds.
+
+        Meanwhile the parent is attended to.
+        """
         allowed: Bounds = pickle.loads(bounds)  # noqa: S301 - our own parent wrote it
         with contextlib.suppress(BrokenPipeError):  # it has met a bound while it read the job
             _send(self.jobs, bounds)
             _send(self.jobs, job)
-        answer, timed_out = _within(self.answers, allowed.wall)
+        answer, timed_out = _within(self.answers, allowed.wall, parent)
         if answer is not None:
             return answer
         if timed_out:
@@ -209,8 +267,10 @@ class _Child:
             self.status = status if ended else None
         return self.status is None and _mapped(self.pid) <= self.most
 
-    def end(self) -> None:
-        """Let it end, which it does at once when it has no job."""
+    def end(self, *, at_once: bool = False) -> None:
+        """Let it end, which it does when it has no job; with `at_once` also when it has one."""
+        if at_once and self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
         os.close(self.jobs)
         os.close(self.answers)
         if self.status is None:
@@ -315,16 +375,21 @@ def _mapped(process: int | str = "self") -> int:
 # --- bytes over a pipe -----------------------------------------------------------------------------------------------
 
 
-def _within(descriptor: int, seconds: float) -> tuple[bytes | None, bool]:
-    """The next message, and whether it takes longer than `seconds` or is endless; None when the other end is closed."""
+def _within(descriptor: int, seconds: float, parent: _Parent) -> tuple[bytes | None, bool]:
+    """The next message, and whether it takes longer than `seconds` or is endless; None when the other end is closed.
+
+    Meanwhile `parent` is attended to.
+    """
     deadline = time.monotonic() + seconds
     parts: list[bytes] = []
     missing = _LENGTH.size
     head = True
     while missing:
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            return None, True
+        left = deadline - time.monotonic()
+        if not parent.attend(max(0.0, left), descriptor):
+            if left <= 0:
+                return None, True
+            continue
         data = os.read(descriptor, min(missing, _MEGABYTE))
         if not data:
             return None, False

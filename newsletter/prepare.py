@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from newsletter import feed as feeds
 from newsletter.children import Bounds, Nursery, Overrun
@@ -69,9 +69,9 @@ def _bounds(body: bytes) -> Bounds:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the feeds answered for a day, while it is parsed: each feed, its URL, and its papers or the error."""
+    """The feeds that were asked for a day: each with its URL and what waits for its papers, or raises the error."""
 
-    answers: tuple[tuple[FeedConfig, str, Future[ParsedFeed]], ...]
+    answers: tuple[tuple[FeedConfig, str, Callable[[], ParsedFeed]], ...]
 
     def gathered(self, failed: Callable[[str, str], None] = lambda feed, words: None) -> Gathered:
         """Wait until all is parsed. See `gather`."""
@@ -79,7 +79,7 @@ class Asked:
         failures: list[FeedError] = []
         for source, url, parsed in self.answers:
             try:
-                answers.append((source, parsed.result()))
+                answers.append((source, parsed()))
             except FeedError as error:
                 failures.append(error)
                 failed(_called(source), str(error))
@@ -94,20 +94,23 @@ class Asked:
 
 def ask(config: Config, day: date, runtime: Runtime, children: Nursery, cache: feeds.Cache | None = None) -> Asked:
     """Ask every feed for `day`; `children` parse what they answer meanwhile and afterwards, see `parser`."""
-    answers = []
+    answers: list[tuple[FeedConfig, str, Callable[[], ParsedFeed]]] = []
     for source in config.feeds:
         url = source.url.replace("{date}", day.isoformat())
-        parsed: Future[ParsedFeed] = Future()
         try:
             answer = feeds.fetch(url, config.fetch, source=source, cache=cache, now=runtime.now, sleep=runtime.sleep)
         except FeedError as error:
-            parsed.set_exception(error)
+            answers.append((source, url, partial(_raise, error)))
         else:
             parsing = replace(source, headers=())  # secrets stay here, and cannot be pickled
             body, kind = answer.body, answer.content_type
             parsed = children.begin(_bounds(body), feeds.parse, body, parsing, content_type=kind)
-        answers.append((source, url, parsed))
+            answers.append((source, url, parsed))
     return Asked(tuple(answers))
+
+
+def _raise(error: FeedError) -> NoReturn:
+    raise error
 
 
 def gather(
@@ -205,8 +208,9 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
         )
     try:
         store.clear_feed_faults(day)
-        asked = gather(config, day, runtime, task.children, store, failed=task.note)
-        days = {day: _with_their_votes(asked, store, task.note)}
+        asked = ask(config, day, runtime, task.children, store)
+        drawing = renderer(config)  # loads Jinja2 meanwhile
+        days = {day: _with_their_votes(asked.gathered(task.note), store, task.note)}
         days |= _gathered({each: _asked_again(task, each) for each in missed})
     except FeedError as error:
         return NoIssue(Verdict.FEED_FAILED, str(error), error)
@@ -225,8 +229,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     notes = (*gathered.failures, *late, *voteless(gathered))
     for note in notes:
         runtime.warn(note)
-    drawing = renderer(config)
-    drawing.ready()  # while the past days are parsed
+    drawing.ready()  # loads premailer meanwhile
     offered = {
         listed_on: join_duplicates(paper for feed in each.feeds for paper in feed.papers)
         for listed_on, each in days.items()

@@ -7,7 +7,6 @@ import resource
 import select
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -196,29 +195,46 @@ def pipe(tmp_path: Path) -> Path:
 def test_calls_that_were_begun_are_done_one_after_another_meanwhile(nursery: Nursery, pipe: Path) -> None:
     waits = nursery.begin(Bounds(wall=60.0), read, pipe)
     fails = nursery.begin(SHORT, complain)
+    large = nursery.begin(SHORT, bytes.upper, b"x" * 5_000_000)
     doubles = nursery.begin(SHORT, double, 21)
-    assert not doubles.done()
     pipe.write_text("written", "utf-8")
-    assert (waits.result(), doubles.result()) == ("written", 42)
-    assert isinstance(fails.exception(), FeedFormatError)
+    assert doubles() == 42
+    assert (waits(), len(large()), doubles()) == ("written", 5_000_000, 42)
+    with pytest.raises(FeedFormatError, match="not a feed"):
+        fails()
+    assert nursery.call(SHORT, double, 4) == 8
 
 
-def test_only_so_many_bytes_wait_for_a_child(nursery: Nursery, pipe: Path) -> None:
-    writer = Thread(target=pipe.write_text, args=("written",))
+def test_what_is_beyond_a_bound_costs_nothing_that_was_begun_after_it(nursery: Nursery) -> None:
+    hangs, doubles = nursery.begin(SHORT, block), nursery.begin(SHORT, double, 21)
+    assert doubles() == 42
+    with pytest.raises(Overrun, match=r"more than 1\.5 seconds"):
+        hangs()
+
+
+def test_answers_are_awaited_before_too_many_bytes_wait(nursery: Nursery, pipe: Path) -> None:
+    written = []
+
+    def write() -> None:
+        with pipe.open("w") as file:
+            file.write("written")
+            written.append(True)  # who reads it goes on when it is closed
+
+    writer = Thread(target=write)
     first = nursery.begin(Bounds(wall=60.0), read, pipe, bytes(9_000_000))
-    assert not nursery.begin(SHORT, double, 21).done()
     writer.start()
-    nursery.begin(SHORT, len, bytes(9_000_000))
-    assert first.done()
+    length = nursery.begin(SHORT, len, bytes(9_000_000))
+    assert written
+    assert (first(), length()) == ("written", 9_000_000)
     writer.join()
 
 
-def test_a_run_that_fails_waits_for_nothing_that_it_has_begun() -> None:
+def test_a_run_that_fails_waits_for_nothing_that_it_has_begun(pipe: Path) -> None:
     with suppress(KeyboardInterrupt), Nursery() as nursery:
-        first = nursery.begin(Bounds(cpu=1, wall=60.0), spin)
-        second = nursery.begin(SHORT, double, 21)
+        pid = nursery.call(SHORT, os.getpid)
+        unread = nursery.begin(Bounds(wall=600.0), read, pipe)
+        nursery.begin(SHORT, double, 21)
         raise KeyboardInterrupt
-    with pytest.raises((ParsersGone, CancelledError)):
-        first.result()
-    with pytest.raises((ParsersGone, CancelledError)):
-        second.result()
+    assert ended(pid)
+    with pytest.raises(ParsersGone):
+        unread()

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cryptography import x509
-
 _CONNECT: Final = 10.0  # seconds
 UNKNOWN_HOST: Final = ("Name or service", "No address", "Temporary failure", "nodename")  # of getaddrinfo(3)
 _GREETING: Final = 2.0  # seconds; nothing is decided about a server that greets later and speaks no TLS either
@@ -74,6 +72,8 @@ def _handshake(line: socket.socket) -> Heard:
 
 def names_of(host: str, port: int, *, starttls: bool) -> list[str]:
     """The host names in the certificate that a mail server shows, whoever has signed it; empty if it shows none."""
+    from cryptography import x509  # takes 15 ms to import, which a check does not need that asks no server
+
     with suppress(OSError, ValueError, smtplib.SMTPException, x509.ExtensionNotFound):
         if starttls:
             smtp = smtplib.SMTP(host, port, timeout=_CONNECT)

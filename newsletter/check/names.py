@@ -1,18 +1,19 @@
-"""Questions to DNS, by dnspython: the system's name servers, or one that the operator names. Answers are kept."""
+"""Questions to DNS, by dnspython: the system's name servers, or one that the operator names. Answers are kept.
+
+dnspython takes 25 ms to import, so it is imported for the first question: `--offline` asks none.
+"""
 
 from __future__ import annotations
 
 import socket
 from ipaddress import ip_address, ip_network
-from typing import Any, Final
-
-import dns.exception
-import dns.name
-import dns.resolver
-import dns.reversename
+from typing import TYPE_CHECKING, Any, Final
 
 from newsletter.errors import NewsletterError
 from newsletter.text import one_line
+
+if TYPE_CHECKING:
+    import dns.resolver
 
 _SECONDS: Final = 6.0  # for one question
 _MOST: Final = 60  # questions in one check: SPF records may include one another
@@ -69,6 +70,10 @@ class Names:
             raise self._dead
         if len(self._known) >= _MOST:
             raise Unanswered(f"more than {_MOST} questions to DNS; {name} was not asked for")
+        import dns.exception
+        import dns.name
+        import dns.resolver
+
         try:
             self._resolver = self._resolver or _opened(self._asked)
             return list(self._resolver.resolve(dns.name.from_text(name), kind, search=False))
@@ -82,6 +87,8 @@ class Names:
 
 
 def _opened(asked: tuple[str, int] | None) -> dns.resolver.Resolver:
+    import dns.resolver
+
     if asked is None:
         resolver = dns.resolver.Resolver()
     else:
@@ -96,6 +103,8 @@ def _opened(asked: tuple[str, int] | None) -> dns.resolver.Resolver:
 
 def reverse_name(address: str) -> str:
     """The name of an address for PTR, without a final dot (RFC 1035 section 3.5, RFC 3596 section 2.5)."""
+    import dns.reversename
+
     return str(dns.reversename.from_address(address)).rstrip(".")
 
 

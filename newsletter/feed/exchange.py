@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from newsletter.feed.answer import FetchFailure, Response
 from newsletter.feed.coding import CHUNK, BadCoding, coding_of, decoded
 from newsletter.feed.cookies import Cookies
 from newsletter.feed.guard import AddressGuard, Refused
@@ -33,28 +34,6 @@ CONNECT_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 30.0  # for each read; the caller limits the whole
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"http": 80, "https": 443}
-
-
-class FetchFailure(Exception):
-    """There is no usable response; the message is the reason."""
-
-    def __init__(self, reason: str, *, again: bool = False, after: float | None = None, status: int = 0) -> None:
-        """`again`: another attempt may succeed; `after`: seconds until then, if the server asked for a delay.
-
-        `status` is that of the response, 0 if there was none.
-        """
-        super().__init__(reason)
-        self.again, self.after, self.status = again, after, status
-
-
-@dataclass(frozen=True)
-class Response:
-    """The response at the end of the redirects. `body` is decompressed, and empty unless the status is 200."""
-
-    status: int
-    reason: str
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from newsletter import files
 from newsletter.errors import TokenRefused, TokenUnavailable, Trouble
 from newsletter.sasl.tokens import AccessToken, parse_token, seconds
 from newsletter.text import one_line
@@ -104,6 +103,8 @@ class Client:
 
     def _write(self, token: str) -> None:
         """Replace the file in one step; only its owner may read it. A link stays, and its target is replaced."""
+        from newsletter import files
+
         try:
             files.replace(self.refresh_token_file.resolve(), f"{token}\n".encode(), private=True)
         except OSError as error:

@@ -9,8 +9,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -125,6 +123,9 @@ def from_command(command: Sequence[str], *, within: float = COMMAND_WITHIN) -> A
     Its exit code is read as in sysexits.h: 75 and what is not known may pass, 78 may not. Nothing of what it prints is
     shown, because that may be the token. Raises TokenUnavailable, and TokenRefused when a person must act.
     """
+    import subprocess  # every command reads the configuration, and few run this one
+    import tempfile
+
     where = f"token_command {command[0]}"
     with tempfile.TemporaryFile() as out:  # a pipe would have to be read while waiting
         try:
