@@ -373,10 +373,10 @@ def test_an_import_takes_a_column_for_each_choice(site: Site) -> None:
     }
     for said in (
         "1 cell of 'choice_topics', the first on line 5: topics: 'the' holds no word to look for",
-        "1 cell of 'choice_never', the first on line 3: never: 'Owls' is also asked for",
+        "1 cell of 'choice_never', the first on line 4: never: 'Owls' is also asked for",
         "1 cell of 'choice_papers', the first on line 5: papers: '101' is not a number of papers from 1 to 100",
         "1 cell of 'choice_only', the first on line 5: only: 'perhaps' is neither yes nor no",
-        "1 cell of 'choice_zone', the first on line 3: zone: 'Mars' is no time zone such as Europe/Berlin",
+        "1 cell of 'choice_zone', the first on line 4: zone: 'Mars' is no time zone such as Europe/Berlin",
         "1 cell of 'Hour', the first on line 5: hour: 25 is no hour from 0 to 23",
     ):
         assert said in done.err
