@@ -141,11 +141,15 @@ def _rendered(task: _Task, planned: Planned) -> tuple[tuple[RenderedEdition, ...
     fitting = [each for each in planned.editions if each.issue.papers]
     plain = [each for each in fitting if task.operator not in each.readers]
     theirs = [each for each in fitting if task.operator in each.readers]
-    unfitting = tuple(reader for each in planned.editions if not each.issue.papers for reader in each.readers)
+    unfitting: dict[date | None, list[int]] = {}  # readers by the first day of what was picked from
+    for each in planned.editions:
+        if not each.issue.papers:
+            unfitting.setdefault(each.issue.since, []).extend(each.readers)
     made, pieces = _joined(task, plain) or (_whole(task, plain), [])
     made = [*made, *_whole(task, theirs, notes=True)]
-    if unfitting:
-        made.append(RenderedEdition(task.renderer.nothing(task.prepared.issue), (), unfitting))
+    for since, readers in unfitting.items():
+        said = task.renderer.nothing(replace(task.prepared.issue, since=since))
+        made.append(RenderedEdition(said, (), tuple(readers)))
     linted = _linted(task, made, pieces)
     return (*linted, *_noted(task, linted)), tuple(pieces)
 

@@ -245,6 +245,15 @@ def test_days_on_which_all_readers_rest_are_no_alarm(desk: Desk) -> None:
         assert store.days_without_issue() == 0
 
 
+def test_one_line_for_a_week_names_the_days_of_that_week(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["cats"]), on_top=False, weekly=True, say_nothing=False))
+    prefer(desk, ALAN, 0b10)
+    choose(desk, EMMY, Choice.of(Selector.of(topics=["cats"]), on_top=False, say_nothing=False))
+    owls(desk, 0, 1)
+    said = [re.findall(r"No paper of (.*) fits", " ".join(told(desk, address)[-1].split())) for address in (ALAN, EMMY)]
+    assert said == [["23 November 2026 to 24 November 2026"], ["24 November 2026"]]
+
+
 def test_the_main_edition_of_a_week_is_as_long_as_that_of_a_day(desk: Desk) -> None:
     """Its day has one paper, and the days before had two each."""
     choose(desk, ALAN, Choice.of(weekly=True))
