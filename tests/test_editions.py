@@ -88,6 +88,16 @@ def test_readers_who_chose_the_same_share_an_edition(desk: Desk) -> None:
     assert max(size for _, size in kept) < 1000
 
 
+def test_without_web_pages_an_edition_says_the_same_of_what_it_leaves_out_and_has_no_links(desk: Desk) -> None:
+    choose(desk, ALAN, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    (main,), (only,) = told(desk, ADA), told(desk, ALAN)
+    assert "1 paper of the day did not make the cut." in main
+    assert "2 other papers of the day are not in your edition." in only
+    assert "like this" not in only
+
+
 def test_the_reason_is_in_the_spelling_of_each_reader(desk: Desk) -> None:
     choose(desk, ALAN, Choice.of(Selector.of(topics=["Protein DESIGN", "protein design"]), on_top=False))
     choose(desk, EMMY, ONLY)
