@@ -9,7 +9,7 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import chain, islice
 from typing import Final
 
@@ -29,7 +29,8 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 from newsletter.text import count
 
-_COUNTED: Final = 1000  # papers, the newest, that tell how frequent words are
+_LATELY: Final = timedelta(days=21)  # before the last issue: whose papers tell how frequent words are
+_COUNTED: Final = 1000  # papers of them, the newest
 
 _AT_ONCE: Final = 2000  # editions that are laid out together
 _COMPARED: Final = 3  # joined editions that are compared with the same rendered as a whole
@@ -62,7 +63,7 @@ def make(
     canary, operator = _id(store, config.sending.canary), _operator(config, store)
     wishes = [replace(wish, rests=False) if wish.reader == canary else wish for wish in wishes]
     wide = any(_matches(wish) or wish.since is not None for wish in wishes if not wish.rests)
-    recent = store.recent_candidates(LONGEST.days, before=prepared.issue.day) if wide else []
+    recent = store.recent_candidates(max(LONGEST, _LATELY).days, before=prepared.issue.day) if wide else []
     day = _day(prepared, recent, wishes, max(config.issue.max_papers, len(prepared.issue.papers)))
     if wishes and not again:
         seen = store.seen(day.papers, besides=replaces)
@@ -109,7 +110,7 @@ def _day(prepared: Prepared, recent: Sequence[tuple[date, Issue]], wishes: Seque
         week = Week.of([prepared.candidates, *days], prepared.issue, most)
     lately = None
     if any(_matches(wish) for wish in wishes):
-        papers = chain.from_iterable(_papers(issue) for _, issue in recent)
+        papers = chain.from_iterable(_papers(issue) for on, issue in recent if on > recent[0][0] - _LATELY)
         lately = Frequencies.of(islice(_once((*_papers(prepared.candidates), *papers)), _COUNTED))
     return Day(prepared.issue, prepared.candidates, week, lately)
 
@@ -141,11 +142,15 @@ def _rendered(task: _Task, planned: Planned) -> tuple[tuple[RenderedEdition, ...
     fitting = [each for each in planned.editions if each.issue.papers]
     plain = [each for each in fitting if task.operator not in each.readers]
     theirs = [each for each in fitting if task.operator in each.readers]
-    unfitting = tuple(reader for each in planned.editions if not each.issue.papers for reader in each.readers)
+    unfitting: dict[date | None, list[int]] = {}  # readers by the first day of what was picked from
+    for each in planned.editions:
+        if not each.issue.papers:
+            unfitting.setdefault(each.issue.since, []).extend(each.readers)
     made, pieces = _joined(task, plain) or (_whole(task, plain), [])
     made = [*made, *_whole(task, theirs, notes=True)]
-    if unfitting:
-        made.append(RenderedEdition(task.renderer.nothing(task.prepared.issue), (), unfitting))
+    for since, readers in unfitting.items():
+        said = task.renderer.nothing(replace(task.prepared.issue, since=since))
+        made.append(RenderedEdition(said, (), tuple(readers)))
     linted = _linted(task, made, pieces)
     return (*linted, *_noted(task, linted)), tuple(pieces)
 

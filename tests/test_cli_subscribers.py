@@ -353,6 +353,41 @@ def test_a_choice_that_asks_for_what_it_refuses_is_left_out_of_an_import(site: S
     assert site("subscribers", "list", "--choices").out == "ada@example.org\t{}\n"
 
 
+def test_an_import_takes_a_column_for_each_choice(site: Site) -> None:
+    rows = (
+        "email,choice_topics,choice_organisations,choice_never,choice_papers,choice_only,choice_weekly,Hour,choice_zone",
+        '1@example.org,"LLM agents, RNA","Meta AI; Owls, Inc.",video,all,yes,no,07:00,europe/berlin',
+        '2@example.org,"owls\nLLM agents",,Owls,5,,yes,7,Mars',
+        "3@example.org,the,,,101,perhaps,,25,UTC",
+        "4@example.org,,,,,,,,",
+    )
+    done = site("subscribers", "import", csv(site, "\n".join(rows)), "--column", "hour=Hour")
+    assert (done.code, "4 added" in done.out) == (0, True)
+    listed = dict(line.split("\t") for line in site("subscribers", "list", "--choices").out.splitlines())
+    assert listed == {
+        "1@example.org": '{"hour":7,"on_top":false,"selector":{"never":["video"],'
+        '"organisations":["Meta AI","Owls, Inc."],"papers":null,"topics":["LLM agents","RNA"]},"zone":"Europe/Berlin"}',
+        "2@example.org": '{"hour":7,"selector":{"papers":5,"topics":["LLM agents","owls"]},"weekly":true}',
+        "3@example.org": '{"zone":"UTC"}',
+        "4@example.org": "{}",
+    }
+    for said in (
+        "1 cell of 'choice_topics', the first on line 5: topics: 'the' holds no word to look for",
+        "1 cell of 'choice_never', the first on line 4: never: 'Owls' is also asked for",
+        "1 cell of 'choice_papers', the first on line 5: papers: '101' is not a number of papers from 1 to 100",
+        "1 cell of 'choice_only', the first on line 5: only: 'perhaps' is neither yes nor no",
+        "1 cell of 'choice_zone', the first on line 4: zone: 'Mars' is no time zone such as Europe/Berlin",
+        "1 cell of 'Hour', the first on line 5: hour: 25 is no hour from 0 to 23",
+    ):
+        assert said in done.err
+
+
+def test_a_column_that_may_be_a_choice_is_passed_over_with_a_hint(site: Site) -> None:
+    done = site("subscribers", "import", csv(site, "email,Topics\nada@example.org,owls\n"))
+    assert "'Topics' was passed over; --column topics=Topics makes it what the readers chose" in done.err
+    assert site("subscribers", "list", "--choices").out == "ada@example.org\t{}\n"
+
+
 def test_only_needs_something_that_is_asked_for(site: Site) -> None:
     site("subscribers", "add", "ada@example.org")
     done = site("subscribers", "set", "ada@example.org", "--only")

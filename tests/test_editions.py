@@ -88,6 +88,16 @@ def test_readers_who_chose_the_same_share_an_edition(desk: Desk) -> None:
     assert max(size for _, size in kept) < 1000
 
 
+def test_without_web_pages_an_edition_says_the_same_of_what_it_leaves_out_and_has_no_links(desk: Desk) -> None:
+    choose(desk, ALAN, ONLY)
+    desk.publish(MONDAY, *papers(1, "One", "Two", "Protein design"))
+    desk.run(MONDAY)
+    (main,), (only,) = told(desk, ADA), told(desk, ALAN)
+    assert "1 paper of the day did not make the cut." in main
+    assert "2 other papers of the day are not in your edition." in only
+    assert "like this" not in only
+
+
 def test_the_reason_is_in_the_spelling_of_each_reader(desk: Desk) -> None:
     choose(desk, ALAN, Choice.of(Selector.of(topics=["Protein DESIGN", "protein design"]), on_top=False))
     choose(desk, EMMY, ONLY)
@@ -243,6 +253,15 @@ def test_days_on_which_all_readers_rest_are_no_alarm(desk: Desk) -> None:
         for report in reports:
             store.record_run(report, datetime(2026, 11, 24, 8, tzinfo=UTC))
         assert store.days_without_issue() == 0
+
+
+def test_one_line_for_a_week_names_the_days_of_that_week(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["cats"]), on_top=False, weekly=True, say_nothing=False))
+    prefer(desk, ALAN, 0b10)
+    choose(desk, EMMY, Choice.of(Selector.of(topics=["cats"]), on_top=False, say_nothing=False))
+    owls(desk, 0, 1)
+    said = [re.findall(r"No paper of (.*) fits", " ".join(told(desk, address)[-1].split())) for address in (ALAN, EMMY)]
+    assert said == [["23 November 2026 to 24 November 2026"], ["24 November 2026"]]
 
 
 def test_the_main_edition_of_a_week_is_as_long_as_that_of_a_day(desk: Desk) -> None:

@@ -36,6 +36,14 @@ def utc(text: str) -> datetime:
         # Zones that leap over midnight, and over a whole day.
         ("America/Santiago", 0, "2026-09-05 12:00", "2026-09-06 04:00"),
         ("Pacific/Apia", 7, "2011-12-29 18:00", "2011-12-30 10:00"),
+        # Chatham leaps at 02:45, Troll by two hours, and Casablanca goes back for Ramadan.
+        ("Pacific/Chatham", 3, "2026-09-26 12:00", "2026-09-26 14:00"),
+        ("Pacific/Chatham", 3, "2027-04-03 12:00", "2027-04-03 13:15"),
+        ("Antarctica/Troll", 1, "2026-03-28 12:00", "2026-03-29 01:00"),
+        ("Antarctica/Troll", 2, "2026-03-28 12:00", "2026-03-29 01:00"),
+        ("Antarctica/Troll", 2, "2026-10-24 12:00", "2026-10-25 00:00"),
+        ("Africa/Casablanca", 2, "2026-02-14 12:00", "2026-02-15 01:00"),
+        ("Africa/Casablanca", 2, "2026-03-21 12:00", "2026-03-22 02:00"),
     ],
 )
 def test_a_copy_is_due_when_the_clock_shows_the_hour(zone: str, hour: int, frozen: str, due: str) -> None:

@@ -67,8 +67,8 @@ def test_who_has_just_joined_waits_for_their_day() -> None:
     [
         pytest.param(weekly(MON, -7), -99, -7, id="the last one"),
         pytest.param(weekly(MON, -14, -9, 3), -99, -9, id="the last one before this day"),
-        pytest.param(weekly(MON, -22), -99, -21, id="three weeks at most"),
-        pytest.param(weekly(MON), -99, -21, id="the same when nothing is known of the last one"),
+        pytest.param(weekly(MON, -29), -99, -28, id="four weeks at most"),
+        pytest.param(weekly(MON), -99, -28, id="the same when nothing is known of the last one"),
         pytest.param(Weekly(MON, at(-2)), -99, -7, id="a week for who has just joined"),
         pytest.param(Weekly(MON, at(-12)), -99, -12, id="since they joined"),
         pytest.param(weekly(MON, -14), -10, -10, id="nothing of which nobody knows who was shown it"),

@@ -259,15 +259,15 @@ def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(st
         found = {names[each.reader]: each for each in store.wishes(day, besides=besides)}
         return {n: (each.rests, (DAY - each.since).days if each.since else None) for n, each in sorted(found.items())}
 
-    assert asked(DAY) == {0: (False, 21), 1: (False, 21), 2: (False, 21), 3: (False, None)}
+    assert asked(DAY) == {0: (False, 28), 1: (False, 28), 2: (False, 28), 3: (False, None)}
     lifetime = timedelta(hours=24)
     first = next(reader for reader, number in names.items() if number == 0)
     waits = Editions(hours={first: (23, "UTC")}, resting=frozenset(set(names) - {first}))
     made = store.freeze(RENDERED, PUBLICATION, lifetime=lifetime, editions=waits)
-    assert asked(DAY, besides=made.id)[0] == (False, 21)
+    assert asked(DAY, besides=made.id)[0] == (False, 28)
     later = DAY + timedelta(days=1)
-    assert asked(later) == {0: (True, 0), 1: (False, 20), 2: (False, 20), 3: (False, None)}
+    assert asked(later) == {0: (True, 0), 1: (False, 27), 2: (False, 27), 3: (False, None)}
     clock.move(days=3)
     store.expire()
-    assert asked(later)[0] == (False, 20)
-    assert asked(DAY + timedelta(days=7))[0] == (False, 14)
+    assert asked(later)[0] == (False, 27)
+    assert asked(DAY + timedelta(days=7))[0] == (False, 21)

@@ -229,6 +229,9 @@ def _columns(listing: subscriber_csv.Listing) -> Iterator[str]:
     if ignored:
         parts.append(f"ignored: {', '.join(ignored)}")
     yield f"columns: {'; '.join(parts)}"
+    for heading in (each.heading for each in listing.columns if each.role is subscriber_csv.Role.IGNORE):
+        if (role := subscriber_csv.key(heading).replace(" ", "_")) in subscriber_csv.CHOSEN:
+            yield f"{heading!r} was passed over; --column {role}={heading} makes it what the readers chose"
     states = Counter(row.reader.status for row in listing if row.reader)
     if subscriber_csv.Role.STATUS in taken:
         yield f"states: {', '.join(f'{states[status]} {status}' for status in SubscriberStatus if states[status])}"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-# Days that a weekly issue covers at most. That is a pause of two weeks, and a week whose issue came late. Older papers
-# are no news; and to prepare a paper for picking takes 5 ms of CPU.
-LONGEST: Final = timedelta(days=21)
+# Days that a weekly issue covers at most. That is a pause of two weeks, up to six days before it, up to six until the
+# reader's day, and an issue that is late. Older papers are no news; and to prepare one for picking takes 5 ms of CPU.
+LONGEST: Final = timedelta(days=28)
 
 _WEEK: Final = timedelta(days=7)
 

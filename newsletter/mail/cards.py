@@ -110,7 +110,7 @@ def context(
 
 def linked(publication: Publication, issue: Issue) -> Issue:
     """The issue as its mail can show it: links to more and less lead to the web pages, so without these it has none."""
-    return issue if publication.base_url or not issue.own else replace(issue, own=False)
+    return issue if publication.base_url or not issue.own else replace(issue, feedback=False)
 
 
 def framed(publication: Publication, issue: Issue, language: Language, **own: Any) -> dict[str, Any]:
@@ -175,7 +175,8 @@ def styled(issue: Issue, layout: Layout, kept: int | None) -> tuple[Style, Seque
     full = len(shown) if len(shown) <= _SHORT_DAY and kept is None else -(-layout.full // sections)
     if len(shown) <= _FEW:
         layout = layout._replace(abstract=2 * layout.abstract)
-    return Style(layout, full, 3 if sections > 1 else 2, sections, has_several_feeds(issue), issue.own), shown
+    level, linked = 3 if sections > 1 else 2, issue.own and issue.feedback
+    return Style(layout, full, level, sections, has_several_feeds(issue), linked), shown
 
 
 def form(paper: Paper, rank: int, style: Style, issue: Issue, language: Language) -> Form:
@@ -331,7 +332,7 @@ def risen(rising: LateRiser, issue: Issue, layout: Layout, language: Language, *
     own = {"since": _since(rising.day, issue, language), "gained": rising.gained, "source": source, "level": 3}
     place = language.gettext("rising")
     own["links"] = _links(place, paper, language)
-    own["feedback"] = _feedback(place, paper, language) if issue.own else []
+    own["feedback"] = _feedback(place, paper, language) if issue.own and issue.feedback else []
     return _card(0, paper, issue.day, layout, language, full=False) | own
 
 

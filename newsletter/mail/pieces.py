@@ -188,8 +188,8 @@ class Pieces:
         whys = [reasons.get(paper.key) for _, paper in papers]
         draft.reasons = [self._reason(why) if why else _UNSAID for why in whys]
         draft.glance = cards.glanced([each.rank for each in draft.shown])
-        several = bool(issue.rising) and cards.has_several_feeds(issue)
-        draft.rising = [(id(each.paper), each.day, each.gained, layout, issue.own, several) for each in issue.rising]
+        several, linked = bool(issue.rising) and cards.has_several_feeds(issue), issue.own and issue.feedback
+        draft.rising = [(id(each.paper), each.day, each.gained, layout, linked, several) for each in issue.rising]
 
     def _shown(self, paper: Paper, form: Form) -> _Shown:
         marked = form._replace(reason=str(Mark.REASON) if form.reason else "")

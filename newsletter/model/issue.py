@@ -70,7 +70,8 @@ class Issue:
     since: date | None = None  # first of several merged days, when days without a run are caught up
     gains: Mapping[str, Gain] = field(default_factory=dict)  # change in votes, by the paper's key
     notes: tuple[str, ...] = ()  # problems of the run, shown in the operator's copy only
-    own: bool = False  # what a reader chose, not the main edition: its papers have links to more and less like them
+    own: bool = False  # what a reader chose, not the main edition
+    feedback: bool = True  # whether the papers of an own edition can have links to more and less like them
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ like a state and is not understood is not taken at all.
 """
 
 from newsletter.subscriber_csv.columns import Choices, Column
-from newsletter.subscriber_csv.headings import Role
+from newsletter.subscriber_csv.headings import CHOSEN, Role
 from newsletter.subscriber_csv.read import Listing, Row, read
 from newsletter.subscriber_csv.words import CHOICES, key
 from newsletter.subscriber_csv.write import write
 
-__all__ = ["CHOICES", "Choices", "Column", "Listing", "Role", "Row", "key", "read", "write"]
+__all__ = ["CHOICES", "CHOSEN", "Choices", "Column", "Listing", "Role", "Row", "key", "read", "write"]

@@ -15,6 +15,7 @@ from newsletter.errors import AddressError
 from newsletter.model import SubscriberStatus
 from newsletter.subscriber_csv import words
 from newsletter.subscriber_csv.headings import (
+    EXPORTED,
     IGNORED,
     WORDS,
     Kind,
@@ -31,7 +32,7 @@ _SHOWN: Final = 4  # words of a column in a message
 _MOST_COLUMNS: Final = 1_000  # a service exports a few hundred at most; the time grows with their square
 _NO_HEADING: Final = re.compile(r"column \d+")  # how a column without a heading is called
 
-_OWN: Final = frozenset(Role) - {Role.IGNORE, Role.CHOICE}  # in the header of every export of this program
+_OWN: Final = frozenset(EXPORTED) - {Role.CHOICE}  # in the header of every export of this program
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,9 @@ class Plan:
     has_header: bool = False
     everyone: SubscriberStatus = SubscriberStatus.ACTIVE
 
-    def of(self, role: Role) -> tuple[Column, ...]:
-        """The columns that were taken for `role`."""
-        return tuple(column for column in self.columns if column.role is role)
+    def of(self, *roles: Role) -> tuple[Column, ...]:
+        """The columns that were taken for one of `roles`."""
+        return tuple(column for column in self.columns if column.role in roles)
 
 
 def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:

@@ -19,7 +19,7 @@ _SUPPRESSED: Final = SubscriberStatus.SUPPRESSED
 
 
 class Role(StrEnum):
-    """What a column is taken for; the values are the words of `--column`, and of an export's header."""
+    """What a column is taken for; the values are the words of `--column`, and those of EXPORTED an export's header."""
 
     EMAIL = "email"
     STATUS = "status"
@@ -31,6 +31,26 @@ class Role(StrEnum):
     STATUS_AT = "status_at"
     CHOICE = "choice"
     IGNORE = "ignore"
+    TOPICS = "topics"
+    AUTHORS = "authors"
+    ORGANISATIONS = "organisations"
+    CATEGORIES = "categories"
+    NEVER = "never"
+    MORE = "more"
+    LESS = "less"
+    PAPERS = "papers"
+    ONLY = "only"
+    WEEKLY = "weekly"
+    HOUR = "hour"
+    ZONE = "zone"
+    SAY_NOTHING = "say_nothing"
+
+
+_ROLES: Final = tuple(Role)
+EXPORTED: Final = _ROLES[: _ROLES.index(Role.IGNORE)]  # in the header of an export, in this order
+# A choice each: a column has such a role if the operator says so, or by a heading such as choice_topics. The plain
+# words may mean anything in the export of a service.
+CHOSEN: Final = _ROLES[_ROLES.index(Role.TOPICS) :]
 
 
 class Kind(Enum):
@@ -110,7 +130,9 @@ _SERVICES: Final[tuple[tuple[str, str, Meaning], ...]] = (
     ("this program", "status_at", Meaning(Role.STATUS_AT)),
     ("this program", "choice", Meaning(Role.CHOICE)),
 )
-_KNOWN: Final = {key(name): meaning for _, names, meaning in _SERVICES for name in names.split(",")}
+_KNOWN: Final = {key(name): meaning for _, names, meaning in _SERVICES for name in names.split(",")} | {
+    key(f"choice_{role}"): Meaning(role) for role in CHOSEN
+}
 
 
 def _words(text: str) -> re.Pattern[str]:

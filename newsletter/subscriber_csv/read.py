@@ -15,8 +15,9 @@ from newsletter.issue.choice import Choice, ChoiceError
 from newsletter.issue.selector import SelectorError, contradiction
 from newsletter.model import EVERY_DAY, NewSubscriber, SubscriberStatus
 from newsletter.subscriber_csv import words
+from newsletter.subscriber_csv.chosen import with_columns
 from newsletter.subscriber_csv.columns import Choices, Column, Plan, plan
-from newsletter.subscriber_csv.headings import Kind, Role
+from newsletter.subscriber_csv.headings import CHOSEN, Kind, Role
 from newsletter.subscriber_csv.table import Line, lines, mailbox
 from newsletter.text import WEEKDAYS, weekdays
 
@@ -151,6 +152,11 @@ def _side(found: Plan, line: Line) -> tuple[dict[str, Any], tuple[tuple[str, str
                     values[role.value] = parse(column.heading, cell)
                 except AddressError as error:
                     unread.append((column.heading, str(error)))
+    cells = [(column.role, column.heading, _plain(column.cell(line.cells)).strip()) for column in found.of(*CHOSEN)]
+    if filled := [cell for cell in cells if cell[-1]]:
+        choice, problems = with_columns(Choice.loaded(values.get("choice", "{}")), filled)
+        values["choice"] = choice.written
+        unread += problems
     return values, tuple(unread)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TextIO
 
 from newsletter.model import EVERY_DAY, Subscriber
-from newsletter.subscriber_csv.headings import Role
+from newsletter.subscriber_csv.headings import EXPORTED
 from newsletter.text import weekdays
 
 # Spreadsheets run a cell that begins so as a formula (CSV injection); an apostrophe in front makes it text. One that
@@ -22,7 +22,7 @@ def write(stream: TextIO, subscribers: Iterable[Subscriber], choices: Mapping[in
     `choices` has what readers chose (issue.choice.Choice.written) by the id of the subscriber.
     """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(role for role in Role if role is not Role.IGNORE)
+    writer.writerow(EXPORTED)
     number = 0
     for subscriber in subscribers:
         cells = (

@@ -147,7 +147,8 @@ def subscribers_list(app: App, everyone: bool, with_choices: bool) -> None:
     multiple=True,
     metavar="ROLE=HEADING",
     help="Say what a column is; repeatable. ROLE is email, status, reason, consent, days, paused_until, created_at, "
-    "status_at, choice or ignore.",
+    "status_at, choice, ignore, or one choice: topics, authors, organisations, categories, never, more, less, papers, "
+    "only, weekly, hour, zone or say_nothing.",
 )
 @click.option(
     "--status-of",
