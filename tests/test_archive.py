@@ -41,7 +41,7 @@ from newsletter.model import (
 )
 from newsletter.store import Store
 from newsletter.web import create_app
-from tests.chromium import faults, prefer
+from tests.chromium import DESKTOP, SHOWN, judged, prefer, show_on
 from tests.conftest import PUBLICATION, chaos_feed, issue, paper
 from tests.fakes import ACCEPTED, REFUSED, FakeClock
 from tests.migrated import store_file
@@ -777,20 +777,26 @@ def archive_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield url
 
 
+@pytest.fixture(scope="module")
+def shown(browser: webdriver.Chrome, archive_url: str) -> dict[str, str]:
+    """The documents of PAGES. Each page has its colours and fits a desktop and a phone."""
+    found = {}
+    for name, path in PAGES.items():
+        browser.get(f"{archive_url}/{path}")
+        for width, scheme in ((320, "light"), (1280, "dark")):
+            show_on(browser, DESKTOP | {"width": width})
+            prefer(browser, scheme)
+            wide, background = browser.execute_script(
+                "return [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]"
+            )
+            assert wide <= width, name
+            assert (background == "rgb(15, 19, 24)") is (scheme == "dark"), name
+        found[name] = browser.execute_script(SHOWN)
+    return found
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_are_accessible_and_fit_from_left_and_from_right(
-    browser: webdriver.Chrome, archive_url: str, page: str
+    browser: webdriver.Chrome, shown: dict[str, str], page: str
 ) -> None:
-    try:
-        browser.get(f"{archive_url}/{PAGES[page]}")
-        for width, scheme in product((1280, 320), ("light", "dark")):
-            size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            prefer(browser, scheme)
-            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-            background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-            assert (background == "rgb(15, 19, 24)") is (scheme == "dark")
-            assert faults(browser, {}) == {}
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert judged(browser, shown[page], mail=False) == []

@@ -15,7 +15,7 @@ from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.mail.render import Renderer
 from newsletter.model import Issue
-from tests.chromium import write
+from tests.chromium import show_on, write
 from tests.conftest import PUBLICATION, SHARED, issue, paper
 
 PHONE = {"width": 375, "height": 812, "deviceScaleFactor": 1, "mobile": True}
@@ -46,7 +46,7 @@ TWENTY = issue(
 
 def measured(browser: webdriver.Chrome, shown: Issue) -> dict[str, Any]:
     """Height of the mail and places of its titles in px, on a phone."""
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    show_on(browser, PHONE)
     write(browser, Renderer(PUBLICATION).issue(shown).html)
     found: dict[str, Any] = browser.execute_script(
         """const bottom = (each) => each.getBoundingClientRect().bottom;

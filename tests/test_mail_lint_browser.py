@@ -11,7 +11,7 @@ from selenium import webdriver
 
 from newsletter.mail.lint import lint
 from newsletter.mail.render import Renderer
-from tests.chromium import DESKTOP, faults, prefer, write
+from tests.chromium import faults
 from tests.conftest import PUBLICATION, issue, paper
 
 GOOD = Renderer(PUBLICATION).issue(
@@ -170,11 +170,8 @@ def said(html: str) -> list[str]:
 
 def broken(browser: webdriver.Chrome, html: str, scheme: str) -> set[str]:
     """The rules of axe's, all of them, that the HTML breaks."""
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
-    prefer(browser, scheme)
-    write(browser, html)
     asked_for = {"target-size": {"enabled": True}}  # which axe does not ask for by itself
-    return set(faults(browser, {"iframes": False, "rules": asked_for}, kept=5))
+    return faults(browser, html, scheme, {"iframes": False, "rules": asked_for}, kept=6)
 
 
 @pytest.fixture(scope="module")

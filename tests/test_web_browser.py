@@ -10,11 +10,12 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from newsletter.pipeline import run
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests import program
-from tests.chromium import DESKTOP, judged, without_scripts
+from tests.chromium import DESKTOP, SHOWN, judged, prefer, show_on, without_scripts
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, MailHost
 from tests.pages import write_config
@@ -130,14 +131,21 @@ def heading(browser: webdriver.Chrome) -> str:
 
 def press(browser: webdriver.Chrome, label: str) -> None:
     """Press a button and wait for the whole of the next page."""
-    before = browser.find_element(By.TAG_NAME, "html").id
-    browser.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
+    button = browser.execute_script(
+        "window.isOld = true;"
+        "return [...document.querySelectorAll('button')].find(each => each.textContent.trim() === arguments[0])",
+        label,
+    )
+    button.click()
+    is_there = "return !window.isOld && document.readyState === 'complete'"
+    WebDriverWait(browser, 20, poll_frequency=0.02).until(lambda shown: shown.execute_script(is_there))
 
-    def is_there(shown: webdriver.Chrome) -> bool:
-        changed = shown.find_element(By.TAG_NAME, "html").id != before
-        return changed and shown.execute_script("return document.readyState") == "complete"
 
-    WebDriverWait(browser, 20, poll_frequency=0.02).until(is_there)
+def fill(browser: webdriver.Chrome, **texts: str) -> None:
+    """Put texts into fields, by id, at once."""
+    browser.execute_script(
+        "for (const [id, text] of Object.entries(arguments[0])) document.getElementById(id).value = text", texts
+    )
 
 
 def confirmation(host: MailHost, address: str, number: int) -> EmailMessage:
@@ -159,7 +167,7 @@ def test_an_old_address_undoes_a_change_from_its_mailbox(
 ) -> None:
     old, new = f"carol@{DOMAIN}", f"carol+new@{DOMAIN}"
     before = len(host.inbox(old, 0))
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+    show_on(browser, DESKTOP)
     browser.get(running.link(old, "preferences"))
     assert f"c…@{DOMAIN}" in browser.find_element(By.TAG_NAME, "strong").text
     browser.find_element(By.ID, "email").send_keys(new)
@@ -284,7 +292,7 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
     before = len(host.inbox(mailbox, 0))
     with serving(tmp_path, host, "language: de\n") as german:
         browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+        show_on(browser, DESKTOP)
         browser.get(f"{german.base}/archive/{DAY}")  # as the link in a mail that was forwarded
         assert heading(browser) == "24. November 2026"
         assert browser.get_cookies() == []
@@ -309,24 +317,45 @@ def test_from_a_page_of_the_archive_to_the_latest_issue_in_the_mailbox_in_german
         assert german.status(address) is SubscriberStatus.UNSUBSCRIBED
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
-        *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told", "search", "nothing_found", "no_issue"),
-        *("archive", "once_more", "picked", "refused", "feedback"),
-    ],
+PAGES = (
+    *("home", "problem", "expired", "asked", "confirm", "confirmed", "preferences", "saved", "unclear", "moved"),
+    *("unsubscribe", "left", "unknown", "mail", "undo", "undone", "told", "search", "nothing_found", "no_issue"),
+    *("archive", "once_more", "picked", "refused", "feedback"),
 )
-def test_every_page_is_accessible_and_fits_a_small_phone(
-    browser: webdriver.Chrome, running: Running, tmp_path: Path, page: str
+
+
+@pytest.fixture(scope="module")
+def shown(
+    browser: webdriver.Chrome, running: Running, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[str, dict[str, str]]]:
+    """Shows one of PAGES, and has its document and its colours in light and in dark. Each is shown once."""
+
+    @cache
+    def show(page: str) -> tuple[str, dict[str, str]]:
+        Shown(browser, running, tmp_path_factory.mktemp(page), f"{page}@example.org").show(page)
+        colours = {}
+        for scheme in ("light", "dark"):
+            prefer(browser, scheme)
+            colours[scheme] = browser.execute_script(
+                "return getComputedStyle(document.querySelector('body, .page')).backgroundColor"
+            )
+        return browser.execute_script(SHOWN), colours
+
+    return show
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_is_shown_in_light_and_in_dark(
+    shown: Callable[[str], tuple[str, dict[str, str]]], page: str
 ) -> None:
-    Shown(browser, running, tmp_path, f"{page}@example.org").show(page)
-    for scheme, colour in {"light": "rgb(238, 240, 243)", "dark": "rgb(15, 19, 24)"}.items():
-        assert judged(browser, scheme, mail=page in ("mail", "told")) == [], scheme
-        background = browser.execute_script(
-            "return getComputedStyle(document.querySelector('body, .page')).backgroundColor"
-        )
-        assert background == colour
+    assert shown(page)[1] == {"light": "rgb(238, 240, 243)", "dark": "rgb(15, 19, 24)"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_is_accessible_and_fits_a_small_phone(
+    browser: webdriver.Chrome, shown: Callable[[str], tuple[str, dict[str, str]]], page: str
+) -> None:
+    assert judged(browser, shown(page)[0], mail=page in ("mail", "told")) == []
 
 
 class Shown:
@@ -336,7 +365,7 @@ class Shown:
         self.browser, self.running, self.folder, self.address = browser, running, folder, address
 
     def show(self, page: str) -> None:
-        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+        show_on(self.browser, DESKTOP)
         getattr(self, page)()
 
     def home(self) -> None:
@@ -344,7 +373,7 @@ class Shown:
 
     def subscribe(self, address: str) -> None:
         self.home()
-        self.browser.find_element(By.ID, "email").send_keys(address)
+        fill(self.browser, email=address)
         press(self.browser, "Subscribe")
 
     def problem(self) -> None:
@@ -380,23 +409,19 @@ class Shown:
 
     def unclear(self) -> None:
         self.preferences()
-        for box in self.browser.find_elements(By.NAME, "day"):
-            box.click()
+        self.browser.execute_script("document.getElementsByName('day').forEach(each => { each.checked = false })")
         press(self.browser, "Save")
         assert "Choose at least one day" in self.browser.page_source
 
     def picked(self) -> None:
         self.preferences()
-        self.browser.find_element(By.ID, "topics").send_keys("language models\nrobots")
+        fill(self.browser, topics="language models\nrobots")
         press(self.browser, "Show what this picks")
         assert "your topic: language models" in self.browser.page_source
 
     def refused(self) -> None:
         self.preferences()
-        self.browser.find_element(By.ID, "topics").send_keys("long " * 30)
-        self.browser.find_element(By.TAG_NAME, "summary").click()
-        self.browser.find_element(By.ID, "never").send_keys("...")
-        self.browser.find_element(By.ID, "zone").send_keys("Nowhere")
+        fill(self.browser, topics="long " * 30, never="...", zone="Nowhere")
         press(self.browser, "Show what this picks")
         assert self.browser.find_element(By.ID, "refused").is_displayed()
         assert len(self.browser.find_elements(By.CSS_SELECTOR, ".wrong[role=alert]:not(#refused)")) == 3
@@ -417,7 +442,7 @@ class Shown:
 
     def moved(self) -> None:
         self.preferences()
-        self.browser.find_element(By.ID, "email").send_keys("else@nowhere.test")
+        fill(self.browser, email="else@nowhere.test")
         press(self.browser, "Change address")
 
     def unsubscribe(self) -> None:
@@ -436,7 +461,7 @@ class Shown:
 
     def search(self) -> None:
         self.archive()
-        self.browser.find_element(By.ID, "q").send_keys("a")
+        fill(self.browser, q="a")
         press(self.browser, "Search")
         assert self.browser.find_elements(By.CSS_SELECTOR, ".list li")
 
