@@ -27,7 +27,7 @@ from newsletter.config import FeedConfig, FetchConfig, load
 from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.mail.render import Renderer
-from newsletter.model import Span
+from newsletter.model import IssuePapers, Span
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 
@@ -138,7 +138,12 @@ def week(folder: Path) -> float:
             store.add("reader@example.org")
             made = prepare.prepare(loaded, day, store, Runtime(), Span())
             assert isinstance(made, prepare.Prepared)
-            store.freeze(made.rendered, PUBLICATION, lifetime=timedelta(1), papers=made.shown, offered=made.offered)
+            store.freeze(
+                made.rendered,
+                PUBLICATION,
+                lifetime=timedelta(1),
+                papers=IssuePapers(shown=made.shown, offered=made.offered),
+            )
     command = [sys.executable, "-m", "newsletter", "-c", str(config), "run", "--date", str(DAY), "--dry-run"]
     return starting(command) / 1000
 

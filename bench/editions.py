@@ -34,7 +34,7 @@ from newsletter.issue.compose import compose
 from newsletter.issue.rules import UNCUT, IssueRules
 from newsletter.issue.selector import Selector
 from newsletter.mail.render import Renderer
-from newsletter.model import Outcome, OutcomeKind, Result, State
+from newsletter.model import IssuePapers, Outcome, OutcomeKind, Result, State
 from newsletter.runtime import Runtime
 from newsletter.sending import Editions
 from newsletter.store import Store
@@ -100,11 +100,9 @@ def _measured(folder: Path, readers: int, papers: int, *, own: bool) -> dict[str
             prepared.rendered,
             config.publication,
             lifetime=timedelta(days=1),
-            papers=prepared.shown,
-            contents=prepared.contents,
-            candidates=prepared.candidates,
             editions=made,
             key_id=config.links().key_id,
+            papers=IssuePapers(shown=prepared.shown, contents=prepared.contents, candidates=prepared.candidates),
         )
         found["freezing"] = _cpu() - begin
         found["made"] = _peak()

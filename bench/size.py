@@ -28,7 +28,7 @@ from bench.publication import PUBLICATION
 from newsletter import feed
 from newsletter.config import FeedConfig, RetentionConfig
 from newsletter.issue.rules import IssueRules
-from newsletter.model import Outcome, OutcomeKind, Paper, RenderedIssue, Result, RunReport, State, Verdict
+from newsletter.model import IssuePapers, Outcome, OutcomeKind, Paper, RenderedIssue, Result, RunReport, State, Verdict
 from newsletter.store import Store
 
 _DAYS: Final = 3 * 365
@@ -68,7 +68,9 @@ def _day(store: Store, rendered: RenderedIssue, papers: Sequence[Paper], now: da
     ]
     fresh = replace(rendered, day=now.date(), html=rendered.html.replace("2611.", f"{number:04d}."))
     papers_shown = today[: IssueRules().max_papers]
-    issue = store.freeze(fresh, PUBLICATION, lifetime=timedelta(1), papers=papers_shown, offered={now.date(): today})
+    issue = store.freeze(
+        fresh, PUBLICATION, lifetime=timedelta(1), papers=IssuePapers(shown=papers_shown, offered={now.date(): today})
+    )
     while copies := store.claim(issue.id, 1000, resend_uncertain=1):
         store.turn([], copies)
         store.turn([Result(copy, State.SENDING, _ACCEPTED) for copy in copies], [])

@@ -22,6 +22,7 @@ from newsletter.config import Config
 from newsletter.issue.calendar import listing_day, why_empty
 from newsletter.model import (
     FrozenIssue,
+    IssuePapers,
     NoIssue,
     Publication,
     RenderedIssue,
@@ -132,11 +133,8 @@ def _make(
         prepared.rendered,
         config.publication,
         lifetime=timedelta(hours=config.issue.lifetime),
-        papers=prepared.shown,
-        contents=prepared.contents,
-        candidates=prepared.candidates,
+        papers=IssuePapers(prepared.shown, prepared.offered, prepared.contents, prepared.candidates),
         editions=editions.make(config, prepared, store, runtime, again=span.again, replaces=replaces),
-        offered=prepared.offered,
         key_id=links.key_id,
         templates=prepare.fingerprint(config),
         replaces=replaces,

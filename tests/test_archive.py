@@ -31,6 +31,7 @@ from newsletter.model import (
     SLOT_HOST,
     FrozenIssue,
     Issue,
+    IssuePapers,
     LateRiser,
     Mailbox,
     Publication,
@@ -66,7 +67,9 @@ def publish(
 ) -> FrozenIssue:
     """Freeze an issue for ada, whose copy is accepted; without `contents` as a version did that kept no papers."""
     store.add("ada@example.org")
-    made = store.freeze(rendered, publication, lifetime=timedelta(hours=24), contents=contents, candidates=contents)
+    made = store.freeze(
+        rendered, publication, lifetime=timedelta(hours=24), papers=IssuePapers(contents=contents, candidates=contents)
+    )
     (copy,) = store.claim(made.id, 1, resend_uncertain=1)
     store.turn([], [copy])
     store.turn([Result(copy, State.SENDING, ACCEPTED)], [])

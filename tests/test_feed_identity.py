@@ -10,7 +10,7 @@ import pytest
 from newsletter.config import FeedConfig
 from newsletter.feed import parse
 from newsletter.issue.compose import join_duplicates
-from newsletter.model import Paper, RenderedIssue, title_key
+from newsletter.model import IssuePapers, Paper, RenderedIssue, title_key
 from newsletter.store import Store
 from tests.conftest import PUBLICATION
 from tests.migrated import store_file
@@ -125,4 +125,4 @@ def store(tmp_path: Path) -> Store:
 def show(store: Store, *shown: Paper) -> None:
     """Freeze an issue with these papers."""
     issue = RenderedIssue(date(2026, 11, 26), "subject", "<p>html</p>", "text")
-    store.freeze(issue, PUBLICATION, lifetime=timedelta(hours=24), papers=shown)
+    store.freeze(issue, PUBLICATION, lifetime=timedelta(hours=24), papers=IssuePapers(shown=shown))

@@ -24,6 +24,7 @@ from newsletter.errors import ConfigError, NewsletterError, StoreBusy, StoreErro
 from newsletter.model import (
     EVERY_DAY,
     CachedResponse,
+    IssuePapers,
     RenderedIssue,
     RunReport,
     State,
@@ -206,8 +207,12 @@ def test_the_latest_issue_is_of_the_latest_day_not_the_last_one_made(store: Stor
 def test_what_issues_have_shown_and_were_offered_is_known_by_their_days(store: Store) -> None:
     papers = [paper(n) for n in (1, 2, 3)]
     later = replace(RENDERED, day=DAY + timedelta(days=1))
-    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=papers[:1], offered={DAY: papers[:2]})
-    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=papers[1:2], offered={later.day: papers[1:]})
+    store.freeze(
+        RENDERED, PUBLICATION, lifetime=LIFETIME, papers=IssuePapers(shown=papers[:1], offered={DAY: papers[:2]})
+    )
+    store.freeze(
+        later, PUBLICATION, lifetime=LIFETIME, papers=IssuePapers(shown=papers[1:2], offered={later.day: papers[1:]})
+    )
     others = [paper(n) for n in range(10, 1_210)]
     keys = [each.key for each in (*papers, *others)]
     assert store.shown([*papers, *others]) == set(keys[:2])
@@ -221,18 +226,25 @@ def test_what_issues_have_shown_and_were_offered_is_known_by_their_days(store: S
 def test_a_paper_is_known_by_its_title_to_feeds_without_ids_and_by_its_id_to_others(store: Store) -> None:
     title = "A title that is long enough"
     with_id, bare = paper(1, title=title), paper(1, title=f"{title}!", key=title_key(title))
-    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=[with_id])
+    store.freeze(RENDERED, PUBLICATION, lifetime=LIFETIME, papers=IssuePapers(shown=[with_id]))
     assert store.shown([bare, paper(2, title=title), paper(3, key="title:owls", title="Owls")]) == {bare.key}
     later = replace(RENDERED, day=DAY + timedelta(days=1))
     other = paper(9, title="Another title that is long enough")
-    store.freeze(later, PUBLICATION, lifetime=LIFETIME, papers=[replace(other, key=title_key(other.title))])
+    store.freeze(
+        later, PUBLICATION, lifetime=LIFETIME, papers=IssuePapers(shown=[replace(other, key=title_key(other.title))])
+    )
     assert store.shown([other, paper(8)]) == {other.key}
 
 
 def test_whether_a_source_had_votes_is_what_its_last_issue_says(store: Store) -> None:
     for number, upvotes in enumerate((5, None, 0)):
         rendered = replace(RENDERED, day=DAY + timedelta(days=number))
-        store.freeze(rendered, PUBLICATION, lifetime=LIFETIME, papers=[paper(number, upvotes=upvotes, source="HN")])
+        store.freeze(
+            rendered,
+            PUBLICATION,
+            lifetime=LIFETIME,
+            papers=IssuePapers(shown=[paper(number, upvotes=upvotes, source="HN")]),
+        )
         assert store.last_votes("HN") == (None if upvotes is None else rendered.day)
     assert store.last_votes("Reddit") is None
 

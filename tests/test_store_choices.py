@@ -12,7 +12,16 @@ from sqlalchemy import insert, select
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from newsletter.links import Links
-from newsletter.model import Editions, LateRiser, NewSubscriber, RenderedEdition, RenderedIssue, Result, State
+from newsletter.model import (
+    Editions,
+    IssuePapers,
+    LateRiser,
+    NewSubscriber,
+    RenderedEdition,
+    RenderedIssue,
+    Result,
+    State,
+)
 from newsletter.store import ConfirmationState, Store
 from newsletter.store.schema import choices, deliveries, renderings, shards, subscribers
 from tests.conftest import PUBLICATION, issue, paper
@@ -100,7 +109,9 @@ def test_the_papers_that_editions_could_be_picked_from_are_kept(store: Store) ->
     for number, day in enumerate(days):
         riser = LateRiser(paper(90 + number), day - timedelta(days=1), 5)
         uncut = replace(issue(paper(number), paper(50 + number), day=day), rising=(riser,))
-        store.freeze(replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), candidates=uncut)
+        store.freeze(
+            replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), papers=IssuePapers(candidates=uncut)
+        )
     found = store.recent_candidates(7)
     assert [day for day, _ in found] == days[:0:-1]
     assert found[0][1].papers == (paper(2), paper(52))
@@ -111,7 +122,9 @@ def test_the_papers_that_editions_could_be_picked_from_are_kept(store: Store) ->
 def test_old_candidates_are_dropped(store: Store) -> None:
     for day in (DAY - timedelta(days=61), DAY - timedelta(days=60), DAY):
         uncut = issue(paper(1), day=day)
-        store.freeze(replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), candidates=uncut)
+        store.freeze(
+            replace(RENDERED, day=day), PUBLICATION, lifetime=timedelta(hours=24), papers=IssuePapers(candidates=uncut)
+        )
     assert [day for day, _ in store.recent_candidates(99)] == [DAY, DAY - timedelta(days=60)]
 
 
@@ -220,9 +233,7 @@ def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: Fake
         RENDERED,
         PUBLICATION,
         lifetime=timedelta(hours=24),
-        papers=(shown,),
-        candidates=issue(shown, day=DAY),
-        offered={DAY: (shown,)},
+        papers=IssuePapers(shown=(shown,), candidates=issue(shown, day=DAY), offered={DAY: (shown,)}),
     )
     (copy,) = store.claim(1, 10, resend_uncertain=0)
     store.turn([], [copy])

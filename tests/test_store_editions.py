@@ -16,6 +16,7 @@ from newsletter.model import (
     Editions,
     FrozenIssue,
     Issue,
+    IssuePapers,
     JoinedEdition,
     Piece,
     RenderedEdition,
@@ -136,15 +137,13 @@ def test_each_reader_gets_each_paper_once_over_twenty_days(store: Store) -> None
             rendered(day),
             PUBLICATION,
             lifetime=timedelta(hours=24),
-            papers=main.papers,
-            candidates=candidates,
             editions=Editions(
                 tuple(made),
                 pieces=PIECES,
                 unfitting=frozenset(planned.unfitting),
                 resting=frozenset(planned.resting),
             ),
-            offered={day: listed},
+            papers=IssuePapers(shown=main.papers, candidates=candidates, offered={day: listed}),
         )
         of_readers = {reader: each.papers for each in made for reader in each.readers}
         without = {*planned.unfitting, *planned.resting}

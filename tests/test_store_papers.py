@@ -14,6 +14,7 @@ from newsletter.model import (
     FrozenIssue,
     Gain,
     Issue,
+    IssuePapers,
     LateRiser,
     Paper,
     Reason,
@@ -40,7 +41,7 @@ def store(database_url: str) -> Iterator[Store]:
 def freeze(store: Store, shown: Issue | None, day: date = DAY, *, replaces: int | None = None) -> FrozenIssue:
     rendered = RenderedIssue(day, "subject", "<p>html", "text")
     lifetime = timedelta(hours=24)
-    return store.freeze(rendered, PUBLICATION, lifetime=lifetime, contents=shown, replaces=replaces)
+    return store.freeze(rendered, PUBLICATION, lifetime=lifetime, replaces=replaces, papers=IssuePapers(contents=shown))
 
 
 def publish(store: Store, *papers: Paper, day: date = DAY) -> None:

@@ -12,6 +12,7 @@ from newsletter.model import (
     BouncePolicy,
     CopyReference,
     FrozenIssue,
+    IssuePapers,
     Outcome,
     OutcomeKind,
     RenderedIssue,
@@ -39,7 +40,7 @@ BAD_ADDRESS = Outcome(OutcomeKind.REFUSED, 550, "5.1.1 no such user")
 def issue(store: Store, day: date, **outcomes: Outcome) -> FrozenIssue:
     """The issue of `day`, sent to everyone; who is not named accepts."""
     rendered = RenderedIssue(day, f"Papers of {day}", "<p>", "text")
-    made = store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=24), papers=[paper(day.day)])
+    made = store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=24), papers=IssuePapers(shown=[paper(day.day)]))
     copies = store.claim(made.id, 10_000, resend_uncertain=1)
     store.turn([], copies)
     store.turn(

@@ -32,7 +32,7 @@ from newsletter.issue.compose import compose
 from newsletter.issue.rules import IssueRules
 from newsletter.issue.selector import Selector
 from newsletter.mail.render import Renderer, legible
-from newsletter.model import Outcome, OutcomeKind, Result, State, SubscriberStatus
+from newsletter.model import IssuePapers, Outcome, OutcomeKind, Result, State, SubscriberStatus
 from newsletter.pipeline import run
 from newsletter.runtime import Runtime
 from newsletter.store import Store
@@ -72,10 +72,8 @@ class Running:
             Renderer(self.config.publication).issue(issue),
             self.config.publication,
             lifetime=timedelta(hours=1),
-            contents=legible(issue),
-            candidates=issue,
-            offered={DAY: issue.papers},
             key_id=self.config.links().key_id,
+            papers=IssuePapers(contents=legible(issue), candidates=issue, offered={DAY: issue.papers}),
         )
         copies = self.store.claim(frozen.id, 9, resend_uncertain=1)
         self.store.turn([], copies)

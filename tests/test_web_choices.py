@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from newsletter.links import Purpose
-from newsletter.model import Issue, LateRiser, RenderedIssue
+from newsletter.model import Issue, IssuePapers, LateRiser, RenderedIssue
 from newsletter.web import choices
 from newsletter.web.recent import DAYS, Recent
 from tests.conftest import PUBLICATION, issue, paper
@@ -42,7 +42,7 @@ def had(site: Site, *days: Issue) -> None:
     """Freeze issues from which editions can be picked."""
     for each in days:
         rendered = RenderedIssue(each.day, "Papers", "<p>html", "text\n")
-        site.store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=1), candidates=each)
+        site.store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=1), papers=IssuePapers(candidates=each))
 
 
 def send(site: Site, **form: Any) -> TestResponse:

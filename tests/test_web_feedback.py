@@ -16,7 +16,7 @@ from sqlalchemy import select
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from newsletter.links import Links, Purpose
-from newsletter.model import Issue, LateRiser, RenderedIssue
+from newsletter.model import Issue, IssuePapers, LateRiser, RenderedIssue
 from newsletter.store.schema import metadata
 from tests.conftest import PUBLICATION, issue, paper
 from tests.pages import ADDRESS, SECRET, Site
@@ -40,7 +40,12 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 def had(site: Site, made: Issue) -> None:
     papers = (*made.papers, *(each.paper for each in made.rising))
     rendered = RenderedIssue(made.day, "Papers", "<p>html", "text\n")
-    site.store.freeze(rendered, PUBLICATION, lifetime=timedelta(hours=1), candidates=made, offered={made.day: papers})
+    site.store.freeze(
+        rendered,
+        PUBLICATION,
+        lifetime=timedelta(hours=1),
+        papers=IssuePapers(candidates=made, offered={made.day: papers}),
+    )
 
 
 def link(site: Site, key: str = FOLDING.key, more: str = "1") -> str:

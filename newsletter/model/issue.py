@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from newsletter.model.papers import Paper
 
@@ -72,6 +73,20 @@ class Issue:
     notes: tuple[str, ...] = ()  # problems of the run, shown in the operator's copy only
     own: bool = False  # what a reader chose, not the main edition
     feedback: bool = True  # whether the papers of an own edition can have links to more and less like them
+
+
+class IssuePapers(NamedTuple):
+    """The papers that are kept with an issue when it is frozen.
+
+    `shown` are those that it shows, which no later issue is to show again; `offered` are all it was made from, by the
+    day they were listed on. `contents` is the issue as its page in the archive shows it, with LaTeX as text; without it
+    the page is the mail. `candidates` is the issue with all papers that editions can be picked from.
+    """
+
+    shown: Sequence[Paper] = ()
+    offered: Mapping[date, Sequence[Paper]] = MappingProxyType({})
+    contents: Issue | None = None
+    candidates: Issue | None = None
 
 
 @dataclass(frozen=True, slots=True)

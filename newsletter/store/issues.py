@@ -31,7 +31,7 @@ from newsletter.model import (
     Delivery,
     Editions,
     FrozenIssue,
-    Issue,
+    IssuePapers,
     Mailbox,
     Paper,
     Publication,
@@ -58,6 +58,7 @@ from newsletter.store.shard_table import has_open_rows, reopen
 
 _CHUNK: Final = 500  # keys looked up together
 _LISTED_FOR: Final = timedelta(days=60)
+_NO_PAPERS: Final = IssuePapers()
 
 # The main edition among the renderings of an issue.
 MAIN: Final = renderings.c.edition.is_(None)
@@ -94,11 +95,8 @@ class Issues(Recipients):
         publication: Publication,
         *,
         lifetime: timedelta,
-        papers: Sequence[Paper] = (),
-        contents: Issue | None = None,
-        candidates: Issue | None = None,
+        papers: IssuePapers = _NO_PAPERS,
         editions: Editions | None = None,
-        offered: Mapping[date, Sequence[Paper]] | None = None,
         key_id: str | None = None,
         templates: str | None = None,
         replaces: int | None = None,
@@ -106,11 +104,8 @@ class Issues(Recipients):
         """Keep the issue and one PENDING delivery for each reader who wants it, all in one transaction.
 
         Those are the readers who are active, not paused, and have not chosen other weekdays than the issue's.
-        `papers` are the ones it shows, which no later issue is to show again; `offered` are all it was made from, by
-        the day they were listed on. `contents` is the issue as its page shows it, with LaTeX as text; without it, the
-        page is the mail. `candidates` is the issue with all papers that editions can be picked from. `editions` says
-        who gets another edition than the main one, no copy, or a copy at an hour of their own. `key_id` and
-        `templates` are as in FrozenIssue. With `replaces`, the issue of that id is deleted with all its copies,
+        `editions` says who gets another edition than the main one, no copy, or a copy at an hour of their own. `key_id`
+        and `templates` are as in FrozenIssue. With `replaces`, the issue of that id is deleted with all its copies,
         provided that none of them may have arrived. There is one issue a day: when it exists already, it is returned as
         it is, and nothing changes.
         """
@@ -123,19 +118,14 @@ class Issues(Recipients):
             if issue_id is not None:
                 common = {"issue_id": issue_id, "publication": asdict(publication)}
                 common |= {"key_id": key_id, "templates": templates}
-                keys = [paper.key for paper in papers]
+                keys = [paper.key for paper in papers.shown]
                 rendering_id = _insert_rendering(connection, common, rendered, keys)
                 others = insert_editions(connection, common, own.made, own.pieces)
                 new = NewIssue(issue_id, rendering_id, rendered.day, now, lifetime)
                 self._insert_deliveries(connection, new, own, others)
                 unfitting = update(issues).where(issues.c.id == issue_id).values(unfitting=len(own.unfitting))
                 connection.execute(unfitting)
-                if contents is not None:
-                    insert_contents(connection, issue_id, rendering_id, contents)
-                if candidates is not None:
-                    keep_candidates(connection, rendering_id, candidates)
-                self._insert_shown(connection, issue_id, papers)
-                self._insert_listed(connection, rendered.day, offered or {})
+                self._keep_papers(connection, new, papers)
             return _frozen(connection.execute(_ISSUE.where(issues.c.day == rendered.day)).one())
 
     def _insert_issue(self, connection: Connection, day: date, now: datetime, lifetime: timedelta) -> int | None:
@@ -147,6 +137,14 @@ class Issues(Recipients):
             return None
         found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
         return found
+
+    def _keep_papers(self, connection: Connection, new: NewIssue, papers: IssuePapers) -> None:
+        if papers.contents is not None:
+            insert_contents(connection, new.id, new.main, papers.contents)
+        if papers.candidates is not None:
+            keep_candidates(connection, new.main, papers.candidates)
+        self._insert_shown(connection, new.id, papers.shown)
+        self._insert_listed(connection, new.day, papers.offered)
 
     def _insert_shown(self, connection: Connection, issue_id: int, papers: Sequence[Paper]) -> None:
         rows = [
