@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, func, select, text
 
 from newsletter.errors import ConfigError, StoreError, StoreNewer
 from newsletter.store.database import Database
@@ -63,10 +63,18 @@ def revision(database: Database) -> str | None:
         return _revision(connection)
 
 
+# Whether Alembic's table is there. SQLAlchemy's own question makes a new connection to PostgreSQL read its catalogues.
+_IS_THERE: Final = {
+    "sqlite": text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"),
+    "postgresql": text("SELECT to_regclass('alembic_version')"),
+}
+_REVISION: Final = text("SELECT version_num FROM alembic_version")
+
+
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    if connection.execute(_IS_THERE[connection.dialect.name]).scalar() is None:
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(_REVISION).scalar()
 
 
 def _known(connection: Connection, name: str) -> str | None:
