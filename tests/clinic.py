@@ -29,7 +29,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from newsletter.check import Finding, Level, Options, database, examine, lines, templates
+from newsletter.check import Finding, Level, Options, database, examine, feeds, lines, templates
 from newsletter.check.values import Command, Publish, SetKey
 from newsletter.mail import dkim, lint
 from newsletter.mail.render import Renderer
@@ -233,6 +233,7 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
         environ.setenv("https_proxy", f"http://127.0.0.1:{proxy}")
         environ.setattr(database, "_PATIENCE", 1.0)  # seconds; what is locked here stays locked
         environ.setattr(lines, "_GREETING", 1.0)  # seconds; what greets here greets at once
+        environ.setattr(feeds, "Store", _Ready)
         _remember(environ)
         _furnish(made, key)
         before = dict(os.environ)
@@ -244,6 +245,14 @@ def clinic(folder: Path, environ: Any, key: Path) -> Iterator[Clinic]:
             for child in made.children:
                 child.kill()
                 child.communicate()
+
+
+class _Ready:
+    """A new store has its tables at once: what is examined beside a broken store has an empty one."""
+
+    @staticmethod
+    def open(url: str) -> Store:
+        return Store.open(store_file(Path(url.removeprefix("sqlite:///"))))
 
 
 _RENDERED: dict[tuple[Publication, int, str], tuple[RenderedIssue, RenderedIssue]] = {}
