@@ -278,7 +278,8 @@ def main(line: socket.socket) -> None:
     """Be the nest of whoever is at the other end of `line`, and in each program that it forks, the program."""
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when to end
     _load()
-    _warm_up()
+    if __package__:  # a nest of this checkout, which forks hundreds
+        _warm_up()
     gc.freeze()  # a collection in a program would write to, and so copy, every page that it shares with the nest
     request = _next_request(line)
     if request is None:
