@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from newsletter.links import Links
 from newsletter.mail.joining import as_html, as_text, frame_words, joined
@@ -103,15 +103,19 @@ class EditionCopies:
             of_text[_CONTROLS[slot]], of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
         texts, text_lines, text_risers, pages, page_lines, page_risers = _lists(6)
         for paper, reason in zip(edition.papers, edition.reasons, strict=True):
-            shown, (in_text, in_page) = self._shown(*paper), self._reason(reason)
-            texts.append(in_text.join(shown.text))
-            text_lines.append(in_text.join(shown.text_line))
-            pages.append(in_page.join(shown.page))
-            page_lines.append(in_page.join(shown.page_line))
+            text, page, text_line, page_line = self._shown(*paper)
+            if reason:
+                in_text, in_page = self._reason(reason)
+                text, page = text.replace(_REASON, in_text), page.replace(_REASON, in_page)
+                text_line, page_line = text_line.replace(_REASON, in_text), page_line.replace(_REASON, in_page)
+            texts.append(text)
+            pages.append(page)
+            text_lines.append(text_line)
+            page_lines.append(page_line)
         for number in edition.rising:
-            riser = self._shown(number, NO_LINE, 0)
-            text_risers += riser.text
-            page_risers += riser.page
+            text, page, _, _ = self._shown(number, NO_LINE, 0)
+            text_risers.append(text)
+            page_risers.append(page)
         around_page, around_text = edition.frames
         text = self._text.whole(around_text, (text_lines, texts, text_risers), of_text)
         page = self._page.whole(around_page, (page_lines, pages, page_risers), of_page)
@@ -119,11 +123,10 @@ class EditionCopies:
             text, page = text.replace(control, of_text[control]), page.replace(control, of_page[control])
         return text, page
 
-    def _with_rank(self, number: int, line: int, rank: int) -> _Shown:
+    def _with_rank(self, number: int, line: int, rank: int) -> tuple[bytes, bytes, bytes, bytes]:
+        """A paper in the text and in the page, and its line in the list at the top of both: nothing if it has none."""
         text, page = self._text.paper, self._page.paper
-        if line == NO_LINE:
-            return _Shown(text(number, rank), _NOTHING, page(number, rank), _NOTHING)
-        return _Shown(text(number, rank), text(line, rank), page(number, rank), page(line, rank))
+        return text(number, rank), page(number, rank), text(line, rank), page(line, rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +151,6 @@ class JoinedCopies:
         return self._maker.envelope(self, delivery)
 
 
-_Cut = Sequence[bytes]  # a piece cut where the reason stands, in whole lines
-_NOTHING: Final = (b"",)
-
-
-class _Shown(NamedTuple):
-    """A paper with its rank, in both parts, and its line in the list at the top: nothing if it has none."""
-
-    text: _Cut
-    text_line: _Cut
-    page: _Cut
-    page_line: _Cut
-
-
 def _lists(number: int) -> list[list[bytes]]:
     return [[] for _ in range(number)]
 
@@ -173,20 +163,19 @@ class _Encoded:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         self._pieces = pieces
-        # Cut at the reason, and there at the ranks. Pieces that differ only in the other part are encoded once.
-        self._papers: dict[str, Sequence[Sequence[bytes]]] = {}
+        # Cut at the ranks. Pieces that differ only in the other part are encoded once.
+        self._papers: dict[str, Sequence[bytes]] = {}
         self._frames: dict[int, Sequence[bytes]] = {}  # cut at the lists and words that are filled in
         self.base64 = sum(map(_excess, pieces)) > 0
 
-    def paper(self, number: int, rank: int) -> _Cut:
-        """A paper, or its line in the list at the top, with this rank."""
-        if self.base64:
-            return _NOTHING
+    def paper(self, number: int, rank: int) -> bytes:
+        """A paper, or its line in the list at the top, with this rank; nothing for NO_LINE."""
+        if self.base64 or number == NO_LINE:
+            return b""
         text = self._pieces[number]
         if text not in self._papers:
-            self._papers[text] = [piece.split(_RANK) for piece in b"".join(_lines(plain(text))).split(_REASON)]
-        digits = b"%d=\r\n" % rank
-        return [digits.join(between) for between in self._papers[text]]
+            self._papers[text] = b"".join(_lines(plain(text))).split(_RANK)
+        return (b"%d=\r\n" % rank).join(self._papers[text])
 
     def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
         """This part of a copy: the piece `around` its lists, with these words.

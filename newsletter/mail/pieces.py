@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -21,7 +21,17 @@ from newsletter.mail.cards import Form, Layout
 from newsletter.mail.cutting import CUT, REGIONS, Cut, cut_html, cut_text
 from newsletter.mail.inlining import Markups
 from newsletter.mail.joining import as_html, frame_words
-from newsletter.mail.render import Renderer, Sizes, fitting, inline, must_fit, readable_issue, shown_paper, tidy
+from newsletter.mail.render import (
+    Renderer,
+    Sizes,
+    fitting,
+    inline,
+    legible_reason,
+    must_fit,
+    readable_issue,
+    shown_paper,
+    tidy,
+)
 from newsletter.mail.subject import preheader, subject
 from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece, Reason
 
@@ -35,6 +45,7 @@ _DIGITS: Final = (0, 0, *(1,) * 8, *(2,) * 90, *(3,) * 900)
 
 _Key = tuple[object, ...]
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class _Marked(int):
@@ -59,7 +70,8 @@ _RANKS: Final = (1, *(_marked(Mark.RANK * digits) for digits in (1, 2, 3)))
 _MINUTES: Final = _marked(Mark.MINUTES)
 
 
-class _Made(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Made:
     """A piece: its number, and what it adds to a mail."""
 
     number: int
@@ -80,16 +92,23 @@ class _Html(NamedTuple):
     marks: Mapping[Mark, int]
 
 
-class _Shown(NamedTuple):
-    """A paper in a form: `key` stands for all that its piece depends on. A mark is in place of the reason."""
+@dataclass(slots=True, eq=False)
+class _Shown:
+    """A paper in a form: `key` stands for all that its pieces depend on. A mark is in place of the reason.
+
+    `piece` is None until an edition has needed it, and so is `line`, the one in the list at the top.
+    """
 
     key: int
     rank: int
     paper: Paper
     form: Form
+    piece: _Made | None = None
+    line: _Made | None = None
 
 
-class _Said(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Said:
     """Why a paper is in an edition, and how many bytes that has as HTML, before and after inlining."""
 
     words: str
@@ -111,6 +130,15 @@ class _Draft:
     reasons: Sequence[_Said] = ()  # of each paper shown
     glance: Sequence[int] = ()
     rising: list[_Key] = field(default_factory=list)
+    edition: JoinedEdition | None = None
+
+
+class _Parts(NamedTuple):
+    """The pieces of an edition: papers, lines of the list at the top, late risers."""
+
+    papers: Sequence[_Made]
+    lines: Sequence[_Made]
+    rising: Sequence[_Made]
 
 
 class _Sizes(NamedTuple):
@@ -129,10 +157,9 @@ class Pieces:
         self.made: list[Piece] = []
         self._renderer = renderer
         self._language = renderer.language
-        self._readable: dict[int, tuple[Paper, Paper]] = {}  # by the id of the first, which is kept alive
+        self._legible, self._in_words, self._said = _by_id(shown_paper), _by_id(legible_reason), _by_id(self._reason)
         self._ids: dict[_Key, int] = {}  # a number for each paper in each form
         self._styles: dict[cards.Style, dict[_Key, _Shown]] = {}  # the papers in the forms of each style
-        self._reasons: dict[int, tuple[Reason, _Said]] = {}  # by the id of the first, which is kept alive
         self._subjects: dict[_Key, str] = {}
         self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in REGIONS}
         self._alike: dict[
@@ -145,28 +172,26 @@ class Pieces:
 
     def editions(self, issues: Iterable[Issue]) -> list[JoinedEdition]:
         """The editions of these issues, all of one day, without their notes. Raises CannotCut and TemplateError."""
-        drafts = []
-        for issue in issues:
-            fit = fitting(self._renderer.budget)
-            shown = cards.linked(self._renderer.publication, readable_issue(issue, self._legible))
-            drafts.append(_Draft(shown, fit, next(fit)))
-        made: dict[int, JoinedEdition] = {}
+        drafts = [self._draft(issue) for issue in issues]
         waiting = drafts
-        while waiting:
-            for draft in waiting:
-                self._lay_out(draft)
+        while waiting := [draft for draft in waiting if not self._finished(draft)]:
             self._make(waiting)
-            for draft in waiting:
-                if (edition := self._tried(draft)) is not None:
-                    made[id(draft)] = edition
-            waiting = [draft for draft in waiting if id(draft) not in made]
-        return [made[id(draft)] for draft in drafts]
+        return [draft.edition for draft in drafts if draft.edition is not None]
 
-    def _legible(self, paper: Paper) -> Paper:
-        known = self._readable.get(id(paper))
-        if known is None:
-            known = self._readable[id(paper)] = (paper, shown_paper(paper))
-        return known[1]
+    def _draft(self, issue: Issue) -> _Draft:
+        fit = fitting(self._renderer.budget)
+        readable = readable_issue(issue, self._legible, self._in_words)
+        draft = _Draft(cards.linked(self._renderer.publication, readable), fit, next(fit))
+        self._lay_out(draft)
+        return draft
+
+    def _finished(self, draft: _Draft) -> bool:
+        """Whether the edition is made. Else it needs pieces that nobody has made yet."""
+        while draft.edition is None and (parts := self._parts(draft)) is not None:
+            draft.edition = self._tried(draft, parts)
+            if draft.edition is None:
+                self._lay_out(draft)
+        return draft.edition is not None
 
     # --- which pieces an edition needs --------------------------------------------------------------------------------
 
@@ -176,17 +201,20 @@ class Pieces:
         style, papers = cards.styled(issue, layout, kept)
         known = self._styles.setdefault(style, {})
         reasons, pinned, gains = issue.reasons, issue.pinned, issue.gains
-        # The paper is kept alive by `_readable`, so that no other has its id.
-        keys = [
-            (id(paper), rank, paper.key in reasons, pinned.get(paper.key), gains.get(paper.key))
-            for rank, paper in papers
-        ]
-        for key, (rank, paper) in zip(keys, papers, strict=True):
-            if key not in known:
-                known[key] = self._shown(paper, cards.form(paper, rank, style, issue, language))
-        draft.shown = [known[key] for key in keys]
+        # `_legible` keeps the paper alive, so that no other has its id.
+        keys: list[_Key] = [(id(paper), rank, paper.key in reasons) for rank, paper in papers]
+        if pinned or gains:
+            names = [paper.key for _, paper in papers]
+            keys = [(*key, pinned.get(name), gains.get(name)) for key, name in zip(keys, names, strict=True)]
+        try:
+            draft.shown = [known[key] for key in keys]
+        except KeyError:
+            for key, (rank, paper) in zip(keys, papers, strict=True):
+                if key not in known:
+                    known[key] = self._shown(paper, cards.form(paper, rank, style, issue, language))
+            draft.shown = [known[key] for key in keys]
         whys = [reasons.get(paper.key) for _, paper in papers]
-        draft.reasons = [self._reason(why) if why else _UNSAID for why in whys]
+        draft.reasons = [self._said(why) if why else _UNSAID for why in whys]
         draft.glance = cards.glanced([each.rank for each in draft.shown])
         several, linked = bool(issue.rising) and cards.has_several_feeds(issue), issue.own and issue.feedback
         draft.rising = [(id(each.paper), each.day, each.gained, layout, linked, several) for each in issue.rising]
@@ -198,39 +226,56 @@ class Pieces:
         return _Shown(self._ids.setdefault(key, len(self._ids)), form.rank, paper, marked)
 
     def _reason(self, reason: Reason) -> _Said:
-        known = self._reasons.get(id(reason))
-        if known is None:
-            words = cards.picked_for(reason, self._language)
-            said = _Said(words, len(_escaped(words).encode()), len(as_html(words).encode()))
-            known = self._reasons[id(reason)] = (reason, said)
-        return known[1]
+        words = cards.picked_for(reason, self._language)
+        return _Said(words, len(_escaped(words).encode()), len(as_html(words).encode()))
 
-    def _make(self, drafts: Iterable[_Draft]) -> None:
+    def _parts(self, draft: _Draft) -> _Parts | None:
+        """The pieces of its layout; None if some are not made yet."""
+        shown, risers = draft.shown, self._known[Mark.RISING]
+        papers = [each.piece for each in shown if each.piece is not None]
+        lines = [line for at in draft.glance if (line := shown[at].line) is not None]
+        rising = [risers[key] for key in draft.rising if key in risers]
+        found = len(papers), len(lines), len(rising)
+        return _Parts(papers, lines, rising) if found == (len(shown), len(draft.glance), len(draft.rising)) else None
+
+    def _make(self, drafts: Sequence[_Draft]) -> None:
         """Render what these editions need and no earlier one has needed."""
-        wanted: dict[Mark, dict[_Key | int, str]] = {mark: {} for mark in self._known}  # by what they show
-        missing: dict[Mark, dict[str, dict[str, Any]]] = {mark: {} for mark in self._known}
-        issue = None
-        made: dict[int, tuple[str, dict[str, Any]]] = {}
-        for draft in drafts:
-            issue = draft.issue
-            for mark, shown in ((Mark.PAPERS, draft.shown), (Mark.GLANCE, [draft.shown[at] for at in draft.glance])):
-                known, asked = self._known[mark], wanted[mark]
-                for key, _, paper, form in shown:
-                    if key not in known and key not in asked:
-                        made[key] = made.get(key) or _with_values(self._card(paper, form, issue))
-                        asked[key], card = made[key]
-                        missing[mark][asked[key]] = card
-            for of_riser, riser in zip(draft.rising, issue.rising, strict=True):
-                if of_riser not in self._known[Mark.RISING] and of_riser not in wanted[Mark.RISING]:
-                    values, card = _with_values(self._risen(draft, riser, several=bool(of_riser[-1])))
-                    wanted[Mark.RISING][of_riser], missing[Mark.RISING][values] = values, card
-        for mark, entries in missing.items():
-            missing[mark] = {values: card for values, card in entries.items() if (mark, values) not in self._alike}
-        while issue is not None and any(missing.values()):
-            some = {mark: [*cards_of][:_AT_ONCE] for mark, cards_of in missing.items()}
+        issue = drafts[0].issue
+        listed = (draft.shown[at] for draft in drafts for at in draft.glance)
+        new = {
+            Mark.PAPERS: dict.fromkeys(each for draft in drafts for each in draft.shown if each.piece is None),
+            Mark.GLANCE: dict.fromkeys(each for each in listed if each.line is None),
+        }
+        wanted: dict[Mark, dict[_Key | int, tuple[str, dict[str, Any]]]] = {mark: {} for mark in self._known}
+        valued: dict[int, tuple[str, dict[str, Any]]] = {}
+        for mark, some in new.items():
+            for each in some:
+                if each.key not in self._known[mark]:
+                    if each.key not in valued:
+                        valued[each.key] = _with_values(self._card(each.paper, each.form, issue))
+                    wanted[mark][each.key] = valued[each.key]
+        risers = {key: (draft, at) for draft in drafts for at, key in enumerate(draft.rising)}
+        for key, (draft, at) in risers.items():
+            if key not in self._known[Mark.RISING]:
+                risen = self._risen(draft, draft.issue.rising[at], several=bool(key[-1]))
+                wanted[Mark.RISING][key] = _with_values(risen)
+        self._render(issue, wanted)
+        for mark, entries in wanted.items():
+            self._known[mark] |= {key: self._alike[mark, values] for key, (values, _) in entries.items()}
+        for each in new[Mark.PAPERS]:
+            each.piece = self._known[Mark.PAPERS][each.key]
+        for each in new[Mark.GLANCE]:
+            each.line = self._known[Mark.GLANCE][each.key]
+
+    def _render(self, issue: Issue, wanted: Mapping[Mark, Mapping[_Key | int, tuple[str, dict[str, Any]]]]) -> None:
+        """Render those of these cards that look like none before."""
+        missing = {
+            mark: {values: card for values, card in entries.values() if (mark, values) not in self._alike}
+            for mark, entries in wanted.items()
+        }
+        while any(missing.values()):
+            some = {mark: [*entries][:_AT_ONCE] for mark, entries in missing.items()}
             self._cut(issue, {mark: {each: missing[mark].pop(each) for each in these} for mark, these in some.items()})
-        for mark, keys in wanted.items():
-            self._known[mark] |= {key: self._alike[mark, values] for key, values in keys.items()}
 
     def _card(self, paper: Paper, form: Form, issue: Issue) -> dict[str, Any]:
         """The values of a card, with marks for its rank and its reason."""
@@ -324,25 +369,21 @@ class Pieces:
 
     # --- joining ------------------------------------------------------------------------------------------------------
 
-    def _tried(self, draft: _Draft) -> JoinedEdition | None:
+    def _tried(self, draft: _Draft, parts: _Parts) -> JoinedEdition | None:
         """The edition, if it fits in the layout that was wanted; None if it is to be laid out again."""
-        issue, language, budget = draft.issue, self._language, self._renderer.budget
-        of_papers, of_lines = self._known[Mark.PAPERS], self._known[Mark.GLANCE]
-        papers = [of_papers[each.key] for each in draft.shown]
-        lines = [of_lines[draft.shown[at].key] for at in draft.glance]
-        rising = [self._known[Mark.RISING][key] for key in draft.rising]
+        issue, budget, papers = draft.issue, self._renderer.budget, parts.papers
         minutes = cards.minutes([made.words for made in papers])
-        more = cards.more(len(issue.papers) - len(papers), issue, language)
+        more = cards.more(len(issue.papers) - len(papers), issue, self._language)
         frame = self._frame(draft, more=bool(more), minutes=minutes)
-        every = [frame, *papers, *lines, *rising]
+        every = [frame, *papers, *parts.lines, *parts.rising]
         sizes = _Sizes(sum([made.page for made in every]), sum([made.size for made in every]))
         edition = None
         if must_fit(sizes.page_size, sizes.size, budget) or draft.wanted[0] is cards.LAYOUTS[-1]:
-            edition = self._edition(draft, frame, papers, lines, rising, minutes=minutes, more=more)
+            edition = self._edition(draft, frame, parts, minutes=minutes, more=more)
             filled = _filled(draft, edition)
             if must_fit(sizes.page_size + filled, sizes.size + filled, budget):
                 return edition
-            sizes = _sizes(draft, edition, frame, papers, lines, rising)
+            sizes = _sizes(draft, edition, frame, parts)
         try:
             draft.wanted = draft.fit.send(sizes)
         except StopIteration:
@@ -355,18 +396,12 @@ class Pieces:
             self._subjects[key] = subject(issue, self._language)
         return self._subjects[key]
 
-    def _edition(
-        self,
-        draft: _Draft,
-        frame: _Made,
-        papers: Sequence[_Made],
-        lines: Sequence[_Made],
-        rising: Sequence[_Made],
-        **words: Any,
-    ) -> JoinedEdition:
+    def _edition(self, draft: _Draft, frame: _Made, parts: _Parts, **words: Any) -> JoinedEdition:
         issue, language = draft.issue, self._language
         count = cards.counted(len(issue.papers), language)
-        of_lines = dict(zip(draft.glance, lines, strict=True))
+        papers, lines = [made.number for made in parts.papers], [NO_LINE] * len(parts.papers)
+        for at, line in zip(draft.glance, parts.lines, strict=True):
+            lines[at] = line.number
         return JoinedEdition(
             subject=self._subject(issue),
             preheader=preheader(issue),
@@ -374,15 +409,23 @@ class Pieces:
             minutes=language.number(words["minutes"]),
             more=words["more"],
             frames=(frame.number, self._frame_of_text(draft, count=count, **words)),
-            papers=tuple(
-                [
-                    (made.number, of_lines[at].number if at in of_lines else NO_LINE, shown.rank)
-                    for at, (made, shown) in enumerate(zip(papers, draft.shown, strict=True))
-                ]
-            ),
-            rising=tuple([made.number for made in rising]),
+            papers=tuple(zip(papers, lines, [each.rank for each in draft.shown], strict=True)),
+            rising=tuple([made.number for made in parts.rising]),
             reasons=tuple([said.words for said in draft.reasons]),
         )
+
+
+def _by_id(made: Callable[[_T], _R]) -> Callable[[_T], _R]:
+    """`made`, remembering what it made of each object; objects are kept alive, so that no other gets their id."""
+    known: dict[int, tuple[_T, _R]] = {}
+
+    def remembered(of: _T) -> _R:
+        found = known.get(id(of))
+        if found is None:
+            found = known[id(of)] = (of, made(of))
+        return found[1]
+
+    return remembered
 
 
 def _around(issue: Issue) -> _Key:
@@ -399,15 +442,9 @@ def _filled(draft: _Draft, edition: JoinedEdition) -> int:
     return 6 * words + sum([said.page for said in draft.reasons]) + 60 * len(edition.papers)
 
 
-def _sizes(
-    draft: _Draft,
-    edition: JoinedEdition,
-    frame: _Made,
-    papers: Sequence[_Made],
-    lines: Sequence[_Made],
-    rising: Sequence[_Made],
-) -> _Sizes:
+def _sizes(draft: _Draft, edition: JoinedEdition, frame: _Made, parts: _Parts) -> _Sizes:
     """The exact sizes of an edition."""
+    papers, lines, rising = parts
     words = frame_words(edition)
     digits = [len(str(each.rank)) for each in draft.shown]
     of_page, inlined = [], []

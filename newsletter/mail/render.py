@@ -397,23 +397,28 @@ def tidy(text: str) -> str:
 # --- feed text -------------------------------------------------------------------------------------------------------
 
 
-def readable_issue(issue: Issue, readable_paper: Callable[[Paper], Paper] | None = None) -> Issue:
+def readable_issue(
+    issue: Issue,
+    readable_paper: Callable[[Paper], Paper] | None = None,
+    readable_reason: Callable[[Reason], Reason] | None = None,
+) -> Issue:
     """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax.
 
-    `readable_paper` does this for a paper that a mail shows.
+    `readable_paper` does this for a paper that a mail shows, and `readable_reason` for why it is there.
     """
-    readable_paper = readable_paper or shown_paper
+    readable_paper, readable_reason = readable_paper or shown_paper, readable_reason or legible_reason
     papers, reasons = tuple(map(readable_paper, issue.papers[:MOST_ROWS])), issue.reasons
     if len(issue.papers) > MOST_ROWS:
         shown = set(leading(ranks_of(issue), MOST_ROWS))
         papers = tuple(readable_paper(each) if at in shown else each for at, each in enumerate(issue.papers))
     if reasons:
-        reasons = {key: _legible(why) for key, why in reasons.items()}
+        reasons = {key: readable_reason(why) for key, why in reasons.items()}
     rising = tuple(replace(each, paper=readable_paper(each.paper)) for each in issue.rising)
     return replace(issue, papers=papers, rising=rising, reasons=reasons, notes=_escape_slots(issue.notes))
 
 
-def _legible(why: Reason) -> Reason:
+def legible_reason(why: Reason) -> Reason:
+    """The reason as a mail shows it; see `readable_issue`."""
     words = _escape_slots(why.words)
     return why if words == why.words else Reason(why.kind, words)
 
