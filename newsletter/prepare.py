@@ -345,29 +345,37 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     )
 
 
-def _looked_back(task: _Task) -> dict[date, Asked]:
-    """The past days that had an issue, asked for late risers: at most one request for each, which the cache answers."""
+@dataclass(frozen=True)
+class _Past:
+    """A past day that had an issue: the upvotes of its papers then, by Paper.key, and its feeds, asked again."""
+
+    then: Mapping[str, int | None]
+    asked: Asked
+
+
+def _looked_back(task: _Task) -> dict[date, _Past]:
+    """The days in which late risers are looked for: at most one request for each feed, which the cache answers."""
     rule = task.config.issue.rising
     if not rule.look_back or not rule.max_cards or not any(_by_day(source) for source in task.config.feeds):
         return {}
-    past = (task.day - timedelta(days=age) for age in range(1, rule.look_back + 1))
-    return {day: _asked_again(task, day) for day in past if task.store.votes_then(day)}
+    days = (task.day - timedelta(days=age) for age in range(1, rule.look_back + 1))
+    return {day: _Past(then, _asked_again(task, day)) for day in days if (then := task.store.votes_then(day))}
 
 
-def _rising(task: _Task, issue: Issue, asked: Mapping[date, Asked]) -> tuple[LateRiser, ...]:
+def _rising(task: _Task, issue: Issue, past: Mapping[date, _Past]) -> tuple[LateRiser, ...]:
     """The late risers of the past days."""
-    if not asked:
+    if not past:
         return ()
     config, store, rules = task.config, task.store, task.config.issue
     papers: dict[str, Paper] = {}
     days: dict[date, list[Candidate]] = {}
     failures: list[str] = []
-    for past, again in _gathered(asked).items():
-        then = store.votes_then(past)
+    for day, again in _gathered({day: each.asked for day, each in past.items()}).items():
+        then = past[day].then
         failures += again.failures
-        now = _ranked(config, again.feeds, past)
+        now = _ranked(config, again.feeds, day)
         papers.update({paper.key: paper for paper in now})
-        days[past] = [
+        days[day] = [
             Candidate(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
             for paper in now
         ]
