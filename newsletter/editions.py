@@ -15,7 +15,8 @@ from typing import Final
 
 from newsletter.config import Config
 from newsletter.issue import editions as planning
-from newsletter.issue.editions import Day, Edition, Planned, Week, Wish
+from newsletter.issue.choice import Wish
+from newsletter.issue.editions import Day, Edition, Planned, Week
 from newsletter.issue.matching import Frequencies
 from newsletter.issue.weekly import LONGEST
 from newsletter.mail.cutting import CannotCut

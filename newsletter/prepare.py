@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
-from newsletter import feed as feeds
-from newsletter.children import Bounds, Nursery, Overrun
+from newsletter.children import Nursery
 from newsletter.config import Config, FeedConfig
 from newsletter.errors import FeedError
-from newsletter.feed.urls import shown, site, without_secrets
+from newsletter.feed import gathering
+from newsletter.feed.gathering import Asked, Gathered, ask, called
 from newsletter.issue.calendar import Calendar, is_stale, missed_days, why_empty
 from newsletter.issue.compose import compose, join_duplicates
 from newsletter.issue.late_risers import Candidate, select
@@ -36,98 +35,7 @@ from newsletter.text import count
 if TYPE_CHECKING:
     from newsletter.mail.render import Renderer
 
-# Seconds of CPU that a feed may take to parse: so many, and one more for each megabyte, of which feedparser needs 0.23.
-_SECONDS: Final = 3
-_BYTES_A_SECOND: Final = 1_000_000
-
 _NOTES: Final = 10  # in the operator's copy
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What each feed gave for a day, and which of them failed with what words."""
-
-    answers: tuple[tuple[FeedConfig, ParsedFeed], ...]
-    failures: tuple[str, ...] = ()
-
-    @property
-    def feeds(self) -> tuple[ParsedFeed, ...]:
-        """The answers alone."""
-        return tuple(feed for _, feed in self.answers)
-
-
-def parser() -> Nursery:
-    """What parses feeds, each in a process of its own with bounds; a context manager."""
-    return Nursery()
-
-
-def _bounds(body: bytes) -> Bounds:
-    """What parsing `body` may cost: its size decides, so that a small feed made to be slow is soon done with."""
-    seconds = _SECONDS + len(body) // _BYTES_A_SECOND
-    return Bounds(cpu=seconds, wall=seconds + 1.0)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The feeds that were asked for a day: each with its URL and what waits for its papers, or raises the error."""
-
-    answers: tuple[tuple[FeedConfig, str, Callable[[], ParsedFeed]], ...]
-
-    def gathered(self, failed: Callable[[str, str], None] = lambda feed, words: None) -> Gathered:
-        """Wait until all is parsed. See `gather`."""
-        answers: list[tuple[FeedConfig, ParsedFeed]] = []
-        failures: list[FeedError] = []
-        for source, url, parsed in self.answers:
-            try:
-                answers.append((source, parsed()))
-            except FeedError as error:
-                failures.append(error)
-                failed(_called(source), str(error))
-            except Overrun as overrun:
-                said = without_secrets(f"{shown(url)}: {overrun}; it was left out", source.hidden)
-                failures.append(FeedError(said))
-                failed(_called(source), said)
-        if not answers:
-            raise failures[0] if len(failures) == 1 else FeedError("; ".join(map(str, failures)))
-        return Gathered(tuple(answers), tuple(map(str, failures)))
-
-
-def ask(config: Config, day: date, runtime: Runtime, children: Nursery, cache: feeds.Cache | None = None) -> Asked:
-    """Ask every feed for `day`; `children` parse what they answer meanwhile and afterwards, see `parser`."""
-    answers: list[tuple[FeedConfig, str, Callable[[], ParsedFeed]]] = []
-    for source in config.feeds:
-        url = source.url.replace("{date}", day.isoformat())
-        try:
-            answer = feeds.fetch(url, config.fetch, source=source, cache=cache, now=runtime.now, sleep=runtime.sleep)
-        except FeedError as error:
-            answers.append((source, url, partial(_raise, error)))
-        else:
-            parsing = replace(source, headers=())  # secrets stay here, and cannot be pickled
-            body, kind = answer.body, answer.content_type
-            parsed = children.begin(_bounds(body), feeds.parse, body, parsing, content_type=kind)
-            answers.append((source, url, parsed))
-    return Asked(tuple(answers))
-
-
-def _raise(error: FeedError) -> NoReturn:
-    raise error
-
-
-def gather(
-    config: Config,
-    day: date,
-    runtime: Runtime,
-    children: Nursery,
-    cache: feeds.Cache | None = None,
-    *,
-    failed: Callable[[str, str], None] = lambda feed, words: None,
-) -> Gathered:
-    """Ask every feed for `day`; `children` parse what they answer, see `parser`.
-
-    A feed that fails is reported and the others serve; `failed` is called with its name and what happened. Raises
-    FeedError when none serves.
-    """
-    return ask(config, day, runtime, children, cache).gathered(failed)
 
 
 def renderer(config: Config) -> Renderer:
@@ -177,7 +85,7 @@ def prepare(
     config: Config, day: date, store: Store, runtime: Runtime, span: Span, replaces: int | None = None
 ) -> Prepared | NoIssue:
     """The day's issue, or why there is none; `replaces` is the id of an issue that it is to be put in place of."""
-    with parser() as children:
+    with gathering.parser() as children:
         return _prepare(_Task(config, day, store, runtime, span, replaces, children))
 
 
@@ -221,7 +129,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     behind = list(_late(gathered, shown, runtime.now()))
     for source, said in behind:
         if not (source.calendar and why_empty(source.calendar, day)):  # on a rest day nothing new is due
-            task.note(_called(source), said)
+            task.note(called(source), said)
     late = tuple(said for _, said in behind)
     if not issue.papers:
         return no_papers(issue, gathered, config.calendars, late)
@@ -310,12 +218,7 @@ def _undated(config: Config, day: date, span: Span) -> tuple[str, ...]:
     """The feeds that know nothing of the earlier days which the operator asked for (`--since`, `--period`)."""
     if span.since is None or span.since >= day:
         return ()
-    return tuple(_called(source) for source in config.feeds if not _by_day(source))
-
-
-def _called(source: FeedConfig) -> str:
-    """How the operator is told of a feed: by its name in the config, else by its host, or the path of a file."""
-    return source.name or without_secrets(site(source.url) or source.url, source.hidden)
+    return tuple(called(source) for source in config.feeds if not _by_day(source))
 
 
 def _asked_again(task: _Task, day: date) -> Asked:
@@ -345,29 +248,37 @@ def _merged(config: Config, every: Collection[Gathered]) -> Gathered:
     )
 
 
-def _looked_back(task: _Task) -> dict[date, Asked]:
-    """The past days that had an issue, asked for late risers: at most one request for each, which the cache answers."""
+@dataclass(frozen=True)
+class _Past:
+    """A past day that had an issue: the upvotes of its papers then, by Paper.key, and its feeds, asked again."""
+
+    then: Mapping[str, int | None]
+    asked: Asked
+
+
+def _looked_back(task: _Task) -> dict[date, _Past]:
+    """The days in which late risers are looked for: at most one request for each feed, which the cache answers."""
     rule = task.config.issue.rising
     if not rule.look_back or not rule.max_cards or not any(_by_day(source) for source in task.config.feeds):
         return {}
-    past = (task.day - timedelta(days=age) for age in range(1, rule.look_back + 1))
-    return {day: _asked_again(task, day) for day in past if task.store.votes_then(day)}
+    days = (task.day - timedelta(days=age) for age in range(1, rule.look_back + 1))
+    return {day: _Past(then, _asked_again(task, day)) for day in days if (then := task.store.votes_then(day))}
 
 
-def _rising(task: _Task, issue: Issue, asked: Mapping[date, Asked]) -> tuple[LateRiser, ...]:
+def _rising(task: _Task, issue: Issue, past: Mapping[date, _Past]) -> tuple[LateRiser, ...]:
     """The late risers of the past days."""
-    if not asked:
+    if not past:
         return ()
     config, store, rules = task.config, task.store, task.config.issue
     papers: dict[str, Paper] = {}
     days: dict[date, list[Candidate]] = {}
     failures: list[str] = []
-    for past, again in _gathered(asked).items():
-        then = store.votes_then(past)
+    for day, again in _gathered({day: each.asked for day, each in past.items()}).items():
+        then = past[day].then
         failures += again.failures
-        now = _ranked(config, again.feeds, past)
+        now = _ranked(config, again.feeds, day)
         papers.update({paper.key: paper for paper in now})
-        days[past] = [
+        days[day] = [
             Candidate(paper.key, paper.upvotes or 0, then.get(paper.key), paper.source if issue.by_source else "")
             for paper in now
         ]
@@ -402,7 +313,7 @@ def _with_their_votes(gathered: Gathered, store: Store, failed: Callable[[str, s
                 f"{source or 'a feed'}: no paper has upvotes, and on {voted} they had; see feeds.votes, "
                 "or give the feed another feeds.name if it has none any more"
             )
-            failed(_called(source_of), failures[-1])
+            failed(called(source_of), failures[-1])
     if not kept:
         raise FeedError("; ".join(failures))
     return Gathered(tuple(kept), tuple(failures))
@@ -417,7 +328,7 @@ def voteless(gathered: Gathered) -> Iterator[str]:
         papers = [paper for asked, feed in gathered.answers if asked == source for paper in feed.papers]
         if source.votes and papers and all(paper.upvotes is None for paper in papers):
             entries = count(len(papers), "entry", "entries")
-            yield f"feeds.votes: {source.votes} is in none of {entries} of {_called(source)}"
+            yield f"feeds.votes: {source.votes} is in none of {entries} of {called(source)}"
 
 
 def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator[tuple[FeedConfig, str]]:
@@ -434,7 +345,7 @@ def _late(gathered: Gathered, shown: Collection[str], now: datetime) -> Iterator
         newest = max((each for each in dates if each <= tomorrow), default=None)
         if not feed.papers or any(paper.key not in shown for paper in feed.papers):
             continue
-        name = feed.papers[0].source or _called(source)
+        name = feed.papers[0].source or called(source)
         if _by_day(source):
             yield source, f"{name}: lists only papers of earlier days"
         elif is_stale(newest, now, timedelta(days=source.rhythm)):

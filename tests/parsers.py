@@ -16,9 +16,9 @@ from types import TracebackType
 import pytest
 from xdist import is_xdist_controller
 
-from newsletter import prepare
 from newsletter.bounces import process
 from newsletter.children import Nursery
+from newsletter.feed import gathering
 from tests.kinds import wants_system
 
 
@@ -64,7 +64,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def lasting_parser() -> Iterator[None]:
     """Have the runs in this process use it."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (prepare, process):
+        for module in (gathering, process):
             patch.setattr(module, "parser", lambda: _nursery)
         yield
     _nursery.end()

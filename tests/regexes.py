@@ -79,8 +79,8 @@ def _compiled_in(value: Any) -> Iterator[re.Pattern[Any]]:
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, functools._lru_cache_wrapper):
-        if str(value.__annotations__.get("return")).startswith("re.Pattern"):
-            yield value()
+        if "re.Pattern" in str(value.__annotations__.get("return")):
+            yield from _compiled_in(value())
     elif isinstance(value, dict):
         for each in (*value.keys(), *value.values()):
             yield from _compiled_in(each)

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -769,6 +769,25 @@ def test_nothing_of_the_program_is_loaded_for_help() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "run" in done.stdout
     assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (("run", "--date", DAY, "--dry-run"), {"newsletter.transport", "newsletter.editions", "urllib3"}),
+        (("check", "--offline"), {"dns", "cryptography", "imapclient"}),
+        (("status",), {"jinja2", "newsletter.feed", "newsletter.issue.picking", "newsletter.transport"}),
+    ],
+)
+def test_a_command_loads_what_it_needs(site: Site, arguments: Sequence[str], unneeded: set[str]) -> None:
+    code = (
+        "import sys\nfrom newsletter.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "-c", str(site.folder / "config.yaml"), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "newsletter.store" in done.stderr
+    assert {"requests", *unneeded} & set(done.stderr.split()) == set()
 
 
 def test_a_killed_run_is_finished_by_the_next(site: Site, inbox: Inbox) -> None:

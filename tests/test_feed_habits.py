@@ -18,8 +18,8 @@ from newsletter.config import FeedConfig, Secret, load
 from newsletter.errors import ConfigError, FeedError
 from newsletter.feed import fetch, parse
 from newsletter.feed.cookies import Cookies
+from newsletter.feed.gathering import gather, parser
 from newsletter.feed.urls import shown
-from newsletter.prepare import gather, parser
 from newsletter.runtime import Runtime
 from tests import program
 from tests.conftest import ROOT, SHARED

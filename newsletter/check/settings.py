@@ -186,10 +186,11 @@ def _without_old(context: Context, key: str) -> SetKey:
 
 def keys(context: Context) -> Iterator[Finding]:
     """Whether each DKIM key can be read and is long enough. The record to publish is a note if DNS is not asked."""
-    from newsletter.mail import dkim
-
     if not context.config.dkim:
         yield ok("dkim", "no key is configured, so your mail server has to sign")
+        return
+    from newsletter.mail import dkim  # imports cryptography, which is large
+
     for number, key in enumerate(context.config.dkim):
         path = key.private_key_file
         aside = f"mv {quoted(path)} {quoted(f'{path}.old')}; " if path.exists() else ""

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -187,3 +188,18 @@ def _folded() -> Mapping[str, str]:
 
 def _shown(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text[:40])
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the subscriber of id `reader` chose, and which of the papers at hand they were shown before (Paper.key).
+
+    `rests` is True for who gets no mail with this issue, because they get one a week, now or on another day. Theirs has
+    the papers that were listed after the day `since`, which is None for others.
+    """
+
+    reader: int
+    choice: Choice
+    seen: frozenset[str] = frozenset()
+    rests: bool = False
+    since: date | None = None

@@ -12,7 +12,7 @@ from datetime import date
 from itertools import islice
 from typing import Final, NamedTuple
 
-from newsletter.issue.choice import Choice
+from newsletter.issue.choice import Choice, Wish
 from newsletter.issue.matching import Frequencies
 from newsletter.issue.picking import Candidates, Pick, every, unwanted
 from newsletter.issue.selector import Selector
@@ -20,21 +20,6 @@ from newsletter.model import Issue, LateRiser, Paper, Reason, ReasonKind
 
 # Reasons whose words are those of a choice, with its kind; the others name what stands on the paper.
 _CHOSEN: Final = {ReasonKind.TOPIC: "topics", ReasonKind.CATEGORY: "categories", ReasonKind.MORE: "more"}
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the subscriber of id `reader` chose, and which of the papers at hand they were shown before (Paper.key).
-
-    `rests` is True for who gets no mail with this issue, because they get one a week, now or on another day. Theirs has
-    the papers that were listed after the day `since`, which is None for others.
-    """
-
-    reader: int
-    choice: Choice
-    seen: frozenset[str] = frozenset()
-    rests: bool = False
-    since: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
-
-# The first character of one of these scripts decides. Han alone is Chinese, with kana it is Japanese. The patterns are
-# compiled when a text first needs them, and kept by `re`: they take milliseconds.
-_SCRIPTS: Final = (
-    ("[\u3040-\u30ff]", "ja"),
-    ("[\uac00-\ud7a3]", "ko"),
-    ("[\u4e00-\u9fff]", "zh"),
-    ("[\u0590-\u05ff]", "he"),
-    ("[\u0600-\u06ff]", "ar"),
-    ("[\u0370-\u03ff]{3}", "el"),  # single Greek letters are formulas
-    ("[\u0400-\u04ff]{3}", "ru"),
-)
 
 _SMALL_WORDS: Final = {
     "en": "the of and to in is we for that with this on by are from our which can",
@@ -42,13 +30,27 @@ _LOOKED_AT: Final = 2000  # characters
 _SURE: Final = 2  # small words more than those of any other language
 
 
+@cache  # only a text with other letters than Latin ones needs them, and they take milliseconds to compile
+def _scripts() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Patterns and languages: the first script that a text has decides. Han alone is Chinese, with kana Japanese."""
+    return (
+        (re.compile("[\u3040-\u30ff]"), "ja"),
+        (re.compile("[\uac00-\ud7a3]"), "ko"),
+        (re.compile("[\u4e00-\u9fff]"), "zh"),
+        (re.compile("[\u0590-\u05ff]"), "he"),
+        (re.compile("[\u0600-\u06ff]"), "ar"),
+        (re.compile("[\u0370-\u03ff]{3}"), "el"),  # single Greek letters are formulas
+        (re.compile("[\u0400-\u04ff]{3}"), "ru"),
+    )
+
+
 @lru_cache(maxsize=1024)  # the editions of an issue show a paper in several forms
 def language_of(text: str) -> str:
     """The language that `text` is probably in, as a BCP 47 tag; ``en`` when nothing tells another."""
     text = text[:_LOOKED_AT]
     letters = 0 if text.isascii() else sum(map(str.isalpha, text))
-    for script, tag in _SCRIPTS if letters else ():
-        if len(re.findall(script, text)) * 6 > letters:  # a foreign name within a text is no other language
+    for script, tag in _scripts() if letters else ():
+        if len(script.findall(text)) * 6 > letters:  # a foreign name within a text is no other language
             return tag
     said = Counter(tag for word in re.findall(r"[^\W\d_]+", text.lower()) for tag in _LANGUAGES.get(word, ()))
     ranked = said.most_common(2)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from newsletter import files, prepare
 from newsletter.config import Config
+from newsletter.feed import gathering
 from newsletter.issue.choice import Choice
 from newsletter.issue.compose import compose
 from newsletter.issue.editions import Day, edition
@@ -42,8 +43,8 @@ def make(config: Config, day: date, runtime: Runtime, selector: Selector | None 
     Document frequencies are those of the day's papers, since the store is not used. Raises FeedError if no feed can be
     read, TemplateError with file and line.
     """
-    with prepare.parser() as children:
-        gathered = prepare.gather(config, day, runtime, children)
+    with gathering.parser() as children:
+        gathered = gathering.gather(config, day, runtime, children)
     skipped = [
         f"entry {entry.position} was skipped: {entry.reason}" for feed in gathered.feeds for entry in feed.skipped
     ]

@@ -25,6 +25,7 @@ from newsletter import prepare, resources
 from newsletter.children import Nursery
 from newsletter.config import Config, load
 from newsletter.errors import FeedError, NewsletterError
+from newsletter.feed import gathering
 from newsletter.issue.compose import compose
 from newsletter.links import Links
 from newsletter.mail.lint import Finding, lint
@@ -120,9 +121,9 @@ class Previewer:
     """Renders days on request. The feeds of a day are fetched once; templates and configuration are always reread."""
 
     def __init__(self, config_path: Path, runtime: Runtime, children: Nursery) -> None:
-        """`children` parse the feeds, see `prepare.parser`."""
+        """`children` parse the feeds, see `gathering.parser`."""
         self._path, self._runtime, self._children = config_path, runtime, children
-        self._gathered: dict[tuple[date, Any], prepare.Gathered] = {}
+        self._gathered: dict[tuple[date, Any], gathering.Gathered] = {}
 
     def config(self) -> Config:
         """The configuration as it is now. Raises ConfigError."""
@@ -150,10 +151,10 @@ class Previewer:
             direction=config.publication.direction,
         )
 
-    def _gather(self, config: Config, day: date) -> prepare.Gathered:
+    def _gather(self, config: Config, day: date) -> gathering.Gathered:
         key = (day, config.feeds)
         if key not in self._gathered:
-            self._gathered[key] = prepare.gather(config, day, self._runtime, self._children)
+            self._gathered[key] = gathering.gather(config, day, self._runtime, self._children)
         return self._gathered[key]
 
 
@@ -357,7 +358,7 @@ def start(config_path: Path, port: int, runtime: Runtime) -> Server:
 
     Raises ConfigError, and OSError if the port cannot be used.
     """
-    children = prepare.parser()
+    children = gathering.parser()
     children.start()  # before any thread
     previewer = Previewer(config_path, runtime, children)
     own = previewer.config().templates

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, union, update
 
-from newsletter.issue.choice import Choice, ChoiceError
-from newsletter.issue.editions import Wish
+from newsletter.issue.choice import Choice, ChoiceError, Wish
 from newsletter.issue.selector import SelectorError
 from newsletter.issue.weekly import LONGEST, Weekly
 from newsletter.model import Issue, Paper, State, SubscriberStatus

@@ -15,7 +15,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from newsletter.model import BouncePolicy, State, SubscriberStatus, SuppressionState
-from newsletter.replies import Concern, Judgement, Stage, judge
 from newsletter.store import brake
 from newsletter.store.database import Part
 from newsletter.store.locks import status_change
@@ -239,13 +238,11 @@ def _refusals(issue_id: int, since: date) -> Select[Any]:
 
 def _often_refused(refusals: _Rows, issue_id: int, limit: int) -> list[tuple[int, str]]:
     """The readers who were refused for good in `limit` issues, this one among them, with the rule of this one. Pure."""
+    from newsletter.replies import Concern, Stage, judge  # every command opens the store, and few judge replies
+
     judged: dict[int, dict[int, str]] = {}
     for row in refusals:
         judgement = judge(Stage.RCPT, row.reply_code, row.reply_text or "")
-        if _is_gone(judgement):
+        if judgement.concern is Concern.RECIPIENT and judgement.for_good:
             judged.setdefault(row.subscriber_id, {})[row.issue_id] = judgement.rule
     return [(reader, found[issue_id]) for reader, found in judged.items() if issue_id in found and len(found) >= limit]
-
-
-def _is_gone(judgement: Judgement) -> bool:
-    return judgement.concern is Concern.RECIPIENT and judgement.for_good
