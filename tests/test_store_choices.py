@@ -12,7 +12,17 @@ from sqlalchemy import insert, select
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
 from newsletter.links import Links
-from newsletter.model import Editions, LateRiser, NewSubscriber, RenderedEdition, RenderedIssue, Result, State
+from newsletter.model import (
+    Editions,
+    LateRiser,
+    NewSubscriber,
+    RenderedEdition,
+    RenderedIssue,
+    Result,
+    RunReport,
+    State,
+    Verdict,
+)
 from newsletter.store import ConfirmationState, Store
 from newsletter.store.schema import choices, deliveries, renderings, shards, subscribers
 from tests.conftest import PUBLICATION, issue, paper
@@ -211,6 +221,18 @@ def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> 
     store.merge([NewSubscriber(ADA, choice=PROTEINS.written), NewSubscriber(NEW, choice=PROTEINS.written)])
     assert store.choice_of(ref(store)) == Choice(hour=5)
     assert store.choice_of(ref(store, NEW)) == PROTEINS
+
+
+def test_an_issue_whose_readers_all_rest_has_no_copies_and_is_no_day_without_an_issue(store: Store) -> None:
+    store.choose(ref(store), Choice(weekly=True))
+    reader = store.find(ADA)
+    assert reader is not None
+    resting = Editions(resting=frozenset({reader.id}))
+    made = store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24), editions=resting)
+    assert store.counts(made.id) == dict.fromkeys(State, 0)
+    assert store.unfinished() == []
+    store.record_run(RunReport(Verdict.NEW_ISSUE, "no copies", DAY), made.frozen_at)
+    assert store.days_without_issue() == 0
 
 
 def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: FakeClock) -> None:
