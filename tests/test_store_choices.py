@@ -293,3 +293,5 @@ def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(st
     store.expire()
     assert asked(later)[0] == (False, 27)
     assert asked(DAY + timedelta(days=7))[0] == (False, 21)
+    store.prune(deliveries_before=later, reports_before=None, runs_before=None)
+    assert asked(DAY + timedelta(days=7))[0] == (False, 0)  # nobody knows any more who was shown what
