@@ -259,8 +259,11 @@ def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: Fake
     reader = store.find("newer@example.org")
     assert reader is not None
     assert store.seen([shown, paper(2)])[reader.id] == {shown.key}
+    assert store.seen([shown], weekly=True)[reader.id] == {shown.key}
     (wish,) = store.wishes(DAY + timedelta(days=1))
     assert (wish.reader, wish.rests, wish.since) == (reader.id, True, DAY)
+    store.choose(reader.ref, PROTEINS)
+    assert (store.seen([shown], weekly=True), store.seen([shown])[reader.id]) == ({}, {shown.key})
 
 
 def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(store: Store, clock: FakeClock) -> None:
