@@ -312,6 +312,7 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
         (("--hour", "7", "--zone", "Berlin"), "'Berlin' is no time zone such as Europe/Berlin"),
         (("--hour", "7", "--zone", "Factory"), "'Factory' is no time zone"),
         (("--papers", "101"), "101"),
+        *((("--days", days), "--days: expected some of Mon Tue") for days in ("", "none", "Monday")),
         (("--exclude", "Proteins"), "never: 'Proteins' is also asked for; leave one out"),
     ],
 )
@@ -324,6 +325,17 @@ def test_set_refuses_what_is_wrong_in_one_line_and_keeps_what_was(
     assert done.code == 2
     assert said in done.err
     assert "proteins" in site("subscribers", "list", "--choices").out
+
+
+def test_set_changes_the_weekdays_and_leaves_a_pause(site: Site) -> None:
+    text = "email,paused_until,choice_weekly\nada@example.org,2099-01-01,yes\n"
+    site("subscribers", "import", csv(site, text))
+    done = site("subscribers", "set", "ada@example.org", "--days", "fri, Mon")
+    assert done.out.splitlines() == ["ada@example.org", "  days: Mon Fri", "  one issue a week"]
+    shown = site("subscribers", "show", "ada@example.org").out.splitlines()
+    assert {"  days: Mon Fri", "  paused until 2099-01-01"} <= set(shown)
+    assert "  days: Mon Fri" not in site("subscribers", "set", "ada@example.org", "--every-issue").out.splitlines()
+    assert "  days: Mon Fri" in site("subscribers", "show", "ada@example.org").out.splitlines()
 
 
 def test_set_needs_a_reader_who_is_subscribed(site: Site) -> None:
