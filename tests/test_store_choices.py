@@ -105,6 +105,16 @@ def test_a_row_of_another_version_harms_nobody(store: Store) -> None:
     assert [choice for _, choice in store.choices()] == [Choice.of(weekly=True), Choice()]
 
 
+def test_a_weekly_row_that_cannot_be_read_brings_nothing_on_other_weekdays(store: Store) -> None:
+    store.prefer(ref(store), days=1 << DAY.weekday(), paused_until=None)
+    reader = store.find(ADA)
+    assert reader is not None
+    with store._db.write() as connection:
+        row = '{"selector":{"topics":["the"]},"weekly":true}'
+        connection.execute(insert(choices).values(subscriber_id=reader.id, choice=row))
+    assert [wish.rests for age in (0, 1) for wish in store.wishes(DAY + timedelta(days=age))] == [False, True]
+
+
 def test_the_papers_that_editions_could_be_picked_from_are_kept(store: Store) -> None:
     days = [DAY - timedelta(days=age) for age in (9, 3, 0)]
     for number, day in enumerate(days):

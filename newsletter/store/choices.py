@@ -95,7 +95,9 @@ class Choices(Part):
             found = {row.subscriber_id: (read(row.choice), row) for row in connection.execute(query)}
             weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for choice, _ in found.values()) else None
         return [
-            weeks.wish(choice, row) if weeks and choice.weekly else Wish(reader, choice)
+            weeks.wish(choice, row)
+            if weeks and choice.weekly
+            else Wish(reader, choice, rests=not row.days >> day.weekday() & 1)  # a weekly row that cannot be read
             for reader, (choice, row) in sorted(found.items())
         ]
 
