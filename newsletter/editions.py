@@ -68,6 +68,8 @@ def make(
     day = _day(prepared, recent, wishes, max(config.issue.max_papers, len(prepared.issue.papers)))
     if wishes and not again:
         seen = store.seen(day.papers, besides=replaces)
+        if day.week is not None:
+            seen |= store.seen(day.week.issue.papers, besides=replaces, weekly=True)
         wishes = [replace(wish, seen=seen.get(wish.reader, frozenset())) for wish in wishes]
     planned = planning.plan(day, wishes) if wishes else Planned()
     noted = operator if prepared.noted != prepared.rendered else None

@@ -148,9 +148,8 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
     issue = _with_summaries(task, issue)
     rendered, noted = drawing.noted(issue)
     known = {paper.key: paper for paper in issue.papers}  # with their summaries
-    candidates = replace(
-        uncut, papers=tuple(known.get(paper.key, paper) for paper in uncut.papers), rising=issue.rising
-    )
+    uncut = replace(uncut, papers=tuple(known.get(paper.key, paper) for paper in uncut.papers))
+    candidates = replace(uncut, rising=issue.rising, since=issue.since)
     return _linted(rendered, config, runtime) or Prepared(issue, rendered, noted, offered, candidates)
 
 

@@ -20,6 +20,19 @@ def weekdays(days: int) -> str:
     return " ".join(name.capitalize() for bit, name in enumerate(WEEKDAYS) if days >> bit & 1) or "none"
 
 
+def days_of(text: str) -> int:
+    """The bit mask of weekdays that `weekdays` writes as `text`; case does not matter, and commas may divide them.
+
+    Raises ValueError with the first word that is none.
+    """
+    days = 0
+    for word in re.findall(r"[^\s,;]+", text.casefold()):
+        if word not in (*WEEKDAYS, "none"):
+            raise ValueError(word)
+        days |= 1 << WEEKDAYS.index(word) if word in WEEKDAYS else 0
+    return days
+
+
 def enclosed(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
     """Start and end of each passage from `opening` to the next `closing`, both marks included.
 

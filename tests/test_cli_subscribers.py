@@ -312,6 +312,7 @@ def test_set_changes_what_was_given_and_show_prints_it_when_asked(site: Site) ->
         (("--hour", "7", "--zone", "Berlin"), "'Berlin' is no time zone such as Europe/Berlin"),
         (("--hour", "7", "--zone", "Factory"), "'Factory' is no time zone"),
         (("--papers", "101"), "101"),
+        *((("--days", days), "--days: expected some of Mon Tue") for days in ("", "none", "Monday")),
         (("--exclude", "Proteins"), "never: 'Proteins' is also asked for; leave one out"),
     ],
 )
@@ -326,6 +327,17 @@ def test_set_refuses_what_is_wrong_in_one_line_and_keeps_what_was(
     assert "proteins" in site("subscribers", "list", "--choices").out
 
 
+def test_set_changes_the_weekdays_and_leaves_a_pause(site: Site) -> None:
+    text = "email,paused_until,choice_weekly\nada@example.org,2099-01-01,yes\n"
+    site("subscribers", "import", csv(site, text))
+    done = site("subscribers", "set", "ada@example.org", "--days", "fri, Mon")
+    assert done.out.splitlines() == ["ada@example.org", "  days: Mon Fri", "  one issue a week"]
+    shown = site("subscribers", "show", "ada@example.org").out.splitlines()
+    assert {"  days: Mon Fri", "  paused until 2099-01-01"} <= set(shown)
+    assert "  days: Mon Fri" not in site("subscribers", "set", "ada@example.org", "--every-issue").out.splitlines()
+    assert "  days: Mon Fri" in site("subscribers", "show", "ada@example.org").out.splitlines()
+
+
 def test_set_needs_a_reader_who_is_subscribed(site: Site) -> None:
     done = site("subscribers", "set", "nobody@example.org", "--topic", "proteins")
     assert (done.code, done.err) == (1, "nobody@example.org: not subscribed\n")
@@ -333,14 +345,14 @@ def test_set_needs_a_reader_who_is_subscribed(site: Site) -> None:
 
 def test_an_export_brings_back_what_readers_chose(site: Site) -> None:
     site("subscribers", "add", "ada@example.org", "alan@example.org")
-    site("subscribers", "set", "ada@example.org", "--topic", "proteins", "--more", "owls", "--less", "cats", "--weekly")
+    site("subscribers", "set", "ada@example.org", "--topic", "RNA", "--more", "owls", "--less", "cats", "--weekly")
     text = site("subscribers", "export").out
     (site.folder / "newsletter.db").unlink()
     done = site("subscribers", "import", csv(site, text))
     assert done.code == 0
     listed = dict(line.split("\t") for line in site("subscribers", "list", "--choices").out.splitlines())
     assert listed == {
-        "ada@example.org": '{"selector":{"less":["cats"],"more":["owls"],"topics":["proteins"]},"weekly":true}',
+        "ada@example.org": '{"selector":{"less":["cats"],"more":["owls"],"topics":["RNA"]},"weekly":true}',
         "alan@example.org": "{}",
     }
 

@@ -12,7 +12,7 @@ import pytest
 
 from newsletter.issue.choice import Choice
 from newsletter.issue.selector import Selector
-from newsletter.model import State, Verdict
+from newsletter.model import Span, State, Verdict
 from newsletter.store import Store
 from tests.desk import MONDAY, Desk, desk, entry
 
@@ -253,6 +253,16 @@ def test_days_on_which_all_readers_rest_are_no_alarm(desk: Desk) -> None:
         for report in reports:
             store.record_run(report, datetime(2026, 11, 24, 8, tzinfo=UTC))
         assert store.days_without_issue() == 0
+
+
+def test_a_week_begins_with_the_days_that_its_first_issue_caught_up(desk: Desk) -> None:
+    desk.configure("issue:\n  max_papers: 2\n", {"url": "{date}.json", "calendar": "hugging-face"})
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["top"]), on_top=False, weekly=True))
+    for age in range(8):
+        desk.publish(day_at(age), *papers(10 * age, f"Top {age}"))
+    desk.run(day_at(0))
+    desk.run(day_at(7), Span(catch_up=True))
+    assert re.findall(r"(.*2026) ·", told(desk, ALAN)[1]) == ["24 November 2026 to 30 November 2026"]
 
 
 def test_one_line_for_a_week_names_the_days_of_that_week(desk: Desk) -> None:

@@ -20,7 +20,9 @@ from newsletter.model import (
     RenderedEdition,
     RenderedIssue,
     Result,
+    RunReport,
     State,
+    Verdict,
 )
 from newsletter.store import ConfirmationState, Store
 from newsletter.store.schema import choices, deliveries, renderings, shards, subscribers
@@ -102,6 +104,16 @@ def test_a_row_of_another_version_harms_nobody(store: Store) -> None:
             ).scalar_one()
             connection.execute(insert(choices).values(subscriber_id=who, choice=text))
     assert [choice for _, choice in store.choices()] == [Choice.of(weekly=True), Choice()]
+
+
+def test_a_weekly_row_that_cannot_be_read_brings_nothing_on_other_weekdays(store: Store) -> None:
+    store.prefer(ref(store), days=1 << DAY.weekday(), paused_until=None)
+    reader = store.find(ADA)
+    assert reader is not None
+    with store._db.write() as connection:
+        row = '{"selector":{"topics":["the"]},"weekly":true}'
+        connection.execute(insert(choices).values(subscriber_id=reader.id, choice=row))
+    assert [wish.rests for age in (0, 1) for wish in store.wishes(DAY + timedelta(days=age))] == [False, True]
 
 
 def test_the_papers_that_editions_could_be_picked_from_are_kept(store: Store) -> None:
@@ -226,6 +238,18 @@ def test_an_import_brings_choices_and_changes_none_of_a_reader(store: Store) -> 
     assert store.choice_of(ref(store, NEW)) == PROTEINS
 
 
+def test_an_issue_whose_readers_all_rest_has_no_copies_and_is_no_day_without_an_issue(store: Store) -> None:
+    store.choose(ref(store), Choice(weekly=True))
+    reader = store.find(ADA)
+    assert reader is not None
+    resting = Editions(resting=frozenset({reader.id}))
+    made = store.freeze(RENDERED, PUBLICATION, lifetime=timedelta(hours=24), editions=resting)
+    assert store.counts(made.id) == dict.fromkeys(State, 0)
+    assert store.unfinished() == []
+    store.record_run(RunReport(Verdict.NEW_ISSUE, "no copies", DAY), made.frozen_at)
+    assert store.days_without_issue() == 0
+
+
 def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: FakeClock) -> None:
     """Also over two moves, and for who chose only afterwards."""
     shown = paper(1)
@@ -248,8 +272,12 @@ def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: Fake
     reader = store.find("newer@example.org")
     assert reader is not None
     assert store.seen([shown, paper(2)])[reader.id] == {shown.key}
+    assert store.seen([shown], weekly=True)[reader.id] == {shown.key}
     (wish,) = store.wishes(DAY + timedelta(days=1))
     assert (wish.reader, wish.rests, wish.since) == (reader.id, True, DAY)
+    store.choose(reader.ref, PROTEINS)
+    assert store.seen([shown], weekly=True) == {}
+    assert store.seen([shown])[reader.id] == {shown.key}
 
 
 def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(store: Store, clock: FakeClock) -> None:
@@ -282,3 +310,5 @@ def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(st
     store.expire()
     assert asked(later)[0] == (False, 27)
     assert asked(DAY + timedelta(days=7))[0] == (False, 21)
+    store.prune(deliveries_before=later, reports_before=None, runs_before=None)
+    assert asked(DAY + timedelta(days=7))[0] == (False, 0)  # nobody knows any more who was shown what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import click
@@ -11,14 +12,16 @@ from newsletter import addresses
 from newsletter.config import Config
 from newsletter.issue.choice import Choice, ChoiceError
 from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError, contradiction
+from newsletter.model import EVERY_DAY
 from newsletter.store import Store
+from newsletter.text import days_of, weekdays
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """What was typed on the command line; None, or no texts of a kind, leaves that as it is.
 
-    `papers` is 0 for all that fit. `clear` begins with nothing chosen.
+    `papers` is 0 for all that fit, `days` some weekdays such as ``Mon Tue``. `clear` begins with nothing chosen.
     """
 
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by KINDS
@@ -28,6 +31,7 @@ class Given:
     hour: int | None = None
     zone: str | None = None
     say_nothing: bool | None = None
+    days: str | None = None
     clear: bool = False
 
 
@@ -70,12 +74,24 @@ def set_choice(config: Config, address: str, given: Given) -> int:
     normal = addresses.normalise(address)
     with Store.open(config.store, hasher=config.address_hasher()) as store:
         reader = store.find(normal)
-        choice = changed(store.choice_of(reader.ref) if reader else Choice(), given)
+        choice, days = changed(store.choice_of(reader.ref) if reader else Choice(), given), _days(given)
         if reader is None or not store.choose(reader.ref, choice):
             click.echo(f"{normal}: not subscribed", err=True)
             return 1
-    click.echo("\n".join((normal, *described(choice))))
+        if days is not None:
+            store.prefer(reader.ref, days=days, paused_until=reader.paused_until)
+    click.echo("\n".join((normal, *([f"  days: {weekdays(days)}"] if days else []), *described(choice))))
     return 0
+
+
+def _days(given: Given) -> int | None:
+    """The weekdays that were typed, None if none were. Raises click.UsageError."""
+    if given.days is None:
+        return None
+    with suppress(ValueError):
+        if days := days_of(given.days):
+            return days
+    raise click.UsageError(f"--days: expected some of {weekdays(EVERY_DAY)}, and not {given.days!r}")
 
 
 def described(choice: Choice) -> Iterator[str]:

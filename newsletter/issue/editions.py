@@ -74,9 +74,8 @@ class Day:
 
     @property
     def papers(self) -> tuple[Paper, ...]:
-        """All papers that any edition may show; some may be there twice."""
-        risen = (rising.paper for rising in self.candidates.rising)
-        return (*self.candidates.papers, *risen, *(self.week.issue.papers if self.week else ()))
+        """All papers of the day that its editions may show."""
+        return (*self.candidates.papers, *(rising.paper for rising in self.candidates.rising))
 
 
 @dataclass(frozen=True, slots=True)

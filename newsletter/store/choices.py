@@ -30,13 +30,17 @@ from newsletter.store.schema import (
 
 CANDIDATES_FOR: Final = timedelta(days=60)  # how long the candidates of an issue are kept
 
-_CHUNK: Final = 500  # ids looked up together
+_CHUNK: Final = 500  # keys looked up together
+_BATCH: Final = 1000  # rows read together
 _LISTED_IN: Final = 7  # issues from a paper's first day on, of which one can show it
 
 _ROW: Final = choices.c
 
 # In a row of who wants one issue a week. A text that a reader chose has its quotation marks escaped.
 _WEEKLY: Final = '"weekly":true'
+
+_READERS: Final = select(_ROW.subscriber_id)
+_WEEKLY_READERS: Final = _READERS.where(_ROW.choice.contains(_WEEKLY))
 
 # Copies that were read, or may be yet.
 _SHOWN: Final = deliveries.c.state.not_in((State.WITHDRAWN, State.REFUSED, State.EXPIRED))
@@ -90,14 +94,21 @@ class Choices(Part):
             found = {row.subscriber_id: (read(row.choice), row) for row in connection.execute(query)}
             weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for choice, _ in found.values()) else None
         return [
-            weeks.wish(choice, row) if weeks and choice.weekly else Wish(reader, choice)
+            weeks.wish(choice, row)
+            if weeks and choice.weekly
+            else Wish(reader, choice, rests=not row.days >> day.weekday() & 1)  # a weekly row that cannot be read
             for reader, (choice, row) in sorted(found.items())
         ]
 
-    def seen(self, papers: Collection[Paper], *, besides: int | None = None) -> dict[int, frozenset[str]]:
-        """Which of `papers` each reader who chose something was shown before (Paper.key); see `wishes`."""
+    def seen(
+        self, papers: Collection[Paper], *, besides: int | None = None, weekly: bool = False
+    ) -> dict[int, frozenset[str]]:
+        """Which of `papers` each reader who chose something was shown before (Paper.key); see `wishes`.
+
+        With `weekly` only the readers who want one issue a week.
+        """
         with self._db.read() as connection:
-            found = _seen(connection, {paper.key for paper in papers}, besides)
+            found = _seen(connection, {paper.key for paper in papers}, _WEEKLY_READERS if weekly else _READERS, besides)
         return {reader: frozenset(keys) for reader, keys in found.items()}
 
     def recent_candidates(self, days: int, *, before: date | None = None) -> list[tuple[date, Issue]]:
@@ -136,8 +147,8 @@ class Choices(Part):
         return None
 
 
-def _seen(connection: Connection, keys: set[str], besides: int | None) -> dict[int, set[str]]:
-    """Which of the papers `keys` each reader who chose something was shown, by the editions that they got."""
+def _seen(connection: Connection, keys: set[str], readers: Select[int], besides: int | None) -> dict[int, set[str]]:
+    """Which of the papers `keys` each of `readers` (a query for their ids) was shown, by the editions that they got."""
     first: date | None = None
     asked = sorted(map(storable, keys))
     for start in range(0, len(asked), _CHUNK):
@@ -148,49 +159,48 @@ def _seen(connection: Connection, keys: set[str], besides: int | None) -> dict[i
         return {}
     late = and_(issues.c.day >= first, issues.c.id != (besides or 0))
     query = select(renderings.c.id, renderings.c.papers).join_from(renderings, issues)
+    same = {key: key for key in keys}  # no edition keeps keys of its own
     shown: dict[int, set[str]] = {}
     for row in connection.execute(query.where(late, renderings.c.papers.is_not(None)).execution_options(yield_per=500)):
-        if known := keys.intersection(json.loads(row.papers)):
+        if known := {same[key] for key in json.loads(row.papers) if key in same}:
             shown[row.id] = known
     found: dict[int, set[str]] = {}
-    ids, moved = list(shown), _moved(connection)
-    for start in range(0, len(ids), _CHUNK):
-        some = deliveries.c.rendering_id.in_(ids[start : start + _CHUNK])
+    if shown:
         of_issues = deliveries.c.issue_id.in_(select(issues.c.id).where(late))
-        for reader, row in _copies(connection, select(_ROW.subscriber_id), moved, of_issues, some):
-            found.setdefault(reader, set()).update(shown[row.rendering_id])
+        for reader, row in _copies(connection, readers, of_issues):
+            if known := shown.get(row.rendering_id, set()):
+                found.setdefault(reader, set()).update(known)
     return found
 
 
-def _moved(connection: Connection) -> dict[int, int]:
-    """The rows of readers who chose something at the addresses that they moved from, each with their row now."""
+def _moved(connection: Connection, readers: Select[int]) -> dict[int, int]:
+    """The rows of `readers` (a query for their ids) at the addresses that they moved from, each with their row now."""
     query = select(subscribers.c.id, subscribers.c.moved_to).where(subscribers.c.moved_to.is_not(None))
     later = {row.id: row.moved_to for row in connection.execute(query)}
     if not later:
         return {}
-    chose = set(connection.execute(select(_ROW.subscriber_id)).scalars())
+    theirs = set(connection.execute(readers).scalars())
     found = {}
     for old in later:
         now, moves = old, len(later)
         while now in later and moves:  # not for ever
             now, moves = later[now], moves - 1
-        if now in chose:
+        if now in theirs:
             found[old] = now
     return found
 
 
-def _copies(
-    connection: Connection, readers: Select[int], moved: Mapping[int, int], *which: ColumnElement[bool]
-) -> Iterator[tuple[int, Any]]:
+def _copies(connection: Connection, readers: Select[int], *which: ColumnElement[bool]) -> Iterator[tuple[int, Any]]:
     """The copies that `readers` (a query for their ids) got, or may get yet; each with the id of its reader.
 
-    Those of the old rows in `moved` are among them.
+    What they got at an address from which they moved is among them.
     """
+    moved = _moved(connection, readers)
     old = select(subscribers.c.id).where(subscribers.c.id.in_(moved))
     theirs = (union(readers, old) if moved else readers).subquery()
     columns = (deliveries.c.subscriber_id, deliveries.c.rendering_id, deliveries.c.issue_id)
     query = select(*columns).join_from(theirs, deliveries, deliveries.c.subscriber_id == theirs.c.subscriber_id)
-    for row in connection.execute(query.where(*which, _SHOWN)):
+    for row in connection.execute(query.where(*which, _SHOWN).execution_options(yield_per=_BATCH)):
         yield moved.get(row.subscriber_id, row.subscriber_id), row
 
 
@@ -216,8 +226,7 @@ class _Weeks:
         )
         days = {row.id: row.day for row in rows}
         mails: dict[int, list[date]] = {}
-        readers = select(_ROW.subscriber_id).where(_ROW.choice.contains(_WEEKLY))
-        for reader, row in _copies(connection, readers, _moved(connection), deliveries.c.issue_id.in_(days)):
+        for reader, row in _copies(connection, _WEEKLY_READERS, deliveries.c.issue_id.in_(days)):
             mails.setdefault(reader, []).append(days[row.issue_id])
         counted = select(func.max(issues.c.day)).join_from(delivery_counts, issues).where(issues.c.day < day)
         return cls(day, mails, [*days.values()], connection.execute(counted).scalar() or date.min)

@@ -19,7 +19,7 @@ from newsletter.subscriber_csv.chosen import with_columns
 from newsletter.subscriber_csv.columns import Choices, Column, Plan, plan
 from newsletter.subscriber_csv.headings import CHOSEN, Kind, Role
 from newsletter.subscriber_csv.table import Line, lines, mailbox
-from newsletter.text import WEEKDAYS, weekdays
+from newsletter.text import days_of, weekdays
 
 _LONGEST: Final = 500  # characters of a note
 
@@ -190,12 +190,10 @@ def _note(heading: str, value: str) -> str:
 
 def _days(heading: str, value: str) -> int:
     """`Mon Tue`, or `none`."""
-    days = 0
-    for word in re.findall(r"[^\s,;]+", value.casefold()):
-        if word not in (*WEEKDAYS, "none"):
-            raise AddressError(f"{word} is no weekday; expected some of {weekdays(EVERY_DAY)}")
-        days |= 1 << WEEKDAYS.index(word) if word in WEEKDAYS else 0
-    return days
+    try:
+        return days_of(value)
+    except ValueError as error:
+        raise AddressError(f"{error} is no weekday; expected some of {weekdays(EVERY_DAY)}") from error
 
 
 def _date(heading: str, value: str) -> date:

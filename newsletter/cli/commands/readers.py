@@ -80,6 +80,7 @@ def subscribers_forget(app: App, addresses: tuple[str, ...]) -> None:
 @click.option(
     "--weekly/--every-issue", default=None, help="One issue a week with the papers since the last, or every issue."
 )
+@click.option("--days", help="Weekdays of the lists, such as 'Mon Thu'; one a week comes on the first of them.")
 @click.option("--hour", type=click.IntRange(0, 23), help="The hour at which the mail is sent.")
 @click.option("--zone", help="The time zone of --hour, such as Europe/Berlin.")
 @click.option("--say-nothing/--tell-nothing", default=None, help="No mail, or one line, when nothing fits.")
