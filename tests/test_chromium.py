@@ -82,6 +82,17 @@ def test_what_is_wrong_in_one_view_is_found(browser: webdriver.Chrome, name: str
     assert all(each.startswith(fault) for each, fault in zip(found, faults, strict=True)), found
 
 
+def test_nothing_of_a_document_stays_for_the_next(browser: webdriver.Chrome) -> None:
+    html = document(TEXT)
+    assert judged(
+        browser, html.replace("<title>", '<meta name="color-scheme" content="light dark"><title>'), mail=False
+    )
+    assert judged(browser, html, mail=False) == []  # the link has the colour of links in light
+    found = judged(browser, html.replace("width=device-width, initial-scale=1", ""), mail=False)
+    assert [each.partition(",")[0] for each in found] == ["320 px", "320 px"]
+    assert all("980 px wide" in each for each in found)
+
+
 GREY = "<p style='color: #767676'>Owls</p>"  # 4.54 : 1 on white, and too little on anything darker
 
 # The same text where it cannot be read.
