@@ -761,14 +761,13 @@ PAGES = {
     "issue": "archive/2026-11-24/",
     "mail": "archive/2025-12-31/",
 }
+LANGUAGES = ("en", "he")
 
 
-@pytest.fixture(scope="module", params=["en", "he"])
-def archive_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the files of an archive with a mail and an issue that has everything, in one language."""
-    publication = replace(PUBLICATION, language=request.param)
+def with_everything(folder: Path, language: str) -> Path:
+    """The files of an archive with a mail and an issue that has everything, in a language."""
+    publication = replace(PUBLICATION, language=language)
     renderer = Renderer(publication)
-    folder = tmp_path_factory.mktemp("archive")
     wide = paper(1, title="Supercalifragilistic" * 5, summary="It works.", organisation="An Institute", code_stars=1)
     many = Issue(DAY, (wide, paper(2), paper(3)), ranked_by_votes=True, left_out=3)
     many = replace(many, rising=(LateRiser(paper(20), DAY - timedelta(days=3), 41),), pinned={wide.key: "author: Ada"})
@@ -776,30 +775,32 @@ def archive_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         publish(store, renderer.issue(issue(day=OLD)), publication)
         publish(store, renderer.issue(many), publication, contents=many)
         pages.export(Archive(publication, store, renderer, searchable=True), folder / "public")
-    with web_host(folder / "public") as url:
-        yield url
+    return folder / "public"
 
 
 @pytest.fixture(scope="module")
-def shown(browser: webdriver.Chrome, archive_url: str) -> dict[str, str]:
-    """The documents of PAGES. Each page has its colours and fits a desktop and a phone."""
+def shown(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+    """The documents of PAGES, by language and name. Each page has its colours and fits a desktop and a phone."""
     found = {}
-    for name, path in PAGES.items():
-        browser.get(f"{archive_url}/{path}")
-        for width, scheme in ((320, "light"), (1280, "dark")):
-            show_on(browser, DESKTOP | {"width": width})
-            prefer(browser, scheme)
-            wide, background = browser.execute_script(
-                "return [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]"
-            )
-            assert wide <= width, name
-            assert (background == "rgb(15, 19, 24)") is (scheme == "dark"), name
-        found[name] = browser.execute_script(SHOWN)
+    for language in LANGUAGES:
+        with web_host(with_everything(tmp_path_factory.mktemp("archive"), language)) as url:
+            for name, path in PAGES.items():
+                browser.get(f"{url}/{path}")
+                for width, scheme in ((320, "light"), (1280, "dark")):
+                    show_on(browser, DESKTOP | {"width": width})
+                    prefer(browser, scheme)
+                    wide, background = browser.execute_script(
+                        "return [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]"
+                    )
+                    assert wide <= width, name
+                    assert (background == "rgb(15, 19, 24)") is (scheme == "dark"), name
+                found[language, name] = browser.execute_script(SHOWN)
     return found
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_are_accessible_and_fit_from_left_and_from_right(
-    browser: webdriver.Chrome, shown: dict[str, str], page: str
+    browser: webdriver.Chrome, shown: dict[tuple[str, str], str], page: str, language: str
 ) -> None:
-    assert judged(browser, shown[page], mail=False) == []
+    assert judged(browser, shown[language, page], mail=False) == []

@@ -13,7 +13,7 @@ from selenium import webdriver
 from newsletter.languages import direction
 from newsletter.mail.render import Renderer
 from newsletter.model import LateRiser
-from tests.chromium import PHONE, judged, show_on, write
+from tests.chromium import LIGHT, PHONE, judged, show_on, write
 from tests.conftest import PUBLICATION, issue, paper
 from tests.pages import Site
 from tests.test_archive import publish
@@ -62,7 +62,8 @@ def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def found(browser: webdriver.Chrome, pages: dict[str, str]) -> dict[str, list[str]]:
     """By name what is wrong with each page."""
-    return {name: judged(browser, page, mail=name in ("mail", "letter", "moved")) for name, page in pages.items()}
+    mails = ("mail", "letter", "moved")
+    return {name: judged(browser, page, LIGHT, mail=name in mails) for name, page in pages.items()}
 
 
 def test_pages_and_mails_fit_a_small_phone_and_are_accessible(found: dict[str, list[str]]) -> None:

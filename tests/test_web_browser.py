@@ -37,7 +37,7 @@ from newsletter.pipeline import run
 from newsletter.runtime import Runtime
 from newsletter.store import Store
 from tests import program
-from tests.chromium import DESKTOP, SHOWN, judged, prefer, show_on, without_scripts
+from tests.chromium import DESKTOP, SHOWN, UNDRAWN, judged, prefer, show_on, without_scripts
 from tests.conftest import ROOT
 from tests.mailhost import DOMAIN, MailHost
 from tests.pages import write_config
@@ -127,15 +127,22 @@ def heading(browser: webdriver.Chrome) -> str:
     return browser.find_element(By.TAG_NAME, "h1").text
 
 
+# Finds the button with a label, and marks the page as the one that is left.
+FIND_BUTTON = """
+window.isLeft = true;
+const [label] = arguments;
+const button = [...document.querySelectorAll("button")].find((each) => each.textContent.trim() === label);
+"""
+
+
 def press(browser: webdriver.Chrome, label: str) -> None:
     """Press a button and wait for the whole of the next page."""
-    button = browser.execute_script(
-        "window.isOld = true;"
-        "return [...document.querySelectorAll('button')].find(each => each.textContent.trim() === arguments[0])",
-        label,
-    )
-    button.click()
-    is_there = "return !window.isOld && document.readyState === 'complete'"
+    browser.execute_script(f"{FIND_BUTTON} return button", label).click()
+    wait_for_next_page(browser)
+
+
+def wait_for_next_page(browser: webdriver.Chrome) -> None:
+    is_there = "return !window.isLeft && document.readyState === 'complete'"
     WebDriverWait(browser, 20, poll_frequency=0.02).until(lambda shown: shown.execute_script(is_there))
 
 
@@ -363,8 +370,13 @@ class Shown:
         self.browser, self.running, self.folder, self.address = browser, running, folder, address
 
     def show(self, page: str) -> None:
-        show_on(self.browser, DESKTOP)
+        show_on(self.browser, DESKTOP | UNDRAWN)
         getattr(self, page)()
+
+    def _press(self, label: str) -> None:
+        """Press a button without a mouse, which takes much longer, and wait for the whole of the next page."""
+        self.browser.execute_script(f"{FIND_BUTTON} button.click()", label)
+        wait_for_next_page(self.browser)
 
     def home(self) -> None:
         self.browser.get(f"{self.running.base}/")
@@ -372,7 +384,7 @@ class Shown:
     def subscribe(self, address: str) -> None:
         self.home()
         fill(self.browser, email=address)
-        press(self.browser, "Subscribe")
+        self._press("Subscribe")
 
     def problem(self) -> None:
         self.subscribe("nobody@intranet")
@@ -380,7 +392,7 @@ class Shown:
     def expired(self) -> None:
         self.home()
         self.browser.delete_all_cookies()
-        press(self.browser, "Subscribe")
+        self._press("Subscribe")
         assert "open for too long" in self.browser.page_source
 
     def asked(self) -> None:
@@ -394,7 +406,7 @@ class Shown:
 
     def confirmed(self) -> None:
         self.confirm()
-        press(self.browser, "Yes, subscribe me")
+        self._press("Yes, subscribe me")
 
     def preferences(self) -> None:
         self.running.store.add(self.address)
@@ -402,25 +414,26 @@ class Shown:
 
     def saved(self) -> None:
         self.preferences()
-        self.browser.find_element(By.XPATH, "//label[.='One week']").click()
-        press(self.browser, "Save")
+        week = self.browser.find_element(By.XPATH, "//label[.='One week']")
+        self.browser.execute_script("arguments[0].click()", week)
+        self._press("Save")
 
     def unclear(self) -> None:
         self.preferences()
         self.browser.execute_script("document.getElementsByName('day').forEach(each => { each.checked = false })")
-        press(self.browser, "Save")
+        self._press("Save")
         assert "Choose at least one day" in self.browser.page_source
 
     def picked(self) -> None:
         self.preferences()
         fill(self.browser, topics="language models\nrobots")
-        press(self.browser, "Show what this picks")
+        self._press("Show what this picks")
         assert "your topic: language models" in self.browser.page_source
 
     def refused(self) -> None:
         self.preferences()
         fill(self.browser, topics="long " * 30, never="...", zone="Nowhere")
-        press(self.browser, "Show what this picks")
+        self._press("Show what this picks")
         assert self.browser.find_element(By.ID, "refused").is_displayed()
         assert len(self.browser.find_elements(By.CSS_SELECTOR, ".wrong[role=alert]:not(#refused)")) == 3
         assert self.browser.switch_to.active_element.get_attribute("id") == "topics"
@@ -428,7 +441,7 @@ class Shown:
     def feedback(self) -> None:
         self.running.store.add(self.address)
         self._ask(more=False)
-        press(self.browser, "Yes, less like this")
+        self._press("Yes, less like this")
         self._ask(more=True)
         assert "You asked for the opposite before" in self.browser.page_source
 
@@ -441,7 +454,7 @@ class Shown:
     def moved(self) -> None:
         self.preferences()
         fill(self.browser, email="else@nowhere.test")
-        press(self.browser, "Change address")
+        self._press("Change address")
 
     def unsubscribe(self) -> None:
         self.running.store.add(self.address)
@@ -449,7 +462,7 @@ class Shown:
 
     def left(self) -> None:
         self.unsubscribe()
-        press(self.browser, "Unsubscribe")
+        self._press("Unsubscribe")
 
     def unknown(self) -> None:
         self.browser.get(f"{self.running.base}/confirm/nonsense")
@@ -460,7 +473,7 @@ class Shown:
     def search(self) -> None:
         self.archive()
         fill(self.browser, q="a")
-        press(self.browser, "Search")
+        self._press("Search")
         assert self.browser.find_elements(By.CSS_SELECTOR, ".list li")
 
     def nothing_found(self) -> None:
@@ -475,7 +488,7 @@ class Shown:
             f'<form method="post" action="{self.running.base}/subscribe"><button>Subscribe</button></form>', "utf-8"
         )
         self.browser.get(f"file://{self.folder / 'elsewhere.html'}")
-        press(self.browser, "Subscribe")
+        self._press("Subscribe")
         assert "Please press the button once more" in self.browser.page_source
 
     def undo(self) -> None:
@@ -491,7 +504,7 @@ class Shown:
 
     def undone(self) -> None:
         self.undo()
-        press(self.browser, "Yes, send the mails to me again")
+        self._press("Yes, send the mails to me again")
 
     def mail(self) -> None:
         self._letter("confirm", confirm_url="https://x.example", moves=False)
