@@ -72,8 +72,11 @@ def join_duplicates(papers: Iterable[Paper]) -> list[Paper]:
             place = len(joined)
             joined.append(paper)
         else:
-            places.pop(joined[place].key)  # the joined paper's key may be another: an id instead of the title
-            joined[place] = _join(joined[place], paper)
+            first = joined[place]
+            joined[place] = _join(first, paper)
+            if joined[place] is first:
+                continue
+            places.pop(first.key)  # the joined paper's key may be another: an id instead of the title
         for name in joined[place].names:
             places.setdefault(name, place)
     return joined
@@ -99,7 +102,7 @@ def _join(first: Paper, second: Paper) -> Paper:
     changes: dict[str, Any] = {
         name: other
         for name, own, other in zip(_FIELDS, _VALUES(first), _VALUES(second), strict=True)
-        if own in (None, "", (), 0) and other not in (None, "", ())
+        if not own and other not in (None, "", ())
     }
     for count in ("upvotes", "comments", "author_count", "code_stars"):
         known = [value for value in (getattr(first, count), getattr(second, count)) if value is not None]
@@ -110,4 +113,6 @@ def _join(first: Paper, second: Paper) -> Paper:
     if _RELIABLE.index(_kind(second.key)) < _RELIABLE.index(_kind(first.key)):
         changes["key"] = second.key
     changes["also"] = tuple(name for name in listings if name not in ("", first.source))
+    if all(getattr(first, name) == value for name, value in changes.items()):
+        return first
     return replace(first, **changes)

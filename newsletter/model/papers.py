@@ -98,6 +98,7 @@ _COMMON_TITLES: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=1_024)
 def _former(title: str) -> tuple[str, ...]:
     """The key that version 0.2 gave a paper without an arXiv id or DOI; empty for a title that many papers have."""
     key = title_key(title)
