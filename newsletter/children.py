@@ -94,11 +94,16 @@ class Nursery:
     ) -> None:
         self.stop()
 
+    def close(self) -> None:
+        """Let the nursery end, and its child, also when it has a job. `stop` waits for that."""
+        self._begun.clear()
+        for descriptor in {self._write, self._read} - {-1}:
+            os.close(descriptor)
+        self._write = self._read = -1
+
     def stop(self) -> None:
         """End the nursery and its child, also when it has a job."""
-        self._begun.clear()
-        os.close(self._write)
-        os.close(self._read)
+        self.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
 

@@ -143,6 +143,7 @@ def _prepare(task: _Task) -> Prepared | NoIssue:
         for listed_on, each in days.items()
     }
     rising = _rising(task, issue, past)
+    task.children.close()  # they end while the mail is rendered
     gains = _gains(issue, sorted(days), store) if span.again else {}
     issue = replace(issue, rising=rising, gains=gains, since=missed[0] if missed else None, notes=_shortened(notes))
     issue = _with_summaries(task, issue)

@@ -33,12 +33,16 @@ class Lasting(Nursery):
             super().start()
             self._owner = os.getpid()
 
+    def close(self) -> None:
+        """Leave it to the next run."""
+
     def stop(self) -> None:
         """Leave it to the next run."""
 
     def end(self) -> None:
         """Let it end, and wait for that."""
         if self._owner == os.getpid():
+            super().close()
             super().stop()
             self._owner = 0
 

@@ -178,6 +178,15 @@ def test_nothing_is_left_running() -> None:
         os.kill(pid, 0)
 
 
+def test_a_nursery_that_was_closed_ends_meanwhile() -> None:
+    with Nursery() as nursery:
+        pid = nursery.call(SHORT, os.getpid)
+        nursery.close()
+        assert ended(pid)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 def test_no_document_is_to_blame_for_a_nursery_that_was_killed(nursery: Nursery) -> None:
     os.kill(nursery.call(Bounds(), os.getppid), signal.SIGKILL)
     for _ in range(2):
