@@ -26,30 +26,28 @@ elsewhere, and whatever is in it, is judged each time. */
         (element.matches(CONTROLS) ||
             [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
 
-    /** The number of each element's chain. An element that is placed apart has one of its own. */
-    function chains() {
-        const found = new Map([[document, 0]]);
-        for (const element of document.querySelectorAll("*")) {
+    /** The number of an element's chain, which `found` remembers. An element that is placed apart has one of its own. */
+    function chainOf(element, found) {
+        if (!element) return 0;
+        if (!found.has(element)) {
             const style = getComputedStyle(element);
-            const looks = [found.get(element.parentNode), ...LOOKS.map((name) => style[name])].join();
+            const looks = [chainOf(element.parentElement, found), ...LOOKS.map((name) => style[name])].join();
             const chain = isApart(style) ? Symbol("apart") : looks;
             if (!numbers.has(chain)) numbers.set(chain, numbers.size + 1);
             found.set(element, numbers.get(chain));
         }
-        return found;
+        return found.get(element);
     }
 
     /** What axe finds, with texts of known looks left out of the rule about contrast. */
     async function asked(options) {
-        const found = chains();
-        found.delete(document);
-        let unknown = 0;
-        for (const [element, chain] of found) {
-            const isUnknown = !passed.has(chain) && hasText(element);
-            element.toggleAttribute("data-unknown", isUnknown);
-            unknown += isUnknown;
-        }
-        if (!unknown && options.runOnly?.includes(CONTRAST)) return [];
+        const found = new Map();
+        document.querySelectorAll("[data-unknown]").forEach((each) => each.removeAttribute("data-unknown"));
+        const unknown = [...document.querySelectorAll("*")].filter(
+            (each) => hasText(each) && !passed.has(chainOf(each, found)),
+        );
+        unknown.forEach((each) => each.toggleAttribute("data-unknown", true));
+        if (!unknown.length && options.runOnly?.includes(CONTRAST)) return [];
         axe.configure({rules: [{id: CONTRAST, selector: "[data-unknown]"}]});
         const rules = await axe.run(document, {...options, reporter: (raw, _, done) => done(raw)});
         for (const node of rules.find((rule) => rule.id === CONTRAST)?.passes ?? [])
