@@ -192,6 +192,8 @@ def test_a_crash_at_any_point_raises_no_alarm(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, before_the_first: bool
 ) -> None:
     """The process dies at each step of a sending in turn: before, between and after its commit and its witness."""
+    with machine.open() as store:
+        store.unsubscribe("r2@example.org")  # of two copies, too, there is a time between them
     if not before_the_first:
         machine.send()
     steps = [0]
@@ -222,7 +224,7 @@ def test_a_crash_at_any_point_raises_no_alarm(
     else:
         pytest.fail("the run never came to its end")
     assert limit > 10
-    assert machine.send() == 3
+    assert machine.send() == 2
 
 
 def test_a_crash_in_the_middle_of_a_batch_raises_no_alarm(machine: Machine) -> None:
