@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -68,12 +69,18 @@ class Desk:
     @property
     def told(self) -> list[str]:
         """The text parts of all mails received, in order."""
-        bodies = [message.get_body(("plain",)) for message in self.inbox.messages]
-        return [str(body.get_content()) for body in bodies if body is not None]
+        return [_text(message) for message in self.inbox.messages]
 
     @property
     def last(self) -> str:
-        return self.told[-1]
+        return _text(self.inbox.messages[-1])
+
+
+def _text(message: EmailMessage) -> str:
+    """The text part of a mail."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ class Inbox:
         self.victim = 0
         self.connections = 0
         self.recipients: list[str] = []
-        self.messages: list[EmailMessage] = []
+        self._came: list[bytes] = []
+        self._parsed: list[EmailMessage] = []
         self._controller = LoopbackServer(self)
 
     def __enter__(self) -> Inbox:
@@ -42,6 +43,13 @@ class Inbox:
     def port(self) -> int:
         """The port on which it listens."""
         return int(self._controller.port)
+
+    @property
+    def messages(self) -> list[EmailMessage]:
+        """The messages in the order in which they came. They are parsed when somebody asks, which few tests do."""
+        for content in self._came[len(self._parsed) :]:
+            self._parsed.append(message_from_bytes(content, EmailMessage, policy=default))
+        return self._parsed
 
     async def handle_EHLO(self, server: SMTP, session: Any, envelope: Any, hostname: str, replies: Any) -> Any:
         """Count the connection."""
@@ -59,7 +67,7 @@ class Inbox:
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
         """Keep a message."""
         self.recipients.append(envelope.rcpt_tos[0])
-        self.messages.append(message_from_bytes(envelope.original_content, EmailMessage, policy=default))
+        self._came.append(envelope.original_content)
         if self.kill_after == len(self.recipients):
             os.kill(self.victim, signal.SIGKILL)
         return "250 2.0.0 kept"
