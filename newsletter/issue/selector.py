@@ -190,7 +190,7 @@ def _canonical(kind: str, texts: Iterable[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)  # readers choose the same topics
 def _several(kind: str, text: str) -> Sequence[tuple[str, str]]:
-    """The choices on one line, see `_one`. Commas of other forms, such as those of vertical text, are commas by NFKC."""
+    """The choices on one line. Commas of other forms, such as those of vertical text, are commas by NFKC."""
     if kind not in _BETWEEN:
         return (_one(kind, text),)
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
