@@ -180,8 +180,7 @@ def _canonical(kind: str, texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         if len(text) > LONGEST_TOGETHER:  # before any work on it
             raise SelectorError(kind, Fault.TOO_LONG, LONGEST, text)
-        for one in _divided(kind, text):
-            choice, own = _one(kind, one)
+        for choice, own in _several(kind, text):
             if choice:
                 found.setdefault(choice, own)
         if len(found) > MOST:
@@ -189,14 +188,15 @@ def _canonical(kind: str, texts: Iterable[str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _divided(kind: str, text: str) -> Sequence[str]:
+@lru_cache(maxsize=4096)  # readers choose the same topics
+def _several(kind: str, text: str) -> Sequence[tuple[str, str]]:
     """The choices on one line. Commas of other forms, such as those of vertical text, are commas by NFKC."""
     if kind not in _BETWEEN:
-        return (text,)
-    return re.split(_BETWEEN[kind], text if text.isascii() else unicodedata.normalize("NFKC", text))
+        return (_one(kind, text),)
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return tuple([_one(kind, each) for each in re.split(_BETWEEN[kind], plain)])
 
 
-@lru_cache(maxsize=4096)  # readers choose the same topics
 def _one(kind: str, text: str) -> tuple[str, str]:
     """A choice in canonical form, and as it was written, without what makes no difference but case.
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -385,30 +386,32 @@ def _links(place: str, paper: Paper, language: Language) -> list[dict[str, str]]
         if url and _page(url) not in seen:
             seen.add(_page(url))
             links[url] = label
+    title = shorten(paper.title, _LINK_TITLE)
     return [
-        {"label": label, "url": url, "name": _link_name(label, place, paper, language)} for url, label in links.items()
+        {"label": label, "url": url, "name": _link_name(label, place, title, language)} for url, label in links.items()
     ]
 
 
 def _feedback(place: str, paper: Paper, language: Language) -> list[dict[str, str]]:
     """The links with which a reader asks for more and for less like this paper."""
     asked = (("1", language.gettext("More like this")), ("0", language.gettext("Less like this")))
+    title = shorten(paper.title, _LINK_TITLE)
     at = f"{Slot.FEEDBACK}?paper={quote(paper.key, safe=':', errors='replace')}&more="
     return [
-        {"label": label, "url": f"{at}{more}", "name": _link_name(label, place, paper, language)}
+        {"label": label, "url": f"{at}{more}", "name": _link_name(label, place, title, language)}
         for more, label in asked
     ]
 
 
-def _link_name(link: str, place: str, paper: Paper, language: Language) -> str:
+def _link_name(link: str, place: str, title: str, language: Language) -> str:
     """A link's accessible name. Screen readers list links by it, so it names the paper (WCAG 2.2, 2.4.4)."""
-    title = shorten(paper.title, _LINK_TITLE)
     return language.gettext("%(link)s %(place)s: %(paper)s", link=link, place=place, paper=title)
 
 
 _ARXIV: Final = re.compile(r"(?:export\.)?(arxiv\.org/(?:abs|pdf)/[\w./-]+?)(?:v\d{1,3})?(?:\.pdf)?", re.IGNORECASE)
 
 
+@lru_cache(maxsize=2048)  # the editions of an issue show a paper in several forms
 def _page(url: str) -> str:
     """What two addresses of one page have in common: arXiv's API links to version 1, others to the paper itself."""
     bare = re.sub(r"^https?://(?:www\.)?", "", url, flags=re.IGNORECASE).rstrip("/")

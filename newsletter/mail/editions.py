@@ -49,7 +49,8 @@ _REASON: Final = _CONTROLS[Mark.REASON]
 _LISTS: Final = [_CONTROLS[mark] for mark in (Mark.GLANCE, Mark.PAPERS, Mark.RISING)]
 
 _RANKED: Final = 8192  # papers with a rank that are kept encoded, each of about 3 KB
-_SAID: Final = 4096  # texts that are filled in
+_SAID: Final = 4096  # reasons that are kept encoded
+_SHARED: Final = 8192  # texts that are: the forms of a paper have most in common
 
 
 class EditionCopies:
@@ -97,8 +98,8 @@ class EditionCopies:
         Slots in papers are filled when all is joined: fewer and longer pieces save more than copying once more takes.
         """
         words = frame_words(edition)
-        of_text = {_CONTROLS[mark]: _short(said) for mark, said in words.items()}
-        of_page = {_CONTROLS[mark]: _short(as_html(said)) for mark, said in words.items()}
+        of_text = {_CONTROLS[mark]: _soft(said) for mark, said in words.items()}
+        of_page = {_CONTROLS[mark]: _soft(as_html(said)) for mark, said in words.items()}
         for slot, value in values.items():
             of_text[_CONTROLS[slot]], of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
         texts, text_lines, text_risers, pages, page_lines, page_risers = _lists(6)
@@ -220,6 +221,7 @@ def _lines(text: str) -> Iterator[bytes]:
             yield _soft(part)
 
 
+@lru_cache(maxsize=_SHARED)
 def _soft(text: str) -> bytes:
     """`text` as whole lines of quoted-printable, the same as sent and for DKIM, each ending in a soft line break."""
     if not text:
@@ -228,9 +230,6 @@ def _soft(text: str) -> bytes:
     if encoded[:1] == b"." or b"\n." in encoded or b"  " in encoded or b"\t" in encoded:
         return CRLF.join(map(_mended, encoded.split(CRLF)))
     return encoded
-
-
-_short: Final = lru_cache(maxsize=_SAID)(_soft)
 
 
 def _mended(line: bytes) -> bytes:

@@ -58,6 +58,16 @@ _GROWTH: Final = 1.56
 _COMPILED: Final = Compiled(folder_of_python(), Path(__file__).stat().st_mtime_ns)
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, in which ``paper.title`` is looked up as the entry that it is, rather than first as a method."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """The entry of a dict, else what the sandbox allows."""
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 class Renderer:
     """Renders the issues, letters and web pages of one publication.
 
@@ -81,7 +91,7 @@ class Renderer:
         builtin = jinja2.FileSystemLoader(resources.find("templates"))
         own = [jinja2.FileSystemLoader(templates)] if templates is not None else []
         self._folders = tuple(str(path) for path in (templates, resources.find("templates")) if path is not None)
-        self._environment = ImmutableSandboxedEnvironment(
+        self._environment = _Environment(
             loader=jinja2.ChoiceLoader([*own, builtin, jinja2.PrefixLoader({"builtin": builtin})]),
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=jinja2.StrictUndefined,

@@ -22,7 +22,7 @@ def wrap(text: str) -> str:
     A longer word is cut, except an address of the web in text without wide characters: a reader has to click it.
     """
     text = str(text)
-    if not any(map(_is_wide, text)):
+    if text.isascii() or not any(map(_is_wide, text)):
         return "\n".join(_Wrapper(WIDTH, break_on_hyphens=False).wrap(text))
     lines, line, width = [], "", 0
     for piece in _pieces(" ".join(text.split())):
