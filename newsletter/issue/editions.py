@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -208,11 +209,21 @@ def picks_of(choice: Choice, pool: Candidates) -> Iterable[Pick]:
 
 def _spelled(picks: Iterable[Pick], selector: Selector) -> Iterator[Pick]:
     own = {
-        Reason(reason, choice): Reason(reason, written)
+        (reason, choice): written
         for reason, kind in _CHOSEN.items()
         for choice, written in zip(getattr(selector, kind), selector.own(kind), strict=True)
+        if choice != written
     }
-    return (each._replace(reason=own.get(each.reason, each.reason)) if each.reason else each for each in picks)
+    for each in picks:
+        why = each.reason
+        written = own.get((why.kind, why.words)) if why else None
+        yield Pick(each.paper, _reason(why.kind, written), each.match) if why and written else each
+
+
+@lru_cache(maxsize=4096)
+def _reason(kind: ReasonKind, words: str) -> Reason:
+    """The same reason for all who write it so: what a mail says of it is then made once."""
+    return Reason(kind, words)
 
 
 def _never(choice: Choice, pool: Candidates) -> frozenset[str]:
