@@ -40,12 +40,16 @@ _LINTED: Final = 5  # joined editions that are linted
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Let no cycles be looked for: many values are made here, without cycles, and each search reads them all again."""
+    """Let no cycles be looked for, nor later among what was made here: millions of values without cycles.
+
+    Each search would read them all again. Without references they are freed as ever.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if enabled:
             gc.enable()
 
@@ -70,7 +74,7 @@ def make(
         seen = store.seen(day.papers, besides=replaces)
         if day.week is not None:
             seen |= store.seen(day.week.issue.papers, besides=replaces, weekly=True)
-        wishes = [replace(wish, seen=seen.get(wish.reader, frozenset())) for wish in wishes]
+        wishes = [replace(wish, seen=seen[wish.reader]) if wish.reader in seen else wish for wish in wishes]
     planned = planning.plan(day, wishes) if wishes else Planned()
     noted = operator if prepared.noted != prepared.rendered else None
     made, pieces = _rendered(_Task(renderer(config), prepared, noted, runtime), planned)

@@ -110,16 +110,14 @@ class _Group(NamedTuple):
 class _Groups:
     """Readers by what they get."""
 
-    readers: dict[_Group, list[int]] = field(default_factory=dict)
-    choices: dict[_Group, Choice] = field(default_factory=dict)
+    found: dict[_Group, tuple[Choice, list[int]]] = field(default_factory=dict)
 
     def add(self, wish: Wish) -> None:
         """Sort in one reader."""
         choice = wish.choice
         spelled = choice.selector.spelled if choice.selector else ()
         key = _Group(choice.of_papers, spelled, wish.seen, choice.say_nothing, wish.since)
-        self.readers.setdefault(key, []).append(wish.reader)
-        self.choices.setdefault(key, choice)
+        self.found.setdefault(key, (choice, []))[1].append(wish.reader)
 
 
 def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
@@ -134,8 +132,7 @@ def plan(day: Day, wishes: Iterable[Wish]) -> Planned:
     offers: dict[date | None, _Offer] = {}
     editions: list[Edition] = []
     unfitting: list[int] = []
-    for key, readers in groups.readers.items():
-        choice, seen, since = groups.choices[key], key.seen, key.since
+    for (*_, seen, _, since), (choice, readers) in groups.found.items():
         if since not in offers:
             offers[since] = _offer(day, since, offers.values())
         made = edition(offers[since].day, choice, offers[since].pool, seen | offers[since].old)

@@ -189,7 +189,7 @@ def every(selector: Selector, candidates: Candidates) -> Iterator[Pick]:
 def _merged(ranked: Sequence[Iterable[_Placed]]) -> Iterator[_Placed]:
     """These picks in one order, each paper for the reason that places it best."""
     seen: set[int] = set()
-    for placed in merge(*ranked, key=itemgetter(0)):
+    for placed in ranked[0] if len(ranked) == 1 else merge(*ranked, key=itemgetter(0)):
         if (at := placed[0][3]) not in seen:
             seen.add(at)
             yield placed
