@@ -178,7 +178,7 @@ class Relay:
 
 @dataclass(eq=False)
 class Line:
-    """One connection."""
+    """A connection that `connect` has made: its session, and what it has carried in this run."""
 
     relay: Relay
     socket: socket.socket
