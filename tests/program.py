@@ -5,7 +5,7 @@ of this Python with `-m MODULE` or `-c CODE` is forked from the *nest*: a proces
 of the program and has one thread. So is one of the Python of another environment, once `installed` has named it: its
 nest has imported what is installed there.
 
-    this process -- words, folder, environment, descriptors --> nest -- forks --> the program, which becomes our child
+    this process -- words, folder, environment, descriptors --> nest -- forks --> the program, which is our child
 
 As after a real start: the program has a pid of its own and this process as its parent, so that waiting, signals, exit
 codes and the use of resources are the kernel's; it has its standard streams and `pass_fds`, and no other descriptor;
@@ -17,8 +17,8 @@ Otherwise than after a real start: the modules of the program are loaded, also t
 and of another user use subprocess.
 
 What a nest cannot imitate is really started: another command; one with a variable of REAL that is not as it was when
-this process began; one with `preexec_fn`, `user`, `group`, `executable` or `shell`; and everything on a system other
-than Linux. Programs with the same LD_PRELOAD, such as those whose clock is faked, have a nest of their own.
+this process began; one with `preexec_fn`, `user`, `group`, `executable` or `shell`; and everything on a system that is
+none of _CLONE. Programs with the same LD_PRELOAD, such as those whose clock is faked, have a nest of their own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ REAL: Final = ("PYTHON", "LC_", "LANG", "LD_", "FAKETIME_", "DONT_FAKE")
 
 FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
-_SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+# The number of clone(2) among the system calls of Linux, by the machine.
+_CLONE: Final = {"x86_64": 56, "aarch64": 220}.get(os.uname().machine) if sys.platform == "linux" else None
+_CLONE_PARENT: Final = 0x8000
+
 _LARGEST: Final = 1 << 17  # bytes of a request
 _MOST: Final = 253  # descriptors with a request, SCM_MAX_FD of Linux
 
@@ -229,8 +232,6 @@ class _Nest:
             )  # fmt: skip
         self._owner = os.getpid()
         self._one_at_a_time = threading.Lock()
-        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
-
         atexit.register(self.end)
 
     def end(self) -> None:
@@ -240,14 +241,10 @@ class _Nest:
             self._process.wait()
 
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
-        """The pid of a program that has become a child of this process, as the next parent that is alive."""
+        """The pid of a program, which is a child of this process."""
         with self._one_at_a_time:
-            self._prctl(_SUBREAPER, 1, 0, 0, 0)
-            try:
-                socket.send_fds(self._line, [json.dumps(request).encode()], descriptors)
-                return int(self._line.recv(_LARGEST))
-            finally:
-                self._prctl(_SUBREAPER, 0, 0, 0, 0)
+            socket.send_fds(self._line, [json.dumps(request).encode()], descriptors)
+            return int(self._line.recv(_LARGEST))
 
 
 def _umask() -> int:
@@ -263,7 +260,7 @@ def _nest_for(python: str, environ: dict[str, str]) -> _Nest | None:
     """The nest for programs in this environment, which is begun if necessary; None for those that have none."""
     here = loading(environ)
     odd = python == sys.executable and here != _own and "LD_PRELOAD" not in here
-    if sys.platform != "linux" or odd:
+    if _CLONE is None or odd:
         return None
     key = (os.getpid(), python, *sorted(here.items()))
     if key not in _nests:
@@ -331,30 +328,29 @@ feeds:
 
 
 def _next_request(line: socket.socket) -> dict[str, Any] | None:
-    """Fork a program for each request. Returns the request in the program; in the nest None, when nobody asks any more.
-
-    A process in between ends at once, so that the program gets another parent: whoever asked.
-    """
+    """Fork a program for each request. Returns the request in the program; in the nest None, when nobody asks more."""
     while True:
         words, descriptors, _, _ = socket.recv_fds(line, _LARGEST, _MOST)
         if not words:
             return None
-        read, write = os.pipe()
-        wait, go = os.pipe()
-        if (between := os.fork()) == 0:
-            if (program := os.fork()) == 0:
-                os.close(go)
-                os.read(wait, 1)  # until it has its new parent
-                request: dict[str, Any] = json.loads(words)
-                _take(descriptors, [0, 1, 2, *request["passed"]])
-                line.detach()
-                return request
-            os.write(write, str(program).encode())
-            os._exit(0)
-        os.waitpid(between, 0)
-        line.send(os.read(read, 100))
-        for descriptor in (read, write, wait, go, *descriptors):
+        if (program := _sibling()) == 0:
+            request: dict[str, Any] = json.loads(words)
+            _take(descriptors, [0, 1, 2, *request["passed"]])
+            line.detach()
+            return request
+        line.send(str(program).encode())
+        for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _sibling() -> int:
+    """What os.fork does, but that the parent of the new process is this one's parent: whoever asked."""
+    python = ctypes.pythonapi
+    python.PyOS_BeforeFork()
+    pid = python.syscall(_CLONE, _CLONE_PARENT, 0, 0, 0, 0)
+    (python.PyOS_AfterFork_Parent if pid else python.PyOS_AfterFork_Child)()
+    assert pid >= 0, "the nest cannot fork"
+    return int(pid)
 
 
 def _take(descriptors: list[int], numbers: list[int]) -> None:
