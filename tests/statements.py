@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-import pytest
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect
 
@@ -23,7 +22,12 @@ def _known(connection: Connection) -> None:
 
 
 def pytest_configure() -> None:
-    """Have the stores of this process share what SQLAlchemy has compiled."""
+    """Have the stores of a process of pytest share what SQLAlchemy has compiled."""
+    share()
+
+
+def share() -> None:
+    """Have the stores of this process share what SQLAlchemy has compiled, and those of the processes that it forks."""
     dialects: dict[str, Dialect] = {}
     compiled: MutableMapping[Any, Any] = {}
 
@@ -47,6 +51,5 @@ def pytest_configure() -> None:
         return known[key]
 
     make = database.compiled
-    patch = pytest.MonkeyPatch()  # until the process ends
-    patch.setattr(engines, "create_engine", create)
-    patch.setattr(database, "compiled", compiled_once)
+    for module, name, value in ((engines, "create_engine", create), (database, "compiled", compiled_once)):
+        setattr(module, name, value)  # until the process ends
