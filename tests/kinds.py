@@ -26,8 +26,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import suppress
 from enum import IntEnum
 from functools import cache, wraps
+from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -110,6 +112,8 @@ FORBIDDEN: tuple[tuple[Any, str, Kind], ...] = (
     (Flask, "wsgi_app", Kind.COMPONENT),
 )
 
+TESTPATHS = pytest.Config.ArgsSource.TESTPATHS  # all files of tests are asked for
+
 ROOM = 1024 * 1024 * 1024  # bytes; the folders of a test are removed when it has passed
 
 
@@ -142,16 +146,33 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """In a process of pytest-xdist, import the files of tests, each process from another file on.
+
+    pytest rewrites and compiles each file of tests that has changed, in a new checkout all of them, which takes four
+    seconds. What one process has compiled the others find. If a file cannot be imported, the collection says so.
+    """
+    config = collector.config
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    if not worker or not isinstance(collector, pytest.Session) or config.args_source is not TESTPATHS:
+        return
+    files = sorted(Path(__file__).parent.glob("test_*.py"))
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for file in files[first:] + files[:first]:
+        with suppress(Exception, pytest.skip.Exception):
+            import_module(f"tests.{file.stem}")
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark a test with its kind."""
-    assert isinstance(item, pytest.Function)
-    if item.get_closest_marker("slow") is None:
+    """Mark a test with its kind, if tests are chosen by marks. Each process of pytest-xdist collects all tests."""
+    if item.config.option.markexpr and item.get_closest_marker("slow") is None:
         item.add_marker(kind_of(item).mark)
 
 
-def kind_of(item: pytest.Function) -> Kind:
-    """The kind of a test."""
-    if item.path.name in SYSTEM_FILES or servers_of(item.nodeid):
+def kind_of(item: pytest.Item) -> Kind:
+    """The kind of a test; one with the mark `slow` may do anything."""
+    assert isinstance(item, pytest.Function)
+    if item.path.name in SYSTEM_FILES or item.get_closest_marker("slow") is not None or servers_of(item.nodeid):
         return Kind.SYSTEM
     marked = (kind for kind in Kind if item.get_closest_marker(kind.mark) is not None)
     return max(Kind.UNIT, *marked, *map(kind_of_function, functions_of(item)))
@@ -313,7 +334,7 @@ GUARD = Guard()
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Guard a test. A fixture for each of thousands of tests would take a second in all."""
-    GUARD.begin(max((kind for kind in Kind if item.get_closest_marker(kind.mark) is not None), default=Kind.SYSTEM))
+    GUARD.begin(kind_of(item))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def test_a_poison_feed_costs_itself_at_most(desk: Desk, name: str) -> None:
     desk.configure("", "{date}.json", "poison")
     desk.publish(MONDAY, entry(1, 400))
-    (desk.folder / "poison").write_bytes(POISONS[name])
+    (desk.folder / "poison").write_bytes(POISONS[name]())
     assert desk.run(MONDAY).verdict is Verdict.NEW_ISSUE
     assert "Paper number 1" in desk.last
     for line in desk.warnings:

@@ -12,7 +12,7 @@ import pytest
 from newsletter.children import Nursery
 from tests import chaos
 from tests.conftest import ROOT, paper
-from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, TOGETHER, Kind, group_of, kind_of_function, longest
+from tests.kinds import FORBIDDEN, GUARD, LONG, SERVERS, TOGETHER, Kind, group_of, kind_of, kind_of_function, longest
 from tests.migrated import store_file
 from tests.needs import memory
 from tests.pages import Site
@@ -186,7 +186,7 @@ def test_a_thread_of_an_earlier_test_may_end_what_it_does(request: pytest.Fixtur
         with owner() as made:
             gave.append(getattr(made, name)(("127.0.0.1", 0)))
 
-    assert request.node.get_closest_marker("unit") is not None
+    assert kind_of(request.node) is Kind.UNIT
     thread = threading.Thread(target=take)
     thread.start()
     GUARD.begin(Kind.UNIT)  # as the next test does

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 from newsletter.model import SubscriberStatus
 from tests.pages import BASE, Site
 
 GENEROUS = "web:\n  per_ip: 1000000\n  overall: 1000000\n"
 TEXT = {"type": "string"}
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
+SURROGATES = (0xD800, 0xDFFF)  # the code points that UTF-8 cannot write: the first and the last
 
 
 @pytest.fixture
@@ -109,9 +106,25 @@ def state(site: Site) -> object:
     return list(site.store.subscribers()), list(site.store.choices()), site.store.due_sign_ups(1000)
 
 
+@pytest.fixture(autouse=True)
+def hypothesis_knows_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell hypothesis which characters UTF-8 can write. It would try each of the 1.1 million, which takes a second."""
+    monkeypatch.setenv("HYPOTHESIS_NO_PLUGINS", "1")  # that of trio, which nothing here uses, takes half a second
+    from hypothesis.internal import charmap
+
+    first, last = SURROGATES
+    writable = charmap.IntervalSet([(0, first - 1), (last + 1, sys.maxunicode)])
+    nothing = charmap.IntervalSet(())
+    ask = charmap.intervals_from_codec
+    known = {"utf-8": (writable, nothing)}  # and of these all come back as they were
+    monkeypatch.setattr(charmap, "intervals_from_codec", lambda codec: known.get(codec) or ask(codec))
+
+
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("ours", [True, False], ids=["our links", "any links"])
 def test_no_input_breaks_a_page_and_no_get_changes_anything(site: Site, *, ours: bool) -> None:
+    import schemathesis  # not at the top, because each process of pytest-xdist would import it: a second
+
     document, cookie = described(site, ours=ours)
     schema = schemathesis.openapi.from_dict(document)
     schema.app = with_cookie(site, cookie)
@@ -130,6 +143,11 @@ def test_no_input_breaks_a_page_and_no_get_changes_anything(site: Site, *, ours:
 
 def fuzz(site: Site, operation: Any) -> set[int]:
     """Send sixty made-up requests; returns the codes of the answers."""
+    from hypothesis import HealthCheck, given, settings
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance]
     codes: set[int] = set()
     before = state(site)
 
@@ -137,7 +155,7 @@ def fuzz(site: Site, operation: Any) -> set[int]:
     @given(case=operation.as_strategy())
     def act(case: Any) -> None:
         answer = case.call(base_url=BASE)
-        case.validate_response(answer, checks=CHECKS)
+        case.validate_response(answer, checks=checks)
         codes.add(answer.status_code)
 
     act()
