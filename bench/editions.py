@@ -27,7 +27,6 @@ from typing import Final
 from bench.issues import made_up_day
 from bench.publication import DAY
 from newsletter import editions, feed, prepare
-from newsletter.cli import garbage
 from newsletter.config import Config, FeedConfig, load
 from newsletter.issue.choice import Choice
 from newsletter.issue.compose import compose
@@ -48,7 +47,6 @@ def main(arguments: Sequence[str]) -> None:
     """Print the figures."""
     asked = _parsed(arguments)
     if asked.only:
-        garbage.put_off()  # as every command does
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(_measured(Path(folder), asked.readers, asked.papers, own=asked.only == "own")))
         return

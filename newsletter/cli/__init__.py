@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from newsletter.cli import garbage
+from newsletter import garbage
 from newsletter.cli.app import cli
 from newsletter.cli.commands import issues, readers, setting_up, upkeep
 from newsletter.cli.log import LOG

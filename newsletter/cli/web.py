@@ -19,7 +19,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.utilities import RequestEntityTooLarge
 
-from newsletter.cli import garbage
+from newsletter import garbage
 from newsletter.cli.log import LOG
 from newsletter.config import Config
 from newsletter.errors import ConfigError, NewsletterError

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from newsletter.cli import garbage
+from newsletter import garbage
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_what_is_loaded_is_left_out_and_the_rest_collected() -> None:
 def test_at_its_end_a_process_does_not_look_at_what_it_has_loaded() -> None:
     code = """
 import gc, os
-from newsletter.cli import garbage
+from newsletter import garbage
 
 def look(phase, info):
     if phase == "start":
