@@ -364,6 +364,16 @@ def test_a_copy_leaves_at_the_hour_of_its_reader(desk: Desk) -> None:
     assert desk.send(at(20, 30)).verdict is Verdict.ALREADY_SENT
 
 
+def test_who_chose_the_hour_of_the_run_gets_the_mail_with_it(desk: Desk) -> None:
+    """A run from cron at seven freezes the issue some seconds later, when the hour has begun."""
+    choose(desk, ALAN, Choice(hour=7))
+    choose(desk, EMMY, Choice(hour=8, zone="Europe/Berlin"))
+    for age in (0, 1):
+        desk.publish(day_at(age), *papers(10 * age, f"Top {age}"))
+        report = desk.run(day_at(age), at=at(7, 0, age=age) + timedelta(seconds=5))
+        assert (report.verdict, report.explanation) == (Verdict.NEW_ISSUE, "3 accepted")
+
+
 def test_the_time_of_a_copy_counts_from_its_hour(desk: Desk) -> None:
     desk.configure("issue:\n  lifetime: 2\n")
     choose(desk, ALAN, Choice(hour=20))

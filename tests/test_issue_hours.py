@@ -21,8 +21,12 @@ def utc(text: str) -> datetime:
     [
         ("Europe/Berlin", 7, "2026-11-24 05:00", "2026-11-24 06:00"),
         ("Europe/Berlin", 7, "2026-11-24 06:00", "2026-11-24 06:00"),
-        ("Europe/Berlin", 7, "2026-11-24 06:01", "2026-11-25 06:00"),
-        ("Asia/Kathmandu", 7, "2026-11-24 01:16", "2026-11-25 01:15"),  # five hours and three quarters ahead
+        # A run that begins at the hour freezes after it. What is later than a mail may be waits for the next day.
+        ("Europe/Berlin", 7, "2026-11-24 06:01", "2026-11-24 06:01"),
+        ("Europe/Berlin", 7, "2026-11-24 06:15", "2026-11-24 06:15"),
+        ("Europe/Berlin", 7, "2026-11-24 06:16", "2026-11-25 06:00"),
+        ("Asia/Kathmandu", 7, "2026-11-24 01:16", "2026-11-24 01:16"),  # five hours and three quarters ahead
+        ("Asia/Kathmandu", 7, "2026-11-24 01:31", "2026-11-25 01:15"),
         # Spring: Berlin has no 02:00 on 29 March, New York none on 8 March; Lord Howe leaps by half an hour at 02:00.
         ("Europe/Berlin", 2, "2026-03-28 12:00", "2026-03-29 01:00"),
         ("Europe/Berlin", 3, "2026-03-28 12:00", "2026-03-29 01:00"),
@@ -31,6 +35,8 @@ def utc(text: str) -> datetime:
         # Autumn: Berlin has 02:00 twice on 25 October, New York 01:00 on 1 November; Lord Howe 01:30 on 5 April.
         ("Europe/Berlin", 2, "2026-10-24 12:00", "2026-10-25 00:00"),
         ("America/New_York", 1, "2026-10-31 12:00", "2026-11-01 05:00"),
+        ("America/New_York", 1, "2026-11-01 05:10", "2026-11-01 05:10"),
+        ("America/New_York", 1, "2026-11-01 06:00", "2026-11-02 06:00"),  # the second 01:00
         ("Australia/Lord_Howe", 1, "2026-04-04 12:00", "2026-04-04 14:00"),
         ("Australia/Lord_Howe", 2, "2026-04-04 12:00", "2026-04-04 15:30"),
         # Zones that leap over midnight, and over a whole day.

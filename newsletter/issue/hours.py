@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
+
+# How late a mail may be: the schedule starts `send` so often. A run that begins at a reader's hour freezes the issue
+# seconds after it, and would else make them wait for a day.
+LATE: Final = timedelta(minutes=15)
 
 
 def due_at(frozen_at: datetime, hour: int, zone: str) -> datetime:
     """The first moment (UTC) at or after `frozen_at` at which it is `hour` o'clock in `zone`, an IANA name.
 
-    In a night that leaves the hour out, that is the first moment after the gap, and of an hour that comes twice it is
-    the first one. `frozen_at` is an aware datetime.
+    It is `frozen_at` itself if the hour began at most LATE before. In a night that leaves the hour out, that is the
+    first moment after the gap, and of an hour that comes twice it is the first one. `frozen_at` is an aware datetime.
     """
     place = ZoneInfo(zone)
     day = frozen_at.astimezone(place).date()
     moments = (_moment(day + timedelta(days=more), hour, place) for more in range(-1, 3))  # in their order
-    return next(moment for moment in moments if moment >= frozen_at)
+    due = next(moment for moment in moments if moment >= frozen_at - LATE)
+    return max(due, frozen_at.astimezone(UTC))
 
 
 def _moment(day: date, hour: int, place: ZoneInfo) -> datetime:
