@@ -274,10 +274,12 @@ def _nest_for(python: str, environ: dict[str, str]) -> _Nest | None:
 def main(line: socket.socket) -> None:
     """Be the nest of whoever is at the other end of `line`, and in each program that it forks, the program."""
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides when to end
+    gc.disable()  # nothing of what is loaded is garbage
     _load()
     if __package__:  # a nest of this checkout, which forks hundreds
         _warm_up()
     gc.freeze()  # a collection in a program would write to, and so copy, every page that it shares with the nest
+    gc.enable()
     request = _next_request(line)
     if request is None:
         os._exit(0)  # to take the interpreter to pieces takes a quarter of the time that the nest took to begin
