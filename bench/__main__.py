@@ -1,6 +1,9 @@
 """Measure the documented figures and print each beside its limit. `make bench` runs it.
 
-`python -m bench editions` measures alone what it costs that every reader has an edition of their own.
+    python -m bench [SECTION ...]
+
+measures only these sections, which `SECTIONS` names. `python -m bench editions --help` tells the options of that one.
+
 CPU seconds are those that the operating system accounts to a process. Figures are medians of several runs.
 """
 
@@ -15,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from bench import editions, sending, web
 from bench.issues import made_up_day, render
@@ -32,9 +36,19 @@ from newsletter.runtime import Runtime
 from newsletter.store import Store
 
 
-def main() -> None:
-    """Print every figure."""
+def main(names: Sequence[str]) -> None:
+    """Print the figures of these sections, or of all. Exits with 2 for a name that is none."""
+    if unknown := [name for name in names if name not in SECTIONS]:
+        print(f"{unknown[0]}: no section; expected {', '.join(SECTIONS)}", file=sys.stderr)
+        sys.exit(2)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled before they are measured, as when installed
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    for name in names or SECTIONS:
+        SECTIONS[name]()
+
+
+def papers() -> None:
+    """Print what it costs to make an issue."""
     with tempfile.TemporaryDirectory() as folder:
         day = Path(folder) / "day.json"
         day.write_text(json.dumps(made_up_day(50)), "utf-8")
@@ -43,13 +57,19 @@ def main() -> None:
             figure(f"{number} papers rendered, CPU ms, warm", 1000 * rendering(number), bar)
         figure("a run over 7 days of history and 3 sources, wall s", week(Path(folder)), "< 1")
         figure("a feed of 10 MB parsed, memory of the process, MB", memory(Path(folder)), "< 200")
+
+
+def start() -> None:
+    """Print how long a command takes to start."""
     python, program = starting([sys.executable, "-c", "pass"]), starting([sys.executable, "-m", "newsletter", "--help"])
     figure("python -c pass, wall ms", python)
     figure("newsletter --help, wall ms", program, "< 100")
+
+
+def pages() -> None:
+    """Print how long readers wait for the pages."""
     for what, times in web.measure().items():
         figure(f"{what} at {web.RATE} a second while sending, ms, p99", web.percentile(times, 0.99), "< 50")
-    sending.measure()
-    editions.main([])
 
 
 def figure(name: str, value: float, bar: str = "") -> None:
@@ -59,9 +79,9 @@ def figure(name: str, value: float, bar: str = "") -> None:
 
 def cold(path: str) -> float:
     """CPU seconds from the feed's file to the frozen issue, without imports: the median of five new processes."""
+    command = [sys.executable, "-c", f"from bench.__main__ import freeze_once; freeze_once({path!r})"]
     return statistics.median(
-        float(subprocess.run([sys.executable, "-m", "bench", path], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)
     )
 
 
@@ -164,10 +184,16 @@ def cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+SECTIONS: Final[dict[str, Callable[[], None]]] = {
+    "papers": papers,
+    "start": start,
+    "web": pages,
+    **sending.SECTIONS,
+    "editions": lambda: editions.main([]),
+}
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["editions"]:
         editions.main(sys.argv[2:])
-    elif len(sys.argv) > 1:
-        freeze_once(sys.argv[1])
     else:
-        main()
+        main(sys.argv[1:])

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,25 +28,45 @@ FLOOR: Final = [sys.executable, "-m", "bench.floor", "{host}", "{port}", "{n}"]
 PEERS: Final = "nodemailer pool 8|inlined once, smtplib$|mailmerge"
 
 
-def measure() -> None:
-    """Print all tables."""
-    tool = find_tool()
-    if tool is None:
-        print("\nsending: not measured; the comparison tool is not set up (shared/tools/bench/setup.sh)")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        key = Path(folder) / "s2026.pem"
-        _make_key(key)
-        ours = [*SEND, "--sample", tool / "sample", "--connections", "16"]
-        _compare(tool, "16 connections, ledger on disk, start included", ["--peers", PEERS, "-m", "500"], ours)
-        _compare(tool, "50,000 copies", ["--peers", "^$", "-n", "50000", "--nocheck"], ours)
-        _compare(tool, "the same, DKIM RSA-2048", ["--peers", "^$", "-r", "1"], [*ours, "--dkim", key])
-        floor = [*FLOOR, tool / "sample/sample.eml"]
-        _compare(tool, "a loop that only sends, one message to all", ["--peers", "^$", "--nocheck"], floor)
-        _further(tool, key)
+def rate(tool: Path) -> None:
+    """Compare the rate and the CPU per copy with those of smtp-source and of the peers."""
+    _compare(tool, "16 connections, ledger on disk, start included", ["--peers", PEERS, "-m", "500"], _ours(tool))
+    _compare(tool, "50,000 copies", ["--peers", "^$", "-n", "50000", "--nocheck"], _ours(tool))
+    floor = [*FLOOR, tool / "sample/sample.eml"]
+    _compare(tool, "a loop that only sends, one message to all", ["--peers", "^$", "--nocheck"], floor)
+
+
+def signed(tool: Path) -> None:
+    """Compare the rate where each copy is signed."""
+    with _key() as key:
+        _compare(tool, "DKIM RSA-2048", ["--peers", "^$", "-r", "1"], [*_ours(tool), "--dkim", key])
+
+
+def further(tool: Path) -> None:
+    """Print the CPU of each copy after the first 10,000, beside smtp-source and what a DKIM signature is made of."""
+    source = ["smtp-source", "-d", "-s", "16", "-l", str((tool / "sample/sample.eml").stat().st_size)]
+    print("\nCPU of each further copy, ms (from 10,000 to 50,000 copies; median of three)")
+    with fast_sink(tool, 0) as port, _key() as key:
+        rows: dict[str, list[str | Path]] = {"without DKIM": [], "DKIM RSA-2048": ["--dkim", key]}
+        to = ["-f", "a@x.example", "-t", "b@y.example", f"127.0.0.1:{port}"]
+        theirs = _median_further(lambda number: _cpu_of([*source, "-m", str(number), *to]))
+        print(f"  {'smtp-source, 16 sessions':<26}{theirs:.3f}")
+        for name, more in rows.items():
+            ours = _median_further(lambda number, more=more: _cpu_of(_prepared(tool, port, number, more)))
+            print(f"  {name:<26}{ours:.3f}  {ours / theirs:.2f} of smtp-source")
+        print(f"  {'one RSA-2048 signature':<26}{_signature(key):.3f}")
+    print(f"  {'one SHA-256 of a copy':<26}{_digest(tool):.3f}")
+
+
+def far(tool: Path) -> None:
+    """Print the rate over 64 connections to a server whose replies take 20 ms."""
     with fast_sink(tool, 20) as port:
         took, memory = _run(tool, port, 10_000, ["--connections", "64"])
         print(f"\n20 ms for each reply, 64 connections: {10_000 / took:.0f} a second, {memory:.1f} MB at most")
+
+
+def memory(tool: Path) -> None:
+    """Print the memory for a short and a long list, and how exactly a rate is kept."""
     with fast_sink(tool, 0) as port:
         print("\nmemory and rate")
         for number in (1_000, 100_000):
@@ -55,10 +76,32 @@ def measure() -> None:
         print(f"  rate 50: {999 / (took - empty):.2f} a second over 1,000 copies")
 
 
-def _make_key(path: Path) -> None:
+def _with_tool(measure: Callable[[Path], None]) -> None:
+    tool = find_tool()
+    if tool is None:
+        print(f"\n{measure.__name__}: not measured; the comparison tool is not set up (shared/tools/bench/setup.sh)")
+    else:
+        measure(tool)
+
+
+SECTIONS: Final[dict[str, Callable[[], None]]] = {
+    measure.__name__: partial(_with_tool, measure) for measure in (rate, signed, further, far, memory)
+}
+
+
+def _ours(tool: Path) -> list[str | Path]:
+    return [*SEND, "--sample", tool / "sample", "--connections", "16"]
+
+
+@contextmanager
+def _key() -> Iterator[Path]:
+    """A file with a new key for DKIM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = serialization.PrivateFormat.PKCS8
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s2026.pem"
+        path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+        yield path
 
 
 def find_tool() -> Path | None:
@@ -72,22 +115,6 @@ def _compare(tool: Path, title: str, options: Sequence[str], command: Sequence[s
     number = [] if "-n" in options else ["-n", "10000"]
     compare = [tool / "compare.sh", *number, *options, "--", *command]
     subprocess.run(compare, cwd=ROOT, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-
-
-def _further(tool: Path, key: Path) -> None:
-    """Print the CPU of each copy after the first 10,000, beside smtp-source and what a DKIM signature is made of."""
-    source = ["smtp-source", "-d", "-s", "16", "-l", str((tool / "sample/sample.eml").stat().st_size)]
-    print("\nCPU of each further copy, ms (from 10,000 to 50,000 copies; median of three)")
-    with fast_sink(tool, 0) as port:
-        rows: dict[str, list[str | Path]] = {"without DKIM": [], "DKIM RSA-2048": ["--dkim", key]}
-        to = ["-f", "a@x.example", "-t", "b@y.example", f"127.0.0.1:{port}"]
-        theirs = _median_further(lambda number: _cpu_of([*source, "-m", str(number), *to]))
-        print(f"  {'smtp-source, 16 sessions':<26}{theirs:.3f}")
-        for name, more in rows.items():
-            ours = _median_further(lambda number, more=more: _cpu_of(_prepared(tool, port, number, more)))
-            print(f"  {name:<26}{ours:.3f}  {ours / theirs:.2f} of smtp-source")
-    print(f"  {'one RSA-2048 signature':<26}{_signature(key):.3f}")
-    print(f"  {'one SHA-256 of a copy':<26}{_digest(tool):.3f}")
 
 
 def _median_further(cpu: Callable[[int], float]) -> float:
