@@ -240,6 +240,17 @@ def test_a_weekly_mail_has_all_papers_since_the_last_one(desk: Desk) -> None:
     assert seen_by(desk, ALAN)[3:] == [[25, 31, 35]]
 
 
+def test_an_issue_that_is_made_late_is_in_the_next_weekly_mail(desk: Desk) -> None:
+    """The feed of Wednesday could not be read, and the operator makes its issue after the weekly mail of Friday."""
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["owls"], papers=None), on_top=False, weekly=True))
+    prefer(desk, ALAN, 0b10000)
+    owls(desk, 0, 4)
+    desk.publish(day_at(2), *papers(20, "Top 2", "Owls 2."))
+    desk.run(day_at(2), at=datetime(2026, 11, 28, 9, tzinfo=UTC))
+    owls(desk, 7, 11, 18)
+    assert seen_by(desk, ALAN) == [[0, 4], [2, 7, 11], [18]]
+
+
 def test_days_on_which_all_readers_rest_are_no_alarm(desk: Desk) -> None:
     """Their issues are made all the same, so that their papers are there for the mails of the week."""
     desk.readers = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -11,7 +11,7 @@ from newsletter.issue.weekly import Weekly
 
 MONDAY = date(2026, 11, 23)
 LONG_AGO = date(2026, 1, 1)
-MON, TUE, WED, THU, FRI = (1 << weekday for weekday in range(5))
+MON, TUE, WED, THU, FRI, SAT, SUN = (1 << weekday for weekday in range(7))
 EVERY = 0b1111111
 
 
@@ -22,6 +22,13 @@ def at(age: int) -> date:
 
 def weekly(days: int, *mails: int) -> Weekly:
     return Weekly(days, LONG_AGO, [at(age) for age in mails])
+
+
+def frozen(*made: int) -> dict[date, datetime]:
+    """When the issues were frozen: all of the last 40 days on their day, those of `made` one after another."""
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    days = {at(age): midnight + timedelta(days=age) for age in range(-40, 0)}
+    return days | {at(age): midnight + timedelta(hours=number) for number, age in enumerate(made)}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,8 @@ def weekly(days: int, *mails: int) -> Weekly:
         pytest.param(FRI, (-3, 7), (7,), 11, False, id="so that its Friday brings no second one"),
         pytest.param(FRI, (-3,), (0, 4), 7, False, id="not on Monday when Friday had an issue that did not fit"),
         pytest.param(FRI, (-3,), (0, 7), 8, False, id="nor on Tuesday after a Monday that did not fit"),
-        pytest.param(FRI, (2,), (2,), 7, False, id="nor on Monday when the week before had one, on another day"),
+        pytest.param(FRI, (2,), (0, 2), 7, False, id="nor on Monday when the week before had one, on another day"),
+        pytest.param(FRI, (2,), (2,), 7, True, id="but when that one was late for the week before it"),
         pytest.param(FRI, (0,), (0, 1), 4, False, id="from Monday to Friday: not twice"),
         pytest.param(MON, (-3,), (-3, 0, 1), 2, True, id="from Friday to Monday, on Tuesday: this week is not skipped"),
         pytest.param(MON, (-3,), (-3,), 0, True, id="from Friday to Monday, at the weekend"),
@@ -62,6 +70,16 @@ def test_who_has_just_joined_waits_for_their_day() -> None:
     assert Weekly(FRI, at(-2)).is_due(at(4), [])
 
 
+@pytest.mark.parametrize("days", [SAT, SUN, SAT | SUN])
+def test_who_chose_a_day_on_which_the_list_has_no_issues_gets_one_each_week(days: int) -> None:
+    issues = [at(7 * week + weekday) for week in range(-4, 8) for weekday in range(5)]
+    mails: list[date] = []
+    for day in (each for each in issues if each >= MONDAY):
+        if Weekly(days, LONG_AGO, mails).is_due(day, [each for each in issues if each < day]):
+            mails.append(day)
+    assert mails == [at(7 * week) for week in range(8)]
+
+
 @pytest.mark.parametrize(
     ("reader", "known", "since"),
     [
@@ -75,7 +93,21 @@ def test_who_has_just_joined_waits_for_their_day() -> None:
     ],
 )
 def test_since_when_the_papers_of_a_weekly_issue_are(reader: Weekly, known: int, since: int) -> None:
-    assert reader.since(MONDAY, at(known)) == at(since)
+    assert reader.since(MONDAY, at(known), frozen()) == at(since)
+
+
+@pytest.mark.parametrize(
+    ("made", "since"),
+    [
+        pytest.param((-3, -5), -6, id="an earlier day"),
+        pytest.param((-3, -5, -4), -6, id="two"),
+        pytest.param((-5, -3), -3, id="not one that was made before"),
+        pytest.param((-3, -7), -3, id="nor one that they got"),
+        pytest.param((-3, -30), -28, id="four weeks at most"),
+    ],
+)
+def test_an_issue_that_was_made_after_their_last_one_is_news(made: tuple[int, ...], since: int) -> None:
+    assert weekly(MON, -7, -3).since(MONDAY, at(-99), frozen(-7, *made)) == at(since)
 
 
 def test_no_week_has_two_none_is_skipped_and_no_day_is_left_out() -> None:
@@ -87,16 +119,17 @@ def test_no_week_has_two_none_is_skipped_and_no_day_is_left_out() -> None:
         left = set[date]()  # days whose papers they were not offered yet
         days = EVERY
         for week in range(100):
-            days = chance.choice((MON, WED, FRI, TUE | FRI, EVERY)) if week % 5 == 0 else days
+            days = chance.choice((MON, WED, FRI, TUE | FRI, SUN, EVERY)) if week % 5 == 0 else days
             before, taken = len(mails), False
             for weekday in range(7):
                 day = at(7 * week + weekday)
                 if chance.random() < (0.15 if weekday < 5 else 0.9):
                     continue  # no issue
                 reader = Weekly(days, LONG_AGO, mails[-5:])
+                frozen_on = {each: datetime.combine(each, time.min) for each in issues[-30:]}
                 left.add(day)
                 if reader.is_due(day, issues[-30:]):
-                    left -= {each for each in left if each > reader.since(day, LONG_AGO)}
+                    left -= {each for each in left if each > reader.since(day, LONG_AGO, frozen_on)}
                     assert not left
                     mails.append(day)
                 issues.append(day)

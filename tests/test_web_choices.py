@@ -16,7 +16,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from newsletter.issue.choice import Choice
-from newsletter.issue.selector import Selector
+from newsletter.issue.selector import KINDS, Selector
 from newsletter.links import Purpose
 from newsletter.model import Issue, IssuePapers, LateRiser, RenderedIssue
 from newsletter.web import choices
@@ -125,23 +125,81 @@ def test_who_chose_an_hour_is_told_by_which_clock(site: Site) -> None:
     assert "It comes at" not in send(site, topics="owls").text
 
 
-def test_what_a_link_in_a_mail_changed_while_the_page_was_open_stays(site: Site) -> None:
-    def opened() -> dict[str, str]:
-        page = site.client.get(site.preferences)
-        had = dict(re.findall(r'name="(had-\w+)" value="([^"]*)"', page.text))
-        return had | {kind: field(page, kind) for kind in ("more", "less")}
+def opened(site: Site) -> dict[str, Any]:
+    """All fields of the preferences page as a browser would send them, if nothing is changed."""
+    page = site.client.get(site.preferences)
+    form: dict[str, Any] = {kind: field(page, kind) for kind in KINDS}
+    form |= {name: html.unescape(text) for name, text in re.findall(r'name="(had-\w+)" value="([^"]*)"', page.text)}
+    checked = re.findall(r'name="(edition|papers|often|pause|line)" value="(\w+)" checked', page.text)
+    zone, until = (re.findall(rf'name="{name}"[^>]* value="([^"]*)"', page.text) for name in ("zone", "until"))
+    hour = re.findall(r'<option value="(\d+)" selected', page.text)
+    days = re.findall(r'name="day" value="(\d)" checked', page.text)
+    return form | dict(checked) | {"zone": zone[0], "until": until[0], "hour": (hour or [""])[0], "day": days}
 
+
+def submit(site: Site, form: dict[str, Any], **changed: Any) -> str:
+    done = site.client.post(site.preferences, data=form | changed)
+    assert done.status_code == 200
+    return done.text
+
+
+KEPT_TOO = "What was changed elsewhere since this page was opened is kept, too."
+
+
+def test_what_a_link_in_a_mail_changed_while_the_page_was_open_stays(site: Site) -> None:
     site.store.choose(site.reader().ref, Choice(Selector.of(more=["night owls", "folding proteins"])))
-    form = opened()
+    form = opened(site)
     assert form["had-more"] == form["more"] == "folding proteins\nnight owls"
     site.store.choose(site.reader().ref, Choice(Selector.of(more=["folding proteins", "cats"], less=["night owls"])))
-    shown = send(site, topics="owls", act="show", **form)
+    shown = send(site, **form | {"topics": "owls", "act": "show"})
     assert (field(shown, "more"), field(shown, "less").strip()) == ("folding proteins\ncats", "night owls")
-    send(site, topics="owls", **form)
+    assert KEPT_TOO in submit(site, form, topics="owls")
     assert kept(site) == Choice(Selector.of(topics=["owls"], more=["folding proteins", "cats"], less=["night owls"]))
-    form = opened()
-    send(site, topics="owls", **{**form, "more": "cats", "less": ""})  # erased by hand
+    form = opened(site)
+    assert KEPT_TOO not in submit(site, form, more="cats", less="")  # erased by hand
     assert kept(site) == Choice(Selector.of(topics=["owls"], more=["cats"]))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"topics": "owls"}, {"topics": "cats"}),
+        ({"topics": "owls"}, {"hour": "7", "zone": "Asia/Tokyo"}),
+        ({"authors": "Ada Lovelace", "edition": "mine", "papers": "5"}, {"often": "weekly", "day": ["4"]}),
+        ({"pause": "until", "until": "2026-12-09"}, {"never": "video", "line": "1"}),
+        ({"day": ["1", "2"], "line": "1"}, {"organisations": "Inria", "pause": "1"}),
+    ],
+)
+def test_what_two_windows_change_is_kept_of_both(site: Site, one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = opened(site), opened(site)
+    assert KEPT_TOO not in submit(site, first, **one)
+    assert KEPT_TOO in submit(site, second, **other)
+    both = opened(site)
+    lines = {kind: {one.get(kind, ""), other.get(kind, "")} - {""} for kind in KINDS}
+    assert {kind: set(both[kind].split("\n")) - {""} for kind in KINDS} == lines
+    wanted = {name: value for name, value in (one | other).items() if name not in (*KINDS, "pause")}
+    assert {name: both[name] for name in wanted} == wanted
+    assert (both["pause"] == "until") is ("pause" in one | other)
+
+
+def test_what_is_sent_again_or_undone_in_the_last_window_is_as_it_says(site: Site) -> None:
+    site.store.choose(site.reader().ref, Choice(Selector.of(topics=["cats", "dogs"]), hour=7))
+    form = opened(site)
+    other = opened(site)
+    submit(site, other, topics="cats\r\ndogs\r\nnight owls", hour="8")
+    for _ in range(2):  # the second time by a reload
+        submit(site, form, topics="Dogs", hour="9")
+        assert kept(site) == Choice(Selector.of(topics=["dogs", "night owls"]), hour=9)
+    assert KEPT_TOO not in submit(site, opened(site), topics="Dogs", hour="")
+    assert kept(site) == Choice(Selector.of(topics=["dogs"]))
+
+
+def test_who_wants_each_issue_again_is_told_where_the_papers_of_the_week_are(site: Site) -> None:
+    said = "Papers that were listed since your last weekly mail"
+    assert said not in send(site, often="weekly").text
+    assert said not in send(site, often="weekly", hour="7").text
+    assert said in send(site, often="each").text
+    assert said not in send(site, often="each").text
 
 
 def test_to_choose_nothing_is_the_main_edition(site: Site) -> None:

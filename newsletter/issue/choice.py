@@ -15,7 +15,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from newsletter.issue.selector import KINDS, PAPERS, Selector, SelectorError
 
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
-_NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names in the database that are no zone
+# Names in the database that are no zone, and folders of a system that hold the zones a second time: those below
+# ``right`` count leap seconds, and other machines have neither.
+_NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})
+_COPIES: Final = ("posix/", "right/")
 
 _FLAGS: Final = {"on_top": True, "weekly": False, "say_nothing": True}
 
@@ -163,7 +166,7 @@ def _list(kept: dict[str, Any], name: str) -> list[str]:
 
 def _is_zone(name: str) -> bool:
     """Whether this is the name of a time zone. Nothing that could lead out of the folder of zones is looked up."""
-    if not _ZONE.fullmatch(name) or name in _NO_PLACES:
+    if not _ZONE.fullmatch(name) or name in _NO_PLACES or name.startswith(_COPIES):
         return False
     try:
         return ZoneInfo(name).key == name

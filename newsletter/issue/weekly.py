@@ -2,14 +2,15 @@
 
 A week begins on Monday. In each the reader gets one issue: that of the first of their days on which a paper fits. When
 these days are over, any issue is taken, and when there was none on the last of them nor later in that week, the first
-one of the next week. So an issue is late rather than skipped, and no change of days brings two in a week.
+one of the next week. So an issue is late rather than skipped, and no change of days brings two in a week. One that was
+late for a week is not that of the next: who chose Sunday, when the list has no issue, gets one each Monday.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 # Days that a weekly issue covers at most. That is a pause of two weeks, up to six days before it, up to six until the
@@ -17,6 +18,7 @@ from typing import Final
 LONGEST: Final = timedelta(days=28)
 
 _WEEK: Final = timedelta(days=7)
+_DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +35,41 @@ class Weekly:
 
     def is_due(self, day: date, issues: Collection[date]) -> bool:
         """Whether the issue of `day` is theirs for this week; `issues` are the days of the list's other issues."""
-        monday = day - timedelta(days=day.weekday())
-        if self._had(monday):
-            return False
-        chosen = [weekday for weekday in range(7) if self.days >> weekday & 1]
-        if not chosen:
+        chosen = self._weekdays
+        if not chosen or self._mails_of(_monday(day)):
             return False
         if day.weekday() in chosen or day.weekday() > max(chosen):
             return True
-        last = monday - _WEEK + timedelta(days=max(chosen))
-        late = self.joined <= last and not any(last <= each < day for each in issues)
-        return day.weekday() < min(chosen) and late and not self._had(monday - _WEEK)
+        earlier = self._mails_of(_monday(day) - _WEEK)
+        return self._is_late(day, issues) and all(self._is_late(mail, issues) for mail in earlier)
 
-    def _had(self, monday: date) -> bool:
-        return any(monday <= each < monday + _WEEK for each in self.mails)
+    @property
+    def _weekdays(self) -> list[int]:
+        return [weekday for weekday in range(7) if self.days >> weekday & 1]
 
-    def since(self, day: date, known: date) -> date:
+    def _mails_of(self, monday: date) -> list[date]:
+        return [mail for mail in self.mails if _monday(mail) == monday]
+
+    def _is_late(self, day: date, issues: Collection[date]) -> bool:
+        """Whether the issue of `day` stands for the week before, which had none on the last of the days nor later."""
+        last = _monday(day) - _WEEK + timedelta(days=max(self._weekdays))
+        is_first = not any(last <= each < day for each in issues)
+        return day.weekday() < min(self._weekdays) and self.joined <= last and is_first
+
+    def since(self, day: date, known: date, frozen: Mapping[date, datetime]) -> date:
         """The papers of their issue of `day` are those that were listed after this day.
 
-        It is the day of their last issue; without one, that on which they joined, and at least a week before. Nobody
-        knows who was shown what was listed on `known` or before.
+        It is the day of their last issue; without one, that on which they joined, and at least a week before. `frozen`
+        are the times at which the list's issues were: one of an earlier day that was made after their last issue is
+        news to them as well. Nobody knows who was shown what was listed on `known` or before.
         """
-        earlier = [each for each in self.mails if each < day]
-        since = max(earlier, default=min(self.joined, day - _WEEK))
-        return max(since, day - LONGEST, known)
+        last = max((each for each in self.mails if each < day), default=None)
+        if last is None:
+            return max(min(self.joined, day - _WEEK), day - LONGEST, known)
+        made_later = [each for each in frozen if each < last and frozen[each] > frozen[last] and each not in self.mails]
+        return max(min([last, *(each - _DAY for each in made_later)]), day - LONGEST, known)
+
+
+def _monday(day: date) -> date:
+    """The first day of the week that `day` is in."""
+    return day - timedelta(days=day.weekday())

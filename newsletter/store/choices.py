@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, union, update
@@ -206,14 +206,14 @@ def _copies(connection: Connection, readers: Select[int], *which: ColumnElement[
 
 @dataclass(frozen=True, slots=True)
 class _Weeks:
-    """What is known of weekly readers: their `mails` by reader, and the days of the list's `issues`.
+    """What is known of weekly readers: their `mails` by reader, and when the list's `issues` were frozen, by day.
 
     Both are of the issue's week and of the weeks that one of theirs may cover. `known` as in `Weekly.since`.
     """
 
     day: date
     mails: Mapping[int, Sequence[date]]
-    issues: Collection[date]
+    issues: Mapping[date, datetime]
     known: date
 
     @classmethod
@@ -221,21 +221,21 @@ class _Weeks:
         """Look it up for the issue of `day`; the issue of the id `besides` is being made anew."""
         others = issues.c.id != (besides or 0)
         sunday = day + timedelta(days=6 - day.weekday())
-        rows = connection.execute(
-            select(issues.c.id, issues.c.day).where(others, issues.c.day >= day - LONGEST, issues.c.day <= sunday)
-        )
+        columns = select(issues.c.id, issues.c.day, issues.c.frozen_at)
+        rows = connection.execute(columns.where(others, issues.c.day >= day - LONGEST, issues.c.day <= sunday)).all()
         days = {row.id: row.day for row in rows}
         mails: dict[int, list[date]] = {}
         for reader, row in _copies(connection, _WEEKLY_READERS, deliveries.c.issue_id.in_(days)):
             mails.setdefault(reader, []).append(days[row.issue_id])
         counted = select(func.max(issues.c.day)).join_from(delivery_counts, issues).where(issues.c.day < day)
-        return cls(day, mails, [*days.values()], connection.execute(counted).scalar() or date.min)
+        frozen = {row.day: row.frozen_at for row in rows}
+        return cls(day, mails, frozen, connection.execute(counted).scalar() or date.min)
 
     def wish(self, choice: Choice, row: Any) -> Wish:
         """The wish of a weekly reader; `row` is theirs of `subscribers`."""
         reader = Weekly(row.days, row.created_at.date(), self.mails.get(row.subscriber_id, ()))
-        due = reader.is_due(self.day, self.issues)
-        return Wish(row.subscriber_id, choice, rests=not due, since=reader.since(self.day, self.known))
+        due, since = reader.is_due(self.day, self.issues), reader.since(self.day, self.known, self.issues)
+        return Wish(row.subscriber_id, choice, rests=not due, since=since)
 
 
 def read(kept: str) -> Choice:

@@ -124,37 +124,64 @@ class Filled:
             line=not choice.say_nothing,
         )
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """Each field as text; the page has them a second time, as ``had-`` and the name, to say what it began with."""
+        return {
+            **self.texts,
+            "day": " ".join(sorted(self.days)),
+            "pause": self.pause,
+            "until": self.until,
+            "edition": self.edition,
+            "often": self.often,
+            "papers": self.papers,
+            "hour": self.hour,
+            "zone": self.zone,
+            "line": "1" if self.line else "",
+        }
+
     @classmethod
     def typed(cls, values: Mapping[str, str], days: Collection[str], before: Filled) -> Filled:
-        """The form as it was sent. A form without the field ``edition`` is of a template that has weekdays alone.
+        """The form as it was sent, with `before` for fields that it does not have: those of an older page or template.
 
-        One without other fields is of a template, or of a page, that did not have them yet; these stay as they were.
-        ``had-more`` and ``had-less`` are the lines that the page had when it was opened: what a link in a mail has
-        added or taken away since then is not undone.
+        What has changed in the store since the page was opened, by a link in a mail or in another window, is not
+        undone: a field that is as the page had it keeps what is stored, and of several lines each one is taken alone.
+        A form without the field ``edition`` is of a template that has weekdays alone.
         """
-        when = replace(
-            before,
-            days=_WEEKDAYS.keys() & set(days),
-            pause=values.get("pause", before.pause),
-            until=values.get("until", before.until)[:10],
-        )
-        if "edition" not in values:
-            return when
-        return replace(
-            when,
-            edition=values["edition"],
-            often=values.get("often", before.often),
-            texts={kind: _merged(kind, values, before.texts[kind]) for kind in KINDS},
-            papers=values.get("papers", before.papers),
-            hour=values.get("hour", before.hour),
-            zone=values.get("zone", before.zone)[: 2 * LONGEST_ZONE],
-            line="line" in values,
+        sent = {**values, "day": " ".join(sorted(_WEEKDAYS.keys() & set(days)))}
+        if "edition" in values:
+            sent["line"] = "1" if "line" in values else ""  # a box that is not marked is not sent
+        else:
+            sent = {name: text for name, text in sent.items() if name.removeprefix("had-") in ("day", "pause", "until")}
+        now = {name: (_lines if name in KINDS else _text)(name, sent, kept) for name, kept in before.fields.items()}
+        return cls(
+            days=now["day"].split(),
+            pause=now["pause"],
+            until=now["until"][:10],
+            edition=now["edition"],
+            often=now["often"],
+            texts={kind: now[kind] for kind in KINDS},
+            papers=now["papers"],
+            hour=now["hour"],
+            zone=now["zone"][: 2 * LONGEST_ZONE],
+            line=bool(now["line"]),
         )
 
 
-def _merged(kind: str, values: Mapping[str, str], stored: str) -> str:
+def without_had(values: Mapping[str, str]) -> dict[str, str]:
+    """The form as one that does not say what its page began with: all that it has is meant."""
+    return {name: text for name, text in values.items() if not name.startswith("had-")}
+
+
+def _text(name: str, sent: Mapping[str, str], stored: str) -> str:
+    """A field as it was typed; as it is stored now if nothing was."""
+    typed = sent.get(name, stored)
+    return stored if typed == sent.get(f"had-{name}") else typed
+
+
+def _lines(kind: str, sent: Mapping[str, str], stored: str) -> str:
     """The lines of a kind as they were typed, with what has changed in the store since the page was opened."""
-    typed, had = values.get(kind, stored), values.get(f"had-{kind}")
+    typed, had = sent.get(kind, stored), sent.get(f"had-{kind}")
     if had is None:
         return typed
     opened, now = _LINE_BREAK.split(had), _LINE_BREAK.split(stored)

@@ -5,7 +5,7 @@ What a reader types is in no log, and is stored only with the button that says s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Final
@@ -28,8 +28,8 @@ from newsletter.web.abuse import AbuseGuard
 from newsletter.web.recent import DAYS, Picked, PickedDay, Recent
 from newsletter.web.site import LONGEST_SHOWN, Site
 
-# Bytes of the form. All choices that are allowed take up to 14 kB, percent-encoded; what is longer is shown again, with
-# what is wrong. The server drops a body above 64 kB.
+# Bytes of the form. All choices that are allowed take up to 28 kB, percent-encoded and with what the page began with;
+# what is longer is shown again, with what is wrong. The server drops a body above 64 kB.
 _LARGEST: Final = 60_000
 
 _SHOWN: Final = 20  # papers of a day that are named to a reader who asks what would be picked
@@ -61,7 +61,8 @@ def _add_choices(blueprint: flask.Blueprint, site: Site) -> None:
         if form is None:
             return _form(site, reader, token, 413, mistakes={"topics": choices.Mistake("too-much-data")})
         before = site.store.choice_of(reader.ref)
-        filled = choices.Filled.typed(form.to_dict(), form.getlist("day"), _filled(site, reader, before))
+        stored, values, days = _filled(site, reader, before), form.to_dict(), form.getlist("day")
+        filled = choices.Filled.typed(values, days, stored)
         judged = choices.judge(filled, _today(site))
         if isinstance(judged, choices.Refused):
             return _form(site, reader, token, 422, filled=filled, mistakes=judged.mistakes, problem=judged.problem)
@@ -74,7 +75,9 @@ def _add_choices(blueprint: flask.Blueprint, site: Site) -> None:
             return site.message("inactive", 410)  # they have just left
         site.store.prefer(reader.ref, days=judged.days, paused_until=judged.paused_until)
         changed = site.store.by_ref(reader.ref) or reader
-        return _form(site, changed, token, said="saved")
+        alone = choices.judge(choices.Filled.typed(choices.without_had(values), days, stored), _today(site))
+        notes = {"merged": judged != alone, "no-longer-weekly": before.weekly and not judged.choice.weekly}
+        return _form(site, changed, token, said="saved", notes=[name for name, holds in notes.items() if holds])
 
 
 def _add_address(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
@@ -126,9 +129,13 @@ def _form(
     filled: choices.Filled | None = None,
     mistakes: Mapping[str, choices.Mistake] | None = None,
     picked: Picked | None = None,
+    notes: Sequence[str] = (),
     **said: str,
 ) -> flask.Response:
-    """The preferences page, filled in as `filled` or as the store has it; `picked` is what the choices would pick."""
+    """The preferences page, filled in as `filled` or as the store has it; `picked` is what the choices would pick.
+
+    `notes` say what else a reader should know whose choices were saved.
+    """
     today, language = _today(site), site.renderer.language
     paused, stored = _paused(site, reader), _filled(site, reader, site.store.choice_of(reader.ref))
     shown = filled or stored
@@ -141,11 +148,12 @@ def _form(
         paused_until=paused.isoformat() if paused else "",
         paused_date=language.long_date(paused) if paused else "",
         filled=asdict(shown),
-        had={kind: stored.texts[kind] for kind in ("more", "less")},
+        had=stored.fields,
         mistakes={name: asdict(mistake) for name, mistake in (mistakes or {}).items()},
         offered={"papers": choices.papers_offered(shown.papers), "hours": choices.HOURS, "zones": choices.zones()},
         list_zone=str(site.config.timezone),
         picked=picked and _shown(picked, language),
+        notes=notes,
         first=(today + timedelta(days=1)).isoformat(),
         last=(today + choices.LONGEST_PAUSE).isoformat(),
         choose_url=flask.url_for("readers.choose", token=token),
