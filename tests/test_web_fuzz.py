@@ -111,10 +111,11 @@ def hypothesis_knows_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tell hypothesis which characters UTF-8 can write. It would try each of the 1.1 million, which takes a second."""
     monkeypatch.setenv("HYPOTHESIS_NO_PLUGINS", "1")  # that of trio, which nothing here uses, takes half a second
     from hypothesis.internal import charmap
+    from hypothesis.internal.intervalsets import IntervalSet
 
     first, last = SURROGATES
-    writable = charmap.IntervalSet([(0, first - 1), (last + 1, sys.maxunicode)])
-    nothing = charmap.IntervalSet(())
+    writable = IntervalSet([(0, first - 1), (last + 1, sys.maxunicode)])
+    nothing = IntervalSet(())
     ask = charmap.intervals_from_codec
     known = {"utf-8": (writable, nothing)}  # and of these all come back as they were
     monkeypatch.setattr(charmap, "intervals_from_codec", lambda codec: known.get(codec) or ask(codec))

@@ -71,7 +71,7 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._let_go()
-        self.engine.dispose()
+        self.engine.pool.dispose()  # and not that of the engine, which makes a new pool
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
