@@ -69,15 +69,17 @@ REACH: dict[Kind, set[str]] = {
 }
 
 # Servers that are started for tests. Their fixtures have the name as their parameter, so that it is part of the name of
-# each test that uses one. Tests that use the same ones are a group; browser and mail host are started for each group
-# that uses them, which takes a second or two, since all their tests together would take longer than all the others.
+# each test that uses one.
 SERVERS = ("postgresql", "chromium", "postfix")
+
+# Servers that some tests use together: all tests that use any of them are a group. To start one takes a second or two.
+USED_TOGETHER = {"chromium", "postfix"}
 
 # Groups that take longest, or long for their few tests, and so begin first: the longest that is left should be short,
 # since at the end no process should be alone with one.
 LONG = (
-    *("postgresql", "faketime", "tests/test_check.py", "chromium+postfix", "chromium", "tests/test_wheel.py"),
-    *("postfix", "tests/test_cli.py", "tests/test_feed_chaos.py"),
+    *("postgresql", "chromium+postfix", "faketime", "tests/test_check.py", "tests/test_wheel.py"),
+    *("tests/test_cli.py", "tests/test_feed_chaos.py"),
     *("tests/test_proxies.py", "tests/test_limits.py", "tests/test_container.py", "tests/test_bounces_poison.py"),
     *("tests/test_days.py", "tests/test_regexes.py", "tests/test_web_fuzz.py", "tests/test_systemd.py"),
     *("tests/test_fuzz.py", "tests/test_quickstart.py", "tests/test_worker.py", "tests/test_web_load.py"),
@@ -203,7 +205,10 @@ def longest(waiting: Collection[str]) -> str | None:
 def group_of(nodeid: str) -> str:
     """The name of the tests that run in one process with this test."""
     path = nodeid.partition("::")[0]
-    return "+".join(servers_of(nodeid)) or TOGETHER.get(path, path)
+    servers = set(servers_of(nodeid))
+    if servers & USED_TOGETHER:
+        servers |= USED_TOGETHER
+    return "+".join(sorted(servers)) or TOGETHER.get(path, path)
 
 
 def servers_of(nodeid: str) -> list[str]:

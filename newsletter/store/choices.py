@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, union, update
@@ -251,6 +252,7 @@ def read(kept: str) -> Choice:
         return read(json.dumps({name: value for name, value in known.items() if name not in ("hour", "zone")}))
 
 
+@lru_cache(maxsize=4)  # a run asks for its day some times, and SQLAlchemy takes longer to make it than to ask
 def wanting(day: date) -> tuple[ColumnElement[bool], ...]:
     """The readers who want an issue of `day`: active, on that weekday, not paused.
 

@@ -62,7 +62,6 @@ class Database:
             self.engine = engines.sqlite_engine(self.file, busy_timeout)
         else:
             self.engine = engines.postgresql_engine(parsed, busy_timeout)
-        self._writer = self.engine.execution_options(**{engines.WRITES: True})
         self.busy_timeout = busy_timeout
         self._kept: PoolProxiedConnection | None = None
         self._session: Connection | None = None  # PostgreSQL: the kept connection, for statements of SQLAlchemy's
@@ -72,12 +71,14 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._let_go()
-        self.engine.dispose()
+        self.engine.pool.dispose()  # and not that of the engine, which makes a new pool
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that reads. Raises StoreError."""
         with self._translating(), self.engine.begin() as connection:
+            if self.file is not None:
+                engines.begin(connection)
             yield connection
 
     @contextmanager
@@ -87,12 +88,16 @@ class Database:
             if self.file is None:  # SQLite's transactions are like that anyway
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
+                if self.file is not None:
+                    engines.begin(connection)
                 yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: durable when the block has ended, undone when it raises. Raises StoreError."""
-        with self._translating(), self._writer.begin() as connection:
+        with self._translating(), self.engine.begin() as connection:
+            if self.file is not None:
+                engines.begin_to_write(connection, self.file, self.busy_timeout)
             yield connection
 
     def prepare(self, statement: Statement | Callable[[Database], Statement]) -> Prepared:
