@@ -98,14 +98,15 @@ class _Postings:
         found = self._known.get(feature)
         if found is None:
             counted, norms = self._counted, self._norms
-            places = (at for at in self._possible(feature) if feature in counted[at])
+            places = [at for at in self._possible(feature) if feature in counted[at]]
             found = self._known[feature] = {at: _saturated(counted[at][feature], norms[at]) for at in places}
         return found
 
     def _possible(self, feature: str) -> Iterable[int]:
-        """A paper with a pair or a phrase has its first word, too, as a stem or whole."""
-        first, several, _ = feature.partition(" ")
-        return self._words.get(f"{'=' if first[0] in '=#' else '~'}{first[1:]}" if several else feature, ())
+        """A paper with a pair or a phrase has its words, too, as stems or whole: those with the rarest of them."""
+        sign = "=" if feature[0] in "=#" else "~"
+        words = [f"{sign}{word}" for word in feature[1:].split(" ")] if " " in feature else [feature]
+        return min([self._words.get(word, ()) for word in words], key=len)
 
     def packed(self) -> _Packed:
         """The same in less memory, for all features."""
@@ -199,9 +200,9 @@ class TopicIndex:
         covered = self._covered(query.words)
         found = {at: 0.0 for at, share in covered.items() if share >= _FITTING}
         for feature, weight in query.weights.items():
-            for at, number in self.postings.of(feature).items():
-                if at in found:
-                    found[at] += weight * number
+            numbers = self.postings.of(feature)
+            for at in found.keys() & numbers.keys():
+                found[at] += weight * numbers[at]
         matches = ((at, covered[at] * weight / query.most) for at, weight in found.items())
         return {at: match for at, match in matches if match >= _LEAST}
 

@@ -56,6 +56,7 @@ class Pick(NamedTuple):
 
 # A pick after its place among others: that of `rank`, then the better match of the same paper.
 _Placed = tuple[tuple[int, int, int, int, float], Pick]
+_PLACE: Final = itemgetter(0)
 
 
 @dataclass(frozen=True)
@@ -179,19 +180,20 @@ def pick(selector: Selector, candidates: Candidates) -> tuple[Pick, ...]:
 
 def every(selector: Selector, candidates: Candidates) -> Iterator[Pick]:
     """All papers that `selector` wants, however many it says, the best first. Who needs a few pays for a few."""
-    never = set().union(*map(candidates.saying, selector.never))
-    merged: Iterable[_Placed] = _merged(list(_wanted(selector, candidates)))
+    ranked: list[Iterable[_Placed]] = list(_wanted(selector, candidates))
     if selector.more or selector.less:
-        merged = _placed(_weighed({at: picked for (*_, at, _), picked in merged}, selector, candidates).items())
-    return (picked for (*_, at, _), picked in merged if at not in never)
+        found = {place[3]: picked for place, picked in _merged(ranked)}
+        ranked = [_placed(_weighed(found, selector, candidates).items())]
+    never = [candidates.saying(words) for words in selector.never]
+    return (picked for _, picked in _merged(ranked, *never))
 
 
-def _merged(ranked: Sequence[Iterable[_Placed]]) -> Iterator[_Placed]:
-    """These picks in one order, each paper for the reason that places it best."""
-    seen: set[int] = set()
-    for placed in ranked[0] if len(ranked) == 1 else merge(*ranked, key=itemgetter(0)):
-        if (at := placed[0][3]) not in seen:
-            seen.add(at)
+def _merged(ranked: Sequence[Iterable[_Placed]], *never: Iterable[int]) -> Iterator[_Placed]:
+    """These picks in one order, each paper for the reason that places it best; without the papers in `never`."""
+    done = set().union(*never)
+    for placed in ranked[0] if len(ranked) == 1 else merge(*ranked, key=_PLACE):
+        if (at := placed[0][3]) not in done:
+            done.add(at)
             yield placed
 
 
@@ -243,7 +245,7 @@ def rank(at: int, picked: Pick) -> tuple[int, int, int, int]:
 def _placed(picks: Iterable[tuple[int, Pick]]) -> list[_Placed]:
     """These picks in the order of their places; each comes with the position of its paper in the list."""
     placed = [((*rank(at, picked), -picked.match), picked) for at, picked in picks]
-    return sorted(placed, key=itemgetter(0))
+    return sorted(placed, key=_PLACE)
 
 
 def _wanted(selector: Selector, candidates: Candidates) -> Iterator[Iterable[_Placed]]:

@@ -54,13 +54,13 @@ _BEFORE_AT_MOST: Final = 150  # characters
 # A rule may change other words too, since topics and papers go through it alike; but none may part a verb from its
 # noun, as *supervised* from *supervision*. Words have lost the s of the plural.
 _SPELLINGS: Final = (
-    (r"(?<=\w\w[^cv])is(?=(?:e[dr]?|ing|ation(?:al)?|able)$)", "iz"),  # optimise, tokeniser, quantisation
-    (r"(?<=\w)ys(?=(?:e[dr]?|ing)$)", "yz"),  # analyse
-    (r"(?<=\w\w)our(?=(?:ed|ing|al|er|ist|ite|ful|hood|less|able)?$)", "or"),  # tumour, behavioural
-    (r"(?<=[bt])re$", "er"),  # centre, fibre
-    (r"(?:(?<=[aeiou]\w[aeiou])|(?<=[aeiou]\w\w[aeiou]))ll(?=(?:ed|er|ing)$)", "l"),  # modelling, channelled
-    (r"(?<=\w\w)ogue$", "og"),  # dialogue
-    (r"ae(?=\w{3})", "e"),  # leukaemia
+    ("is", r"(?<=\w\w[^cv])is(?=(?:e[dr]?|ing|ation(?:al)?|able)$)", "iz"),  # optimise, tokeniser, quantisation
+    ("ys", r"(?<=\w)ys(?=(?:e[dr]?|ing)$)", "yz"),  # analyse
+    ("our", r"(?<=\w\w)our(?=(?:ed|ing|al|er|ist|ite|ful|hood|less|able)?$)", "or"),  # tumour, behavioural
+    ("re", r"(?<=[bt])re$", "er"),  # centre, fibre
+    ("ll", r"(?:(?<=[aeiou]\w[aeiou])|(?<=[aeiou]\w\w[aeiou]))ll(?=(?:ed|er|ing)$)", "l"),  # modelling, channelled
+    ("ogue", r"(?<=\w\w)ogue$", "og"),  # dialogue
+    ("ae", r"ae(?=\w{3})", "e"),  # leukaemia
 )
 
 
@@ -79,15 +79,16 @@ def singular(word: str) -> str:
 def normal(word: str) -> str:
     """The form of a word by which it is compared: `singular`, and American of two English spellings."""
     word = singular(word)
-    for british, american in _spellings():
-        word = british.sub(american, word)
+    for letters, british, american in _spellings():
+        if letters in word:  # to look for them takes a tenth of the time of the pattern
+            word = british.sub(american, word)
     return word
 
 
 @cache
-def _spellings() -> Sequence[tuple[re.Pattern[str], str]]:
+def _spellings() -> Sequence[tuple[str, re.Pattern[str], str]]:
     """Compiled when they are first needed, as the words are."""
-    return [(re.compile(british), american) for british, american in _SPELLINGS]
+    return [(letters, re.compile(british), american) for letters, british, american in _SPELLINGS]
 
 
 @cache
@@ -164,9 +165,9 @@ def count(text: str) -> Counter[str]:
 def _phrases(text: str) -> Iterator[list[str]]:
     """The words of `text`, folded, in groups that no punctuation mark divides. Hyphens divide words, not groups."""
     group: list[str] = []
-    for token in _tokens().finditer(fold(text[:_LONGEST_TEXT])):
-        if token[1]:
-            group.append(token[1][:_LONGEST_WORD])
+    for word in _tokens().findall(fold(text[:_LONGEST_TEXT])):  # it gives an empty one for a punctuation mark
+        if word:
+            group.append(word[:_LONGEST_WORD])
         else:
             yield group
             group = []
@@ -204,6 +205,8 @@ def _parts(text: str) -> Iterator[str]:
     written = set(_LATIN.findall(unicodedata.normalize("NFKC", text[:_LONGEST_TEXT])))
     yield from {word.replace("-", "").lower()[:_LONGEST_WORD] for word in written if "-" in word.strip("-")}
     for word in {part for joined in written for part in joined.split("-")}:
+        if word.isalpha() and word[1:].islower():  # as most are
+            continue
         parts = _PARTS.findall(word[:_LONGEST_WORD])
         if len(parts) > 1:
             yield from (part.lower() for part in parts if len(part) > 1 or part.isdigit())

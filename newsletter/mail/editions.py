@@ -53,6 +53,11 @@ _SAID: Final = 4096  # reasons that are kept encoded
 _SHARED: Final = 8192  # texts that are: the forms of a paper have most in common
 
 
+# A paper with its rank in the text and in the page, and its line in the list at the top of both: empty if it has none.
+# Each is cut where the reason stands.
+_Shown = tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes], Sequence[bytes]]
+
+
 class EditionCopies:
     """What makes the copies of an issue's joined editions. Pieces are encoded when a copy first needs them."""
 
@@ -67,8 +72,8 @@ class EditionCopies:
         encodings = (b"base64" if part.base64 else b"quoted-printable" for part in (self._text, self._page))
         self._start, self._between, self._end = frame(self._headers.boundary, *encodings)
         self._slots = [slot for slot in Slot if any(slot in piece.html or slot in piece.text for piece in pieces)]
-        # Many editions have the same paper at the same rank, or for the same reason.
-        self._shown = lru_cache(maxsize=_RANKED)(self._with_rank)
+        self._in_papers = [_CONTROLS[slot] for slot in self._slots if _is_in_papers(slot, pieces)]
+        self._shown: dict[tuple[int, int, int], _Shown] = {}  # by the numbers in JoinedEdition.papers
         self._reason = lru_cache(maxsize=_SAID)(lambda reason: (_soft(as_text(reason)), _soft(as_html(reason))))
 
     def of(self, edition: JoinedEdition) -> JoinedCopies:
@@ -98,36 +103,42 @@ class EditionCopies:
         Slots in papers are filled when all is joined: fewer and longer pieces save more than copying once more takes.
         """
         words = frame_words(edition)
-        of_text = {_CONTROLS[mark]: _soft(said) for mark, said in words.items()}
-        of_page = {_CONTROLS[mark]: _soft(as_html(said)) for mark, said in words.items()}
+        words_of_text = {_CONTROLS[mark]: _soft(said) for mark, said in words.items()}
+        words_of_page = {_CONTROLS[mark]: _soft(as_html(said)) for mark, said in words.items()}
         for slot, value in values.items():
-            of_text[_CONTROLS[slot]], of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
+            words_of_text[_CONTROLS[slot]], words_of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
         texts, text_lines, text_risers, pages, page_lines, page_risers = _lists(6)
         for paper, reason in zip(edition.papers, edition.reasons, strict=True):
-            text, page, text_line, page_line = self._shown(*paper)
+            of_text, of_page, text_line, page_line = self._shown.get(paper) or self._with_rank(paper)
             if reason:
                 in_text, in_page = self._reason(reason)
-                text, page = text.replace(_REASON, in_text), page.replace(_REASON, in_page)
-                text_line, page_line = text_line.replace(_REASON, in_text), page_line.replace(_REASON, in_page)
-            texts.append(text)
-            pages.append(page)
-            text_lines.append(text_line)
-            page_lines.append(page_line)
+                of_text, of_page = _around(in_text, of_text), _around(in_page, of_page)
+                text_line, page_line = _around(in_text, text_line), _around(in_page, page_line)
+            texts += of_text
+            pages += of_page
+            text_lines += text_line
+            page_lines += page_line
         for number in edition.rising:
-            text, page, _, _ = self._shown(number, NO_LINE, 0)
-            text_risers.append(text)
-            page_risers.append(page)
+            of_text, of_page, _, _ = self._with_rank((number, NO_LINE, 0))
+            text_risers += of_text
+            page_risers += of_page
         around_page, around_text = edition.frames
-        text = self._text.whole(around_text, (text_lines, texts, text_risers), of_text)
-        page = self._page.whole(around_page, (page_lines, pages, page_risers), of_page)
-        for control in map(_CONTROLS.__getitem__, values):
-            text, page = text.replace(control, of_text[control]), page.replace(control, of_page[control])
+        text = self._text.whole(around_text, (text_lines, texts, text_risers), words_of_text)
+        page = self._page.whole(around_page, (page_lines, pages, page_risers), words_of_page)
+        for control in self._in_papers:
+            text = text.replace(control, words_of_text[control])
+            page = page.replace(control, words_of_page[control])
         return text, page
 
-    def _with_rank(self, number: int, line: int, rank: int) -> tuple[bytes, bytes, bytes, bytes]:
-        """A paper in the text and in the page, and its line in the list at the top of both: nothing if it has none."""
+    def _with_rank(self, paper: tuple[int, int, int]) -> _Shown:
+        """A paper of JoinedEdition.papers, which is kept: many editions have it at the same rank."""
+        number, line, rank = paper
         text, page = self._text.paper, self._page.paper
-        return text(number, rank), page(number, rank), text(line, rank), page(line, rank)
+        shown = text(number, rank), page(number, rank), text(line, rank), page(line, rank)
+        if len(self._shown) >= _RANKED:
+            self._shown.clear()
+        self._shown[paper] = shown
+        return shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +180,14 @@ class _Encoded:
         self._frames: dict[int, Sequence[bytes]] = {}  # cut at the lists and words that are filled in
         self.base64 = sum(map(_excess, pieces)) > 0
 
-    def paper(self, number: int, rank: int) -> bytes:
-        """A paper, or its line in the list at the top, with this rank; nothing for NO_LINE."""
+    def paper(self, number: int, rank: int) -> Sequence[bytes]:
+        """A paper, or its line in the list at the top, with this rank, cut at the reason; nothing for NO_LINE."""
         if self.base64 or number == NO_LINE:
-            return b""
+            return ()
         text = self._pieces[number]
         if text not in self._papers:
             self._papers[text] = b"".join(_lines(plain(text))).split(_RANK)
-        return (b"%d=\r\n" % rank).join(self._papers[text])
+        return (b"%d=\r\n" % rank).join(self._papers[text]).split(_REASON)
 
     def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
         """This part of a copy: the piece `around` its lists, with these words.
@@ -199,6 +210,17 @@ class _Encoded:
             *parts, last = _lines(plain(self._pieces[number]))
             self._frames[number] = [*parts, last.removesuffix(b"=\r\n")]
         return self._frames[number]
+
+
+def _around(reason: bytes, parts: Sequence[bytes]) -> Sequence[bytes]:
+    """A paper that is cut where the reason stands, with the reason."""
+    return (parts[0], reason, parts[1]) if len(parts) == 2 else (reason.join(parts),)
+
+
+def _is_in_papers(slot: Slot, pieces: Sequence[Piece]) -> bool:
+    """Whether a slot is to be filled in papers, and not only around them."""
+    parts = (part for piece in pieces for part in (piece.html, piece.text))
+    return any(slot in part and Mark.PAPERS not in part for part in parts)
 
 
 def _excess(text: str) -> float:

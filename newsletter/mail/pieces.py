@@ -9,7 +9,6 @@ Inlining takes most of the time of a rendering, and this does it once for each p
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
@@ -34,8 +33,6 @@ from newsletter.mail.render import (
 )
 from newsletter.mail.subject import preheader, subject
 from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece, Reason
-
-_RUN: Final = re.compile(f"{Mark.RANK}+")
 
 _MARKER: Final = len("<!--paper-->")
 _AT_ONCE: Final = 150  # papers in a digest that is cut
@@ -288,7 +285,7 @@ class Pieces:
         """Render these cards, and keep the pieces."""
         text = self._text(issue, {mark: list(entries.values()) for mark, entries in some.items()})
         # Only the text depends on the digits of a rank.
-        html = {mark: [(mark, _RUN.sub(Mark.RANK, values)) for values in entries] for mark, entries in some.items()}
+        html = {mark: [(mark, _one_mark(values)) for values in entries] for mark, entries in some.items()}
         self._inline(issue, {mark: dict(zip(html[mark], some[mark].values(), strict=True)) for mark in some})
         for mark, entries in some.items():
             for (values, card), like, words in zip(entries.items(), html[mark], text.regions[mark], strict=True):
@@ -307,7 +304,7 @@ class Pieces:
         inlined = self._markup.inlined(page, before)
         for mark, entries in missing.items():
             for like, *html in zip(entries, before.regions[mark], inlined[mark], strict=True):
-                self._html[like] = self._measured(_RUN.sub(Mark.RANK, html[0]), _RUN.sub(Mark.RANK, html[1]))
+                self._html[like] = self._measured(_one_mark(html[0]), _one_mark(html[1]))
 
     def _measured(self, page: str, inlined: str) -> _Html:
         marks = {mark: inlined.count(mark) for mark in Mark if mark in inlined}
@@ -426,6 +423,13 @@ def _by_id(made: Callable[[_T], _R]) -> Callable[[_T], _R]:
         return found[1]
 
     return remembered
+
+
+def _one_mark(html: str) -> str:
+    """`html` with one mark of the rank, however many digits it has. A pattern would take ten times as long."""
+    for digits in (3, 2):
+        html = html.replace(Mark.RANK * digits, Mark.RANK)
+    return html
 
 
 def _around(issue: Issue) -> _Key:
