@@ -371,7 +371,7 @@ def test_an_import_takes_a_column_for_each_choice(site: Site) -> None:
         '1@example.org,"LLM agents, RNA","Meta AI; Owls, Inc.",video,all,yes,no,07:00,europe/berlin',
         '2@example.org,"owls\nLLM agents",,Owls,5,,yes,7,Mars',
         "3@example.org,the,,,101,perhaps,,25,UTC",
-        "4@example.org,,,,,,,,",
+        "4@example.org,owls,,,0,,,,",
     )
     done = site("subscribers", "import", csv(site, "\n".join(rows)), "--column", "hour=Hour")
     assert (done.code, "4 added" in done.out) == (0, True)
@@ -381,7 +381,7 @@ def test_an_import_takes_a_column_for_each_choice(site: Site) -> None:
         '"organisations":["Meta AI","Owls, Inc."],"papers":null,"topics":["LLM agents","RNA"]},"zone":"Europe/Berlin"}',
         "2@example.org": '{"hour":7,"selector":{"papers":5,"topics":["LLM agents","owls"]},"weekly":true}',
         "3@example.org": '{"zone":"UTC"}',
-        "4@example.org": "{}",
+        "4@example.org": '{"selector":{"papers":null,"topics":["owls"]}}',
     }
     for said in (
         "1 cell of 'choice_topics', the first on line 5: topics: 'the' holds no word to look for",
@@ -397,6 +397,8 @@ def test_an_import_takes_a_column_for_each_choice(site: Site) -> None:
 def test_a_column_that_may_be_a_choice_is_passed_over_with_a_hint(site: Site) -> None:
     done = site("subscribers", "import", csv(site, "email,Topics\nada@example.org,owls\n"))
     assert "'Topics' was passed over; --column topics=Topics makes it what the readers chose" in done.err
+    done = site("subscribers", "import", csv(site, "email,Only\nada@example.org,yes\nalan@example.org,no\n"))
+    assert (done.code, "or that it is what readers chose with --column 'only=Only'," in done.err) == (1, True)
     assert site("subscribers", "list", "--choices").out == "ada@example.org\t{}\n"
 
 
@@ -404,7 +406,11 @@ def test_only_needs_something_that_is_asked_for(site: Site) -> None:
     site("subscribers", "add", "ada@example.org")
     done = site("subscribers", "set", "ada@example.org", "--only")
     assert (done.code, "--only: choose a topic" in done.err) == (2, True)
+    assert site("subscribers", "set", "ada@example.org", "--topic", "", "--only").code == 2
     assert site("subscribers", "set", "ada@example.org", "--only", "--exclude", "cats").code == 0
+    done = site("subscribers", "set", "ada@example.org", "--exclude", " ")
+    assert done.out.splitlines()[1:] == ["  chose nothing: gets the main edition"]
+    assert site("subscribers", "set", "ada@example.org", "--only").code == 2
     done = site("subscribers", "set", "ada@example.org", "--clear", "--zone", "europe/berlin")
     assert done.out.splitlines()[1:] == ["  gets the main edition", "  zone: Europe/Berlin"]
 

@@ -70,6 +70,13 @@ def test_who_has_just_joined_waits_for_their_day() -> None:
     assert Weekly(FRI, at(-2)).is_due(at(4), [])
 
 
+def test_the_first_week_is_that_in_which_they_joined() -> None:
+    """Who joins on a Monday, when Friday's issue is sent, does not get two mails on two days."""
+    reader = Weekly(EVERY, at(0))
+    assert [reader.is_due(at(age), [at(-3)]) for age in (-3, 0, 1)] == [False, True, True]
+    assert Weekly(EVERY, at(6)).is_due(at(4), [])
+
+
 @pytest.mark.parametrize("days", [SAT, SUN, SAT | SUN])
 def test_who_chose_a_day_on_which_the_list_has_no_issues_gets_one_each_week(days: int) -> None:
     issues = [at(7 * week + weekday) for week in range(-4, 8) for weekday in range(5)]

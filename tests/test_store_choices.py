@@ -280,6 +280,17 @@ def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: Fake
     assert store.seen([shown])[reader.id] == {shown.key}
 
 
+def test_who_came_back_joined_anew(store: Store, clock: FakeClock) -> None:
+    clock.move(days=-60)
+    store.add(NEW)
+    store.choose(ref(store, NEW), Choice.of(weekly=True))
+    store.unsubscribe(NEW)
+    clock.move(days=58)
+    store.add(NEW)
+    store.choose(ref(store, NEW), Choice.of(weekly=True))
+    assert [wish.since for wish in store.wishes(DAY)] == [DAY - timedelta(days=7)]
+
+
 def test_weekly_readers_rest_and_their_papers_are_those_since_their_last_mail(store: Store, clock: FakeClock) -> None:
     """A copy that expired was no mail, one that waits for its hour is, and an issue that is made anew has none yet."""
     clock.move(days=-60)

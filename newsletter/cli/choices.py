@@ -41,9 +41,7 @@ def changed(choice: Choice, given: Given) -> Choice:
     try:
         selector = _selector(before.selector, given)
         on_top = before.on_top if given.only is None else not given.only
-        if given.only and selector is None:
-            raise click.UsageError("--only: choose a topic, author, organisation or category, or what to exclude")
-        return Choice.of(
+        made = Choice.of(
             selector,
             on_top=on_top,
             weekly=before.weekly if given.weekly is None else given.weekly,
@@ -53,6 +51,9 @@ def changed(choice: Choice, given: Given) -> Choice:
         )
     except (ChoiceError, SelectorError) as error:
         raise click.UsageError(str(error)) from error
+    if given.only and made.selector is None:
+        raise click.UsageError("--only: choose a topic, author, organisation or category, or what to exclude")
+    return made
 
 
 def _selector(before: Selector | None, given: Given) -> Selector | None:

@@ -71,11 +71,13 @@ class Choice:
     ) -> Choice:
         """The choice in canonical form: a blank zone is none, another is written as `zone_of` does.
 
-        Raises ChoiceError.
+        Nor is a selector one that chooses nothing; without one there is nothing but the main edition. Raises
+        ChoiceError.
         """
+        selector = selector if selector != Selector() else None
         return cls(
             selector,
-            on_top=on_top,
+            on_top=on_top or selector is None,
             weekly=weekly,
             hour=hour,
             zone=(zone_of(zone) or zone) if zone and zone.strip() else None,

@@ -3,7 +3,8 @@
 A week begins on Monday. In each the reader gets one issue: that of the first of their days on which a paper fits. When
 these days are over, any issue is taken, and when there was none on the last of them nor later in that week, the first
 one of the next week. So an issue is late rather than skipped, and no change of days brings two in a week. One that was
-late for a week is not that of the next: who chose Sunday, when the list has no issue, gets one each Monday.
+late for a week is not that of the next: who chose Sunday, when the list has no issue, gets one each Monday. The first
+week is that in which they joined: an issue of the week before, which is sent then, would be followed by another one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Weekly:
     def is_due(self, day: date, issues: Collection[date]) -> bool:
         """Whether the issue of `day` is theirs for this week; `issues` are the days of the list's other issues."""
         chosen = self._weekdays
-        if not chosen or self._mails_of(_monday(day)):
+        if not chosen or self._mails_of(_monday(day)) or _monday(day) < _monday(self.joined):
             return False
         if day.weekday() in chosen or day.weekday() > max(chosen):
             return True

@@ -89,7 +89,7 @@ class Choices(Part):
         Copies that were withdrawn, refused or expired were not shown, nor are those of the issue of the id `besides`,
         which is being made anew. When weekly readers rest, and since when their papers are, says `issue.weekly`.
         """
-        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, subscribers.c.created_at)
+        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, subscribers.c.status_at)
         query = select(*columns).join_from(choices, subscribers).where(*wanting(day))
         with self._db.read() as connection:
             found = {row.subscriber_id: (read(row.choice), row) for row in connection.execute(query)}
@@ -234,7 +234,7 @@ class _Weeks:
 
     def wish(self, choice: Choice, row: Any) -> Wish:
         """The wish of a weekly reader; `row` is theirs of `subscribers`."""
-        reader = Weekly(row.days, row.created_at.date(), self.mails.get(row.subscriber_id, ()))
+        reader = Weekly(row.days, row.status_at.date(), self.mails.get(row.subscriber_id, ()))
         due, since = reader.is_due(self.day, self.issues), reader.since(self.day, self.known, self.issues)
         return Wish(row.subscriber_id, choice, rests=not due, since=since)
 

@@ -46,8 +46,8 @@ def _with(choice: Choice, role: Role, text: str) -> Choice:
 
 
 def _papers(text: str) -> int | None:
-    """A number of papers, or ``all``."""
-    if words.key(text) == "all":
+    """A number of papers; ``all`` or, as in `subscribers set`, 0 for all that fit."""
+    if words.key(text) == "all" or text == "0":
         return None
     if not _NUMBER.fullmatch(text):
         raise AddressError(f"papers: {text!r} is neither a number nor `all`")

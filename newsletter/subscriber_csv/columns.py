@@ -15,6 +15,7 @@ from newsletter.errors import AddressError
 from newsletter.model import SubscriberStatus
 from newsletter.subscriber_csv import words
 from newsletter.subscriber_csv.headings import (
+    CHOSEN,
     EXPORTED,
     IGNORED,
     WORDS,
@@ -285,9 +286,11 @@ def _marking(column: Column, lines: Sequence[Line], choices: Choices) -> Column:
 
 def _question(column: Column, unknown: Sequence[str]) -> str:
     shown = ", ".join(repr(word[:40]) for word in unknown[:_SHOWN]) + (" ..." if len(unknown) > _SHOWN else "")
+    role = words.key(column.heading).replace(" ", "_")
+    chosen = f" or that it is what readers chose with --column '{role}={column.heading}'," if role in CHOSEN else ""
     return (
         f"column {column.heading!r} looks like a state, and these words of it are not understood: {shown};"
-        " say what each means with --status-of WORD=STATUS,"
+        f" say what each means with --status-of WORD=STATUS,{chosen}"
         f" or pass the column over with --column 'ignore={column.heading}'"
     )
 
