@@ -51,6 +51,17 @@ class Inbox:
             self._parsed.append(message_from_bytes(content, EmailMessage, policy=default))
         return self._parsed
 
+    @property
+    def kept(self) -> list[tuple[str, bytes]]:
+        """The first recipient of each message, and its bytes."""
+        return list(zip(self.recipients, self._came, strict=True))
+
+    @kept.setter
+    def kept(self, messages: list[tuple[str, bytes]]) -> None:
+        self.recipients[:] = [recipient for recipient, _ in messages]
+        self._came[:] = [content for _, content in messages]
+        self._parsed.clear()
+
     async def handle_EHLO(self, server: SMTP, session: Any, envelope: Any, hostname: str, replies: Any) -> Any:
         """Count the connection."""
         self.connections += 1

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,21 @@ class Ran:
     log: str
 
 
+@dataclass(frozen=True)
+class State:
+    """What a repository and its readers had at one time; the folders are copies."""
+
+    folders: Path
+    secrets: dict[str, str]
+    mails: list[tuple[str, bytes]]
+    calls: list[str]
+    ahead: timedelta
+
+
+# Folders that a run or a test changes. What is in the last one goes before the commands of a runner.
+_CHANGING = ("origin.git", "feeds", "instead")
+
+
 @dataclass
 class Repository:
     """A repository on a forge, with its secrets; `calls` are the calls of the forge's API."""
@@ -79,6 +95,27 @@ class Repository:
     def clone(self) -> Path:
         """The operator's own clone."""
         return self.folder / "clone"
+
+    def save(self, folders: Path) -> State:
+        """Keep all that it has, with copies in `folders`, which does not exist."""
+        for name in _CHANGING:
+            shutil.copytree(self.folder / name, folders / name)
+        return State(folders, dict(self.secrets), self.inbox.kept, list(self.calls), self.ahead)
+
+    def restore(self, state: State) -> None:
+        """Have again what it had then."""
+        for name in _CHANGING:
+            shutil.rmtree(self.folder / name)
+            shutil.copytree(state.folders / name, self.folder / name)
+        self.inbox.kept, self.calls[:] = state.mails, state.calls
+        self.inbox.refuse.clear()
+        self.secrets, self.ahead = dict(state.secrets), state.ahead
+
+    def replace(self, command: str, script: str) -> None:
+        """Put a script before a command that the runner has."""
+        path = self.folder / "instead" / command
+        path.write_text(script, "utf-8")
+        path.chmod(0o755)
 
     def clock(self, now: datetime) -> None:
         """Set the time of the newsletter's commands."""
@@ -181,8 +218,9 @@ class _Run:
         script, output, checkout = self._place / "script", self._place / "output", self._place / "checkout"
         script.write_text(step["run"].replace(*ROUNDS), "utf-8")
         output.touch()
+        here = self._repository.folder
         own = {
-            "PATH": f"{self._repository.folder / 'bin'}:{os.environ['PATH']}",
+            "PATH": f"{here / 'instead'}:{here / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self._place),
             "RUNNER_TEMP": str(self._place),
             "GITHUB_OUTPUT": str(output),
@@ -227,7 +265,7 @@ def repository(folder: Path) -> Iterator[Repository]:
             "NEWSLETTER_SECRET": "a long secret for the links",
             "NEWSLETTER_SUBSCRIBERS": "\n".join(READERS),
         }
-        for name in ("bin", "feeds"):
+        for name in ("bin", "feeds", "instead"):
             (folder / name).mkdir()
         (folder / "bin" / "pipx").write_text(f'#!/bin/sh\necho "$@" >> {folder}/pipx\n', "utf-8")
         (folder / "bin" / "pipx").chmod(0o755)

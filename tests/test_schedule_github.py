@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -16,22 +17,57 @@ import yaml
 from newsletter.cli import main
 from newsletter.schedule.github import starts
 from tests import runner
-from tests.runner import KEY, READERS, ROUNDS, Repository
+from tests.runner import KEY, READERS, ROUNDS, Ran, Repository, State
 
 WEDNESDAY = datetime(2026, 11, 25, 7, 7, tzinfo=UTC)
 
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Repository]:
-    """A repository in which the day before each of this week's days lists two papers."""
-    with runner.repository(tmp_path) as repository:
+class Forge:
+    """A repository in which the day before each of this week's days lists two papers, and states of it."""
+
+    def __init__(self, repository: Repository, folder: Path) -> None:
+        self.repository, self._folder = repository, folder
         for back in range(-7, 14):
             day = (WEDNESDAY - timedelta(days=back)).date()
             repository.publish(day, 2 if day.weekday() < 5 else 0)
         repository.clock(WEDNESDAY)
-        yield repository
+        self.new = repository.save(folder / "new")
+
+    def begin(self) -> Ran:
+        """Have the repository as it is after its first run, which is made once. Returns that run."""
+        ran, state = self._first
+        self.repository.restore(state)
+        return ran
+
+    @cached_property
+    def _first(self) -> tuple[Ran, State]:
+        self.repository.restore(self.new)
+        ran = self.repository.run(asked="begin")
+        assert ran.green, ran.log
+        return ran, self.repository.save(self._folder / "begun")
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    folder = tmp_path_factory.mktemp("forge")
+    with runner.repository(folder) as repository:
+        yield Forge(repository, folder)
+
+
+@pytest.fixture
+def made(forge: Forge) -> Repository:
+    """The repository without a run."""
+    forge.repository.restore(forge.new)
+    return forge.repository
+
+
+@pytest.fixture
+def begun(forge: Forge) -> Repository:
+    """The repository after its first run."""
+    forge.begin()
+    return forge.repository
 
 
 def papers(made: Repository) -> list[str]:
@@ -52,9 +88,8 @@ def branch(made: Repository) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_it_sends_saves_and_goes_on_the_next_day(made: Repository) -> None:
-    ran = made.run(asked="begin")
-    assert ran.green, ran.log
+def test_it_sends_saves_and_goes_on_the_next_day(forge: Forge) -> None:
+    ran, made = forge.begin(), forge.repository
     assert ran.log.splitlines()[-1] == "verdict: new-issue - 2 accepted"
     assert (branch(made), papers(made)) == (["store.enc"], both(TUESDAY))
     again = made.run(schedule="7 13 * * *")  # a start that was doubled
@@ -85,9 +120,9 @@ def test_nobody_s_address_is_in_the_log_or_readable_in_the_repository(made: Repo
     assert KEY.encode() not in everything
 
 
-def test_a_store_that_cannot_be_fetched_is_never_taken_for_a_first_run(made: Repository) -> None:
+def test_a_store_that_cannot_be_fetched_is_never_taken_for_a_first_run(made: Repository, forge: Forge) -> None:
     assert "run this workflow by hand with store: begin" in made.run(schedule="7 7 * * *").log
-    assert made.run(asked="begin").green
+    forge.begin()
     assert "is there already" in made.run(asked="begin").log
     made.clock(WEDNESDAY + timedelta(days=1))
     for key, words in (("f" * 32, "cannot be decrypted"), ("short", "Add the secret NEWSLETTER_STORE_KEY")):
@@ -99,17 +134,16 @@ def test_a_store_that_cannot_be_fetched_is_never_taken_for_a_first_run(made: Rep
 
 
 @pytest.mark.parametrize("step", ["Begin", "Send"])
-def test_after_a_machine_was_lost_nothing_is_sent_until_the_operator_says_so(made: Repository, step: str) -> None:
-    assert made.run(asked="begin").green
-    made.clock(WEDNESDAY + timedelta(days=1))
-    made.run(schedule="7 7 * * *", die_after=step)
-    sent = len(made.inbox.messages)
-    ran = made.run(schedule="7 8 * * *")
-    assert (ran.green, len(made.inbox.messages)) == (False, sent)
+def test_after_a_machine_was_lost_nothing_is_sent_until_the_operator_says_so(begun: Repository, step: str) -> None:
+    begun.clock(WEDNESDAY + timedelta(days=1))
+    begun.run(schedule="7 7 * * *", die_after=step)
+    sent = len(begun.inbox.messages)
+    ran = begun.run(schedule="7 8 * * *")
+    assert (ran.green, len(begun.inbox.messages)) == (False, sent)
     assert "store: after-a-cut" in ran.log
-    assert made.run(asked="after-a-cut").green
-    assert branch(made) == ["store.enc"]
-    assert set(papers(made)) == {*both(TUESDAY), *both(date(2026, 11, 25))}
+    assert begun.run(asked="after-a-cut").green
+    assert branch(begun) == ["store.enc"]
+    assert set(papers(begun)) == {*both(TUESDAY), *both(date(2026, 11, 25))}
 
 
 def test_a_run_that_cannot_save_does_not_send(made: Repository) -> None:
@@ -122,54 +156,47 @@ def test_a_run_that_cannot_save_does_not_send(made: Repository) -> None:
 
 
 def test_a_run_that_ends_without_a_verdict_says_how(made: Repository) -> None:
-    program = made.folder / "bin" / "newsletter"
-    real = program.rename(program.with_name("real"))
-    fault = "echo \"KeyError: 'ada@readers.example'\" >&2; exit 1"
-    program.write_text(f'#!/bin/sh\ncase "$*" in *" run") {fault};; esac\nexec {real} "$@"\n', "utf-8")
-    program.chmod(0o755)
+    real, fault = made.folder / "bin" / "newsletter", "echo \"KeyError: 'ada@readers.example'\" >&2; exit 1"
+    made.replace("newsletter", f'#!/bin/sh\ncase "$*" in *" run") {fault};; esac\nexec {real} "$@"\n')
     ran = made.run(asked="begin")
     assert not ran.green
     assert "The run ended without a verdict: KeyError: (an address)" in ran.log
 
 
-def test_of_two_runs_at_once_one_sends(made: Repository) -> None:
+def test_of_two_runs_at_once_one_sends(begun: Repository) -> None:
     """As if the concurrency group did not hold: another run begins between this one's fetch and its first push."""
-    assert made.run(asked="begin").green
-    made.clock(WEDNESDAY + timedelta(days=1))
-    client = made.folder / "bin" / "git"
-    client.write_text(
+    begun.clock(WEDNESDAY + timedelta(days=1))
+    begun.replace(
+        "git",
         "#!/bin/sh\n"
-        f'PATH="${{PATH#*:}}"; rival={made.origin}\n'
+        f'PATH="${{PATH#*:}}"; rival={begun.origin}\n'
         'if [ "$1" = push ] && mkdir "$rival/once" 2> /dev/null; then\n'
         '  git -C "$rival" update-ref refs/heads/newsletter-store "$(git -C "$rival" commit-tree -m rival'
         ' newsletter-store^{tree})"\n'
-        'fi\nexec git "$@"\n'
+        'fi\nexec git "$@"\n',
     )
-    client.chmod(0o755)
-    ran = made.run(schedule="7 7 * * *")
+    ran = begun.run(schedule="7 7 * * *")
     assert not ran.green
-    assert len(made.inbox.messages) == 2
+    assert len(begun.inbox.messages) == 2
 
 
-def test_readers_who_left_get_nothing_and_are_not_added_again(made: Repository) -> None:
-    assert made.run(asked="begin").green
-    plain = made.secrets["NEWSLETTER_SUBSCRIBERS"]
+def test_readers_who_left_get_nothing_and_are_not_added_again(begun: Repository) -> None:
+    plain = begun.secrets["NEWSLETTER_SUBSCRIBERS"]
     for number, readers in enumerate((f"email,status\n{READERS[0]},unsubscribed\n{READERS[1]},active", plain)):
-        made.secrets["NEWSLETTER_SUBSCRIBERS"] = readers
-        made.clock(WEDNESDAY + timedelta(days=number + 1))
-        assert made.run(schedule="7 7 * * *").green
-    assert [mail["To"] for mail in made.inbox.messages].count(READERS[0]) == 1
-    assert [mail["To"] for mail in made.inbox.messages].count(READERS[1]) == 3
+        begun.secrets["NEWSLETTER_SUBSCRIBERS"] = readers
+        begun.clock(WEDNESDAY + timedelta(days=number + 1))
+        assert begun.run(schedule="7 7 * * *").green
+    assert [mail["To"] for mail in begun.inbox.messages].count(READERS[0]) == 1
+    assert [mail["To"] for mail in begun.inbox.messages].count(READERS[1]) == 3
 
 
 @pytest.mark.parametrize(("schedule", "green"), [("7 7 * * *", True), ("7 13 * * *", False), ("", False)])
 def test_a_failure_that_may_pass_is_red_at_the_last_start_of_the_day(
-    made: Repository, schedule: str, *, green: bool
+    begun: Repository, schedule: str, *, green: bool
 ) -> None:
-    assert made.run(asked="begin").green
-    (made.folder / "feeds" / "2026-11-25.json").unlink()
-    made.clock(WEDNESDAY + timedelta(days=1))
-    ran = made.run(schedule=schedule)
+    (begun.folder / "feeds" / "2026-11-25.json").unlink()
+    begun.clock(WEDNESDAY + timedelta(days=1))
+    ran = begun.run(schedule=schedule)
     assert "verdict: feed-failed" in ran.log
     assert ran.green is green
 
