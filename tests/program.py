@@ -313,8 +313,10 @@ def _warm_up() -> None:
     statements.share()
     with TemporaryDirectory() as folder, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         path = Path(folder, "config.yaml")
-        path.write_text(_CONFIG, "utf-8")
+        path.write_text(_CONFIG.format(folder=folder), "utf-8")
         path.chmod(0o600)
+        Path(folder, "sendmail").write_text("#!/bin/sh\nexec cat > /dev/null\n", "utf-8")
+        Path(folder, "sendmail").chmod(0o700)
         Path(folder, "readers.txt").write_text("ada@example.org\n", "utf-8")
         shutil.copy(resources.find("sample_day.json"), folder)
         for words in _USUAL:
@@ -323,7 +325,6 @@ def _warm_up() -> None:
     assert threading.active_count() == 1
 
 
-# The copy of the run is not sent, because nobody listens at that port.
 _USUAL: Final = (
     "subscribers import {}/readers.txt",
     "run --date 2026-07-31",
@@ -340,7 +341,7 @@ secret: a secret of this process
 feeds:
   - url: sample_day.json
 smtp:
-  - {host: 127.0.0.1, port: 1}
+  - sendmail: {folder}/sendmail
 """
 
 
