@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, union, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, insert, or_, select, union, update
 
 from newsletter.issue.choice import Choice, ChoiceError, Wish
 from newsletter.issue.selector import SelectorError
@@ -88,16 +88,17 @@ class Choices(Part):
         Copies that were withdrawn, refused or expired were not shown, nor are those of the issue of the id `besides`,
         which is being made anew. When weekly readers rest, and since when their papers are, says `issue.weekly`.
         """
-        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, subscribers.c.created_at)
-        query = select(*columns).join_from(choices, subscribers).where(*wanting(day))
+        joined = case((_ROW.choice.contains(_WEEKLY), subscribers.c.created_at))  # a moment takes long to convert
+        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, joined)
+        query = select(*columns).join_from(choices, subscribers).where(*wanting(day)).order_by(_ROW.subscriber_id)
         with self._db.read() as connection:
-            found = {row.subscriber_id: (read(row.choice), row) for row in connection.execute(query)}
-            weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for choice, _ in found.values()) else None
+            found = [(reader, read(kept), days, joined) for reader, kept, days, joined in connection.execute(query)]
+            weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for _, choice, _, _ in found) else None
         return [
-            weeks.wish(choice, row)
-            if weeks and choice.weekly
-            else Wish(reader, choice, rests=not row.days >> day.weekday() & 1)  # a weekly row that cannot be read
-            for reader, (choice, row) in sorted(found.items())
+            weeks.wish(reader, choice, days, joined.date())
+            if weeks and choice.weekly and joined
+            else Wish(reader, choice, rests=not days >> day.weekday() & 1)  # a weekly row that cannot be read
+            for reader, choice, days, joined in found
         ]
 
     def seen(
@@ -231,11 +232,11 @@ class _Weeks:
         counted = select(func.max(issues.c.day)).join_from(delivery_counts, issues).where(issues.c.day < day)
         return cls(day, mails, [*days.values()], connection.execute(counted).scalar() or date.min)
 
-    def wish(self, choice: Choice, row: Any) -> Wish:
-        """The wish of a weekly reader; `row` is theirs of `subscribers`."""
-        reader = Weekly(row.days, row.created_at.date(), self.mails.get(row.subscriber_id, ()))
-        due = reader.is_due(self.day, self.issues)
-        return Wish(row.subscriber_id, choice, rests=not due, since=reader.since(self.day, self.known))
+    def wish(self, reader: int, choice: Choice, days: int, joined: date) -> Wish:
+        """The wish of a weekly reader; `days` and `joined` are as in `Weekly`."""
+        weekly = Weekly(days, joined, self.mails.get(reader, ()))
+        due = weekly.is_due(self.day, self.issues)
+        return Wish(reader, choice, rests=not due, since=weekly.since(self.day, self.known))
 
 
 def read(kept: str) -> Choice:
