@@ -114,6 +114,19 @@ def differences(renderer: Renderer, editions: Sequence[Issue]) -> list[str]:
     return found
 
 
+def test_a_key_with_braces_or_a_slot_keeps_why_its_paper_is_there() -> None:
+    renderer = Renderer(PUBLICATION)
+    one, other, *others = papers(4)
+    odd = [replace(one, key="link:https://a.example/{{x}}"), replace(other, key=f"link:{Slot.UNSUBSCRIBE}")]
+    each = Issue(day=DAY, papers=(*odd, *others), ranked_by_votes=True, own=True)
+    each = replace(each, reasons={paper.key: REASONS[0] for paper in odd}, pinned={odd[1].key: "author: Ada Lovelace"})
+    whole = renderer.issue(each)
+    assert whole.text.count("your topic: protein design") == 2
+    assert whole.text.count("author: Ada Lovelace") == 1
+    assert "paper=link:https:%2F%2Fa.example%2F%7B%7Bx%7D%7D&amp;more=1" in whole.html
+    assert differences(renderer, [each]) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "de", "es", "fr", "he", "ja", "zh"])
 def test_what_is_joined_equals_what_is_rendered_as_a_whole(language: str) -> None:

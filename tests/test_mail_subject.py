@@ -62,15 +62,15 @@ def test_only_votes_above_zero_are_in_the_subject(upvotes: int | None) -> None:
 
 def test_the_preheader_names_the_next_papers_whole() -> None:
     titles = ["First", f"Lamp: {LONG}", "Kites", f"Owl: {LONG}", LONG, "Never reached"]
-    made = preheader(issue(*(paper(n, title=title) for n, title in enumerate(titles))))
+    made = preheader(issue(*(paper(n, title=title) for n, title in enumerate(titles))).papers)
     assert made == f"Lamp: {LONG}; Kites; Owl"
 
 
 def test_the_preheader_of_one_paper_says_what_it_did() -> None:
     one = paper(1, abstract="Lamps are old. We propose a lens.", summary=None)
-    assert preheader(issue(one)) == "We propose a lens."
-    assert preheader(issue(replace(one, summary="A lens."))) == "A lens."
-    assert preheader(issue(replace(one, abstract=""))) == one.title
+    assert preheader([one]) == "We propose a lens."
+    assert preheader([replace(one, summary="A lens.")]) == "A lens."
+    assert preheader([replace(one, abstract="")]) == one.title
 
 
 def test_a_phrase_ends_before_what_adds_to_it() -> None:

@@ -142,7 +142,8 @@ def _json(kept: dict[str, Any]) -> str:
 
 
 def _of_selector(known: dict[str, Any]) -> dict[str, Any]:
-    return {kind: _list(known, kind) for kind in KINDS} | {"papers": _number("papers", known.get("papers", PAPERS))}
+    chosen: dict[str, Any] = {kind: _list(known, kind) for kind in KINDS if kind in known}
+    return chosen | {"papers": _number("papers", known.get("papers", PAPERS))}
 
 
 def _number(field: str, value: object) -> int | None:
@@ -158,9 +159,7 @@ def _flag(field: str, value: object) -> bool:
 
 
 def _list(kept: dict[str, Any], name: str) -> list[str]:
-    found = kept.get(name)
-    if found is None and name not in kept:  # as most are
-        return []
+    found = kept[name]
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise ChoiceError(name, "is no list of texts")
     return found

@@ -112,15 +112,16 @@ class Selector:
         Topics, categories and what is never wanted may be divided by commas or semicolons, names by semicolons alone.
         Raises SelectorError.
         """
-        given = dict(zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True))
-        found = {kind: _canonical(kind, texts) if texts else {} for kind, texts in given.items()}
+        given = zip(KINDS, (topics, authors, organisations, categories, never, more, less), strict=True)
+        found = {kind: _canonical(kind, texts) for kind, texts in given if texts}
         chosen = {kind: tuple(each) for kind, each in found.items()}
         if sum([sum(map(len, texts)) for texts in chosen.values()]) > LONGEST_TOGETHER:
-            raise SelectorError(next(kind for kind in KINDS if chosen[kind]), Fault.TOO_MUCH, LONGEST_TOGETHER)
+            raise SelectorError(next(kind for kind in chosen if chosen[kind]), Fault.TOO_MUCH, LONGEST_TOGETHER)
         if papers is not None and not 1 <= papers <= MOST_PAPERS:
             raise SelectorError("papers", Fault.PAPERS, MOST_PAPERS, str(papers))
-        spelled = tuple([tuple(each.values()) for each in found.values()])
-        return cls(**chosen, papers=papers, spelled=() if spelled == tuple(chosen.values()) else spelled)
+        own = {kind: tuple(each.values()) for kind, each in found.items()}
+        spelled = () if own == chosen else tuple([own.get(kind, ()) for kind in KINDS])
+        return cls(**chosen, papers=papers, spelled=spelled)
 
     def own(self, kind: str) -> tuple[str, ...]:
         """The choices of a kind as the reader wrote them."""

@@ -104,7 +104,7 @@ def context(
         more=more(len(issue.papers) - len(cards), issue, language),
         minutes=minutes(map(words_in, cards)),
         subject=subject(issue, language),
-        preheader=preheader(issue),
+        preheader=preheader(issue.papers),
         count=counted(len(issue.papers), language),
     )
 
@@ -231,10 +231,7 @@ def has_several_feeds(issue: Issue) -> bool:
     """Whether the papers come from more than one feed; then each card names its feeds."""
     papers = [*issue.papers, *[rising.paper for rising in issue.rising]]
     names = {paper.source for paper in papers}
-    for paper in papers:
-        if paper.also:
-            names.update(paper.also)
-    return len(names) > 1
+    return len(names.union(*[paper.also for paper in papers])) > 1
 
 
 def _feed_names(paper: Paper, sections: int, language: Language) -> str:

@@ -187,7 +187,7 @@ class _Encoded:
         text = self._pieces[number]
         if text not in self._papers:
             self._papers[text] = b"".join(_lines(plain(text))).split(_RANK)
-        return (b"%d=\r\n" % rank).join(self._papers[text]).split(_REASON)
+        return tuple((b"%d=\r\n" % rank).join(self._papers[text]).split(_REASON))
 
     def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
         """This part of a copy: the piece `around` its lists, with these words.

@@ -12,7 +12,9 @@ from newsletter.model import Mark
 
 # What stands between two tags, and links and their names.
 _TEXT: Final = re.compile(r"((?<=>)[^<>]+(?=<))")
-_TEXT_OR_LINK: Final = re.compile(r'((?<=>)[^<>]+(?=<)|(?<=\shref=")[^"]*|(?<=\saria-label=")[^"]*)')
+_TEXT_OR_LINK: Final = re.compile(
+    r'((?<=[>"])(?:(?<=>)[^<>]+(?=<)|(?<=\shref=")[^"]*|(?<=\saria-label=")[^"]*))'  # the first condition is for speed
+)
 _LINKS_HAVE_STYLES: Final = re.compile(r"\[\s*(?:href|aria-label)\b")
 _STYLE: Final = re.compile(r"<style\b", re.IGNORECASE)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from markupsafe import escape
@@ -25,9 +25,8 @@ from newsletter.mail.render import (
     Sizes,
     fitting,
     inline,
-    legible_reason,
     must_fit,
-    readable_issue,
+    readable_reason,
     shown_paper,
     tidy,
 )
@@ -118,7 +117,7 @@ _UNSAID: Final = _Said("", 0, 0)
 
 @dataclass(slots=True)
 class _Draft:
-    """An edition on its way to a layout."""
+    """An edition on its way to a layout. The papers of its `issue` are as they were picked: not yet readable."""
 
     issue: Issue
     fit: Generator[tuple[Layout, int | None], Sizes]
@@ -154,10 +153,12 @@ class Pieces:
         self.made: list[Piece] = []
         self._renderer = renderer
         self._language = renderer.language
-        self._legible, self._in_words, self._said = _by_id(shown_paper), _by_id(legible_reason), _by_id(self._reason)
+        self._readable, self._said = _by_id(shown_paper), _by_id(self._reason)
+        self._prints_marks = self._language.number(_MINUTES) == Mark.MINUTES
         self._ids: dict[_Key, int] = {}  # a number for each paper in each form
         self._styles: dict[cards.Style, dict[_Key, _Shown]] = {}  # the papers in the forms of each style
         self._subjects: dict[_Key, str] = {}
+        self._numbers: dict[_Key, tuple[str, str]] = {}  # how many papers there are, and how many are not shown
         self._known: dict[Mark, dict[_Key | int, _Made]] = {mark: {} for mark, _, _ in REGIONS}
         self._alike: dict[
             tuple[Mark, str], _Made
@@ -177,8 +178,7 @@ class Pieces:
 
     def _draft(self, issue: Issue) -> _Draft:
         fit = fitting(self._renderer.budget)
-        readable = readable_issue(issue, self._legible, self._in_words)
-        draft = _Draft(cards.linked(self._renderer.publication, readable), fit, next(fit))
+        draft = _Draft(cards.linked(self._renderer.publication, issue), fit, next(fit))
         self._lay_out(draft)
         return draft
 
@@ -197,9 +197,12 @@ class Pieces:
         issue, language, (layout, kept) = draft.issue, self._language, draft.wanted
         style, papers = cards.styled(issue, layout, kept)
         known = self._styles.setdefault(style, {})
-        reasons, pinned, gains = issue.reasons, issue.pinned, issue.gains
-        # `_legible` keeps the paper alive, so that no other has its id.
-        keys: list[_Key] = [(id(paper), rank, paper.key in reasons) for rank, paper in papers]
+        pinned, gains = issue.pinned, issue.gains
+        reasons = [issue.reasons.get(paper.key) for _, paper in papers]
+        # `_readable` keeps the paper alive, so that no other has its id.
+        keys: list[_Key] = [
+            (id(paper), rank, reason is None) for (rank, paper), reason in zip(papers, reasons, strict=True)
+        ]
         if pinned or gains:
             names = [paper.key for _, paper in papers]
             keys = [(*key, pinned.get(name), gains.get(name)) for key, name in zip(keys, names, strict=True)]
@@ -208,10 +211,11 @@ class Pieces:
         except KeyError:
             for key, (rank, paper) in zip(keys, papers, strict=True):
                 if key not in known:
-                    known[key] = self._shown(paper, cards.form(paper, rank, style, issue, language))
+                    readable = self._readable(paper)
+                    known[key] = self._shown(readable, cards.form(readable, rank, style, issue, language))
             draft.shown = [known[key] for key in keys]
-        whys = [reasons.get(paper.key) for _, paper in papers]
-        draft.reasons = [self._said(why) if why else _UNSAID for why in whys]
+        said = self._said
+        draft.reasons = [said(reason) if reason else _UNSAID for reason in reasons]
         draft.glance = cards.glanced([each.rank for each in draft.shown])
         several, linked = bool(issue.rising) and cards.has_several_feeds(issue), issue.own and issue.feedback
         draft.rising = [(id(each.paper), each.day, each.gained, layout, linked, several) for each in issue.rising]
@@ -223,7 +227,7 @@ class Pieces:
         return _Shown(self._ids.setdefault(key, len(self._ids)), form.rank, paper, marked)
 
     def _reason(self, reason: Reason) -> _Said:
-        words = cards.picked_for(reason, self._language)
+        words = cards.picked_for(readable_reason(reason), self._language)
         return _Said(words, len(_escaped(words).encode()), len(as_html(words).encode()))
 
     def _parts(self, draft: _Draft) -> _Parts | None:
@@ -279,7 +283,8 @@ class Pieces:
         return cards.card(paper, form._replace(rank=_RANKS[_DIGITS[form.rank]]), issue.day, self._language)
 
     def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
-        return cards.risen(riser, draft.issue, draft.wanted[0], self._language, several=several)
+        readable = replace(riser, paper=self._readable(riser.paper))
+        return cards.risen(readable, draft.issue, draft.wanted[0], self._language, several=several)
 
     def _cut(self, issue: Issue, some: Mapping[Mark, Mapping[str, dict[str, Any]]]) -> None:
         """Render these cards, and keep the pieces."""
@@ -338,7 +343,7 @@ class Pieces:
     def _frame(self, draft: _Draft, *, more: bool, minutes: int) -> _Made:
         """What is around the papers in HTML."""
         issue = draft.issue
-        number: int = _MINUTES if self._language.number(_MINUTES) == Mark.MINUTES else minutes
+        number: int = _MINUTES if self._prints_marks else minutes
         key = (bool(draft.glance), bool(draft.rising), more, int(number), *_around(issue))
         if key not in self._pages:
             own = {
@@ -370,13 +375,13 @@ class Pieces:
         """The edition, if it fits in the layout that was wanted; None if it is to be laid out again."""
         issue, budget, papers = draft.issue, self._renderer.budget, parts.papers
         minutes = cards.minutes([made.words for made in papers])
-        more = cards.more(len(issue.papers) - len(papers), issue, self._language)
+        count, more = self._in_numbers(issue, len(papers))
         frame = self._frame(draft, more=bool(more), minutes=minutes)
         every = [frame, *papers, *parts.lines, *parts.rising]
         sizes = _Sizes(sum([made.page for made in every]), sum([made.size for made in every]))
         edition = None
         if must_fit(sizes.page_size, sizes.size, budget) or draft.wanted[0] is cards.LAYOUTS[-1]:
-            edition = self._edition(draft, frame, parts, minutes=minutes, more=more)
+            edition = self._edition(draft, frame, parts, count=count, minutes=minutes, more=more)
             filled = _filled(draft, edition)
             if must_fit(sizes.page_size + filled, sizes.size + filled, budget):
                 return edition
@@ -388,24 +393,32 @@ class Pieces:
         return None
 
     def _subject(self, issue: Issue) -> str:
-        key = (id(issue.papers[0]), len(issue.papers), issue.since)
+        first, *others = issue.papers
+        key = (id(first), len(others), issue.since)
         if key not in self._subjects:
-            self._subjects[key] = subject(issue, self._language)
+            self._subjects[key] = subject(replace(issue, papers=(self._readable(first), *others)), self._language)
         return self._subjects[key]
 
+    def _in_numbers(self, issue: Issue, shown: int) -> tuple[str, str]:
+        """`cards.counted` and `cards.more` of an edition that shows so many papers."""
+        key = (len(issue.papers), shown, issue.left_out, issue.own, issue.since)
+        if key not in self._numbers:
+            more = cards.more(len(issue.papers) - shown, issue, self._language)
+            self._numbers[key] = cards.counted(len(issue.papers), self._language), more
+        return self._numbers[key]
+
     def _edition(self, draft: _Draft, frame: _Made, parts: _Parts, **words: Any) -> JoinedEdition:
-        issue, language = draft.issue, self._language
-        count = cards.counted(len(issue.papers), language)
+        issue = draft.issue
         papers, lines = [made.number for made in parts.papers], [NO_LINE] * len(parts.papers)
         for at, line in zip(draft.glance, parts.lines, strict=True):
             lines[at] = line.number
         return JoinedEdition(
             subject=self._subject(issue),
-            preheader=preheader(issue),
-            count=count,
-            minutes=language.number(words["minutes"]),
+            preheader=preheader(map(self._readable, issue.papers)),
+            count=words["count"],
+            minutes=self._language.number(words["minutes"]),
             more=words["more"],
-            frames=(frame.number, self._frame_of_text(draft, count=count, **words)),
+            frames=(frame.number, self._frame_of_text(draft, **words)),
             papers=tuple(zip(papers, lines, [each.rank for each in draft.shown], strict=True)),
             rising=tuple([made.number for made in parts.rising]),
             reasons=tuple([said.words for said in draft.reasons]),

@@ -401,41 +401,33 @@ def _ours(publication: Publication, text: str) -> Markup:
 
 def tidy(text: str) -> str:
     """`text` without trailing spaces and with at most one empty line in a row, ending in one line feed."""
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"(?<![ \t])[ \t]++$", "", text, flags=re.MULTILINE)).strip() + "\n"
+    lines = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
+    return re.sub(r"\n{3,}", "\n\n", lines).strip() + "\n"
 
 
 # --- feed text -------------------------------------------------------------------------------------------------------
 
 
-def readable_issue(
-    issue: Issue,
-    readable_paper: Callable[[Paper], Paper] | None = None,
-    readable_reason: Callable[[Reason], Reason] | None = None,
-) -> Issue:
-    """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax.
-
-    `readable_paper` does this for a paper that a mail shows, and `readable_reason` for why it is there.
-    """
-    readable_paper, readable_reason = readable_paper or shown_paper, readable_reason or legible_reason
-    papers, reasons = tuple(map(readable_paper, issue.papers[:MOST_ROWS])), issue.reasons
+def readable_issue(issue: Issue) -> Issue:
+    """The issue with LaTeX as text, and without text that could be taken for a slot or template syntax."""
+    papers = tuple(map(shown_paper, issue.papers[:MOST_ROWS]))
     if len(issue.papers) > MOST_ROWS:
         shown = set(leading(ranks_of(issue), MOST_ROWS))
-        papers = tuple(readable_paper(each) if at in shown else each for at, each in enumerate(issue.papers))
-    if reasons:
-        reasons = {key: readable_reason(why) for key, why in reasons.items()}
-    rising = tuple(replace(each, paper=readable_paper(each.paper)) for each in issue.rising)
+        papers = tuple(shown_paper(each) if at in shown else each for at, each in enumerate(issue.papers))
+    rising = tuple(replace(each, paper=shown_paper(each.paper)) for each in issue.rising)
+    reasons = {key: readable_reason(why) for key, why in issue.reasons.items()}
     return replace(issue, papers=papers, rising=rising, reasons=reasons, notes=_escape_slots(issue.notes))
 
 
-def legible_reason(why: Reason) -> Reason:
+def readable_reason(why: Reason) -> Reason:
     """The reason as a mail shows it; see `readable_issue`."""
     words = _escape_slots(why.words)
     return why if words == why.words else Reason(why.kind, words)
 
 
 def shown_paper(paper: Paper) -> Paper:
-    """The paper as a mail shows it; see `readable_issue`."""
-    return _readable_paper(_said(paper))
+    """The paper as a mail shows it; see `readable_issue`. Its key is the same: it is not shown as it is."""
+    return replace(_readable_paper(_said(paper)), key=paper.key)
 
 
 def _said(paper: Paper) -> Paper:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from newsletter.languages import Language
@@ -71,21 +73,22 @@ def subject(issue: Issue, language: Language) -> str:
     return of(_fitting(first.title, room) or phrase(first.title, room))
 
 
-def preheader(issue: Issue) -> str:
-    """The text that inboxes show after the subject: the next papers by title or name, each whole.
+def preheader(papers: Iterable[Paper]) -> str:
+    """The text that inboxes show after the subject: the next of an issue's papers by title or name, each whole.
 
     The first paper is in the subject. An issue of one paper shows what that paper says it did.
     """
-    first = issue.papers[0]
-    if len(issue.papers) == 1:
+    waiting = iter(papers)
+    first, second = next(waiting), next(waiting, None)
+    if second is None:
         return _said(first)
     shown = ""
-    for paper in issue.papers[1:]:
+    for paper in chain((second,), waiting):
         label = _fitting(paper.title, _PREHEADER - len(shown) - 2)
         if not label:
             break
         shown += f"; {label}" if shown else label
-    return shown or phrase(issue.papers[1].title, _PREHEADER)
+    return shown or phrase(second.title, _PREHEADER)
 
 
 def _fitting(title: str, room: int) -> str:

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, union, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, func, insert, or_, select, union, update
 
 from newsletter.issue.choice import Choice, ChoiceError, Wish
 from newsletter.issue.selector import SelectorError
@@ -89,16 +89,17 @@ class Choices(Part):
         Copies that were withdrawn, refused or expired were not shown, nor are those of the issue of the id `besides`,
         which is being made anew. When weekly readers rest, and since when their papers are, says `issue.weekly`.
         """
-        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, subscribers.c.status_at)
-        query = select(*columns).join_from(choices, subscribers).where(*wanting(day))
+        joined = case((_ROW.choice.contains(_WEEKLY), subscribers.c.status_at))  # a moment takes long to convert
+        columns = (_ROW.subscriber_id, _ROW.choice, subscribers.c.days, joined)
+        query = select(*columns).join_from(choices, subscribers).where(*wanting(day)).order_by(_ROW.subscriber_id)
         with self._db.read() as connection:
-            found = {row.subscriber_id: (read(row.choice), row) for row in connection.execute(query)}
-            weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for choice, _ in found.values()) else None
+            found = [(reader, read(kept), days, joined) for reader, kept, days, joined in connection.execute(query)]
+            weeks = _Weeks.of(connection, day, besides) if any(choice.weekly for _, choice, _, _ in found) else None
         return [
-            weeks.wish(choice, row)
-            if weeks and choice.weekly
-            else Wish(reader, choice, rests=not row.days >> day.weekday() & 1)  # a weekly row that cannot be read
-            for reader, (choice, row) in sorted(found.items())
+            weeks.wish(reader, choice, days, joined.date())
+            if weeks and choice.weekly and joined
+            else Wish(reader, choice, rests=not days >> day.weekday() & 1)  # a weekly row that cannot be read
+            for reader, choice, days, joined in found
         ]
 
     def seen(
@@ -232,11 +233,11 @@ class _Weeks:
         frozen = {row.day: row.frozen_at for row in rows}
         return cls(day, mails, frozen, connection.execute(counted).scalar() or date.min)
 
-    def wish(self, choice: Choice, row: Any) -> Wish:
-        """The wish of a weekly reader; `row` is theirs of `subscribers`."""
-        reader = Weekly(row.days, row.status_at.date(), self.mails.get(row.subscriber_id, ()))
-        due, since = reader.is_due(self.day, self.issues), reader.since(self.day, self.known, self.issues)
-        return Wish(row.subscriber_id, choice, rests=not due, since=since)
+    def wish(self, reader: int, choice: Choice, days: int, joined: date) -> Wish:
+        """The wish of a weekly reader; `days` and `joined` are as in `Weekly`."""
+        weekly = Weekly(days, joined, self.mails.get(reader, ()))
+        due, since = weekly.is_due(self.day, self.issues), weekly.since(self.day, self.known, self.issues)
+        return Wish(reader, choice, rests=not due, since=since)
 
 
 def read(kept: str) -> Choice:
