@@ -11,29 +11,29 @@ import pytest
 from newsletter import subscriber_csv
 from newsletter.errors import AddressError
 from newsletter.model import NewSubscriber, Subscriber, SubscriberStatus
-from newsletter.subscriber_csv import Choices, Listing, Role
+from newsletter.subscriber_csv import Explained, Listing, Role
 
 ACTIVE, UNSUBSCRIBED = SubscriberStatus.ACTIVE, SubscriberStatus.UNSUBSCRIBED
 SUPPRESSED, PENDING = SubscriberStatus.SUPPRESSED, SubscriberStatus.PENDING
 
 
-def listing(text: str, consent: str = "", choices: Choices | None = None) -> Listing:
-    return subscriber_csv.read(text.encode(), consent, choices=choices)
+def listing(text: str, consent: str = "", explained: Explained | None = None) -> Listing:
+    return subscriber_csv.read(text.encode(), consent, explained=explained)
 
 
 def read(text: str) -> list[tuple[int, str | None]]:
     return [(row.line, row.address) for row in listing(text)]
 
 
-def states(text: str | bytes, choices: Choices | None = None) -> dict[str, SubscriberStatus]:
+def states(text: str | bytes, explained: Explained | None = None) -> dict[str, SubscriberStatus]:
     """Addresses without their domain."""
     content = text.encode() if isinstance(text, str) else text
-    readers = [row.reader for row in subscriber_csv.read(content, choices=choices) if row.reader]
+    readers = [row.reader for row in subscriber_csv.read(content, explained=explained) if row.reader]
     return {reader.address.partition("@")[0]: reader.status for reader in readers}
 
 
-def only_column(**columns: str) -> Choices:
-    return Choices([(Role(role), heading) for role, heading in columns.items()])
+def only_column(**columns: str) -> Explained:
+    return Explained([(Role(role), heading) for role, heading in columns.items()])
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -94,22 +94,22 @@ def test_two_columns_with_addresses_and_no_surer_one_stop_the_import(text: str) 
 
 def test_the_operator_says_which_column_holds_the_addresses() -> None:
     text = "Work email,Private email\na@example.org,b@example.org\n"
-    (row,) = listing(text, choices=only_column(email="private EMAIL"))
+    (row,) = listing(text, explained=only_column(email="private EMAIL"))
     assert row.address == "b@example.org"
-    (row,) = listing("a@example.org,b@example.org\n", choices=only_column(email="2"))
+    (row,) = listing("a@example.org,b@example.org\n", explained=only_column(email="2"))
     assert row.address == "b@example.org"
     with pytest.raises(
         AddressError, match=r"--column email=Home: no such heading \(found: Work email, Private email\)"
     ):
-        listing(text, choices=only_column(email="Home"))
+        listing(text, explained=only_column(email="Home"))
 
 
 def test_of_columns_with_one_heading_the_operator_names_the_number() -> None:
     text = "Email,Email\na@example.org,b@example.org\n"
-    (row,) = listing(text, choices=only_column(email="2"))
+    (row,) = listing(text, explained=only_column(email="2"))
     assert row.address == "b@example.org"
     with pytest.raises(AddressError, match=r"--column email names columns 1 and 2; name one"):
-        listing(text, choices=only_column(email="Email"))
+        listing(text, explained=only_column(email="Email"))
 
 
 def test_a_word_that_may_be_a_heading_makes_no_header() -> None:
@@ -428,30 +428,30 @@ def test_a_state_may_be_a_part_of_a_country() -> None:
 def test_the_operator_says_what_a_word_means() -> None:
     text = "email,status\na@example.org,Gold\nb@example.org,zombie\nc@example.org,inactive\nd@example.org,\n"
     said = {"gold": ACTIVE, "zombie": SUPPRESSED, "inactive": ACTIVE, "": UNSUBSCRIBED}
-    assert states(text, choices=Choices(statuses=said)) == {
+    assert states(text, explained=Explained(statuses=said)) == {
         "a": ACTIVE,
         "b": SUPPRESSED,
         "c": ACTIVE,
         "d": UNSUBSCRIBED,
     }
     with pytest.raises(AddressError, match="--status-of typo: no column of states has this word"):
-        states(text, choices=Choices(statuses=said | {"typo": ACTIVE}))
+        states(text, explained=Explained(statuses=said | {"typo": ACTIVE}))
 
 
 def test_what_the_operator_says_of_yes_does_not_turn_another_column_round() -> None:
     text = "email,vip,unsubscribed\na@example.org,yes,yes\nb@example.org,yes,no\n"
-    assert states(text, choices=Choices(statuses={"yes": ACTIVE})) == {"a": UNSUBSCRIBED, "b": ACTIVE}
+    assert states(text, explained=Explained(statuses={"yes": ACTIVE})) == {"a": UNSUBSCRIBED, "b": ACTIVE}
 
 
 def test_the_operator_says_what_a_column_is() -> None:
     text = "email,vip,since,mood\na@example.org,yes,2024-01-01,happy\nb@example.org,no,2024-01-02,bounced\n"
-    choices = only_column(ignore="vip", consent="since", reason="mood")
-    assert [row.reader for row in listing(text, choices=choices)] == [
+    explained = only_column(ignore="vip", consent="since", reason="mood")
+    assert [row.reader for row in listing(text, explained=explained)] == [
         NewSubscriber("a@example.org", consent="since 2024-01-01", reason="happy"),
         NewSubscriber("b@example.org", consent="since 2024-01-02", reason="bounced"),
     ]
-    choices = replace(only_column(status="vip", ignore="mood"), statuses={"yes": ACTIVE, "no": UNSUBSCRIBED})
-    assert states(text, choices=choices) == {"a": ACTIVE, "b": UNSUBSCRIBED}
+    explained = replace(only_column(status="vip", ignore="mood"), statuses={"yes": ACTIVE, "no": UNSUBSCRIBED})
+    assert states(text, explained=explained) == {"a": ACTIVE, "b": UNSUBSCRIBED}
 
 
 def test_words_of_rows_that_are_refused_stop_nothing() -> None:
@@ -511,7 +511,7 @@ def test_a_time_that_is_none_takes_nobody_off(never: str) -> None:
 
 def of_file(name: str, *said: tuple[str, SubscriberStatus]) -> SubscriberStatus:
     content = b"Email Address,First Name\na@example.org,Ada\n"
-    (row,) = subscriber_csv.read(content, source=f"/home/op/{name}", choices=Choices(statuses=dict(said)))
+    (row,) = subscriber_csv.read(content, source=f"/home/op/{name}", explained=Explained(statuses=dict(said)))
     assert row.reader
     return row.reader.status
 

@@ -389,7 +389,7 @@ def test_a_choice_that_makes_no_sense_is_said_and_not_kept(
 
 
 def test_choices_are_of_the_publication_s_calendar() -> None:
-    assert choices.read(["0"], "1", "", date(2026, 11, 24)) == choices.Choices(1, date(2026, 12, 1))
+    assert choices.read(["0"], "1", "", date(2026, 11, 24)) == choices.When(1, date(2026, 12, 1))
 
 
 def test_another_address_takes_over_once_it_has_confirmed(either: Site) -> None:

@@ -173,6 +173,18 @@ def credentials(context: Context, key: str, error: ServerUnavailable) -> Remedy:
     """
     if error.variable:
         return exported(error.variable)
+    if (told := _another_login(key, error)) is not None:
+        return told
+    for name, what in _IN_FILES:
+        if (named := context.written(f"{key}.{name}")) is not None:
+            return _rewritten(context.path.absolute().parent / Path(named).expanduser(), what)
+    if context.written(f"{key}.auth") == "xoauth2":
+        return SetKey(f"{key}.token_command", "[COMMAND]")
+    return SetKey(f"{key}.password", "PASSWORD")
+
+
+def _another_login(key: str, error: ServerUnavailable) -> SetKey | None:
+    """The way to log in that the server's words ask for; None if they ask for none."""
     said = str(error)
     if "5.7.139" in said or "basic authentication is disabled" in said.lower():  # Microsoft's
         return SetKey(f"{key}.auth", "xoauth2")
@@ -180,18 +192,15 @@ def credentials(context: Context, key: str, error: ServerUnavailable) -> Remedy:
         return SetKey(f"{key}.auth", error.auth)
     if error.code == _TLS_FIRST:
         return SetKey(f"{key}.tls", "starttls")
-    if error.trouble is Trouble.NO_LOGIN:
-        return SetKey(f"{key}.username", "null")
-    for name, what in _IN_FILES:
-        if (named := context.written(f"{key}.{name}")) is not None:
-            path = context.path.absolute().parent / Path(named).expanduser()
-            if closed_to_us(path):
-                return given_to_us(path)
-            aside = f"rmdir {quoted(path)} && " if path.is_dir() else ""
-            return Command(f"{aside}(umask 077; printf '%s\\n' '{what}' > {quoted(path)})")
-    if context.written(f"{key}.auth") == "xoauth2":
-        return SetKey(f"{key}.token_command", "[COMMAND]")
-    return SetKey(f"{key}.password", "PASSWORD")
+    return SetKey(f"{key}.username", "null") if error.trouble is Trouble.NO_LOGIN else None
+
+
+def _rewritten(path: Path, what: str) -> Command:
+    """Write `what` into the file of a password or token; one that this account may not read is given to it instead."""
+    if closed_to_us(path):
+        return given_to_us(path)
+    aside = f"rmdir {quoted(path)} && " if path.is_dir() else ""
+    return Command(f"{aside}(umask 077; printf '%s\\n' '{what}' > {quoted(path)})")
 
 
 def exported(variable: str) -> Command:

@@ -264,30 +264,34 @@ def judge_reply(asked: Asked, reply: Reply) -> Iterator[Finding]:
     """What a reply asks of the operator."""
     if 200 <= reply.code < 300:
         return
-    key, server, stage, named = asked.key, asked.server, asked.stage, asked.named
-    said = f"{server_name(server)} answers {stage} {asked.address} with: {reply}"
-    judgement = judge(stage, reply.code, reply.words)
-    remedy: Remedy
+    said = f"{server_name(asked.server)} answers {asked.stage} {asked.address} with: {reply}"
+    judgement = judge(asked.stage, reply.code, reply.words)
     if _HELO.search(reply.words):  # Postfix says so at RCPT (smtpd_delay_reject)
-        yield bad("smtp", said, SetKey(f"{key}.helo", "NAME-OF-THIS-MACHINE"))
+        yield bad("smtp", said, SetKey(f"{asked.key}.helo", "NAME-OF-THIS-MACHINE"))
     elif judgement.limit:  # time lifts it, and a limit of our own keeps away from it
-        yield bad("smtp", said, SetKey(f"{key}.per_day", "MESSAGES-A-DAY"), 75)
-    elif reply.code < 500:
-        if reply.code and judgement.concern in (Concern.RECIPIENT, Concern.MOMENT):
-            return  # greylisting or a full mailbox: the next try is another one
-        yield bad("smtp", said, asked.again if reply.code else SetKey(f"{key}.host", "HOST"), 75)
-    elif server.username is None and _wants_login(reply):
-        remedy = SetKey(f"{key}.username", "NAME")
-        yield bad("smtp", f"{said}; it wants a login, and smtp.username is not set", remedy)
-    elif stage is Stage.MAIL:
+        yield bad("smtp", said, SetKey(f"{asked.key}.per_day", "MESSAGES-A-DAY"), 75)
+    elif not reply.code:  # none, or none that ends
+        yield bad("smtp", said, SetKey(f"{asked.key}.host", "HOST"), 75)
+    elif reply.code >= 500:
+        yield _refused(asked, reply, judgement.concern, said)
+    elif judgement.concern not in (Concern.RECIPIENT, Concern.MOMENT):  # else the next try is another one
+        yield bad("smtp", said, asked.again, 75)
+
+
+def _refused(asked: Asked, reply: Reply, concern: Concern, said: str) -> Finding:
+    """What a final refusal asks of the operator; it is of this `concern`, and described by `said`."""
+    server = asked.server
+    if server.username is None and _wants_login(reply):
+        remedy = SetKey(f"{asked.key}.username", "NAME")
+        return bad("smtp", f"{said}; it wants a login, and smtp.username is not set", remedy)
+    if asked.stage is Stage.MAIL:
         login = server.username if server.username and "@" in server.username else "ADDRESS-THAT-IT-ALLOWS"
-        yield bad("smtp", said, SetKey("bounce_address", login))
-    elif judgement.concern is Concern.RECIPIENT and named == "alerts.address":
-        yield warn("smtp", said, SetKey(named, "YOUR@ADDRESS"))
-    elif judgement.concern is Concern.RECIPIENT:
-        yield bad("smtp", said, SetKey(named, "ADDRESS"))
-    else:
-        yield bad("smtp", said, SetKey(f"{key}.host", "HOST"))
+        return bad("smtp", said, SetKey("bounce_address", login))
+    if concern is not Concern.RECIPIENT:
+        return bad("smtp", said, SetKey(f"{asked.key}.host", "HOST"))
+    if asked.named == "alerts.address":
+        return warn("smtp", said, SetKey(asked.named, "YOUR@ADDRESS"))
+    return bad("smtp", said, SetKey(asked.named, "ADDRESS"))
 
 
 def _wants_login(reply: Reply) -> bool:

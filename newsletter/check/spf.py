@@ -129,19 +129,29 @@ def _matches(walk: _Walk, term: str, name: str, value: str, domain: str) -> bool
     if "%" in value or name in ("ptr", "exists"):
         return None
     if name in ("ip4", "ip6"):
-        network = _network(value)
-        if network is None or (network.version == 4) != (name == "ip4"):
-            return Judged(Spf.PERMERROR, term, "not a network")
-        return walk.address is not None and ip_address(walk.address) in network
+        return _in_network(walk, term, name, value)
     if name == "include":
         return _included(walk, term, value)
     if name in ("a", "mx"):
-        networks = list(_networks(walk, name, value, domain))
-        walk.void += not networks
-        if walk.void > _VOID:
-            return Judged(Spf.PERMERROR, term, f"more than {_VOID} names without an address (RFC 7208 section 4.6.4)")
-        return walk.address is not None and any(ip_address(walk.address) in each for each in networks)
+        return _of_hosts(walk, term, name, value, domain)
     return name == "all"
+
+
+def _in_network(walk: _Walk, term: str, name: str, value: str) -> bool | Judged:
+    """The same of ``ip4`` and ``ip6`` (section 5.6)."""
+    network = _network(value)
+    if network is None or (network.version == 4) != (name == "ip4"):
+        return Judged(Spf.PERMERROR, term, "not a network")
+    return walk.address is not None and ip_address(walk.address) in network
+
+
+def _of_hosts(walk: _Walk, term: str, name: str, value: str, domain: str) -> bool | Judged:
+    """The same of ``a`` and ``mx`` (sections 5.3 and 5.4)."""
+    networks = list(_networks(walk, name, value, domain))
+    walk.void += not networks
+    if walk.void > _VOID:
+        return Judged(Spf.PERMERROR, term, f"more than {_VOID} names without an address (RFC 7208 section 4.6.4)")
+    return walk.address is not None and any(ip_address(walk.address) in each for each in networks)
 
 
 def _included(walk: _Walk, term: str, domain: str) -> bool | Judged | None:

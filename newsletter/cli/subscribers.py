@@ -176,10 +176,10 @@ def take(config: Config, stream: BinaryIO, options: ImportOptions) -> int:
     """
     name = getattr(stream, "name", "<stdin>")
     source = "standard input" if name == "<stdin>" else str(name)
-    choices = _choices(options)
+    explained = _explained(options)
     note = options.consent or f"imported on {_today()} from {Path(source).name}"
     try:
-        listing = subscriber_csv.read(stream.read(), note, source=source, choices=choices)
+        listing = subscriber_csv.read(stream.read(), note, source=source, explained=explained)
     except AddressError as error:
         raise NewsletterError(f"{source}, {error}; nothing was imported") from error
     readers = [row.reader for row in listing if row.reader]
@@ -196,7 +196,7 @@ def take(config: Config, stream: BinaryIO, options: ImportOptions) -> int:
     return int(bool(rejected) and not readers)
 
 
-def _choices(options: ImportOptions) -> subscriber_csv.Choices:
+def _explained(options: ImportOptions) -> subscriber_csv.Explained:
     """What the operator said of columns and words. Raises click.UsageError."""
     columns = []
     for typed in options.columns:
@@ -208,11 +208,11 @@ def _choices(options: ImportOptions) -> subscriber_csv.Choices:
     statuses = {}
     for typed in options.statuses:
         word, equals, status = typed.rpartition("=")
-        if not equals or status not in subscriber_csv.CHOICES:
-            known = ", ".join(subscriber_csv.CHOICES)
+        if not equals or status not in subscriber_csv.STATUSES:
+            known = ", ".join(subscriber_csv.STATUSES)
             raise click.UsageError(f"--status-of {typed}: expected WORD=STATUS; a status is one of {known}")
         statuses[subscriber_csv.key(word)] = SubscriberStatus(status)
-    return subscriber_csv.Choices(columns, statuses)
+    return subscriber_csv.Explained(columns, statuses)
 
 
 def _columns(listing: subscriber_csv.Listing) -> Iterator[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Final
 
 from newsletter.mail.scripts import subscript, superscript
@@ -35,14 +36,10 @@ _TOKEN: Final = re.compile(
 )
 
 # Macros that show their argument; its font is lost.
-_SHOW: Final = frozenset(
-    """text textbf textit textrm textsf texttt textsc textnormal emph underline mbox hbox operatorname url
-    mathbf mathrm mathit mathsf mathtt mathcal mathscr mathfrak bm boldsymbol""".split()
-)
-_FUNCTIONS: Final = frozenset(
-    "log ln exp sin cos tan tanh sinh cosh max min sup inf lim arg det dim gcd ker deg Pr argmax argmin".split()
-)
-_IGNORED: Final = frozenset("left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits nolimits".split())
+_SHOW: Final = """text textbf textit textrm textsf texttt textsc textnormal emph underline mbox hbox operatorname url
+    mathbf mathrm mathit mathsf mathtt mathcal mathscr mathfrak bm boldsymbol"""
+_FUNCTIONS: Final = "log ln exp sin cos tan tanh sinh cosh max min sup inf lim arg det dim gcd ker deg Pr argmax argmin"
+_IGNORED: Final = "left right big Big bigl bigr Bigl Bigr displaystyle textstyle limits nolimits"
 _ESCAPED: Final = {",": " ", ";": " ", ":": " ", " ": " ", "!": "", "|": "‖"} | {c: c for c in "%&$#_{}"}
 _BLACKBOARD: Final = dict(zip("CNPQRZEFH", "ℂℕℙℚℝℤ𝔼𝔽ℍ", strict=True))
 
@@ -55,7 +52,7 @@ _ACCENTS: Final = {
 }  # fmt: skip
 
 # Macros outside formulas: with an argument in braces, or a known symbol alone.
-_TEXT_MACRO: Final = re.compile(rf"\\({'|'.join(sorted(_SHOW))})\{{([^{{}}]{{0,200}})\}}")
+_TEXT_MACRO: Final = re.compile(rf"\\({'|'.join(sorted(_SHOW.split()))})\{{([^{{}}]{{0,200}})\}}")
 _LINK: Final = re.compile(r"\\href\{[^{}]{0,500}\}\{([^{}]{0,200})\}")
 _TEXT_ACCENT: Final = re.compile(r"""\\(['`^"~=.])\{?\\?([a-zA-Z])\}?(?![a-zA-Z]*\{)|\\([cvuHkr])\{([a-zA-Z])\}""")
 _ESCAPE: Final = re.compile(r"\\([%&$#_{}])")
@@ -115,6 +112,38 @@ def _scripted(match: re.Match[str]) -> str:
 
 
 # --- formulas --------------------------------------------------------------------------------------------------------
+
+
+def _atom(text: str) -> str:
+    """`text`, in parentheses if it has more than one word."""
+    return text if re.fullmatch(r"[\w.]+\W?|\(.*\)", text) else f"({text})"
+
+
+def _root(text: str) -> str:
+    return "√" + _atom(text)
+
+
+def _blackboard(letters: str) -> str:
+    return "".join(_BLACKBOARD.get(letter, letter) for letter in letters)
+
+
+def _with_accent(mark: str, letters: str) -> str:
+    return unicodedata.normalize("NFC", "".join(letter + mark for letter in letters))
+
+
+# What a macro of a formula is shown as: one without an argument, and one with an argument, which is text already.
+_ALONE: Final[Mapping[str, str]] = {
+    **{name: name for name in _FUNCTIONS.split()},
+    **dict.fromkeys(_IGNORED.split(), ""),
+    **dict.fromkeys(("quad", "qquad"), " "),
+}
+_AROUND: Final[Mapping[str, Callable[[str], str]]] = {
+    **dict.fromkeys(_SHOW.split(), str),
+    **{name: partial(_with_accent, mark) for name, mark in _ACCENTS.items() if len(name) > 1},
+    "mathbb": _blackboard,
+    "sqrt": _root,
+}
+_FRACTIONS: Final = ("frac", "tfrac", "dfrac")
 
 
 class _Unknown(Exception):
@@ -196,32 +225,16 @@ class _Formula:
         return stripped[0]
 
     def _macro(self, name: str) -> str:
-        if name in _SHOW:
-            return self._argument()
-        if name in _FUNCTIONS:
-            return name
-        if name in _IGNORED:
-            return ""
-        if name in ("quad", "qquad"):
-            return " "
-        if name in _ACCENTS and len(name) > 1:
-            return unicodedata.normalize("NFC", "".join(char + _ACCENTS[name] for char in self._argument()))
-        if name == "mathbb":
-            letters = self._argument()
-            return "".join(_BLACKBOARD.get(letter, letter) for letter in letters)
-        if name in ("frac", "tfrac", "dfrac"):
+        if name in _ALONE:
+            return _ALONE[name]
+        if name in _AROUND:
+            return _AROUND[name](self._argument())
+        if name in _FRACTIONS:
             return f"{_atom(self._argument())}/{_atom(self._argument())}"
-        if name == "sqrt":
-            return "√" + _atom(self._argument())
         symbol = _symbol(name)
         if symbol is None:
             raise _Unknown
         return symbol
-
-
-def _atom(text: str) -> str:
-    """`text`, in parentheses if it has more than one word."""
-    return text if re.fullmatch(r"[\w.]+\W?|\(.*\)", text) else f"({text})"
 
 
 @cache

@@ -7,10 +7,10 @@ A row that cannot be taken is reported with its line number and the others are t
 like a state and is not understood is not taken at all.
 """
 
-from newsletter.subscriber_csv.columns import Choices, Column
+from newsletter.subscriber_csv.columns import Column, Explained
 from newsletter.subscriber_csv.headings import CHOSEN, Role
 from newsletter.subscriber_csv.read import Listing, Row, read
-from newsletter.subscriber_csv.words import CHOICES, key
+from newsletter.subscriber_csv.words import STATUSES, key
 from newsletter.subscriber_csv.write import write
 
-__all__ = ["CHOICES", "CHOSEN", "Choices", "Column", "Listing", "Role", "Row", "key", "read", "write"]
+__all__ = ["CHOSEN", "STATUSES", "Column", "Explained", "Listing", "Role", "Row", "key", "read", "write"]

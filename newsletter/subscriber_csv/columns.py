@@ -37,7 +37,7 @@ _OWN: Final = frozenset(EXPORTED) - {Role.CHOICE}  # in the header of every expo
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class Explained:
     """What the operator says of the file.
 
     `columns` are roles with headings, or with the column's number where there is no such heading (1 is the first);
@@ -104,11 +104,11 @@ class Plan:
         return tuple(column for column in self.columns if column.role in roles)
 
 
-def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
+def plan(lines: Sequence[Line], explained: Explained, source: str = "") -> Plan:
     """Decide what each column is; `source` is the file's name, without its folder.
 
     Raises AddressError when no column, or more than one, is that of the addresses; when a column looks like a state and
-    is not understood; when a choice names what the file does not have; and when there are more than 1,000 columns.
+    is not understood; when `explained` names what the file does not have; and when there are more than 1,000 columns.
     """
     if not lines:
         return Plan()
@@ -120,13 +120,13 @@ def plan(lines: Sequence[Line], choices: Choices, source: str = "") -> Plan:
     first = lines[0].cells if has_header else ("",) * width
     headings = tuple(heading or f"column {number}" for number, heading in enumerate(first, 1))
     body = tuple(line for line in lines[has_header:] if line.cells != first)  # files that were joined repeat the header
-    chosen = _chosen(headings, choices.columns)
-    email = chosen[Role.EMAIL][0] if Role.EMAIL in chosen else _email(lines[0], headings, body, has_header=has_header)
+    named = _named(headings, explained.columns)
+    email = named[Role.EMAIL][0] if Role.EMAIL in named else _email(lines[0], headings, body, has_header=has_header)
     addressed = [line for line in body if len(line.cells) > email and "@" in line.cells[email]]
-    columns = _columns(headings, email, chosen, addressed)
-    everyone, word = _of_everyone(source, columns, choices)
-    _understood(columns, addressed, choices, {word})
-    return Plan(tuple(_marking(each, addressed, choices) for each in columns), body, has_header, everyone)
+    columns = _columns(headings, email, named, addressed)
+    everyone, word = _of_everyone(source, columns, explained)
+    _understood(columns, addressed, explained, {word})
+    return Plan(tuple(_marking(each, addressed, explained) for each in columns), body, has_header, everyone)
 
 
 def _preamble(lines: Sequence[Line]) -> int:
@@ -171,10 +171,10 @@ def _email(first: Line, headings: Sequence[str], body: Sequence[Line], *, has_he
 # --- the other columns -----------------------------------------------------------------------------------------------
 
 
-def _chosen(headings: Sequence[str], choices: Iterable[tuple[Role, str]]) -> dict[Role, tuple[int, ...]]:
+def _named(headings: Sequence[str], columns: Iterable[tuple[Role, str]]) -> dict[Role, tuple[int, ...]]:
     """The places of the columns that the operator named, by role. Raises AddressError for one that is not there."""
-    chosen: dict[Role, tuple[int, ...]] = {}
-    for role, name in choices:
+    named: dict[Role, tuple[int, ...]] = {}
+    for role, name in columns:
         places = tuple(at for at, heading in enumerate(headings) if heading == name) or tuple(
             at for at, heading in enumerate(headings) if words.key(heading) == words.key(name)
         )
@@ -182,18 +182,18 @@ def _chosen(headings: Sequence[str], choices: Iterable[tuple[Role, str]]) -> dic
             places = (int(name) - 1,)
         if not places:
             raise AddressError(f"--column {role}={name}: no such heading (found: {', '.join(headings)})")
-        chosen[role] = (*chosen.get(role, ()), *places)
-    if len(numbers := chosen.get(Role.EMAIL, ())) > 1:
+        named[role] = (*named.get(role, ()), *places)
+    if len(numbers := named.get(Role.EMAIL, ())) > 1:
         said = " and ".join(str(at + 1) for at in numbers)
         raise AddressError(f"--column email names columns {said}; name one, by its number if the headings are the same")
-    return chosen
+    return named
 
 
 def _columns(
-    headings: tuple[str, ...], email: int, chosen: Mapping[Role, Sequence[int]], lines: Sequence[Line]
+    headings: tuple[str, ...], email: int, named: Mapping[Role, Sequence[int]], lines: Sequence[Line]
 ) -> tuple[Column, ...]:
     """Every column with what it is; `lines` are the rows with an address."""
-    roles = {at: role for role, places in chosen.items() for at in places} | {email: Role.EMAIL}
+    roles = {at: role for role, places in named.items() for at in places} | {email: Role.EMAIL}
     foreign = not {words.key(heading) for heading in headings} >= {words.key(role) for role in _OWN}
     columns = tuple(
         Column(
@@ -258,27 +258,27 @@ def _by_cells(filled: Sequence[str], *, headed: bool) -> Meaning:
     return WORDS if answers else IGNORED
 
 
-def _understood(columns: Iterable[Column], lines: Sequence[Line], choices: Choices, used: set[str]) -> None:
+def _understood(columns: Iterable[Column], lines: Sequence[Line], explained: Explained, used: set[str]) -> None:
     """Raise AddressError for the first column of states with a word that is not understood, and for a choice unused."""
     for column in (each for each in columns if each.role is Role.STATUS):
         unknown: dict[str, str] = {}
         for line in lines:
             cell = column.cell(line.cells)
             used.add(words.key(cell))
-            if column.status(cell, choices.statuses) is None:
+            if column.status(cell, explained.statuses) is None:
                 unknown.setdefault(words.key(cell), cell)
         if unknown:
             raise AddressError(_question(column, tuple(unknown.values())))
-    unused = [word for word in choices.statuses if word not in used]
+    unused = [word for word in explained.statuses if word not in used]
     if unused and lines:
         raise AddressError(f"--status-of {unused[0]}: no column of states has this word")
 
 
-def _marking(column: Column, lines: Sequence[Line], choices: Choices) -> Column:
+def _marking(column: Column, lines: Sequence[Line], explained: Explained) -> Column:
     """`column`, as a mark of readers who left or are blocked when it has no other words."""
     if column.role is not Role.STATUS or column.meaning.kind is not Kind.WORDS:
         return column
-    said = {column.status(cell, choices.statuses) for cell in _filled(lines, column.at)}
+    said = {column.status(cell, explained.statuses) for cell in _filled(lines, column.at)}
     if said <= {SubscriberStatus.UNSUBSCRIBED, SubscriberStatus.SUPPRESSED}:
         return replace(column, meaning=replace(column.meaning, kind=Kind.MARK))
     return column
@@ -302,7 +302,7 @@ def _question(column: Column, unknown: Sequence[str]) -> str:
 _MAILCHIMP: Final = re.compile(r"^\w+ (members|email audience|audience|segment) export\b")
 
 
-def _of_everyone(source: str, columns: Iterable[Column], choices: Choices) -> tuple[SubscriberStatus, str]:
+def _of_everyone(source: str, columns: Iterable[Column], explained: Explained) -> tuple[SubscriberStatus, str]:
     """The state that the file's name tells of all its readers, and the word for it, where no column tells one.
 
     Raises AddressError when the name has a word for readers who left, and it is not certain what it says of the rows:
@@ -312,7 +312,7 @@ def _of_everyone(source: str, columns: Iterable[Column], choices: Choices) -> tu
     word = next((part for part in name.split() if words.state(part) not in (None, SubscriberStatus.ACTIVE)), "")
     if not word or any(column.role is Role.STATUS for column in columns):
         return SubscriberStatus.ACTIVE, ""
-    if (status := choices.statuses.get(word)) is not None:
+    if (status := explained.statuses.get(word)) is not None:
         return status, word
     if name.startswith(word) and _MAILCHIMP.match(name) and (status := words.state(word)) is not None:
         return status, word

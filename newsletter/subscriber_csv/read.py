@@ -16,7 +16,7 @@ from newsletter.issue.selector import SelectorError, contradiction
 from newsletter.model import EVERY_DAY, NewSubscriber, SubscriberStatus
 from newsletter.subscriber_csv import words
 from newsletter.subscriber_csv.chosen import with_columns
-from newsletter.subscriber_csv.columns import Choices, Column, Plan, plan
+from newsletter.subscriber_csv.columns import Column, Explained, Plan, plan
 from newsletter.subscriber_csv.headings import CHOSEN, Kind, Role
 from newsletter.subscriber_csv.table import Line, lines, mailbox
 from newsletter.text import days_of, weekdays
@@ -68,7 +68,7 @@ class Listing:
         return iter(self.rows)
 
 
-def read(content: bytes, consent: str = "", *, source: str = "", choices: Choices | None = None) -> Listing:
+def read(content: bytes, consent: str = "", *, source: str = "", explained: Explained | None = None) -> Listing:
     """Read a list; every row that holds anything becomes a Row.
 
     `content` is the file, in any of the usual encodings. `consent` becomes the note of readers whose row has none, and
@@ -76,13 +76,13 @@ def read(content: bytes, consent: str = "", *, source: str = "", choices: Choice
     Raises AddressError when the file is no list, when it is not certain which column holds the addresses, and when a
     column looks like a state and is not understood.
     """
-    choices = choices or Choices()
-    found = plan(lines(content), choices, Path(source).name)
-    rows = [_row(found, line, choices, consent) for line in found.lines]
+    explained = explained or Explained()
+    found = plan(lines(content), explained, Path(source).name)
+    rows = [_row(found, line, explained, consent) for line in found.lines]
     return Listing(found.columns, tuple(_settled(rows)), found.has_header, found.everyone)
 
 
-def _row(found: Plan, line: Line, choices: Choices, consent: str) -> Row:
+def _row(found: Plan, line: Line, explained: Explained, consent: str) -> Row:
     surplus = len(line.cells) - len(found.columns)
     if surplus > 0 and any(line.cells[-surplus:]):
         said = (
@@ -96,7 +96,7 @@ def _row(found: Plan, line: Line, choices: Choices, consent: str) -> Row:
     except AddressError as error:
         return Row(line.number, None, str(error))
     values, unread = _side(found, line)
-    state = _state(found, line, choices, values)
+    state = _state(found, line, explained, values)
     note = {"consent": _consent(found, line, consent)}
     return Row(line.number, NewSubscriber(address, **(note | state | values)), unread=unread)
 
@@ -121,10 +121,12 @@ def _settled(rows: Sequence[Row]) -> Iterator[Row]:
 # --- the state -------------------------------------------------------------------------------------------------------
 
 
-def _state(found: Plan, line: Line, choices: Choices, values: Mapping[str, Any]) -> dict[str, Any]:
+def _state(found: Plan, line: Line, explained: Explained, values: Mapping[str, Any]) -> dict[str, Any]:
     """The status, and unless the row says it itself, since when and which cells told so."""
     told = [(column, _plain(column.cell(line.cells))) for column in found.of(Role.STATUS)]
-    each = [(column.status(cell, choices.statuses) or SubscriberStatus.PENDING, column, cell) for column, cell in told]
+    each = [
+        (column.status(cell, explained.statuses) or SubscriberStatus.PENDING, column, cell) for column, cell in told
+    ]
     status = min([found.everyone, *(status for status, _, _ in each)], key=_GRAVEST.index)
     state: dict[str, Any] = {"status": status}
     if status not in (SubscriberStatus.UNSUBSCRIBED, SubscriberStatus.SUPPRESSED):

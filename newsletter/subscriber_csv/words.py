@@ -171,7 +171,7 @@ _SERVICES: Final[tuple[tuple[str, str, Mapping[SubscriberStatus, str]], ...]] = 
 )
 
 # What a reader of a file may be here; who is forgotten has no address.
-CHOICES: Final = tuple(status for status in SubscriberStatus if status is not SubscriberStatus.FORGOTTEN)
+STATUSES: Final = tuple(status for status in SubscriberStatus if status is not SubscriberStatus.FORGOTTEN)
 
 STATES: Final[Mapping[str, SubscriberStatus]] = {
     word: status for _, _, words in _SERVICES for status, listed in words.items() for word in _keys(listed)

@@ -50,7 +50,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class When:
     """A bit mask of weekdays (bit 0 is Monday), and the first day with an issue after a pause; None for no pause."""
 
     days: int
@@ -58,13 +58,13 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Choices):
+class Accepted(When):
     """A form that is accepted, with what the reader wants to read and when."""
 
     choice: Choice
 
 
-def read(days: Collection[str], pause: str, until: str, today: date) -> Choices:
+def read(days: Collection[str], pause: str, until: str, today: date) -> When:
     """Read the values of the form. Raises Unclear if no valid day is chosen or the date is not valid.
 
     `days` are numbers from 0 for Monday as text; `pause` is a number of weeks or ``until``, and then `until` is a date
@@ -75,14 +75,14 @@ def read(days: Collection[str], pause: str, until: str, today: date) -> Choices:
         raise Unclear("no-days")
     if pause in _WEEKS:
         weeks = _WEEKS[pause]
-        return Choices(chosen, today + timedelta(weeks=weeks) if weeks else None)
+        return When(chosen, today + timedelta(weeks=weeks) if weeks else None)
     try:
         day = date.fromisoformat(until)
     except ValueError as error:
         raise Unclear("no-date") from error
     if not today < day <= today + LONGEST_PAUSE:
         raise Unclear("out-of-range")
-    return Choices(chosen, day)
+    return When(chosen, day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ What a reader types is in no log, and is stored only with the button that says s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -35,6 +35,15 @@ _LARGEST: Final = 60_000
 _SHOWN: Final = 20  # papers of a day that are named to a reader who asks what would be picked
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The page of a reader, for whom `token` was made."""
+
+    site: Site
+    reader: Subscriber
+    token: str
+
+
 def add_to(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
     """Add the routes below ``/preferences/``."""
     _add_choices(blueprint, site)
@@ -46,38 +55,21 @@ def _add_choices(blueprint: flask.Blueprint, site: Site) -> None:
 
     @blueprint.get("/preferences/<token>")
     def look(token: str) -> flask.Response:
-        reader = _reader(site, token)
-        if isinstance(reader, flask.Response):
-            return reader
+        page = _page(site, token)
+        if isinstance(page, flask.Response):
+            return page
         recent.refresh()  # so that the papers are ready when the reader asks what would be picked
-        return _form(site, reader, token)
+        return _form(page)
 
     @blueprint.post("/preferences/<token>")
     def choose(token: str) -> flask.Response:
-        reader = _reader(site, token)
-        if isinstance(reader, flask.Response):
-            return reader
+        page = _page(site, token)
+        if isinstance(page, flask.Response):
+            return page
         form = _sent()
         if form is None:
-            return _form(site, reader, token, 413, mistakes={"topics": choices.Mistake("too-much-data")})
-        before = site.store.choice_of(reader.ref)
-        stored, values, days = _filled(site, reader, before), form.to_dict(), form.getlist("day")
-        filled = choices.Filled.typed(values, days, stored)
-        judged = choices.judge(filled, _today(site))
-        if isinstance(judged, choices.Refused):
-            return _form(site, reader, token, 422, filled=filled, mistakes=judged.mistakes, problem=judged.problem)
-        if form.get("act") == "show":
-            selector = judged.choice.selector
-            picks = selector is not None and (selector.asks or selector.more or not judged.choice.on_top)
-            picked = recent.picked(judged.choice) if picks else None
-            return _form(site, reader, token, filled=filled, said="shown", picked=picked)
-        if not site.store.choose(reader.ref, judged.choice):
-            return site.message("inactive", 410)  # they have just left
-        site.store.prefer(reader.ref, days=judged.days, paused_until=judged.paused_until)
-        changed = site.store.by_ref(reader.ref) or reader
-        alone = choices.judge(choices.Filled.typed(choices.without_had(values), days, stored), _today(site))
-        notes = {"merged": judged != alone, "no-longer-weekly": before.weekly and not judged.choice.weekly}
-        return _form(site, changed, token, said="saved", notes=[name for name, holds in notes.items() if holds])
+            return _form(page, 413, mistakes={"topics": choices.Mistake("too-much-data")})
+        return _answer(page, recent, form)
 
 
 def _add_address(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> None:
@@ -88,18 +80,46 @@ def _add_address(blueprint: flask.Blueprint, site: Site, guard: AbuseGuard) -> N
 
     @blueprint.post("/preferences/<token>/address")
     def move(token: str) -> flask.Response:
-        reader = _reader(site, token)
-        if isinstance(reader, flask.Response):
-            return reader
+        page = _page(site, token)
+        if isinstance(page, flask.Response):
+            return page
         email = flask.request.form.get("email", "")
         try:
             address = addresses.normalise(email)
         except AddressError as error:
-            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem=error.fault)
-        if identity(address) == identity(reader.address):
-            return _form(site, reader, token, 422, email=email[:LONGEST_SHOWN], address_problem="same")
-        note(reader.ref, address)
-        return _form(site, reader, token, said="asked")
+            return _form(page, 422, email=email[:LONGEST_SHOWN], address_problem=error.fault)
+        if identity(address) == identity(page.reader.address):
+            return _form(page, 422, email=email[:LONGEST_SHOWN], address_problem="same")
+        note(page.reader.ref, address)
+        return _form(page, said="asked")
+
+
+def _answer(page: _Page, recent: Recent, form: MultiDict[str, str]) -> flask.Response:
+    """What became of a form: refused, shown with what it would pick, or saved."""
+    before = page.site.store.choice_of(page.reader.ref)
+    values, days, stored = form.to_dict(), form.getlist("day"), _filled(page, before)
+    filled = choices.Filled.typed(values, days, stored)
+    judged = choices.judge(filled, _today(page.site))
+    if isinstance(judged, choices.Refused):
+        return _form(page, 422, filled=filled, mistakes=judged.mistakes, problem=judged.problem)
+    if form.get("act") == "show":
+        selector = judged.choice.selector
+        picks = selector is not None and (selector.asks or selector.more or not judged.choice.on_top)
+        picked = recent.picked(judged.choice) if picks else None
+        return _form(page, filled=filled, said="shown", picked=picked)
+    alone = choices.judge(choices.Filled.typed(choices.without_had(values), days, stored), _today(page.site))
+    notes = {"merged": judged != alone, "no-longer-weekly": before.weekly and not judged.choice.weekly}
+    return _saved(page, judged, [name for name, holds in notes.items() if holds])
+
+
+def _saved(page: _Page, accepted: choices.Accepted, notes: Sequence[str]) -> flask.Response:
+    """Store what was accepted, and show the page with it."""
+    store, reader = page.site.store, page.reader
+    if not store.choose(reader.ref, accepted.choice):
+        return page.site.message("inactive", 410)  # they have just left
+    store.prefer(reader.ref, days=accepted.days, paused_until=accepted.paused_until)
+    changed = replace(page, reader=store.by_ref(reader.ref) or reader)
+    return _form(changed, said="saved", notes=notes)
 
 
 def _sent() -> MultiDict[str, str] | None:
@@ -111,19 +131,17 @@ def _sent() -> MultiDict[str, str] | None:
         return None
 
 
-def _reader(site: Site, token: str) -> Subscriber | flask.Response:
-    """The active subscriber for whom `token` was made, or a page that says that there is none."""
+def _page(site: Site, token: str) -> _Page | flask.Response:
+    """The page of the active subscriber for whom `token` was made, or one that says that there is none."""
     ref = site.links.verify(Purpose.PREFERENCES, token)
     reader = site.store.by_ref(ref) if ref else None
     if reader is None:
         return site.unknown()
-    return reader if reader.status is SubscriberStatus.ACTIVE else site.message("inactive", 410)
+    return _Page(site, reader, token) if reader.status is SubscriberStatus.ACTIVE else site.message("inactive", 410)
 
 
 def _form(
-    site: Site,
-    reader: Subscriber,
-    token: str,
+    page: _Page,
     status: int = 200,
     *,
     filled: choices.Filled | None = None,
@@ -136,8 +154,9 @@ def _form(
 
     `notes` say what else a reader should know whose choices were saved.
     """
+    site, reader = page.site, page.reader
     today, language = _today(site), site.renderer.language
-    paused, stored = _paused(site, reader), _filled(site, reader, site.store.choice_of(reader.ref))
+    paused, stored = _paused(page), _filled(page, site.store.choice_of(reader.ref))
     shown = filled or stored
     values: dict[str, Any] = {"said": "", "problem": "", "address_problem": "", "email": ""} | said
     return site.page(
@@ -156,20 +175,21 @@ def _form(
         notes=notes,
         first=(today + timedelta(days=1)).isoformat(),
         last=(today + choices.LONGEST_PAUSE).isoformat(),
-        choose_url=flask.url_for("readers.choose", token=token),
-        move_url=flask.url_for("readers.move", token=token),
+        choose_url=flask.url_for("readers.choose", token=page.token),
+        move_url=flask.url_for("readers.move", token=page.token),
         unsubscribe_url=flask.url_for("readers.leave", token=site.links.token(Purpose.UNSUBSCRIBE, reader.ref)),
         **values,
     )
 
 
-def _filled(site: Site, reader: Subscriber, choice: Choice) -> choices.Filled:
-    return choices.Filled.stored(reader.days, _paused(site, reader), choice)
+def _filled(page: _Page, choice: Choice) -> choices.Filled:
+    return choices.Filled.stored(page.reader.days, _paused(page), choice)
 
 
-def _paused(site: Site, reader: Subscriber) -> date | None:
+def _paused(page: _Page) -> date | None:
     """The day on which the reader's pause ends; None if there is no pause, or no longer."""
-    return reader.paused_until if reader.paused_until and reader.paused_until > _today(site) else None
+    until = page.reader.paused_until
+    return until if until and until > _today(page.site) else None
 
 
 def _shown(picked: Picked, language: Language) -> dict[str, Any]:
