@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -191,10 +191,7 @@ class Site:
     @property
     def uncertain(self) -> int:
         """The number of uncertain copies that wait for the operator."""
-        said = program.run(
-            [*self.command, "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        return int(json.loads(said)["issue"]["counts"]["uncertain"])
+        return [state for _, state in _deliveries(self.folder, self.store)].count("uncertain")
 
 
 @contextmanager
@@ -276,17 +273,26 @@ def _signal(run: program.Popen, name: str) -> bool:
     return True
 
 
+def _deliveries(folder: Path, store: str) -> list[tuple[str, str]]:
+    """The address and the state of each copy in our ledger."""
+    statement = "SELECT address, state FROM deliveries"
+    if store.startswith("sqlite"):
+        with closing(sqlite3.connect(folder / "newsletter.db")) as file:
+            return file.execute(statement).fetchall()
+    import psycopg
+
+    with psycopg.connect(store) as connection:
+        return connection.execute(statement).fetchall()
+
+
 def _ledger(folder: Path, store: str) -> Path:
     """The path of an SQLite file with the ledger, which is copied from PostgreSQL if necessary."""
     if store.startswith("sqlite"):
         return folder / "newsletter.db"
-    import psycopg
-
     copied = folder / "copied.db"
-    with psycopg.connect(store) as connection, sqlite3.connect(copied) as target:
+    with closing(sqlite3.connect(copied)) as target, target:
         target.execute("CREATE TABLE deliveries (address, state)")
-        rows = connection.execute("SELECT address, state FROM deliveries").fetchall()
-        target.executemany("INSERT INTO deliveries VALUES (?, ?)", rows)
+        target.executemany("INSERT INTO deliveries VALUES (?, ?)", _deliveries(folder, store))
     return copied
 
 

@@ -336,8 +336,15 @@ def test_check_names_each_missing_extra_and_tries_the_rest(base: Path, tmp_path:
 
 @pytest.mark.parametrize("extra", MODULES)
 def test_an_extra_brings_all_that_its_command_needs(
-    extra: str, source: Path, built: Path, empty: Path, tmp_path: Path
+    extra: str, built: Path, base: Path, empty: Path, tmp_path: Path
 ) -> None:
+    """Beside what the base brings, of which all is loaded in the process that these programs are forked from."""
     (wheel,) = built.glob("*.whl")
-    python = environment(empty, tmp_path, closure(required(wheel, extra)))
-    call(python, "-c", f"import {MODULES[extra]}", cwd=source)
+    brought = closure(required(wheel, extra))
+    assert set(locked("base.txt")) <= brought
+    (there,) = (
+        environment(empty, tmp_path, brought - set(locked("base.txt"))).parents[1].glob("lib/python*/site-packages")
+    )
+    code = f"import sys; sys.path.append(sys.argv[1]); import {MODULES[extra]}"
+    ended = program.run([str(base), "-c", code, str(there)], cwd=tmp_path, env=clean(), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
