@@ -33,6 +33,7 @@ class Desk:
     readers: tuple[str, ...] = ("ada@example.org",)
 
     sender: str = "digest@news.example.org"
+    read: dict[bytes, Config] = field(default_factory=dict)  # what each text of config.yaml says
 
     def __post_init__(self) -> None:
         store_file(self.folder / "newsletter.db")
@@ -51,7 +52,11 @@ class Desk:
 
     @property
     def config(self) -> Config:
-        return load(self.folder / "config.yaml", {})
+        path = self.folder / "config.yaml"
+        text = path.read_bytes()
+        if text not in self.read:
+            self.read[text] = load(path, {})
+        return self.read[text]
 
     def run(self, day: date, span: Span = ONE_DAY, at: datetime | None = None, *, remake: bool = False) -> RunReport:
         now = at or datetime(day.year, day.month, day.day, 7, tzinfo=UTC)

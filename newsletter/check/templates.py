@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -145,6 +146,7 @@ def _source(folder: Path, part: str) -> Path:
     return next((path for path in own if path.exists()), folder / part)
 
 
+@cache
 def sample_issue() -> Issue:
     """The sample day of `newsletter demo`, with a note for the operator."""
     path = resources.find("sample_day.json")

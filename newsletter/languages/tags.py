@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -57,12 +58,15 @@ def is_language(tag: str) -> bool:
 
 def every(own: Path | None = None) -> dict[Path, str]:
     """All catalogues, the operator's before the built-in ones, with the tags of their languages."""
-    folders = [folder for folder in (own, resources.find("locale")) if folder is not None and folder.is_dir()]
-    return {
-        path: normalise(path.parent.parent.name)
-        for folder in folders
-        for path in sorted(folder.glob("*/LC_MESSAGES/messages.po"))
-    }
+    theirs = _catalogues(own) if own is not None and own.is_dir() else {}
+    return theirs | _built_in(resources.find("locale"))
+
+
+def _catalogues(folder: Path) -> dict[Path, str]:
+    return {path: normalise(path.parent.parent.name) for path in sorted(folder.glob("*/LC_MESSAGES/messages.po"))}
+
+
+_built_in: Final = cache(_catalogues)  # they stay as they are while the program runs
 
 
 def find(tag: str, own: Path | None = None) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, exists, func, or_, select
 
 from newsletter.model import OPEN
 from newsletter.store.database import Part
@@ -25,6 +25,28 @@ _BATCH: Final = 1_000  # rows deleted in one transaction: others wait for a few 
 _MOST: Final = 200_000
 
 _SETTLED: Final = deliveries.c.state.not_in(OPEN)
+
+_DELIVERIES_BEFORE: Final = bindparam("deliveries_before", type_=issues.c.day.type)
+_REPORTS_BEFORE: Final = bindparam("reports_before", type_=reports.c.read_at.type)
+_RUNS_BEFORE: Final = bindparam("runs_before", type_=runs.c.started_at.type)
+
+# The oldest issue with deliveries to delete, and the runs that nobody counts days from any more.
+_HAS_OLD: Final = (
+    issues.c.day < _DELIVERIES_BEFORE,
+    exists().where(deliveries.c.issue_id == issues.c.id, _SETTLED),
+)
+_OLDEST: Final = select(issues.c.id).where(*_HAS_OLD).order_by(issues.c.day).limit(1)
+_SERVED: Final = select(func.max(issues.c.day)).where(WAS_ACCEPTED).scalar_subquery()
+_DONE_RUNS: Final = or_(runs.c.day.is_(None), runs.c.day <= _SERVED)
+
+# Of which tables something is old, asked at once: in most runs of nearly all tables nothing is.
+_OLD: Final = select(
+    exists().where(*_HAS_OLD).label("deliveries"),
+    exists().where(reports.c.read_at < _REPORTS_BEFORE).label("reports"),
+    exists().where(runs.c.started_at < _RUNS_BEFORE, _DONE_RUNS).label("runs"),
+    exists().where(feed_faults.c.at < _RUNS_BEFORE).label("feed_faults"),
+    exists().where(notices.c.made_at < _RUNS_BEFORE).label("notices"),
+)
 
 
 class Retention(Part):
@@ -44,29 +66,30 @@ class Retention(Part):
         because days without an issue are counted from them. `stop` is asked between batches. Returns how many rows were
         deleted, 200,000 at most.
         """
-        served = select(func.max(issues.c.day)).where(WAS_ACCEPTED).scalar_subquery()
-        settled = or_(runs.c.day.is_(None), runs.c.day <= served)
-        batches: tuple[Callable[[], int], ...] = (
-            lambda: self._prune_deliveries(deliveries_before),
-            lambda: self._prune_rows(reports, reports.c.digest, reports.c.read_at, reports_before),
-            lambda: self._prune_rows(runs, runs.c.id, runs.c.started_at, runs_before, settled),
-            lambda: self._prune_small(feed_faults, feed_faults.c.at, runs_before),
-            lambda: self._prune_small(notices, notices.c.made_at, runs_before),
+        values = {
+            "deliveries_before": deliveries_before,
+            "reports_before": reports_before,
+            "runs_before": runs_before,
+        }
+        with self._db.read() as connection:
+            old = connection.execute(_OLD, values).one()  # nothing is before None
+        batches: tuple[tuple[bool, Callable[[], int]], ...] = (
+            (old.deliveries, lambda: self._prune_deliveries(deliveries_before)),
+            (old.reports, lambda: self._prune_rows(reports, reports.c.digest, reports.c.read_at < reports_before)),
+            (old.runs, lambda: self._prune_rows(runs, runs.c.id, runs.c.started_at < runs_before, _DONE_RUNS)),
+            (old.feed_faults, lambda: self._prune_small(feed_faults, feed_faults.c.at < runs_before)),
+            (old.notices, lambda: self._prune_small(notices, notices.c.made_at < runs_before)),
         )
         deleted = 0
-        for batch in batches:
-            while deleted < _MOST and not stop() and (number := batch()):
+        for is_old, batch in batches:
+            while is_old and deleted < _MOST and not stop() and (number := batch()):
                 deleted += number
         return deleted
 
     def _prune_deliveries(self, before: date | None) -> int:
         """Replace up to a batch of the oldest issue's deliveries by their counts; returns how many."""
-        if before is None:
-            return 0
-        some = exists().where(deliveries.c.issue_id == issues.c.id, _SETTLED)
-        oldest = select(issues.c.id).where(issues.c.day < before, some).order_by(issues.c.day).limit(1)
         with self._db.read() as connection:
-            issue = connection.execute(oldest).scalar()
+            issue = connection.execute(_OLDEST, {"deliveries_before": before}).scalar()
         if issue is None:
             return 0
         query = select(deliveries.c.id, deliveries.c.state).where(deliveries.c.issue_id == issue, _SETTLED)
@@ -90,31 +113,15 @@ class Retention(Part):
         values = [{"issue_id": issue, "state": state, "copies": number} for state, number in copies.items()]
         connection.execute(added, values)
 
-    def _prune_small(self, table: Table, moment: ColumnElement[Any], before: datetime | None) -> int:
-        """Delete the rows of before that moment from a table that gets a few rows a day; returns how many."""
-        if before is None:
-            return 0
-        with self._db.read() as connection:
-            old: int = connection.execute(select(func.count()).where(moment < before)).scalar_one()
-        if old:
-            with self._db.write() as connection:
-                connection.execute(delete(table).where(moment < before))
-        return old
+    def _prune_small(self, table: Table, old: ColumnElement[bool]) -> int:
+        """Delete the old rows of a table that gets a few rows a day; returns how many."""
+        with self._db.write() as connection:
+            return connection.execute(delete(table).where(old)).rowcount
 
-    def _prune_rows(
-        self,
-        table: Table,
-        key: ColumnElement[Any],
-        moment: ColumnElement[Any],
-        before: datetime | None,
-        *which: ColumnElement[bool],
-    ) -> int:
-        """Delete up to a batch of the rows of before that moment; returns how many."""
-        if before is None:
-            return 0
-        old = select(key).where(moment < before, *which).limit(_BATCH)
+    def _prune_rows(self, table: Table, key: ColumnElement[Any], *old: ColumnElement[bool]) -> int:
+        """Delete up to a batch of the old rows; returns how many."""
         with self._db.read() as connection:
-            keys = connection.execute(old).scalars().all()
+            keys = connection.execute(select(key).where(*old).limit(_BATCH)).scalars().all()
         if keys:
             with self._db.write() as connection:
                 connection.execute(delete(table).where(key.in_(keys)))
