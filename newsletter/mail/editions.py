@@ -49,7 +49,7 @@ _REASON: Final = _CONTROLS[Mark.REASON]
 _LISTS: Final = [_CONTROLS[mark] for mark in (Mark.GLANCE, Mark.PAPERS, Mark.RISING)]
 
 _RANKED: Final = 8192  # papers with a rank that are kept encoded, each of about 3 KB
-_SAID: Final = 4096  # reasons that are kept encoded
+_SAID: Final = 4096  # reasons that are kept encoded, and words around the papers
 _SHARED: Final = 8192  # texts that are: the forms of a paper have most in common
 
 
@@ -102,9 +102,10 @@ class EditionCopies:
 
         Slots in papers are filled when all is joined: fewer and longer pieces save more than copying once more takes.
         """
-        words = frame_words(edition)
-        words_of_text = {_CONTROLS[mark]: _soft(said) for mark, said in words.items()}
-        words_of_page = {_CONTROLS[mark]: _soft(as_html(said)) for mark, said in words.items()}
+        words_of_text: dict[bytes, bytes] = {}
+        words_of_page: dict[bytes, bytes] = {}
+        for mark, said in frame_words(edition).items():
+            words_of_text[_CONTROLS[mark]], words_of_page[_CONTROLS[mark]] = _in_both(said)
         for slot, value in values.items():
             words_of_text[_CONTROLS[slot]], words_of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
         texts, text_lines, text_risers, pages, page_lines, page_risers = _lists(6)
@@ -252,6 +253,12 @@ def _soft(text: str) -> bytes:
     if encoded[:1] == b"." or b"\n." in encoded or b"  " in encoded or b"\t" in encoded:
         return CRLF.join(map(_mended, encoded.split(CRLF)))
     return encoded
+
+
+@lru_cache(maxsize=_SAID)
+def _in_both(words: str) -> tuple[bytes, bytes]:
+    """`words` as `_soft` gives them for the text and for the page."""
+    return _soft(words), _soft(as_html(words))
 
 
 def _mended(line: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, exists, insert, not_, select, update
@@ -37,7 +37,7 @@ class JoinedEditions(Part):
         these = (renderings.c.issue_id == issue_id, renderings.c.id >= first, renderings.c.joined.is_not(None))
         with self._db.read() as connection:
             rows = connection.execute(query.where(*these).order_by(renderings.c.id).limit(limit)).all()
-        return {row.id: _loaded(row.subject, row.joined) for row in rows}
+        return {rendering: _loaded(subject, kept) for rendering, subject, kept in rows}
 
 
 def insert_editions(
@@ -60,9 +60,8 @@ def insert_editions(
         connection.execute(insert(renderings), some)
     # An answer with the ids of all rows would cost more than asking once for all.
     others = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_not(None))
-    ids = {
-        row.edition: row.id for row in connection.execute(select(renderings.c.edition, renderings.c.id).where(*others))
-    }
+    rows = connection.execute(select(renderings.c.edition, renderings.c.id).where(*others))
+    ids = dict(rows.tuples().all())
     return [ids[str(number)] for number, _ in enumerate(made, 1)]
 
 
@@ -98,7 +97,7 @@ def _dumped(edition: JoinedEdition) -> str:
         edition.minutes,
         edition.more,
         edition.frames,
-        [number for paper in edition.papers for number in paper],
+        [*chain.from_iterable(edition.papers)],
         edition.rising,
         edition.reasons,
     ]

@@ -66,6 +66,7 @@ class Utc(TypeDecorator[datetime]):
 
 
 _SMALL: Final = 4096  # bytes
+_LARGE: Final = 1_000_000  # bytes: the pieces of many editions
 
 
 def _packed(text: bytes) -> bytes:
@@ -88,7 +89,9 @@ class Packed(TypeDecorator[str]):
         if not value:
             return None if value is None else _EMPTY
         text = value.encode()
-        return zlib.compress(text) if len(text) > _SMALL else _packed(text)
+        if len(text) <= _SMALL:
+            return _packed(text)
+        return zlib.compress(text, 3 if len(text) > _LARGE else 6)  # level 3 takes a third of the time, and 20 % more
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
         """The text that the driver's bytes stand for."""
