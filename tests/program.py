@@ -63,6 +63,8 @@ FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Non
 _CLONE: Final = {"x86_64": 56, "aarch64": 220}.get(os.uname().machine) if sys.platform == "linux" else None
 _CLONE_PARENT: Final = 0x8000
 
+_COLLAPSE: Final = 25  # MADV_COLLAPSE of madvise(2), since Linux 6.1
+_HUGE: Final = 1 << 21  # bytes of a huge page
 _LARGEST: Final = 1 << 17  # bytes of a request
 _MOST: Final = 253  # descriptors with a request, SCM_MAX_FD of Linux
 
@@ -278,6 +280,7 @@ def main(line: socket.socket) -> None:
     _load()
     if __package__:  # a nest of this checkout, which forks hundreds
         _warm_up()
+        _compact()
     gc.freeze()  # a collection in a program would write to, and so copy, every page that it shares with the nest
     gc.enable()
     request = _next_request(line)
@@ -323,6 +326,17 @@ def _warm_up() -> None:
             with suppress(NewsletterError, SystemExit):
                 cli.main(["-c", str(path), *(word.format(folder) for word in words.split())], standalone_mode=False)
     assert threading.active_count() == 1
+
+
+def _compact() -> None:
+    """Have the memory in huge pages, where the system can: to fork a process and to end it takes half as long."""
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    maps = Path("/proc/self/maps").read_text("utf-8")
+    for begin, end in re.findall(r"^(\w+)-(\w+) rw-p \w+ 00:00 0 ", maps, re.MULTILINE):  # of no file
+        first, last = -(-int(begin, 16) // _HUGE) * _HUGE, int(end, 16) // _HUGE * _HUGE
+        if first < last:
+            advise(first, last - first, _COLLAPSE)
 
 
 _USUAL: Final = (
