@@ -16,8 +16,6 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter.cli import main
 from newsletter.preview import server
@@ -202,6 +200,10 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(site: Path, capfd: pytest.
 def test_views_switch_by_a_click_and_a_saved_template_shows_by_itself(
     browser: webdriver.Chrome, running: server.Server, site: Path
 ) -> None:
+    # A sixth of a second, which only the process with the browser takes.
+    from selenium.webdriver.support.expected_conditions import staleness_of
+    from selenium.webdriver.support.ui import WebDriverWait
+
     def mail(script: str) -> object:
         browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
         try:

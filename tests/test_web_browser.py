@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from newsletter import config as configs
 from newsletter import feed, resources
@@ -142,6 +141,8 @@ def press(browser: webdriver.Chrome, label: str) -> None:
 
 
 def wait_for_next_page(browser: webdriver.Chrome) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait  # only the process with the browser waits for this import
+
     is_there = "return !window.isLeft && document.readyState === 'complete'"
     WebDriverWait(browser, 20, poll_frequency=0.02).until(lambda shown: shown.execute_script(is_there))
 

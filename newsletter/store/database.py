@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    Column,
     Connection,
     Dialect,
     Enum,
@@ -223,11 +224,11 @@ class Database:
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT with ON CONFLICT, which both databases spell alike and SQLAlchemy's generic one does not have."""
-        if self.file is not None:
-            return sqlite.insert(table)
-        from sqlalchemy.dialects import postgresql  # it takes 20 ms
+        return _insert(table, in_file=self.file is not None)
 
-        return postgresql.insert(table)
+    def insert_new(self, table: Table, *key: Column[Any]) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that leaves out each row whose `key`, columns that are unique together, the table has already."""
+        return _insert_new(table, key, in_file=self.file is not None)
 
     def check(self) -> None:
         """Read a whole SQLite file in search of damage: seconds of CPU for a large one. PostgreSQL needs none.
@@ -263,6 +264,21 @@ class Database:
             yield
         except (SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise failures.translate(error, self.name) from error
+
+
+def _insert(table: Table, *, in_file: bool) -> sqlite.Insert | postgresql.Insert:
+    if in_file:
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # it takes 20 ms
+
+    return postgresql.insert(table)
+
+
+@cache
+def _insert_new(table: Table, key: Sequence[Column[Any]], *, in_file: bool) -> sqlite.Insert | postgresql.Insert:
+    statement = _insert(table, in_file=in_file).on_conflict_do_nothing(index_elements=key)
+    # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
+    return statement.execution_options(preserve_rowcount=True)
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,9 @@ class Issues(Recipients):
 
     def _insert_issue(self, connection: Connection, day: date, now: datetime, lifetime: timedelta) -> int | None:
         """The new issue's id; None when the day has one."""
-        statement = self._db.insert(issues).on_conflict_do_nothing(index_elements=[issues.c.day])
+        statement = self._db.insert_new(issues, issues.c.day)
         values = {"day": day, "frozen_at": now, "expires_at": now + lifetime}
-        # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
-        if not connection.execute(statement.execution_options(preserve_rowcount=True), values).rowcount:
+        if not connection.execute(statement, values).rowcount:
             return None
         found: int = connection.execute(select(issues.c.id).where(issues.c.day == day)).scalar_one()
         return found
@@ -153,7 +152,7 @@ class Issues(Recipients):
             for name in paper.names
         ]
         if rows:  # on conflict: it was in two issues, and the first counts
-            statement = self._db.insert(shown).on_conflict_do_nothing(index_elements=[shown.c.key])
+            statement = self._db.insert_new(shown, shown.c.key)
             connection.execute(statement, rows)
 
     def _insert_listed(self, connection: Connection, today: date, offered: Mapping[date, Sequence[Paper]]) -> None:
@@ -164,7 +163,7 @@ class Issues(Recipients):
             for paper in papers
         ]
         if rows:
-            statement = self._db.insert(listed).on_conflict_do_nothing(index_elements=[listed.c.day, listed.c.key])
+            statement = self._db.insert_new(listed, listed.c.day, listed.c.key)
             connection.execute(statement, rows)
 
     def recipients(self, day: date) -> int:

@@ -42,13 +42,9 @@ class Notices(Part):
             "attempts": 0,
             "done": False,
         }
-        statement = self._db.insert(notices).on_conflict_do_nothing(
-            index_elements=[notices.c.kind, notices.c.day, notices.c.verdict]
-        )
+        statement = self._db.insert_new(notices, notices.c.kind, notices.c.day, notices.c.verdict)
         with self._db.write() as connection:
-            # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
-            done = connection.execute(statement.execution_options(preserve_rowcount=True), values)
-            return bool(done.rowcount > 0)
+            return bool(connection.execute(statement, values).rowcount > 0)
 
     def take_notices(self, kind: str) -> list[Notice]:
         """The notices of a kind that are to be tried now, oldest first. Each is given out twice at most.

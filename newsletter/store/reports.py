@@ -115,9 +115,8 @@ class Reports(Part):
             "words": storable(report.words, _WORDS) if known else "",
             "weight": report.weight,
         }
-        statement = self._db.insert(reports).on_conflict_do_nothing(index_elements=[reports.c.digest])
-        # PostgreSQL's answer holds the new key instead of the number of rows, unless the number is asked for.
-        return connection.execute(statement.execution_options(preserve_rowcount=True), values).rowcount > 0
+        statement = self._db.insert_new(reports, reports.c.digest)
+        return connection.execute(statement, values).rowcount > 0
 
     def has_report(self, digest: str) -> bool:
         """Whether the mail with this SHA-256 was read before."""

@@ -167,7 +167,7 @@ class Subscribers(Part):
             for key, reader in new.items()
         ]
         if rows:  # on conflict: another process added it since we looked, which is as good
-            statement = self._db.insert(subscribers).on_conflict_do_nothing(index_elements=[_ROW.identity])
+            statement = self._db.insert_new(subscribers, _ROW.identity)
             connection.execute(statement, rows)
 
     def _alter(self, connection: Connection, changes: Mapping[int, tuple[str, NewSubscriber]]) -> None:
