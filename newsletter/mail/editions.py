@@ -176,8 +176,8 @@ class _Encoded:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         self._pieces = pieces
-        # Cut at the ranks. Pieces that differ only in the other part are encoded once.
-        self._papers: dict[str, Sequence[bytes]] = {}
+        # Cut at the reasons, and these parts at the ranks. Pieces that differ only in the other part are encoded once.
+        self._papers: dict[str, Sequence[Sequence[bytes]]] = {}
         self._frames: dict[int, Sequence[bytes]] = {}  # cut at the lists and words that are filled in
         self.base64 = sum(map(_excess, pieces)) > 0
 
@@ -187,8 +187,10 @@ class _Encoded:
             return ()
         text = self._pieces[number]
         if text not in self._papers:
-            self._papers[text] = b"".join(_lines(plain(text))).split(_RANK)
-        return tuple((b"%d=\r\n" % rank).join(self._papers[text]).split(_REASON))
+            encoded = b"".join(_lines(plain(text)))
+            self._papers[text] = [part.split(_RANK) for part in encoded.split(_REASON)]
+        digits = b"%d=\r\n" % rank
+        return tuple([digits.join(part) for part in self._papers[text]])
 
     def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
         """This part of a copy: the piece `around` its lists, with these words.

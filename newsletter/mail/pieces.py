@@ -33,11 +33,14 @@ from newsletter.mail.render import (
 from newsletter.mail.subject import preheader, subject
 from newsletter.model import NO_LINE, Issue, JoinedEdition, LateRiser, Mark, Paper, Piece, Reason
 
+_TWO_MARKS: Final = Mark.RANK * 2
 _MARKER: Final = len("<!--paper-->")
 _AT_ONCE: Final = 150  # papers in a digest that is cut
 
 # The digits of each rank; 0 for the first, because templates have a look of its own for it.
 _DIGITS: Final = (0, 0, *(1,) * 8, *(2,) * 90, *(3,) * 900)
+
+_json: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 _Key = tuple[object, ...]
 _T = TypeVar("_T")
@@ -156,6 +159,7 @@ class Pieces:
         self._readable, self._said = _by_id(shown_paper), _by_id(self._reason)
         self._prints_marks = self._language.number(_MINUTES) == Mark.MINUTES
         self._ids: dict[_Key, int] = {}  # a number for each paper in each form
+        self._cards: dict[_Key, dict[str, Any]] = {}  # the values of cards without their reasons
         self._styles: dict[cards.Style, dict[_Key, _Shown]] = {}  # the papers in the forms of each style
         self._subjects: dict[_Key, str] = {}
         self._numbers: dict[_Key, tuple[str, str]] = {}  # how many papers there are, and how many are not shown
@@ -279,8 +283,13 @@ class Pieces:
             self._cut(issue, {mark: {each: missing[mark].pop(each) for each in these} for mark, these in some.items()})
 
     def _card(self, paper: Paper, form: Form, issue: Issue) -> dict[str, Any]:
-        """The values of a card, with marks for its rank and its reason."""
-        return cards.card(paper, form._replace(rank=_RANKS[_DIGITS[form.rank]]), issue.day, self._language)
+        """The values of a card, with marks for its rank and its reason; without a reason it is the same otherwise."""
+        digits = _DIGITS[form.rank]
+        alike = form._replace(rank=_RANKS[digits], reason="")
+        key = (id(paper), digits, alike[1:])
+        if key not in self._cards:
+            self._cards[key] = cards.card(paper, alike, issue.day, self._language)
+        return self._cards[key] | {"reason": form.reason}
 
     def _risen(self, draft: _Draft, riser: LateRiser, *, several: bool) -> dict[str, Any]:
         readable = replace(riser, paper=self._readable(riser.paper))
@@ -440,8 +449,8 @@ def _by_id(made: Callable[[_T], _R]) -> Callable[[_T], _R]:
 
 def _one_mark(html: str) -> str:
     """`html` with one mark of the rank, however many digits it has. A pattern would take ten times as long."""
-    for digits in (3, 2):
-        html = html.replace(Mark.RANK * digits, Mark.RANK)
+    while _TWO_MARKS in html:
+        html = html.replace(_TWO_MARKS, Mark.RANK)
     return html
 
 
@@ -487,7 +496,7 @@ def _sizes(draft: _Draft, edition: JoinedEdition, frame: _Made, parts: _Parts) -
 
 def _with_values(card: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A card, and its values as a text: the same for cards that look alike. A mark of the rank is a number in JSON."""
-    return f"{card['rank']} {json.dumps(card, ensure_ascii=False, default=str)}", card
+    return f"{card['rank']} {_json(card)}", card
 
 
 def _escaped(words: str) -> str:
