@@ -54,6 +54,21 @@ def test_what_is_loaded_is_left_out_and_the_rest_collected() -> None:
     assert not gc.callbacks
 
 
+def test_nothing_is_collected_while_the_program_is_loaded() -> None:
+    code = """
+import gc, runpy, sys, typing
+sys.argv = ["newsletter", "--help"]
+gc.collect()
+before = gc.get_stats()[0]["collections"]
+try:
+    runpy.run_module("newsletter", run_name="__main__")
+finally:
+    print(gc.get_stats()[0]["collections"] - before, "newsletter.cli" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 True"
+
+
 def test_at_its_end_a_process_does_not_look_at_what_it_has_loaded() -> None:
     code = """
 import gc, os
