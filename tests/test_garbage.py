@@ -54,6 +54,30 @@ def test_what_is_loaded_is_left_out_and_the_rest_collected() -> None:
     assert not gc.callbacks
 
 
+def test_nothing_is_collected_while_the_program_is_loaded() -> None:
+    code = """
+import gc, runpy, sys
+
+def collections():
+    return [each["collections"] for each in gc.get_stats()]
+
+class Watch:
+    def find_spec(self, name, path, target=None):
+        if name == "newsletter.cli":
+            self.before = collections()
+
+watch = Watch()
+sys.meta_path.insert(0, watch)
+sys.argv = ["newsletter", "--help"]
+try:
+    runpy.run_module("newsletter", run_name="__main__")
+finally:
+    print(collections() == watch.before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_at_its_end_a_process_does_not_look_at_what_it_has_loaded() -> None:
     code = """
 import gc, os

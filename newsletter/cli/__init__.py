@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from newsletter import garbage
 from newsletter.cli.app import cli
 from newsletter.cli.commands import issues, readers, setting_up, upkeep
 from newsletter.cli.log import LOG
@@ -46,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character shows a question mark
             stream.reconfigure(errors="replace")
-    garbage.put_off()
     try:
         cli.main(arguments, prog_name="newsletter")
     except NewsletterError as error:
