@@ -41,7 +41,7 @@ class Choice:
     sends, and for the list's zone. A day without a fitting paper is no mail, and without `say_nothing` a mail of one
     line.
 
-    Raises ChoiceError for an hour or zone that is none.
+    Raises ChoiceError if the hour is not from 0 to 23, or the zone unknown.
     """
 
     selector: Selector | None = None
@@ -69,10 +69,10 @@ class Choice:
         zone: str | None = None,
         say_nothing: bool = True,
     ) -> Choice:
-        """The choice in canonical form: a blank zone is none, another is written as `zone_of` does.
+        """The choice in canonical form.
 
-        Nor is a selector one that chooses nothing; without one there is nothing but the main edition. Raises
-        ChoiceError.
+        A blank zone becomes None, another is written as `zone_of` does. A selector that chooses nothing becomes None,
+        too; `on_top` then has no meaning and is True. Raises ChoiceError.
         """
         selector = selector if selector != Selector() else None
         return cls(
@@ -114,7 +114,7 @@ class Choice:
     def loaded(cls, text: str) -> Choice:
         """The choice that `written` gave; names that are not known are ignored.
 
-        Raises ChoiceError or SelectorError if it is none: it may come from a file that somebody wrote.
+        Raises ChoiceError or SelectorError if `text` is not a choice: it may come from a file that somebody wrote.
         """
         try:
             kept: dict[str, Any] = json.loads(text)
@@ -176,7 +176,7 @@ def _is_zone(name: str) -> bool:
 
 
 def zone_of(typed: str) -> str | None:
-    """The zone as the IANA database writes it, None if it is none.
+    """The zone as the IANA database writes it; None if it has no such zone.
 
     Case and spaces make no difference, as in ``america/new york``.
     """
@@ -198,8 +198,8 @@ def _shown(text: str) -> str:
 class Wish:
     """What the subscriber of id `reader` chose, and which of the papers at hand they were shown before (Paper.key).
 
-    `rests` is True for who gets no mail with this issue, because they get one a week, now or on another day. Theirs has
-    the papers that were listed after the day `since`, which is None for others.
+    `rests` is True if the reader gets no mail with this issue, because they want one a week and it is not due. `since`
+    is for these readers: their mail has the papers that were listed after this day. It is None for others.
     """
 
     reader: int

@@ -33,7 +33,8 @@ def compose(
 ) -> Issue:
     """Choose and rank the papers of `day`. Papers whose key is in `shown` were in an earlier issue and are left out.
 
-    The issue may be empty. Then its `left_out` and `seen` say whether papers were filtered out, are old, or are none.
+    The issue may be empty. Then `left_out` counts the papers that the filters dropped, and `seen` those that are old;
+    if both are 0, the feeds have no papers.
     """
     offered = join_duplicates(paper for feed in feeds for paper in _with_votes(feed))
     new = [paper for paper in offered if paper.key not in shown]

@@ -1,4 +1,4 @@
-"""When a copy is due for a reader who chose an hour: the next time that their clock shows it. Pure."""
+"""When a copy is due whose reader chose an hour: at the next moment when their clock shows it. Pure."""
 
 from __future__ import annotations
 

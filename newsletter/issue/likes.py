@@ -1,6 +1,6 @@
 """More or less like a paper: which words of its title say what it is about, and what they change. Pure.
 
-Only these words are kept, as part of what the reader chose. Which paper they come from is not.
+Only these words are kept, as part of what the reader chose; the paper that they come from is not.
 """
 
 from __future__ import annotations

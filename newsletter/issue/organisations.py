@@ -28,7 +28,7 @@ _ANOTHER: Final = frozenset(
     "american baptist catholic chinese city federal international medical metropolitan national normal open"
     " polytechnic state technical technological".split()
 )
-# Words that many organisations have, so that one of them alone is none.
+# Words in the names of many organisations. One of them alone does not stand for an organisation.
 _SUBJECTS: Final = frozenset(
     "academy biology center centre china cloud computing data engineering graphics health institute intelligence"
     " language learning medicine mind models robotics robots science sciences security software speech systems tech"
@@ -85,11 +85,12 @@ def _taken_apart(name: str) -> _Name:
 
 
 def comes_from(wanted: str, organisation: str) -> bool:
-    """Whether a paper from `organisation` is one for who asks for `wanted`, both as somebody wrote them.
+    """Whether a reader who asks for `wanted` wants a paper from `organisation`. Both are names as somebody wrote them.
 
-    It is if the organisation's name has the wanted one in it, or is the same but for order and words that say little,
-    or stands alone where the wanted one has that of a larger organisation before it. *Google* finds *Google DeepMind*,
-    which finds *DeepMind* and not *Google*. Quotation marks around the wanted name are ignored.
+    They do in three cases: `organisation` contains the wanted name (*Google* finds *Google DeepMind*); the names differ
+    only in their order and in words that say little; or `organisation` is the last word of a wanted name that begins
+    with a larger organisation (*Google DeepMind* finds *DeepMind*, but not *Google*). Quotation marks around the wanted
+    name are ignored.
     """
     mine, theirs = _name(unquoted(wanted)), _name(organisation)
     if not mine.text:
@@ -115,10 +116,11 @@ def _is_university(words: Sequence[str]) -> bool:
 
 
 def _is_same(mine: _Name, theirs: _Name) -> bool:
-    """Whether a name, or a part of it, has the same words but for those that say little.
+    """Whether `mine` and `theirs`, or a part of `theirs`, have the same words, apart from those that say little.
 
-    A university is the same as what is none only if that is all of the name, and nothing says that it is of another
-    kind: *Stanford*, but neither *Stanford Lab* nor *Owl University, Stanford*.
+    A university is also found by its name without *university*, but only if that is the whole name and no word makes it
+    another kind of organisation: *Stanford University* is *Stanford*, but neither *Stanford Lab* nor *Owl University,
+    Stanford*.
     """
     own, university = mine.own, _is_university(mine.words)
     if own and own == theirs.own:
@@ -128,14 +130,14 @@ def _is_same(mine: _Name, theirs: _Name) -> bool:
 
 
 def _has_all(mine: _Name, theirs: _Name) -> bool:
-    """Whether a name has all words of another, which are several: *ARC Lab, Tencent PCG* has *Tencent ARC Lab*."""
+    """Whether `theirs` has all words of `mine`, if there are several: *ARC Lab, Tencent PCG* has *Tencent ARC Lab*."""
     return len(mine.own) > 1 and mine.own.issubset(theirs.words)
 
 
 def _is_tail(short: _Name, long: _Name) -> bool:
-    """Whether a name of one word is the last word of a longer one, and a name by itself.
+    """Whether `short`, one word, is the last word of `long`, and can be the name of an organisation by itself.
 
-    In *Owl Lab at Inria* or *Owl Lab, Inria* the larger organisation comes last.
+    *Inria* is not taken as the end of *Owl Lab at Inria* or *Owl Lab, Inria*: there the larger organisation comes last.
     """
     own, whole = _own(short.words), _own(long.words)
     if len(own) != 1 or len(whole) < 2 or whole[-1] != own[0] or _is_university(short.words):
@@ -145,7 +147,7 @@ def _is_tail(short: _Name, long: _Name) -> bool:
 
 
 def _has_university(mine: _Name, theirs: _Name) -> bool:
-    """Whether a name has a university's, and no word beside it that makes it another."""
+    """Whether `theirs` contains the university `mine`, and no word beside it makes it another university."""
     first, last = mine.words[0] in _UNIVERSITY, mine.words[-1] in _UNIVERSITY
     words = [word for part in theirs.parts for word in (*part, _COMMA)]
     for start, end in _places("".join(mine.words), words):
@@ -157,7 +159,7 @@ def _has_university(mine: _Name, theirs: _Name) -> bool:
 
 
 def _places(wanted: str, words: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where words that are `wanted`, written as one, begin and end; linking words between them do not count."""
+    """Start and end of each run of `words` that, written as one word, is `wanted`. Linking words in it do not count."""
     for start in range(len(words)):
         run = ""
         for end in range(start, len(words)):

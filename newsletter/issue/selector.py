@@ -26,8 +26,8 @@ PAPERS: Final = 10  # papers in a day's mail unless the reader says otherwise
 KINDS: Final = ("topics", "authors", "organisations", "categories", "never", "more", "less")
 _MATCHED: Final = ("topics", "more", "less")  # kinds whose words are looked for as `matching` does
 
-# What stands between several on one line, also in Arabic, Chinese and Japanese. A comma is none in 2,000, nor in names:
-# *Lovelace, Ada*.
+# What divides several choices on one line, also in Arabic, Chinese and Japanese. A comma divides neither a number
+# (2,000) nor a name (*Lovelace, Ada*).
 _COMMAS: Final = r"[,;\u060c\u061b\u3001\uff0c\uff1b](?!\d)"
 _SEMICOLONS: Final = "[;\u061b\u3001\uff1b]"
 _BETWEEN: Final = {

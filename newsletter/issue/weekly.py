@@ -3,8 +3,9 @@
 A week begins on Monday. In each the reader gets one issue: that of the first of their days on which a paper fits. When
 these days are over, any issue is taken, and when there was none on the last of them nor later in that week, the first
 one of the next week. So an issue is late rather than skipped, and no change of days brings two in a week. One that was
-late for a week is not that of the next: who chose Sunday, when the list has no issue, gets one each Monday. The first
-week is that in which they joined: an issue of the week before, which is sent then, would be followed by another one.
+late for a week does not count for the next: a reader who chose Sunday, on which the list has no issue, gets one each
+Monday. The first week is that in which the reader joined; an issue of the week before may be sent in it, and would soon
+be followed by another one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-# Days that a weekly issue covers at most. That is a pause of two weeks, up to six days before it, up to six until the
-# reader's day, and an issue that is late. Older papers are no news; and to prepare one for picking takes 5 ms of CPU.
+# A weekly issue covers at most so many days: a pause of two weeks, up to six days before it, up to six until the
+# reader's day, and an issue that is late. Older papers are not news, and each costs 5 ms of CPU to be prepared.
 LONGEST: Final = timedelta(days=28)
 
 _WEEK: Final = timedelta(days=7)

@@ -1,8 +1,8 @@
 """Compiled templates: kept for all Renderers of this process, and the built-in ones for later processes.
 
-Python keeps its compiled modules in a folder, and so does this, in the same one: whoever may write there may change the
-program anyway. To compile the templates of a mail takes longer than to render it. A file that is damaged, of another
-version or unreadable is as if it were not there, and a folder that cannot be written is no error.
+Compiling the templates of a mail takes longer than rendering it. They are kept in the folder in which Python keeps its
+compiled modules: whoever may write there may change the program anyway. A file that is damaged, unreadable or of
+another version is ignored, and so is a folder that cannot be written.
 """
 
 from __future__ import annotations

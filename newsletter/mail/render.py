@@ -140,7 +140,7 @@ class Renderer:
         return replace(noted, html=others, text=tidy(self._render("digest.txt", shown))), noted
 
     def nothing(self, issue: Issue) -> RenderedIssue:
-        """The mail of a day on which no paper of `issue` fits what a reader chose, for who wants to be told."""
+        """The mail for readers who want to be told that no paper of `issue` fits what they chose."""
         shown = nothing(self.publication, issue, self.language)
         html = inline(self._render("digest.html", shown))
         return RenderedIssue(issue.day, shown["subject"], html, tidy(self._render("digest.txt", shown)))

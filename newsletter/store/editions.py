@@ -61,7 +61,7 @@ def insert_editions(
     # An answer with the ids of all rows would cost more than asking once for all.
     others = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_not(None))
     rows = connection.execute(select(renderings.c.edition, renderings.c.id).where(*others))
-    ids = dict(rows.tuples().all())
+    ids = dict(rows.all())
     return [ids[str(number)] for number, _ in enumerate(made, 1)]
 
 

@@ -59,7 +59,7 @@ class AbuseGuard:
         self._moves: list[Callable[..., Any]] = [*of_networks("move")[::-1], per_reader]
 
     def limit_sign_ups(self, act: Callable[..., Any]) -> Callable[..., Any]:
-        """`act`, which makes a mail due for somebody who signs up; beyond the limits it raises a 429.
+        """Limit `act`, which makes a mail due for somebody who signs up. Beyond the limits it answers 429.
 
         It is called by a view once form and address are found good, so that nothing else counts.
         """

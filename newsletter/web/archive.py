@@ -138,5 +138,5 @@ def _day(text: str) -> date | None:
 
 
 def _number(text: str) -> int:
-    """The number of a page as it stands in the address; 1 if it is none."""
+    """The number of a page in the address; 1 if `text` is not a number."""
     return min(max(int(text), 1), _FURTHEST) if text.isascii() and text.isdigit() and len(text) < 9 else 1

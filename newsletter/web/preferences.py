@@ -132,7 +132,7 @@ def _sent() -> MultiDict[str, str] | None:
 
 
 def _page(site: Site, token: str) -> _Page | flask.Response:
-    """The page of the active subscriber for whom `token` was made, or one that says that there is none."""
+    """The page of the active subscriber for whom `token` was made, or a response that says why there is none."""
     ref = site.links.verify(Purpose.PREFERENCES, token)
     reader = site.store.by_ref(ref) if ref else None
     if reader is None:
