@@ -46,6 +46,7 @@ class Systemd:
                 "mount --make-rprivate /",
                 "mount -t tmpfs none /run",
                 "mount -t tmpfs none /var/lib/systemd",  # where a timer keeps when it last fired
+                f"mount -t tmpfs none {program().parent}/system-generators",  # of units of this machine, at each reload
                 *reachable(folder),
                 f"mount --bind {self.units} {UNITS}",
                 f"export container=test SYSTEMD_UNIT_PATH={UNITS}:{targets}",
