@@ -125,6 +125,7 @@ class _Draft:
     issue: Issue
     fit: Generator[tuple[Layout, int | None], Sizes]
     wanted: tuple[Layout, int | None]
+    said: Mapping[str, _Said]  # why it has its papers, by Paper.key
     shown: list[_Shown] = field(default_factory=list)
     reasons: Sequence[_Said] = ()  # of each paper shown
     glance: Sequence[int] = ()
@@ -182,7 +183,8 @@ class Pieces:
 
     def _draft(self, issue: Issue) -> _Draft:
         fit = fitting(self._renderer.budget)
-        draft = _Draft(cards.linked(self._renderer.publication, issue), fit, next(fit))
+        said = {key: self._said(reason) for key, reason in issue.reasons.items()}
+        draft = _Draft(cards.linked(self._renderer.publication, issue), fit, next(fit), said)
         self._lay_out(draft)
         return draft
 
@@ -202,10 +204,10 @@ class Pieces:
         style, papers = cards.styled(issue, layout, kept)
         known = self._styles.setdefault(style, {})
         pinned, gains = issue.pinned, issue.gains
-        reasons = [issue.reasons.get(paper.key) for _, paper in papers]
+        reasons = [draft.said.get(paper.key, _UNSAID) for _, paper in papers]
         # `_readable` keeps the paper alive, so that no other has its id.
         keys: list[_Key] = [
-            (id(paper), rank, reason is None) for (rank, paper), reason in zip(papers, reasons, strict=True)
+            (id(paper), rank, why is _UNSAID) for (rank, paper), why in zip(papers, reasons, strict=True)
         ]
         if pinned or gains:
             names = [paper.key for _, paper in papers]
@@ -218,8 +220,7 @@ class Pieces:
                     readable = self._readable(paper)
                     known[key] = self._shown(readable, cards.form(readable, rank, style, issue, language))
             draft.shown = [known[key] for key in keys]
-        said = self._said
-        draft.reasons = [said(reason) if reason else _UNSAID for reason in reasons]
+        draft.reasons = reasons
         draft.glance = cards.glanced([each.rank for each in draft.shown])
         several, linked = bool(issue.rising) and cards.has_several_feeds(issue), issue.own and issue.feedback
         draft.rising = [(id(each.paper), each.day, each.gained, layout, linked, several) for each in issue.rising]
