@@ -201,6 +201,28 @@ def test_a_weekly_reader_gets_the_best_of_the_week_once(desk: Desk) -> None:
     assert "No paper" not in second
 
 
+BLOG = """<rss version="2.0"><channel><title>Blog</title><link>https://blog.example.org</link>
+<item><title>{title}</title><link>https://blog.example.org/{page}</link><description>We watch.</description></item>
+</channel></rss>"""
+
+
+@pytest.mark.parametrize("first", ["blog", "archive"])
+def test_a_paper_comes_once_when_another_feed_lists_it_by_another_name(desk: Desk, first: str) -> None:
+    """One feed has its arXiv id, the other one only a link; the title says that they are one."""
+    title = "Night owls that fold proteins"
+    desk.configure("issue:\n  max_papers: 1\n", "{date}.json", "blog.xml")
+    choose(desk, ALAN, Choice.of(Selector.of(topics=["owls"]), on_top=False))
+    choose(desk, EMMY, Choice.of(Selector.of(topics=["owls"])))
+    for age, feed in enumerate((first, "none", "archive" if first == "blog" else "blog")):
+        listed = papers(10 * age, f"Top {age}", title if feed == "archive" else f"Second {age}")
+        desk.publish(day_at(age), *listed)
+        blog = BLOG.format(title=title, page="owls") if feed == "blog" else BLOG.format(title=f"Cats {age}", page=age)
+        (desk.folder / "blog.xml").write_text(blog, "utf-8")
+        assert desk.run(day_at(age)).verdict is Verdict.NEW_ISSUE
+    assert [sum(title in text for text in told(desk, address)) for address in (ALAN, EMMY)] == [1, 1]
+    assert len(told(desk, EMMY)) == 3
+
+
 def prefer(desk: Desk, address: str, days: int, paused_until: date | None = None) -> None:
     with Store.open(desk.config.store) as store:
         reader = store.find(address)

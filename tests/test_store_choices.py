@@ -280,6 +280,32 @@ def test_what_a_reader_had_at_an_address_before_counts(store: Store, clock: Fake
     assert store.seen([shown])[reader.id] == {shown.key}
 
 
+def test_a_paper_was_shown_also_under_another_key(store: Store) -> None:
+    """Titles are compared between keys of several kinds, not between two ids or two links."""
+    title = "Night owls that fold proteins"
+    old = paper(1, key="link:https://blog.example.org/owls", title=title)
+    other = paper(2, key="link:https://blog.example.org/cats", title="Cats that never sleep at night")
+    store.freeze(
+        RENDERED,
+        PUBLICATION,
+        lifetime=timedelta(hours=24),
+        papers=IssuePapers(shown=(other,), candidates=issue(old, other, day=DAY), offered={DAY: (old, other)}),
+        editions=Editions((RenderedEdition(RENDERED, (old.key,), (id_of(store, ADA),)),)),
+    )
+    store.choose(ref(store), PROTEINS)
+    now = paper(3, key="arxiv:2611.00003", title=title)
+    again = paper(4, key="link:https://elsewhere.example.org/", title=title)
+    assert store.seen([now, paper(5, key="arxiv:2611.00005")]) == {id_of(store, ADA): {now.key}}
+    assert store.seen([again]) == {}
+    assert store.seen([old, now]) == {id_of(store, ADA): {old.key, now.key}}
+
+
+def id_of(store: Store, address: str) -> int:
+    reader = store.find(address)
+    assert reader is not None
+    return reader.id
+
+
 def test_who_came_back_joined_anew(store: Store, clock: FakeClock) -> None:
     clock.move(days=-60)
     store.add(NEW)

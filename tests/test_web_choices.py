@@ -323,6 +323,13 @@ def test_a_paper_of_two_days_is_picked_once_and_a_late_riser_counts(site: Site) 
     assert [len(papers) for papers in page.values()] == [1, 1]
 
 
+def test_a_paper_that_feeds_list_by_different_names_is_picked_once(site: Site) -> None:
+    by_id = paper(43, title="Night owls that fold proteins")
+    by_link = replace(by_id, key="link:https://blog.example.org/owls")
+    had(site, issue(by_link, day=TODAY - timedelta(days=1)), issue(by_id, day=TODAY))
+    assert [len(papers) for papers in picked(send(site, topics="owls", act="show")).values()] == [0, 1]
+
+
 def test_what_is_wanted_more_or_less_of_changes_what_is_shown(site: Site) -> None:
     had(site, issue(PROTEINS, OWLS, paper(7, title="Cats"), day=TODAY))
     assert picked(send(site, more="owls night", act="show")) == {

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from newsletter.issue.filters import Filters, apply
 from newsletter.issue.rules import IssueRules
-from newsletter.model import BY_GUID, BY_LINK, BY_TITLE, Issue, Paper, ParsedFeed
+from newsletter.model import Issue, Paper, ParsedFeed, key_kind
 
 # The kinds of keys, the most reliable first: an id of the paper, one of the entry, a title.
 _RELIABLE: Final = ("id", "entry", "title")
@@ -94,10 +94,6 @@ def _votes(paper: Paper) -> int:
     return paper.upvotes or 0
 
 
-def _kind(key: str) -> str:
-    return "title" if key.startswith(BY_TITLE) else "entry" if key.startswith((BY_LINK, BY_GUID)) else "id"
-
-
 def _join(first: Paper, second: Paper) -> Paper:
     """The first listing, completed from the second; of two counts the higher one, because counts only grow."""
     changes: dict[str, Any] = {
@@ -111,7 +107,7 @@ def _join(first: Paper, second: Paper) -> Paper:
             changes[count] = max(known)
     listings = dict.fromkeys((*first.also, second.source, *second.also))
     changes["aliases"] = tuple(dict.fromkeys((*first.aliases, *second.aliases)))
-    if _RELIABLE.index(_kind(second.key)) < _RELIABLE.index(_kind(first.key)):
+    if _RELIABLE.index(key_kind(second.key)) < _RELIABLE.index(key_kind(first.key)):
         changes["key"] = second.key
     changes["also"] = tuple(name for name in listings if name not in ("", first.source))
     if all(getattr(first, name) == value for name, value in changes.items()):

@@ -44,7 +44,17 @@ from newsletter.model.issue import (
     Slot,
     Span,
 )
-from newsletter.model.papers import BY_GUID, BY_LINK, BY_TITLE, CachedResponse, Paper, ParsedFeed, Skipped, title_key
+from newsletter.model.papers import (
+    BY_GUID,
+    BY_LINK,
+    BY_TITLE,
+    CachedResponse,
+    Paper,
+    ParsedFeed,
+    Skipped,
+    key_kind,
+    title_key,
+)
 from newsletter.model.runs import VERDICT_EXIT, NoIssue, RunReport, Verdict
 from newsletter.model.subscribers import (
     EVERY_DAY,
@@ -113,5 +123,6 @@ __all__ = [
     "SuppressionState",
     "Verdict",
     "Weight",
+    "key_kind",
     "title_key",
 ]

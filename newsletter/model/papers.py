@@ -76,6 +76,11 @@ _LINKED: Final = "linked:"  # the title of a paper with a link or guid only
 _DISTINCT: Final = 16  # least number of letters and digits for a title to identify a paper
 
 
+def key_kind(key: str) -> str:
+    """What a Paper.key identifies: ``id``, a paper by its arXiv id or DOI; ``entry``, one of a feed; or a ``title``."""
+    return "title" if key.startswith(BY_TITLE) else "entry" if key.startswith(_BY_ENTRY) else "id"
+
+
 @lru_cache(maxsize=1_024)  # a title is asked for many times: of each listing, as a name and as a key to look up
 def title_key(title: str) -> str:
     """The key of a paper without an id: its title's letters and digits, case folded.

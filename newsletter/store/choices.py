@@ -18,6 +18,7 @@ from newsletter.model import Issue, Paper, State, SubscriberStatus
 from newsletter.store import contents
 from newsletter.store.database import Part
 from newsletter.store.locks import status_change
+from newsletter.store.same_papers import keys_before
 from newsletter.store.schema import (
     choices,
     deliveries,
@@ -110,7 +111,8 @@ class Choices(Part):
         With `weekly` only the readers who want one issue a week.
         """
         with self._db.read() as connection:
-            found = _seen(connection, {paper.key for paper in papers}, _WEEKLY_READERS if weekly else _READERS, besides)
+            same = keys_before(connection, papers, besides)
+            found = _seen(connection, same, _WEEKLY_READERS if weekly else _READERS, besides)
         return {reader: frozenset(keys) for reader, keys in found.items()}
 
     def recent_candidates(self, days: int, *, before: date | None = None) -> list[tuple[date, Issue]]:
@@ -149,10 +151,15 @@ class Choices(Part):
         return None
 
 
-def _seen(connection: Connection, keys: set[str], readers: Select[int], besides: int | None) -> dict[int, set[str]]:
-    """Which of the papers `keys` each of `readers` (a query for their ids) was shown, by the editions that they got."""
+def _seen(
+    connection: Connection, same: Mapping[str, Collection[str]], readers: Select[int], besides: int | None
+) -> dict[int, set[str]]:
+    """Which papers each of `readers` (a query for their ids) was shown, by the editions that they got.
+
+    `same` has the keys that the papers in question had then, each with those of the same paper now.
+    """
     first: date | None = None
-    asked = sorted(map(storable, keys))
+    asked = sorted(map(storable, same))
     for start in range(0, len(asked), _CHUNK):
         oldest = select(func.min(listed.c.day)).where(listed.c.key.in_(asked[start : start + _CHUNK]))
         listed_on: date | None = connection.execute(oldest).scalar()
@@ -161,10 +168,9 @@ def _seen(connection: Connection, keys: set[str], readers: Select[int], besides:
         return {}
     late = and_(issues.c.day >= first, issues.c.id != (besides or 0))
     query = select(renderings.c.id, renderings.c.papers).join_from(renderings, issues)
-    same = {key: key for key in keys}  # no edition keeps keys of its own
     shown: dict[int, set[str]] = {}
     for row in connection.execute(query.where(late, renderings.c.papers.is_not(None)).execution_options(yield_per=500)):
-        if known := {same[key] for key in json.loads(row.papers) if key in same}:
+        if known := {now for key in json.loads(row.papers) if key in same for now in same[key]}:
             shown[row.id] = known
     found: dict[int, set[str]] = {}
     if shown:

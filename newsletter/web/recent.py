@@ -137,9 +137,9 @@ def _pick(choice: Choice, days: Sequence[tuple[date, Candidates]]) -> list[Picke
     most = choice.selector.papers if choice.selector else 0
     seen, found = set[str](), list[PickedDay]()
     for day, candidates in days:
-        new = [each for each in picks_of(choice, candidates) if each.paper.key not in seen]
+        new = [each for each in picks_of(choice, candidates) if seen.isdisjoint(each.paper.lookup_keys)]
         new = new if choice.weekly else new[:most]
-        seen |= {each.paper.key for each in new}
+        seen.update(name for each in new for name in each.paper.names)
         found.append(PickedDay(day, tuple(new)))
     if not choice.weekly or not found:
         return found
