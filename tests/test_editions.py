@@ -213,6 +213,8 @@ def test_a_paper_comes_once_when_another_feed_lists_it_by_another_name(desk: Des
     desk.configure("issue:\n  max_papers: 1\n", "{date}.json", "blog.xml")
     choose(desk, ALAN, Choice.of(Selector.of(topics=["owls"]), on_top=False))
     choose(desk, EMMY, Choice.of(Selector.of(topics=["owls"])))
+    choose(desk, "grace@example.org", Choice.of(Selector.of(topics=["owls"]), on_top=False, weekly=True))
+    prefer(desk, "grace@example.org", 0b100)
     for age, feed in enumerate((first, "none", "archive" if first == "blog" else "blog")):
         listed = papers(10 * age, f"Top {age}", title if feed == "archive" else f"Second {age}")
         desk.publish(day_at(age), *listed)
@@ -221,6 +223,20 @@ def test_a_paper_comes_once_when_another_feed_lists_it_by_another_name(desk: Des
         assert desk.run(day_at(age)).verdict is Verdict.NEW_ISSUE
     assert [sum(title in text for text in told(desk, address)) for address in (ALAN, EMMY)] == [1, 1]
     assert len(told(desk, EMMY)) == 3
+    (week,) = told(desk, "grace@example.org")
+    assert len(re.findall(r"^#\d", week, re.MULTILINE)) == 1
+
+
+def test_a_week_without_votes_has_papers_of_all_its_days(desk: Desk) -> None:
+    choose(desk, ALAN, Choice.of(weekly=True))
+    prefer(desk, ALAN, 0b100)
+    for age in range(3):
+        titles = (f"First of {age}", f"Second of {age}", f"Third of {age}")
+        desk.publish(day_at(age), *(entry(10 * age + at, None, title=title) for at, title in enumerate(titles)))
+        desk.configure("issue:\n  max_papers: 3\n")
+        desk.run(day_at(age))
+    (mail,) = told(desk, ALAN)
+    assert list(dict.fromkeys(re.findall(r"\w+ of \d", mail))) == ["First of 2", "First of 1", "First of 0"]
 
 
 def prefer(desk: Desk, address: str, days: int, paused_until: date | None = None) -> None:

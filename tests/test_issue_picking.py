@@ -323,6 +323,13 @@ def test_what_is_surest_comes_first_and_a_paper_once() -> None:
     assert keys(Selector.of(topics=["protein", "tools"], authors=["Bo Ek"], papers=2)) == ["image", "design"]
 
 
+def test_what_only_the_summary_mentions_is_never_to_be_seen_either() -> None:
+    """A card shows the summary in place of the abstract."""
+    owls = paper("owls", "Owls", "How owls see.", summary="Owls see at night.")
+    assert keys(Selector.of(topics=["owls"], never=["night"]), (owls,)) == []
+    assert keys(Selector.of(topics=["owls"], never=["day"]), (owls,)) == ["owls"]
+
+
 def test_never_is_stronger_than_any_wish_and_alone_leaves_the_rest() -> None:
     assert keys(Selector.of(topics=["proteins"], authors=["Ada Lovelace"], never=["diffusion"])) == ["fold"]
     assert keys(Selector.of(never=["protein", "proteins"])) == ["cats", "agents", "image", "pre"]
@@ -423,9 +430,11 @@ def test_what_is_never_to_be_seen_is_found_as_the_filters_of_the_list_find_it(ne
     more = (
         paper("cjk", "扩散模型", "我们的 a扩散 与 c++ 与 #1", keywords=("Café",)),
         paper("odd", "a_x and _x", "large language model", keywords=("models.", "x")),
+        paper("told", "Owls", "How owls see.", summary="Owls see at night, say large language models."),
     )
     papers = (*PAPERS, *more)
-    expected = {at for at, each in enumerate(papers) if mentions((each.title, each.abstract, *each.keywords), never)}
+    texts = [(each.title, each.abstract, each.summary or "", *each.keywords) for each in papers]
+    expected = {at for at, said in enumerate(texts) if mentions(said, never)}
     assert Candidates.of(papers).saying(never) == expected
 
 

@@ -40,15 +40,20 @@ class Week:
     def of(cls, days: Sequence[Issue], main: Issue, most: int) -> Week:
         """From several days' candidates, newest first; each paper once and as the newest day has it.
 
-        Equal votes keep the order of the days.
+        A paper that feeds list under different keys is one paper (`Paper.names`). Of papers with equal votes, or with
+        none, those that stand higher in the list of their day come first, so that a week without votes is not its last
+        day.
         """
         papers: dict[str, Paper] = {}
         listed: dict[str, date] = {}
+        places: dict[str, int] = {}
+        names: set[str] = set()
         for each in days:
-            for paper in (*each.papers, *(rising.paper for rising in each.rising)):
-                papers.setdefault(paper.key, paper)
-                listed.setdefault(paper.key, each.day)
-        ranked = sorted(papers.values(), key=lambda paper: paper.upvotes or 0, reverse=True)
+            for place, paper in enumerate((*each.papers, *(rising.paper for rising in each.rising))):
+                if names.isdisjoint(paper.lookup_keys):
+                    papers[paper.key], listed[paper.key], places[paper.key] = paper, each.day, place
+                    names.update(paper.names)
+        ranked = sorted(papers.values(), key=lambda paper: (-(paper.upvotes or 0), places[paper.key]))
         issue = replace(main, papers=tuple(ranked), rising=(), by_source=False, pinned={}, gains={})
         return cls(issue, listed, [(each.day, each.since or each.day) for each in days], most)
 

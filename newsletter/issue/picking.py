@@ -105,7 +105,10 @@ class Candidates:
         yield from self._categories.get(fold(category).removesuffix(".*"), ())
 
     def saying(self, words: str) -> frozenset[int]:
-        """The papers that mention a word or phrase in title, abstract or keywords, as the list's filters find it."""
+        """The papers that mention a word or phrase in title, abstract, summary or keywords.
+
+        It is found as the list's filters find it. A card may show the summary alone.
+        """
         if words not in self._saying:
             self._saying[words] = frozenset(self._places(fold(words)))
         return self._saying[words]
@@ -165,7 +168,10 @@ class Candidates:
 
         The texts of a paper are lines, and a folded text holds no line break: no phrase stands across two texts.
         """
-        texts = ["\n".join(map(fold, (each.title, each.abstract, *each.keywords))) for each in self.papers]
+        texts = [
+            "\n".join(map(fold, (each.title, each.abstract, each.summary or "", *each.keywords)))
+            for each in self.papers
+        ]
         found: defaultdict[str, list[int]] = defaultdict(list)
         for at, text in enumerate(texts):
             for word in set(whole_words(text)):
