@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from newsletter.issue import editions as planning
 from newsletter.issue.choice import Choice
@@ -87,6 +88,22 @@ def test_joined_editions_come_back_as_they_were_frozen_in_less_than_a_kilobyte(s
     assert max(sum(row) for row in found) < 800
     claimed = {copy.subscriber_id: copy.rendering_id for copy in store.claim(issue.id, 100, resend_uncertain=1)}
     assert [kept.get(claimed[reader]) for reader in theirs] == [None, *(edition(n) for n in range(1, 6))]
+
+
+def test_pieces_of_an_earlier_version_are_read_and_html_that_several_have_is_kept_once(store: Store) -> None:
+    (reader,) = readers(store, 1)
+    long = "<p>an owl</p>" * 500
+    pieces = (Piece(long, "1"), Piece(long, "22"), Piece("", "around"), Piece(long + "!", ""))
+    own = Editions((RenderedEdition(edition(1), ("arxiv:2611.00001",), (reader,)),), pieces)
+    issue = store.freeze(rendered(), PUBLICATION, lifetime=timedelta(days=1), editions=own)
+    assert store.pieces(issue.id) == pieces
+    kept = renderings.c.pieces.is_not(None)
+    with store._db.write() as connection:
+        written = connection.execute(select(renderings.c.pieces).where(kept)).scalar_one()
+        assert written.count(long) == 2
+        before = json.dumps([(piece.html, piece.text) for piece in pieces])
+        connection.execute(update(renderings).where(kept).values(pieces=before))
+    assert store.pieces(issue.id) == pieces
 
 
 def test_pieces_go_with_the_last_of_their_editions(store: Store, clock: FakeClock) -> None:

@@ -29,7 +29,7 @@ class JoinedEditions(Part):
         query = select(renderings.c.pieces).where(renderings.c.issue_id == issue_id, renderings.c.edition.is_(None))
         with self._db.read() as connection:
             kept: str | None = connection.execute(query).scalar()
-        return tuple(Piece(*each) for each in json.loads(kept or "[]"))
+        return _pieces(kept) if kept else ()
 
     def joined(self, issue_id: int, first: int, limit: int) -> dict[int, JoinedEdition]:
         """The joined editions of an issue by the ids of their renderings: at most `limit`, from the id `first` on."""
@@ -49,8 +49,7 @@ def insert_editions(
     """
     if pieces:
         main = (renderings.c.issue_id == common["issue_id"], renderings.c.edition.is_(None))
-        kept = json.dumps([(piece.html, piece.text) for piece in pieces], ensure_ascii=False)
-        connection.execute(update(renderings).where(*main).values(pieces=kept))
+        connection.execute(update(renderings).where(*main).values(pieces=_dumped_pieces(pieces)))
     own: dict[str, Any] = {name: bindparam(name) for name in ("edition", "subject", "papers", "joined")}
     statement = insert(renderings).values(issue_id=common["issue_id"], **_AS_THE_MAIN_ONE, **own)
     numbered = [*enumerate(made, 1)]
@@ -87,6 +86,22 @@ def _whole_row(number: int, edition: RenderedEdition) -> Iterator[dict[str, str]
     if isinstance(rendered, RenderedIssue):
         row = {"edition": str(number), "subject": rendered.subject, "papers": _json(edition.papers)}
         yield row | {"html": rendered.html, "text": rendered.text}
+
+
+def _dumped_pieces(pieces: Sequence[Piece]) -> str:
+    """The pieces as JSON. Half of them have the HTML of another, and differ from it in the text: it is kept once."""
+    pages: dict[str, int] = {}
+    kept = [(pages.setdefault(piece.html, len(pages)), piece.text) for piece in pieces]
+    return _json({"pages": [*pages], "pieces": kept})
+
+
+def _pieces(text: str) -> tuple[Piece, ...]:
+    """What `_dumped_pieces` made, or a list of pairs, which an earlier version made."""
+    kept = json.loads(text)
+    if isinstance(kept, list):
+        return tuple(Piece(*each) for each in kept)
+    pages = kept["pages"]
+    return tuple(Piece(pages[page], said) for page, said in kept["pieces"])
 
 
 def _dumped(edition: JoinedEdition) -> str:
