@@ -202,7 +202,7 @@ def _whole(task: _Task, editions: Iterable[Edition], *, notes: bool = False) -> 
 
 
 def _keys(issue: Issue) -> tuple[str, ...]:
-    return tuple([paper.key for paper in _papers(issue)])
+    return tuple([paper.key for paper in issue.papers] + [rising.paper.key for rising in issue.rising])
 
 
 def _linted(task: _Task, made: Sequence[RenderedEdition], pieces: Sequence[Piece]) -> list[RenderedEdition]:

@@ -265,6 +265,32 @@ def test_a_slot_below_each_paper_is_filled(tmp_path: Path) -> None:
     assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", wire)
 
 
+def test_why_a_paper_is_there_may_stand_in_several_places(tmp_path: Path) -> None:
+    """Operators may say it in the list at the top, too, and twice below a title."""
+    again = "{{ paper.title }}{% if paper.reason %} ({{ paper.reason }}) {{ paper.reason }}{% endif %}"
+    for name in ("digest.html", "digest.txt"):
+        usual = (resources.find("templates") / name).read_text("utf-8")
+        usual = usual.replace("{{ paper.title | wrap }}", again)
+        (tmp_path / name).write_text(
+            usual.replace("{{ line | wrap }}", "{{ line | wrap }} {{ paper.reason }}"), "utf-8"
+        )
+    listing = (resources.find("templates") / "_cards.html").read_text("utf-8")
+    listing = listing.replace("<b>{{ paper.title }}</b>", again).replace("{{ paper.brief }}", "{{ paper.reason }}")
+    (tmp_path / "_cards.html").write_text(listing, "utf-8")
+    renderer, delivery = Renderer(PUBLICATION, templates=tmp_path), Delivery(1, 2, 3, "0123456789abcdef", "a@b.org", 0)
+    listed = papers(9)
+    edition = Issue(DAY, tuple(listed), ranked_by_votes=True, own=True, feedback=False)
+    edition = replace(edition, reasons={each.key: REASONS[0] for each in listed[:7]})
+    pieces = Pieces(renderer)
+    (made,) = pieces.editions([edition])
+    whole = renderer.issue(edition)
+    raw = copies(whole, pieces).of(made).envelope(delivery).message
+    parts = list(email.message_from_bytes(raw, policy=email.policy.SMTP).iter_parts())
+    for part, expected in zip(parts, (whole.text, whole.html), strict=True):
+        assert part.get_content().count("your topic: protein design") == expected.count("your topic: protein design")
+        assert expected.count("your topic: protein design") > 2 * 7
+
+
 def test_papers_that_look_alike_in_two_layouts_are_one_piece() -> None:
     """A short abstract is shown whole in both, so that only longer ones are rendered again."""
     alike = [paper(n, title=f"Owl {n}", abstract="We study owls.", upvotes=9) for n in range(40)]

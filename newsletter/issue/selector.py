@@ -186,7 +186,7 @@ def _canonical(kind: str, texts: Iterable[str]) -> dict[str, str]:
                 found.setdefault(choice, own)
         if len(found) > MOST:
             raise SelectorError(kind, Fault.TOO_MANY, MOST)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items())) if len(found) > 1 else found
 
 
 @lru_cache(maxsize=4096)  # readers choose the same topics

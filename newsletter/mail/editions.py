@@ -53,9 +53,9 @@ _SAID: Final = 4096  # reasons that are kept encoded, and words around the paper
 _SHARED: Final = 8192  # texts that are: the forms of a paper have most in common
 
 
-# A paper with its rank in the text and in the page, and its line in the list at the top of both: empty if it has none.
-# Each is cut where the reason stands.
-_Shown = tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes], Sequence[bytes]]
+# A paper with its rank: in the text, before and after the reason; in the page likewise; its line in the list at the top
+# of both, empty if it has none. One flat tuple: an edition reads many, and each is far away in memory.
+_Shown = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 
 
 class EditionCopies:
@@ -110,19 +110,24 @@ class EditionCopies:
             words_of_text[_CONTROLS[slot]], words_of_page[_CONTROLS[slot]] = soft_lines_of_both(value)
         texts, text_lines, text_risers, pages, page_lines, page_risers = _lists(6)
         for paper, reason in zip(edition.papers, edition.reasons, strict=True):
-            of_text, of_page, text_line, page_line = self._shown.get(paper) or self._with_rank(paper)
-            if reason:
-                in_text, in_page = self._reason(reason)
-                of_text, of_page = _around(in_text, of_text), _around(in_page, of_page)
-                text_line, page_line = _around(in_text, text_line), _around(in_page, page_line)
-            texts += of_text
-            pages += of_page
-            text_lines += text_line
-            page_lines += page_line
+            shown = self._shown.get(paper) or self._with_rank(paper)
+            in_text, after_in_text, in_page, after_in_page, text_line, page_line = shown
+            texts.append(in_text)
+            pages.append(in_page)
+            if reason:  # an operator's own templates may show it several times
+                said_in_text, said_in_page = self._reason(reason)
+                texts += (said_in_text, after_in_text.replace(_REASON, said_in_text))
+                pages += (said_in_page, after_in_page.replace(_REASON, said_in_page))
+                text_line, page_line = (
+                    text_line.replace(_REASON, said_in_text),
+                    page_line.replace(_REASON, said_in_page),
+                )
+            text_lines.append(text_line)
+            page_lines.append(page_line)
         for number in edition.rising:
-            of_text, of_page, _, _ = self._with_rank((number, NO_LINE, 0))
-            text_risers += of_text
-            page_risers += of_page
+            in_text, _, in_page, *_ = self._with_rank((number, NO_LINE, 0))
+            text_risers.append(in_text)
+            page_risers.append(in_page)
         around_page, around_text = edition.frames
         text = self._text.whole(around_text, (text_lines, texts, text_risers), words_of_text)
         page = self._page.whole(around_page, (page_lines, pages, page_risers), words_of_page)
@@ -134,8 +139,10 @@ class EditionCopies:
     def _with_rank(self, paper: tuple[int, int, int]) -> _Shown:
         """A paper of JoinedEdition.papers, which is kept: many editions have it at the same rank."""
         number, line, rank = paper
-        text, page = self._text.paper, self._page.paper
-        shown = text(number, rank), page(number, rank), text(line, rank), page(line, rank)
+        text, _, after_in_text = self._text.paper(number, rank).partition(_REASON)
+        page, _, after_in_page = self._page.paper(number, rank).partition(_REASON)
+        text_line, page_line = self._text.paper(line, rank), self._page.paper(line, rank)
+        shown = text, after_in_text, page, after_in_page, text_line, page_line
         if len(self._shown) >= _RANKED:
             self._shown.clear()
         self._shown[paper] = shown
@@ -176,21 +183,19 @@ class _Encoded:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         self._pieces = pieces
-        # Cut at the reasons, and these parts at the ranks. Pieces that differ only in the other part are encoded once.
-        self._papers: dict[str, Sequence[Sequence[bytes]]] = {}
+        # Cut at the ranks. Pieces that differ only in the other part are encoded once.
+        self._papers: dict[str, Sequence[bytes]] = {}
         self._frames: dict[int, Sequence[bytes]] = {}  # cut at the lists and words that are filled in
         self.base64 = sum(map(_excess, pieces)) > 0
 
-    def paper(self, number: int, rank: int) -> Sequence[bytes]:
-        """A paper, or its line in the list at the top, with this rank, cut at the reason; nothing for NO_LINE."""
+    def paper(self, number: int, rank: int) -> bytes:
+        """A paper, or its line in the list at the top, with this rank; nothing for NO_LINE."""
         if self.base64 or number == NO_LINE:
-            return ()
+            return b""
         text = self._pieces[number]
         if text not in self._papers:
-            encoded = b"".join(_lines(plain(text)))
-            self._papers[text] = [part.split(_RANK) for part in encoded.split(_REASON)]
-        digits = b"%d=\r\n" % rank
-        return tuple([digits.join(part) for part in self._papers[text]])
+            self._papers[text] = b"".join(_lines(plain(text))).split(_RANK)
+        return (b"%d=\r\n" % rank).join(self._papers[text])
 
     def whole(self, around: int, lists: Sequence[list[bytes]], words: Mapping[bytes, bytes]) -> bytes:
         """This part of a copy: the piece `around` its lists, with these words.
@@ -213,11 +218,6 @@ class _Encoded:
             *parts, last = _lines(plain(self._pieces[number]))
             self._frames[number] = [*parts, last.removesuffix(b"=\r\n")]
         return self._frames[number]
-
-
-def _around(reason: bytes, parts: Sequence[bytes]) -> Sequence[bytes]:
-    """A paper that is cut where the reason stands, with the reason."""
-    return (parts[0], reason, parts[1]) if len(parts) == 2 else (reason.join(parts),)
 
 
 def _is_in_papers(slot: Slot, pieces: Sequence[Piece]) -> bool:

@@ -14,6 +14,8 @@ WIDTH: Final = 72  # columns
 _NOT_FIRST: Final = "、。，．：；？！）］｝〉》」』】〕”’…・ーぁぃぅぇぉっゃゅょァィゥェォッャュョ％"
 _NOT_LAST: Final = "（［｛〈《「『【〔“‘"
 
+_BEYOND: Final = re.compile("[^\x00-\u10ff]")  # what may be wide, see `_is_wide`
+
 
 @lru_cache(maxsize=2048)  # the editions of an issue show a paper in several forms
 def wrap(text: str) -> str:
@@ -22,7 +24,7 @@ def wrap(text: str) -> str:
     A longer word is cut, except an address of the web in text without wide characters: a reader has to click it.
     """
     text = str(text)
-    if text.isascii() or not any(map(_is_wide, text)):
+    if text.isascii() or not any(map(_is_wide, _BEYOND.findall(text))):
         return "\n".join(_Wrapper(WIDTH, break_on_hyphens=False).wrap(text))
     lines, line, width = [], "", 0
     for piece in _pieces(" ".join(text.split())):
