@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+# Python compiles what it imports. pip would compile all that is installed, which takes ten seconds (--no-compile below).
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Three processes of tests for two cores, since tests also wait; those that share a server stay together (tests/kinds.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses $(shell expr $$(nproc) \* 3 / 2)
@@ -89,12 +90,12 @@ $(VENV)/bin/python:
 	@tests/setup/venv.sh $(VENV)
 
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
-	@$(PIP) install --require-hashes --no-deps -r requirements/run.txt
+	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements/run.txt
 	@tests/setup/link.sh $(VENV)
 	@touch $@
 
 $(VENV)/.dev: requirements/build.txt requirements/dev.txt pyproject.toml | $(VENV)/bin/python
-	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt
-	@$(PIP) install --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
+	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements/build.txt
+	@$(PIP) install --no-compile --require-hashes --no-deps --no-build-isolation -r requirements/dev.txt
 	@tests/setup/link.sh $(VENV)
 	@touch $@ $(VENV)/.run
