@@ -42,7 +42,7 @@ test: lint packages ## lint, and every test, with real servers: minutes
 lint: site mypy ruff ## the docs site, mypy and ruff alone
 
 mypy: $(VENV)/.dev
-	@$(BIN)/mypy
+	@$(BIN)/mypy --num-workers auto
 
 ruff: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
