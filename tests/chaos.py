@@ -47,17 +47,6 @@ NEVER: Final = ("lost", "dup_avoidable", "dup_diff_msgid", "false_sent", "unreco
 NEVER_HELD: Final = ("dup", "false_sent", "unexpected")
 CONNECTIONS: Final = 8
 
-# The program as it is, but that no server is far from it. To a far one an envelope leaves before the answer to the
-# message before it was read (newsletter/transport/session.py), and then the log of the server does not prove what the
-# program knew. Here a server is as near as can be, but on a busy machine its answers may take as long as a far one's.
-NEAR: Final = """\
-import math, runpy
-from newsletter.transport import relay
-assert relay._FAR
-relay._FAR = math.inf
-runpy.run_module("newsletter", run_name="__main__", alter_sys=True)
-"""
-
 # A mail of few lines: the server takes a message in line by line, which with our template costs more than all else.
 TEMPLATES: Final = {
     "digest.html": """\
@@ -145,7 +134,7 @@ class Site:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-c", NEAR, "-c", str(self.folder / "config.yaml")]
+        return [*program.COMMAND, "-c", str(self.folder / "config.yaml")]
 
     def configure(self) -> None:
         (self.folder / "templates").mkdir()
