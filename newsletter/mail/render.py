@@ -426,7 +426,7 @@ def readable_reason(why: Reason) -> Reason:
 
 
 def shown_paper(paper: Paper) -> Paper:
-    """The paper as a mail shows it; see `readable_issue`. Its key is the same: it is not shown as it is."""
+    """The paper as a mail shows it; see `readable_issue`. The key stays as it is, since no mail shows it."""
     return replace(_readable_paper(_said(paper)), key=paper.key)
 
 
